@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Make a virtual environment in .venv-test and run linter, type checker and the whole test suite.
+# Arguments go to pytest: bash tools/test.sh -k blocks
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source tools/environment.sh
+make_environment .venv-test ".[test]"
+.venv-test/bin/ruff check .
+.venv-test/bin/ruff format --check .
+.venv-test/bin/mypy
+exec .venv-test/bin/python -m pytest "$@"
