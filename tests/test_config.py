@@ -1,0 +1,100 @@
+"""Presets, overrides and their rules."""
+
+from __future__ import annotations
+
+import pytest
+
+from tfxfer.errors import InputError
+from tfxfer.presets import dump_config, load_config, parse_setting
+
+
+def test_settings_reach_phases_by_name_and_by_number():
+    config = load_config(
+        "birds", settings={"phases.fine-tune.unfreeze": "all", "phases.0.epochs": 3}
+    )
+    assert config.phases[1].unfreeze == "all"
+    assert config.phases[0].epochs == 3
+
+
+def test_another_backbone_comes_at_its_own_size_and_width():
+    backbone = load_config("birds", backbone="ResNet50").backbone
+    assert (backbone.alpha, backbone.image_size_px, backbone.weights) == (None, None, "imagenet")
+
+
+def test_random_weights_are_trained_as_a_whole():
+    phases = load_config("birds", weights="none").phases
+    assert all((phase.unfreeze, phase.batch_norm) == ("all", "train") for phase in phases)
+
+
+@pytest.mark.parametrize("preset", ["birds", "flowers"])
+def test_a_written_config_reads_back_the_same(tmp_path, preset):
+    config = load_config(preset, data="tfds:x", settings={"seed": 5, "head.kind": "mlp"})
+    path = tmp_path / "config.toml"
+    path.write_text(dump_config(config), encoding="utf-8")
+    assert load_config(path) == config
+
+
+def test_paths_are_saved_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = load_config("photos", data="here", weights="w.weights.h5")
+    assert config.data.source == str(tmp_path / "here")
+    assert config.backbone.weights == str(tmp_path / "w.weights.h5")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"preset": "bird"}, "Did you mean 'birds'"),
+        ({"preset": "gone.toml"}, "which is not there"),
+        ({"backbone": "ResNet5"}, "Did you mean 'ResNet50'"),
+        ({"settings": {"data.batchsize": 3}}, "Did you mean 'batch_size'"),
+        ({"settings": {"phases.0.epoch": 3}}, "Did you mean 'epochs'"),
+        ({"settings": {"sead": 3}}, "Did you mean 'seed'"),
+        ({"settings": {"phases.finetune.epochs": 3}}, "Did you mean 'fine-tune'"),
+        ({"settings": {"phases.7.epochs": 3}}, "number from 0 to 1"),
+        ({"settings": {"phases": 3}}, "phases"),
+        ({"settings": {"summary.x": 3}}, "--set takes the key of a value"),
+        ({"settings": {"seed": "many"}}, "Received: 'many'"),
+        ({"settings": {"data.validation_fraction": 0.9}}, "less than 0.5"),
+        ({"settings": {"phases.0.unfreeze": -1}}, "from 0 up"),
+        ({"settings": {"phases.0.batch_norm": "train"}}, "needs unfrozen blocks"),
+        ({"settings": {"phases.1.name": "head"}}, "names of their own"),
+        ({"settings": {"backbone.weights": "embedded", "backbone.alpha": 1.0}}, "embedded"),
+        ({"backbone": "VGG16", "settings": {"backbone.alpha": 0.5}}, "MobileNet families"),
+        ({"backbone": "VGG16", "weights": "embedded"}, "belong to MobileNetV2"),
+    ],
+)
+def test_mistakes_are_named_with_what_to_do(arguments, expected):
+    with pytest.raises(InputError, match=r"[Rr]eceived|not fit") as caught:
+        load_config(**{"preset": "birds", **arguments})
+    assert expected in str(caught.value)
+
+
+def test_frozen_phases_on_random_weights_are_refused(tmp_path):
+    config = load_config("birds", weights="none")
+    text = dump_config(config).replace('unfreeze = "all"', "unfreeze = 2", 1)
+    path = tmp_path / "edited.toml"
+    path.write_text(text.replace("none", "None"), encoding="utf-8")
+    assert load_config(path).phases[0].unfreeze == 2  # a file called "None": nothing to refuse
+    path.write_text(text, encoding="utf-8")
+    assert load_config(path).phases[0].unfreeze == "all"  # read back as `--weights none`
+
+
+def test_a_broken_file_is_named(tmp_path):
+    path = tmp_path / "broken.toml"
+    path.write_text("phases = [", encoding="utf-8")
+    with pytest.raises(InputError, match="must be a TOML file"):
+        load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("a.b=3", 3), ("a.b=1e-3", 1e-3), ("a.b=true", True), ("a.b=all", "all"), ("a.b='x'", "x")],
+)
+def test_a_setting_is_toml_or_a_string(text, value):
+    assert parse_setting(text) == ("a.b", value)
+
+
+def test_a_setting_without_a_value_is_refused():
+    with pytest.raises(InputError, match="key=value"):
+        parse_setting("seed")

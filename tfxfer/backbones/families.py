@@ -1,0 +1,192 @@
+"""Every Keras Applications classification network, one row a family: data only, no Keras.
+
+`block_end` matches (``re.match``) the name of the operation at which a block ends. Its group
+``name``, where there is one, names the block; the others are numbered, since Keras numbers the
+operations behind them anew for every network that a process builds.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from tfxfer.errors import InputError, nearest
+
+PREPROCESSINGS = {
+    "inside": "0…255, scaled inside the network",
+    "tf": "scaled to -1…1",
+    "torch": "0…1, then minus the ImageNet mean and over its standard deviation, a channel each",
+    "caffe": "BGR, minus the ImageNet mean of each channel",
+}
+
+
+@dataclass(frozen=True)
+class Family:
+    """One architecture family of `keras.applications`.
+
+    Attributes:
+        name: name of the family.
+        sizes_px: default picture side of each network of the family, in pixels.
+        block_end: regular expression on the name of the operation that ends a block.
+        preprocessing: a key of `PREPROCESSINGS`; what the network expects of its input.
+        weights_licence: licence under which the ImageNet weights were published.
+        min_size_px: smallest picture side that the network takes.
+        alphas: width multipliers with ImageNet weights; empty where the family has none.
+    """
+
+    name: str
+    sizes_px: dict[str, int] = field(hash=False)
+    block_end: str
+    preprocessing: str
+    weights_licence: str
+    min_size_px: int = 32
+    alphas: tuple[float, ...] = ()
+
+
+_MBCONV = r"(?P<name>block\d[a-z])_(add|project_bn|project_activation)$|(?P<top>top)_activation$"
+
+FAMILIES = (
+    Family("VGG", {"VGG16": 224, "VGG19": 224}, r"(?P<name>block\d)_pool$", "caffe", "CC-BY-4.0"),
+    Family(
+        "ResNet",
+        {"ResNet50": 224, "ResNet101": 224, "ResNet152": 224},
+        r"(?P<name>conv\d_block\d+)_out$",
+        "caffe",
+        "MIT",
+    ),
+    Family(
+        "ResNetV2",
+        {"ResNet50V2": 224, "ResNet101V2": 224, "ResNet152V2": 224},
+        r"(?P<name>conv\d_block\d+)_out$|(?P<top>post)_relu$",
+        "tf",
+        "MIT",
+    ),
+    Family("InceptionV3", {"InceptionV3": 299}, r"(?P<name>mixed\d+)$", "tf", "MIT", 75),
+    Family(
+        "InceptionResNetV2",
+        {"InceptionResNetV2": 299},
+        r"(?P<name>mixed_\w+|block\d+_\d+)(_ac)?$|(?P<top>conv_7b)_ac$",
+        "tf",
+        "MIT",
+        75,
+    ),
+    Family(
+        "Xception",
+        {"Xception": 299},
+        r"add(_\d+)?$|(?P<top>block14)_sepconv2_act$",
+        "tf",
+        "MIT",
+        71,
+    ),
+    Family(
+        "MobileNet",
+        {"MobileNet": 224},
+        r"(?P<name>conv_pw_\d+)_relu$",
+        "tf",
+        "Apache-2.0",
+        alphas=(0.25, 0.5, 0.75, 1.0),
+    ),
+    Family(
+        "MobileNetV2",
+        {"MobileNetV2": 224},
+        r"(?P<name>block_\d+|expanded_conv)_(add|project_BN)$|(?P<top>out)_relu$",
+        "tf",
+        "Apache-2.0",
+        alphas=(0.35, 0.5, 0.75, 1.0, 1.3, 1.4),
+    ),
+    Family(
+        "MobileNetV3",
+        {"MobileNetV3Small": 224, "MobileNetV3Large": 224},
+        r"(?P<name>expanded_conv(_\d+)?)_(add|project_bn)$|(?P<top>conv_1)_bn$",
+        "inside",
+        "Apache-2.0",
+        alphas=(0.75, 1.0),
+    ),
+    Family(
+        "DenseNet",
+        {"DenseNet121": 224, "DenseNet169": 224, "DenseNet201": 224},
+        r"(?P<name>conv\d_block\d+)_concat$|(?P<pool>pool\d)_pool$|(?P<top>relu)$",
+        "torch",
+        "BSD-3-Clause",
+    ),
+    Family(
+        "NASNet",
+        {"NASNetMobile": 224, "NASNetLarge": 331},
+        r"(?P<name>normal_concat_\d+|reduction_concat_\w+)$",
+        "tf",
+        "Apache-2.0",
+    ),
+    Family(
+        "EfficientNet",
+        {
+            "EfficientNetB0": 224,
+            "EfficientNetB1": 240,
+            "EfficientNetB2": 260,
+            "EfficientNetB3": 300,
+            "EfficientNetB4": 380,
+            "EfficientNetB5": 456,
+            "EfficientNetB6": 528,
+            "EfficientNetB7": 600,
+        },
+        _MBCONV,
+        "inside",
+        "Apache-2.0",
+    ),
+    Family(
+        "EfficientNetV2",
+        {
+            "EfficientNetV2B0": 224,
+            "EfficientNetV2B1": 240,
+            "EfficientNetV2B2": 260,
+            "EfficientNetV2B3": 300,
+            "EfficientNetV2S": 384,
+            "EfficientNetV2M": 480,
+            "EfficientNetV2L": 480,
+        },
+        _MBCONV,
+        "inside",
+        "Apache-2.0",
+    ),
+    Family(
+        "ConvNeXt",
+        {
+            "ConvNeXtTiny": 224,
+            "ConvNeXtSmall": 224,
+            "ConvNeXtBase": 224,
+            "ConvNeXtLarge": 224,
+            "ConvNeXtXLarge": 224,
+        },
+        r"add(_\d+)?$|(?P<top>layer_normalization)",
+        "inside",
+        "MIT",
+    ),
+)
+
+NETWORKS: dict[str, Family] = {name: family for family in FAMILIES for name in family.sizes_px}
+
+# Weights that ship in the package: the network, its width, the size it was trained at, the file.
+EMBEDDED_NETWORK = "MobileNetV2"
+EMBEDDED_ALPHA = 0.35
+EMBEDDED_SIZE_PX = 96
+EMBEDDED_FILE = "mobilenetv2_035_96_fieldguide.weights.h5"
+
+
+def find_family(network: str) -> Family:
+    """Return the family of a network; `InputError` with the nearest name if there is none."""
+    if network not in NETWORKS:
+        raise InputError(
+            f"backbone must be a Keras Applications network. Received: backbone={network!r}."
+            f"{nearest(network, NETWORKS)} `tfxfer backbones` lists them all."
+        )
+    return NETWORKS[network]
+
+
+def match_block_end(family: Family, operation_name: str) -> str | None:
+    """Return the block's name if a block ends at this operation.
+
+    Returns None where no block ends, and an empty string for a block that has no name of its own.
+    """
+    found = re.match(family.block_end, operation_name)
+    if found is None:
+        return None
+    return next((name for name in found.groupdict().values() if name), "")

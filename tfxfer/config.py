@@ -1,0 +1,200 @@
+"""What a run is told to do, and the rules that it keeps. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from tfxfer.backbones.families import EMBEDDED_ALPHA, EMBEDDED_NETWORK, find_family
+from tfxfer.errors import InputError, nearest
+
+WEIGHTS = ("imagenet", "embedded", "none")
+SOURCE_PREFIXES = ("tfds:", "embedded:")
+
+
+def _absolute(path: str) -> str:
+    """A saved config replays its run from whatever folder it is called in."""
+    return str(Path(path).expanduser().absolute())
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Table):
+    """Which pictures, and how they are read."""
+
+    source: str | None = None  # a folder, "tfds:NAME" or "embedded:birds"
+    data_dir: str | None = None  # where TensorFlow Datasets are prepared; None: their default
+    batch_size: int = Field(32, ge=1)
+    # Shares of the training pictures, cut where the source has no such split.
+    validation_fraction: float = Field(0.15, gt=0, lt=0.5)
+    test_fraction: float = Field(0.15, gt=0, lt=0.5)
+    on_bad: Literal["fail", "quarantine"] = "fail"
+
+    @field_validator("source", "data_dir")
+    @classmethod
+    def _is_absolute(cls, value: str | None) -> str | None:
+        if value is None or value.startswith(SOURCE_PREFIXES):
+            return value
+        return _absolute(value)
+
+
+class AugmentationConfig(_Table):
+    """Random changes to training pictures; never part of the exported model."""
+
+    crop_min_area: float = Field(0.5, gt=0, le=1)  # smallest crop, as a share; 1: no crop
+    flip: bool = True  # left and right
+    rotate: bool = False  # by quarter turns and upside down, where a picture has no top
+    colour: float = Field(0.2, ge=0, le=1)  # strength of brightness, contrast, saturation
+
+
+class BackboneConfig(_Table):
+    """The pretrained network."""
+
+    name: str = "EfficientNetV2B0"
+    weights: str = "imagenet"  # "imagenet", "embedded", "none" or a file
+    alpha: float | None = Field(None, gt=0)  # width, for the MobileNet families
+    image_size_px: int | None = Field(None, ge=32)  # None: the network's own
+
+    @field_validator("name")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        find_family(name)
+        return name
+
+    @field_validator("weights")
+    @classmethod
+    def _is_absolute(cls, weights: str) -> str:
+        return weights if weights in WEIGHTS else _absolute(weights)
+
+    @model_validator(mode="after")
+    def _weights_fit(self) -> BackboneConfig:
+        is_embedded_network = (self.name, self.alpha) == (EMBEDDED_NETWORK, EMBEDDED_ALPHA)
+        if self.weights == "embedded" and not is_embedded_network:
+            raise InputError(
+                f"weights='embedded' belong to {EMBEDDED_NETWORK} with alpha={EMBEDDED_ALPHA}. "
+                f"Received: name={self.name!r}, alpha={self.alpha}. "
+                "Use --weights imagenet, none or a file with this backbone."
+            )
+        if self.alpha is not None and not find_family(self.name).alphas:
+            raise InputError(
+                "alpha (the width multiplier) is for the MobileNet families only. Received: "
+                f"name={self.name!r}, alpha={self.alpha}. Leave alpha out."
+            )
+        return self
+
+
+class HeadConfig(_Table):
+    """What stands on the backbone: pooling, then layers up to the class probabilities."""
+
+    kind: Literal["linear", "mlp"] = "linear"
+    pooling: Literal["avg", "max", "avg_max"] = "avg"
+    dropout: float = Field(0.2, ge=0, lt=1)
+    hidden_units: int = Field(512, ge=1)  # of the "mlp" head
+
+
+class PhaseConfig(_Table):
+    """One phase of training: what is unfrozen, at which rate, for how long."""
+
+    name: str = Field(min_length=1, pattern=r"^[\w-]+$")
+    unfreeze: int | str = 0  # blocks from the top, "all", or a block's name
+    epochs: int = Field(ge=1)
+    min_steps: int = Field(0, ge=0)  # small data get more epochs until there are this many steps
+    learning_rate: float = Field(gt=0)
+    warmup: float = Field(0.1, ge=0, lt=1)  # share of the phase's steps
+    layer_decay: float = Field(1.0, gt=0, le=1)  # of the rate, for each block further down
+    weight_decay: float = Field(1e-4, ge=0)
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    clip_norm: float = Field(1.0, gt=0)  # of all gradients together
+    patience: int = Field(5, ge=1)  # epochs in a row that are no better on validation
+    batch_norm: Literal["frozen", "train"] = "frozen"
+
+    @field_validator("unfreeze")
+    @classmethod
+    def _is_in_range(cls, unfreeze: int | str) -> int | str:
+        if isinstance(unfreeze, int) and unfreeze < 0:
+            raise InputError(
+                "unfreeze must be a number of blocks from 0 up, 'all' or a block's name. "
+                f"Received: unfreeze={unfreeze}."
+            )
+        return unfreeze
+
+    @model_validator(mode="after")
+    def _batch_norm_needs_unfrozen_blocks(self) -> PhaseConfig:
+        if self.batch_norm == "train" and self.unfreeze == 0:
+            raise InputError(
+                "batch_norm='train' needs unfrozen blocks to act on. Received: unfreeze=0 in "
+                f"phase {self.name!r}. Unfreeze blocks, or leave batch_norm at 'frozen'."
+            )
+        return self
+
+
+class Config(_Table):
+    """A whole run, resolved: the same config gives the same run."""
+
+    summary: str = ""
+    seed: int = Field(0, ge=0, lt=2**31)
+    data: DataConfig = DataConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    backbone: BackboneConfig = BackboneConfig()
+    head: HeadConfig = HeadConfig()
+    phases: tuple[PhaseConfig, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _phases_fit(self) -> Config:
+        names = [phase.name for phase in self.phases]
+        if len(set(names)) != len(names):
+            raise InputError(f"Phases must have names of their own. Received: {names}.")
+        return self
+
+    @model_validator(mode="after")
+    def _random_weights_are_trained(self) -> Config:
+        frozen = [p.name for p in self.phases if (p.unfreeze, p.batch_norm) != ("all", "train")]
+        if self.backbone.weights == "none" and frozen:
+            raise InputError(
+                "weights='none' leaves nothing worth freezing: every phase needs unfreeze='all' "
+                f"and batch_norm='train'. Received: phases {frozen} that freeze layers. "
+                "`--weights none` on the command line sets this for you."
+            )
+        return self
+
+
+def validate(table: Mapping[str, Any], where: str) -> Config:
+    """Check a table of values; `InputError` names every value that does not fit."""
+    try:
+        return Config.model_validate(table)
+    except ValidationError as error:
+        lines = [_explain(item) for item in error.errors()]
+        raise InputError("\n".join([f"{where} does not fit:", *lines])) from error
+
+
+def _explain(item: Any) -> str:
+    """One line on one of pydantic's findings."""
+    key = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        *parents, last = item["loc"]
+        allowed = list(_model_at(parents).model_fields)
+        where = f"[{'.'.join(map(str, parents))}]" if parents else "the top level"
+        return (
+            f"- unknown key {key!r}.{nearest(str(last), allowed)} Keys of {where}: "
+            f"{', '.join(allowed)}."
+        )
+    cause = item.get("ctx", {}).get("error")
+    if isinstance(cause, InputError):
+        return f"- {key or 'config'}: {cause}"
+    received = "" if item["type"] == "missing" else f" Received: {item['input']!r}."
+    return f"- {key}: {item['msg']}.{received}"
+
+
+def _model_at(location: list[Any]) -> type[BaseModel]:
+    """The model whose keys stand at a location such as ``("phases", 0)``."""
+    model: type[BaseModel] = Config
+    for part in location:
+        if isinstance(part, str):
+            annotation: Any = model.model_fields[part].annotation
+            model = get_args(annotation)[0] if get_args(annotation) else annotation
+    return model

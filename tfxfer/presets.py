@@ -1,0 +1,126 @@
+"""Presets and what is laid over them: from names and ``key=value`` to a config.
+
+Imports no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from tfxfer.config import Config, validate
+from tfxfer.errors import InputError, nearest
+
+PRESET_FOLDERS = (Path(__file__).parent / "configs", Path(__file__).parent.parent / "configs")
+
+
+def list_presets() -> dict[str, Path]:
+    """Map each preset's name to its file; they lie in the wheel, or beside the package."""
+    folder = next((folder for folder in PRESET_FOLDERS if folder.is_dir()), PRESET_FOLDERS[0])
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def load_config(
+    preset: str | Path,
+    *,
+    data: str | Path | None = None,
+    backbone: str | None = None,
+    weights: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Config:
+    """Read a preset and lay the overrides over it.
+
+    Args:
+        preset: a preset's name or the path of a TOML file, such as a run's ``config.toml``.
+        data: replaces ``data.source``.
+        backbone: replaces the whole ``[backbone]`` table by this network at its own size.
+        weights: replaces ``backbone.weights``; ``"none"`` makes every phase train everything.
+        settings: other values by dotted key; a phase by its name or its number from 0:
+            ``{"phases.fine-tune.unfreeze": 4}``.
+
+    Raises:
+        InputError: unknown preset or key (with the nearest match), or a rule that is broken.
+    """
+    path = _find_preset(str(preset))
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"A preset must be a TOML file. Received: {path}: {error}.") from error
+    if backbone is not None:
+        table["backbone"] = {"name": backbone}
+    for key, value in {"data.source": data, "backbone.weights": weights}.items():
+        if value is not None:
+            _set(table, key, str(value))
+    for key, value in (settings or {}).items():
+        _set(table, key, value)
+    if isinstance(table.get("backbone"), dict) and table["backbone"].get("weights") == "none":
+        _train_everything(table)
+    return validate(table, str(path))
+
+
+def dump_config(config: Config) -> str:
+    """Write a config as TOML that `load_config` reads back to the same config."""
+    return tomli_w.dumps(config.model_dump(exclude_none=True))
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """Split ``key=value``; the value is TOML where it reads as such and a string elsewhere."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"--set takes key=value. Received: {text!r}. Example: --set seed=1")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
+def _find_preset(preset: str) -> Path:
+    presets = list_presets()
+    if preset in presets:
+        return presets[preset]
+    if preset.endswith(".toml"):
+        if Path(preset).is_file():
+            return Path(preset)
+        raise InputError(f"A preset file must exist. Received: {preset!r}, which is not there.")
+    raise InputError(
+        f"preset must be one of {', '.join(presets)}, or a .toml file. "
+        f"Received: preset={preset!r}.{nearest(preset, presets)} `tfxfer presets` lists them."
+    )
+
+
+def _set(table: dict[str, Any], key: str, value: Any) -> None:
+    """Lay one value into nested tables by its dotted key."""
+    *parents, last = key.split(".")
+    current: Any = table
+    for parent in parents:
+        if isinstance(current, list):
+            current = _phase(current, parent, key)
+        else:
+            current = current.setdefault(parent, {})
+    if isinstance(current, list) or not isinstance(current, dict):
+        raise InputError(
+            f"--set takes the key of a value, such as phases.0.epochs. Received: {key!r}."
+        )
+    current[last] = value
+
+
+def _phase(phases: list[dict[str, Any]], which: str, key: str) -> dict[str, Any]:
+    names = [str(phase.get("name")) for phase in phases]
+    if which in names:
+        return phases[names.index(which)]
+    if which.isdigit() and int(which) < len(phases):
+        return phases[int(which)]
+    raise InputError(
+        f"A phase is named by {', '.join(names)} or a number from 0 to {len(phases) - 1}. "
+        f"Received: {key!r}.{nearest(which, names)}"
+    )
+
+
+def _train_everything(table: dict[str, Any]) -> None:
+    """Let every phase train the whole network: random weights are not worth freezing."""
+    for phase in table.get("phases", []):
+        phase.update(unfreeze="all", batch_norm="train", layer_decay=1.0)
