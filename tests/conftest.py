@@ -1,0 +1,91 @@
+"""Small real things that tests share: pictures on disk, weights of a small network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfxfer import runtime
+
+runtime.import_tensorflow()
+
+import keras  # noqa: E402
+
+from tfxfer.backbones.build import build_network  # noqa: E402
+
+SHARED = Path(__file__).parent.parent.parent / "shared"
+COLOURS = {"amber": (230, 150, 30), "blue": (40, 80, 200), "green": (50, 160, 60)}
+
+
+def pytest_collection_modifyitems(items):
+    missing = pytest.mark.skip(reason="needs ../shared (real weights and photographs)")
+    for item in items:
+        if "shared" in item.keywords and not (SHARED / "weights").is_dir():
+            item.add_marker(missing)
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder with real weights and photographs."""
+    return SHARED
+
+
+def draw_picture(name: str, seed: int, side: int = 48) -> Image.Image:
+    """A picture of the class's colour with noise on it: easy to tell apart."""
+    generator = np.random.default_rng(seed)
+    pixels = np.array(COLOURS[name]) + generator.normal(0, 25, (side, side + 8, 3))
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def write_classes(folder: Path, counts: dict[str, int], first_seed: int = 0) -> Path:
+    """Write class folders of JPEG pictures."""
+    for position, (name, count) in enumerate(counts.items()):
+        (folder / name).mkdir(parents=True)
+        for index in range(count):
+            seed = first_seed + 1000 * position + index
+            draw_picture(name, seed).save(folder / name / f"{index:03d}.jpg")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def picture_folder(tmp_path_factory) -> Path:
+    """Three classes of 20 pictures, without splits. Tests do not change it."""
+    return write_classes(tmp_path_factory.mktemp("pictures") / "photos", dict.fromkeys(COLOURS, 20))
+
+
+@pytest.fixture
+def own_folder(tmp_path) -> Path:
+    """Three classes of 6 pictures that a test may spoil."""
+    return write_classes(tmp_path / "photos", dict.fromkeys(COLOURS, 6))
+
+
+@pytest.fixture(scope="session")
+def weights_file(tmp_path_factory) -> Path:
+    """Random weights of MobileNetV2, alpha 0.35, saved as a user's file would be."""
+    keras.utils.set_random_seed(7)
+    path = tmp_path_factory.mktemp("weights") / "small.weights.h5"
+    build_network("MobileNetV2", 32, 0.35).save_weights(path)
+    return path
+
+
+@pytest.fixture
+def small(weights_file) -> dict:
+    """Arguments of `tfxfer.train` for a run of a few seconds."""
+    return {
+        "backbone": "MobileNetV2",
+        "weights": weights_file,
+        "settings": {
+            "backbone.alpha": 0.35,
+            "backbone.image_size_px": 32,
+            "data.batch_size": 8,
+            "phases.head.epochs": 2,
+            "phases.head.min_steps": 0,
+            "phases.fine-tune.epochs": 1,
+            "phases.fine-tune.min_steps": 0,
+            "phases.fine-tune.unfreeze": 3,
+        },
+        "quiet": True,
+    }

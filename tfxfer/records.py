@@ -1,0 +1,144 @@
+"""What a run finds out, as frozen dataclasses. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class BadFile:
+    """A file of the data that cannot be used as a picture, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PhasePlan:
+    """What a phase is going to do.
+
+    Attributes:
+        name: the phase's name.
+        unfrozen: names of the unfrozen blocks, from input to output.
+        trainable_parameters: elements of the outer model's trainable weights.
+        epochs, steps: upper bounds; early stopping may end sooner.
+        learning_rate: peak rate.
+        seconds: estimate from a timed trial; None where no trial was run.
+    """
+
+    name: str
+    unfrozen: tuple[str, ...]
+    trainable_parameters: int
+    epochs: int
+    steps: int
+    learning_rate: float
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is going to do; `--dry-run` prints it.
+
+    Attributes:
+        counts: pictures in each split.
+        class_counts: training pictures of each class.
+        blocks: name and parameters of each block, from input to output.
+        notes: what the user should know before the run starts.
+    """
+
+    source: str
+    counts: dict[str, int]
+    class_counts: dict[str, int]
+    backbone: str
+    weights: str
+    image_size_px: int
+    parameters: int
+    blocks: tuple[tuple[str, int], ...]
+    phases: tuple[PhasePlan, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PhaseResult:
+    """What a phase did.
+
+    Attributes:
+        history: a list an epoch for each metric (``loss``, ``accuracy``, ``val_accuracy``, …).
+        best_epoch: the epoch, from 1, whose weights were kept; 0: those from before the phase,
+            because no epoch was better on validation.
+        seconds: wall time.
+    """
+
+    name: str
+    unfrozen: tuple[str, ...]
+    trainable_parameters: int
+    epochs: int
+    best_epoch: int
+    val_accuracy: float
+    val_cross_entropy: float
+    seconds: float
+    history: dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics of a model on one split, fractions in 0…1.
+
+    Attributes:
+        accuracy_interval: 95 % Wilson interval of the accuracy.
+        macro_f1: mean over the classes of the F1 score.
+        top5_accuracy: None where there are 20 classes or fewer.
+        cross_entropy: mean negative log-probability of the true class, in nats.
+        per_class_f1: F1 score by class name.
+        confusion: row: true class, column: predicted class, in the order of the classes.
+    """
+
+    split: str
+    pictures: int
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    macro_f1: float
+    top5_accuracy: float | None
+    cross_entropy: float
+    per_class_f1: dict[str, float]
+    confusion: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An exported model and the largest difference of its probabilities from the trained one's."""
+
+    path: Path
+    pictures_compared: int
+    max_difference: float
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What `tfxfer.train` returns.
+
+    Attributes:
+        path: the run folder.
+        classes: class names in the order of the model's outputs.
+        validation, test: metrics of the final model; the test split was read once, at the end.
+        total_parameters: parameters of the model, its head included.
+        seconds: wall time of the whole run.
+        versions: of Python and the packages that decide the result.
+        device: what it ran on.
+        quarantined: files that were left out.
+    """
+
+    path: Path
+    classes: tuple[str, ...]
+    plan: Plan
+    phases: tuple[PhaseResult, ...]
+    validation: Evaluation
+    test: Evaluation
+    exported: Exported
+    total_parameters: int
+    seed: int
+    seconds: float
+    versions: dict[str, str]
+    device: str
+    quarantined: tuple[BadFile, ...]

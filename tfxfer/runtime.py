@@ -1,0 +1,81 @@
+"""The state of the process: seeds, silence, devices, memory. Imports TensorFlow when called."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+
+import tfxfer
+
+_REPORTED_PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
+
+
+def start(seed: int) -> None:
+    """Import TensorFlow quietly and seed Python, NumPy and TensorFlow."""
+    import_tensorflow()
+    import keras
+
+    keras.utils.set_random_seed(seed)
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow without its start-up messages, which say nothing that a user can act on.
+
+    Its C++ parts write to the process's standard error before any log level is read; a failing
+    import raises as ever.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with _silent_stderr():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+    tf.get_logger().setLevel("ERROR")
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Point file descriptor 2 at nothing for a while; native code writes past `sys.stderr`."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
+
+
+def describe_device() -> str:
+    """Name the device that trains, such as ``"GPU: NVIDIA H200"`` or ``"CPU: 2 cores"``."""
+    import tensorflow as tf
+
+    accelerators = tf.config.list_physical_devices("GPU")
+    if accelerators:
+        details = tf.config.experimental.get_device_details(accelerators[0])
+        return f"GPU: {details.get('device_name', 'unknown')}"
+    return f"CPU: {os.cpu_count()} cores"
+
+
+def list_versions() -> dict[str, str]:
+    """Versions of Python and the packages that decide a run's result."""
+    packages = {package: version(package) for package in _REPORTED_PACKAGES}
+    return {"python": platform.python_version(), "tfxfer": tfxfer.__version__} | packages
+
+
+def available_memory_bytes() -> int | None:
+    """Memory that a batch can use; None on a GPU, whose allocator says so itself."""
+    import psutil
+    import tensorflow as tf
+
+    if tf.config.list_physical_devices("GPU"):
+        return None
+    return int(psutil.virtual_memory().available)
