@@ -1,0 +1,117 @@
+"""Where weights come from, and those that do not fit."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from tfxfer.backbones.build import build_backbone, build_network
+from tfxfer.config import BackboneConfig
+from tfxfer.errors import InputError
+
+
+def load(path, name="MobileNetV2", alpha=0.35, size=32):
+    return build_backbone(
+        BackboneConfig(name=name, weights=str(path), alpha=alpha, image_size_px=size)
+    )
+
+
+def test_a_file_s_weights_are_loaded(weights_file):
+    reference = build_network("MobileNetV2", 64, 0.35)
+    reference.load_weights(weights_file)
+    for ours, theirs in zip(load(weights_file).network.weights, reference.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("name", "alpha"), [("MobileNetV2", 0.5), ("MobileNet", 0.25), ("ResNet50", None)]
+)
+def test_weights_of_another_network_are_refused(weights_file, name, alpha):
+    with pytest.raises(InputError, match="weights must be those of"):
+        load(weights_file, name, alpha)
+
+
+def test_weights_of_a_larger_network_are_not_loaded_in_part(tmp_path):
+    path = tmp_path / "deep.weights.h5"
+    build_network("VGG19", 32).save_weights(path)
+    with pytest.raises(InputError, match="the file holds 32 tensors, the network 26"):
+        load(path, "VGG16", None)
+
+
+def test_files_that_are_none_or_broken_are_refused(tmp_path, weights_file):
+    with pytest.raises(InputError, match="which is not there"):
+        load(tmp_path / "gone.weights.h5")
+    with pytest.raises(InputError, match="ends in"):
+        load(tmp_path / "model.pt")
+    broken = tmp_path / "broken.weights.h5"
+    broken.write_bytes(weights_file.read_bytes()[:1000])
+    with pytest.raises(InputError, match="not an HDF5 file"):
+        load(broken)
+    (tmp_path / "broken.h5").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="weights must be those of"):
+        load(tmp_path / "broken.h5")
+
+
+def write_keras_download(folder, name):
+    """Put random weights where Keras keeps its downloads, in the format of that file."""
+    import h5py
+    from keras.src.legacy.saving import legacy_h5_format
+
+    network = build_network("MobileNetV2", 96, 0.35)
+    (folder / "models").mkdir(parents=True)
+    with h5py.File(folder / "models" / name, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, network)
+    return network
+
+
+NO_TOP = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_96_no_top.h5"
+
+
+@pytest.fixture
+def keras_home(tmp_path, monkeypatch):
+    """An empty Keras home, as on a new machine."""
+    from keras.src.utils import file_utils
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setattr(file_utils.config, "keras_home", lambda: str(tmp_path / "keras"))
+    return tmp_path / "keras"
+
+
+def test_imagenet_weights_come_from_keras_cache(keras_home):
+    expected = write_keras_download(keras_home, NO_TOP)
+    network = load("imagenet", size=96).network
+    for ours, theirs in zip(network.weights, expected.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_downloaded_file_can_be_given_as_a_file(keras_home):
+    expected = write_keras_download(keras_home, NO_TOP)
+    network = load(keras_home / "models" / NO_TOP, size=64).network
+    np.testing.assert_array_equal(network.get_weights()[0], expected.get_weights()[0])
+
+
+def test_without_a_network_the_error_says_what_works(keras_home):
+    with pytest.raises(InputError, match="could not be fetched") as caught:
+        load("imagenet", size=96)
+    message = str(caught.value)
+    assert "storage.googleapis.com" in message
+    assert "--weights FILE" in message
+    assert str(keras_home / "models") in message
+    assert "--preset birds" in message
+
+
+def test_a_width_without_imagenet_weights_is_refused():
+    with pytest.raises(InputError, match=r"exist for alpha in \(0\.35, 0\.5"):
+        load("imagenet", alpha=0.6)
+
+
+def test_a_size_below_the_network_s_smallest_is_refused():
+    with pytest.raises(InputError, match="at least 75 for InceptionV3"):
+        build_backbone(BackboneConfig(name="InceptionV3", weights="none", image_size_px=64))
+
+
+def test_no_weights_are_random_ones():
+    keras.utils.set_random_seed(1)
+    first = load("none").network.get_weights()[0]
+    assert not np.array_equal(first, load("none").network.get_weights()[0])

@@ -1,0 +1,129 @@
+"""Where a backbone's weights come from: ImageNet, the package, a file, or nowhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import h5py
+import keras
+
+from tfxfer.backbones.families import (
+    EMBEDDED_ALPHA,
+    EMBEDDED_FILE,
+    EMBEDDED_NETWORK,
+    find_family,
+)
+from tfxfer.config import BackboneConfig
+from tfxfer.errors import InputError
+
+_ENDINGS = (".weights.h5", ".h5")
+
+
+def load_weights(network: keras.Model, config: BackboneConfig, size_px: int) -> None:
+    """Load what `config.weights` names into a headless network.
+
+    Args:
+        network: a network of `keras.applications` without its top.
+        config: ``weights`` is ``"imagenet"``, ``"embedded"``, ``"none"`` or a file
+            (``.weights.h5`` as Keras 3 saves it, or a Keras Applications ``…_no_top.h5``).
+        size_px: side of the network's input pictures in pixels.
+
+    Raises:
+        InputError: the weights cannot be had, or belong to another network.
+    """
+    if config.weights == "none":
+        return
+    if config.weights == "imagenet":
+        _load_imagenet(network, config, size_px)
+    elif config.weights == "embedded":
+        if (config.name, config.alpha) != (EMBEDDED_NETWORK, EMBEDDED_ALPHA):
+            raise InputError(
+                f"weights='embedded' belong to {EMBEDDED_NETWORK} with alpha={EMBEDDED_ALPHA}. "
+                f"Received: {config.name} with alpha={config.alpha}. Use --weights imagenet, "
+                "none or a file."
+            )
+        _load_file(network, Path(__file__).parent / "embedded" / EMBEDDED_FILE)
+    else:
+        _load_file(network, Path(config.weights).expanduser())
+
+
+def _load_imagenet(network: keras.Model, config: BackboneConfig, size_px: int) -> None:
+    """Copy the ImageNet weights that Keras downloads, or finds in its cache."""
+    family = find_family(config.name)
+    if family.alphas and (config.alpha or 1.0) not in family.alphas:
+        raise InputError(
+            f"ImageNet weights of {config.name} exist for alpha in {family.alphas}. "
+            f"Received: alpha={config.alpha}. Take one of these, or --weights none or a file."
+        )
+    arguments = {} if config.alpha is None else {"alpha": config.alpha}
+    try:
+        pretrained = getattr(keras.applications, config.name)(
+            include_top=False, weights="imagenet", input_shape=(size_px, size_px, 3), **arguments
+        )
+    # `keras.utils.get_file` raises a bare Exception when a download fails.
+    except Exception as error:
+        raise InputError(_offline_message(config.name, error)) from error
+    network.set_weights(pretrained.get_weights())
+
+
+def _offline_message(name: str, error: Exception) -> str:
+    cache = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
+    return (
+        f"The ImageNet weights of {name} could not be fetched. Tried: {str(error).strip()}\n"
+        f"Without a network, do one of these: give a file with --weights FILE "
+        f"({' or '.join(_ENDINGS)}, without the top); put the file that Keras downloads into "
+        f"{cache}; or train the preset that needs no download: "
+        "python -m tfxfer.train --preset birds"
+    )
+
+
+def _load_file(network: keras.Model, path: Path) -> None:
+    if not path.name.endswith(_ENDINGS):
+        raise InputError(
+            f"weights must be imagenet, none, embedded, or a file that ends in "
+            f"{' or '.join(_ENDINGS)}. Received: weights={str(path)!r}."
+        )
+    if not path.is_file():
+        raise InputError(
+            f"weights must name a file that exists. Received: weights={str(path)!r}, "
+            "which is not there. Check the path, or use imagenet, none or embedded."
+        )
+    if path.name.endswith(".weights.h5"):
+        _check_tensor_count(network, path)
+    try:
+        network.load_weights(path)
+    # h5py raises OSError for a broken file and KeyError for a missing group; Keras raises
+    # ValueError for shapes and layers that do not fit.
+    except (ValueError, KeyError, OSError, TypeError, AttributeError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(_mismatch_message(network, path, reason)) from error
+
+
+def _check_tensor_count(network: keras.Model, path: Path) -> None:
+    """Refuse a file of a larger network, which Keras would load in part without a word."""
+    shapes: list[tuple[int, ...]] = []
+
+    def collect(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset) and not name.startswith("optimizer/"):
+            shapes.append(item.shape)
+
+    try:
+        with h5py.File(path) as file:
+            file.visititems(collect)
+    except OSError as error:
+        reason = f"not an HDF5 file ({error})"
+        raise InputError(_mismatch_message(network, path, reason)) from error
+    if sorted(shapes) != sorted(tuple(weight.shape) for weight in network.weights):
+        reason = f"the file holds {len(shapes)} tensors, the network {len(network.weights)}"
+        if len(shapes) == len(network.weights):
+            reason = "the tensors' shapes differ"
+        raise InputError(_mismatch_message(network, path, reason))
+
+
+def _mismatch_message(network: keras.Model, path: Path, reason: str) -> str:
+    return (
+        f"weights must be those of {network.name} without its top. Received: {str(path)!r}: "
+        f"{reason}. Name the network that the file was saved from with --backbone (and "
+        "--set backbone.alpha=… for a MobileNet of another width)."
+    )
