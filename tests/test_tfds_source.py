@@ -1,0 +1,108 @@
+"""TensorFlow Datasets: prepared ones are read, others need a network and say so."""
+
+from __future__ import annotations
+
+import io
+import time
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from conftest import COLOURS, draw_picture
+
+from tfxfer.config import DataConfig
+from tfxfer.data.sources import load_data
+from tfxfer.errors import InputError
+
+
+def examples(count: int, offset: int):
+    for index in range(count):
+        label = index % len(COLOURS)
+        buffer = io.BytesIO()
+        draw_picture(list(COLOURS)[label], offset + index).save(buffer, "PNG")
+        yield index, {"image": buffer.getvalue(), "label": label}
+
+
+def store(folder, splits, label=None):
+    features = tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
+            "label": label or tfds.features.ClassLabel(names=list(COLOURS)),
+        }
+    )
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="colours",
+        version="1.0.0",
+        features=features,
+        split_datasets=splits,
+        data_dir=folder,
+        config="default",
+        disable_shuffling=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    """A prepared data set with the splits train and test."""
+    folder = tmp_path_factory.mktemp("tfds")
+    tfds.disable_progress_bar()
+    train, test = list(examples(60, 0)), list(examples(15, 1000))
+    store(folder, {"train": train, "test": test})
+    return folder
+
+
+def test_a_prepared_data_set_is_read_and_its_missing_split_cut(data_dir):
+    config = DataConfig(source="tfds:colours", data_dir=str(data_dir))
+    data = load_data(config, seed=0)
+    assert data.classes == tuple(COLOURS)
+    assert [len(s.labels) for s in (data.train, data.validation, data.test)] == [51, 9, 15]
+    for split in (data.train, data.validation, data.test):
+        read = [(bytes(x), int(y)) for x, y in split.encoded().as_numpy_iterator()]
+        np.testing.assert_array_equal([label for _, label in read], split.labels)
+        assert all(picture.startswith(b"\x89PNG") for picture, _ in read)
+    train, validation = (
+        {bytes(x) for x, _ in split.encoded().as_numpy_iterator()}
+        for split in (data.train, data.validation)
+    )
+    assert not train & validation
+    assert len(train | validation) == 60
+
+
+def test_a_seed_shuffles_the_same_way_again(data_dir):
+    config = DataConfig(source="tfds:colours", data_dir=str(data_dir))
+    train = load_data(config, seed=0).train
+    orders = [[int(y) for _, y in train.encoded(s).as_numpy_iterator()] for s in (1, 1, 2)]
+    assert orders[0] == orders[1] != orders[2]
+    assert sorted(orders[0]) == sorted(train.labels)
+
+
+def test_a_cut_of_a_cut_keeps_to_the_first(data_dir):
+    config = DataConfig(source="tfds:colours", data_dir=str(data_dir))
+    train = load_data(config, seed=0).train
+    chosen = train.choose(np.array([5, 1, 30]))
+    everything = [bytes(x) for x, _ in train.encoded().as_numpy_iterator()]
+    few = [bytes(x) for x, _ in chosen.encoded().as_numpy_iterator()]
+    assert few == [everything[index] for index in (1, 5, 30)]
+
+
+def test_an_unknown_name_is_an_error_with_the_nearest():
+    with pytest.raises(InputError, match="Did you mean 'oxford_flowers102'"):
+        load_data(DataConfig(source="tfds:oxford_flowers_102"), seed=0)
+
+
+def test_without_a_network_the_error_says_what_works(tmp_path):
+    started = time.monotonic()
+    with pytest.raises(InputError, match="could not be downloaded") as caught:
+        load_data(DataConfig(source="tfds:oxford_flowers102", data_dir=str(tmp_path)), seed=0)
+    assert time.monotonic() - started < 60, "no minutes of retries"
+    message = str(caught.value)
+    assert str(tmp_path) in message
+    assert "data.data_dir=" in message
+    assert "--preset birds" in message
+
+
+def test_a_data_set_without_class_labels_is_refused(tmp_path):
+    unlabelled = [(key, {"image": e["image"], "label": b"x"}) for key, e in examples(3, 0)]
+    store(tmp_path, {"train": unlabelled}, label=tfds.features.Text())
+    with pytest.raises(InputError, match="one picture and one class label"):
+        load_data(DataConfig(source="tfds:colours", data_dir=str(tmp_path)), seed=0)

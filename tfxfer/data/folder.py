@@ -1,0 +1,149 @@
+"""Pictures in a folder: class folders, or train/, val/ and test/ above them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tfxfer.config import DataConfig
+from tfxfer.data.check import check_files, fail_on_bad_files
+from tfxfer.data.pictures import FileSet, PictureData
+from tfxfer.data.splits import complete_splits
+from tfxfer.errors import InputError, nearest
+from tfxfer.records import BadFile
+
+_SPLIT_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+# Endings that say "picture"; whether a file is one that can be read is decided by its content.
+_ENDINGS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff",
+            ".heic", ".heif", ".avif"}  # fmt: skip
+
+
+def load_folder(config: DataConfig, seed: int) -> PictureData:
+    """List a folder of pictures once, check every one, and complete its splits.
+
+    Raises:
+        InputError: the folder is missing or empty, has fewer than two classes, a class has too
+            few pictures, or files cannot be decoded and ``config.on_bad`` is ``"fail"``.
+    """
+    root = Path(str(config.source))
+    if not root.is_dir():
+        raise InputError(
+            f"data must be a folder of class folders, tfds:NAME or embedded:birds. "
+            f"Received: {str(root)!r}, which is not there. Check the path."
+        )
+    notes: list[str] = []
+    listed = {name: _list_classes(folder, notes) for name, folder in _find_splits(root, notes)}
+    classes = tuple(listed["train"])
+    for name, found in listed.items():
+        _check_classes(name, found, classes, root)
+    listed, quarantined = _leave_out_bad(listed, config.on_bad)
+    splits = {name: _make_set(found, classes) for name, found in listed.items()}
+    completed, cut_notes = complete_splits(splits, classes, config, seed)
+    return PictureData(
+        source=str(root),
+        classes=classes,
+        train=completed["train"],
+        validation=completed["validation"],
+        test=completed["test"],
+        notes=(*notes, *cut_notes),
+        quarantined=quarantined,
+    )
+
+
+def _find_splits(root: Path, notes: list[str]) -> list[tuple[str, Path]]:
+    """The folders that hold class folders: those of the splits, or the root for ``train``."""
+    folders = _visible_folders(root)
+    named = {_SPLIT_FOLDERS[f.name.lower()]: f for f in folders if f.name.lower() in _SPLIT_FOLDERS}
+    # A class may be called "train"; as a split it has class folders in it.
+    if "train" not in named or not _visible_folders(named["train"]):
+        return [("train", root)]
+    others = [folder.name for folder in folders if folder not in named.values()]
+    if others:
+        notes.append(f"folders beside the splits are not read: {', '.join(others)}")
+    return list(named.items())
+
+
+def _list_classes(folder: Path, notes: list[str]) -> dict[str, list[str]]:
+    """Map each class folder's name to the pictures in it, at any depth, in sorted order."""
+    classes, other = {}, []
+    for class_folder in _visible_folders(folder):
+        files = [
+            path
+            for path in sorted(class_folder.rglob("*"))
+            if path.is_file() and not _is_hidden(path, class_folder)
+        ]
+        classes[class_folder.name] = [str(f) for f in files if f.suffix.lower() in _ENDINGS]
+        other += [path.name for path in files if path.suffix.lower() not in _ENDINGS]
+    if other:
+        shown = ", ".join(other[:5]) + (", …" if len(other) > 5 else "")
+        notes.append(f"{len(other)} files without a picture's ending are not read: {shown}")
+    loose = [p.name for p in folder.iterdir() if p.suffix.lower() in _ENDINGS and p.is_file()]
+    if loose and classes:
+        notes.append(
+            f"{len(loose)} pictures beside the class folders of {folder} have no class and are "
+            "not read"
+        )
+    return classes
+
+
+def _check_classes(
+    split: str, found: dict[str, list[str]], classes: tuple[str, ...], root: Path
+) -> None:
+    if not any(found.values()):
+        raise InputError(
+            "data must hold class folders with pictures in them, or train/, val/ and test/ above "
+            f"them. Received: {str(root)!r}, with no picture in a class folder of its {split} "
+            "split. Put each class's pictures into a folder of the class's name."
+        )
+    empty = [name for name, paths in found.items() if not paths and split == "train"]
+    if empty:
+        raise InputError(
+            f"Every class folder needs pictures. Received: none in {', '.join(empty)}. "
+            "Add pictures or remove these folders."
+        )
+    unknown = [name for name in found if name not in classes]
+    if unknown:
+        raise InputError(
+            f"The {split} split must have the classes of the training pictures "
+            f"({', '.join(classes[:20])}). Received: {unknown[0]!r}."
+            f"{nearest(unknown[0], classes)} Rename or remove the folder."
+        )
+
+
+def _leave_out_bad(
+    listed: dict[str, dict[str, list[str]]], on_bad: str
+) -> tuple[dict[str, dict[str, list[str]]], tuple[BadFile, ...]]:
+    """Check every file; fail on the bad ones or leave them out."""
+    paths = [path for found in listed.values() for files in found.values() for path in files]
+    bad = check_files(paths)
+    if on_bad == "fail":
+        fail_on_bad_files(bad, len(paths))
+    bad_paths = {file.path for file in bad}
+    good = {
+        split: {name: [p for p in files if p not in bad_paths] for name, files in found.items()}
+        for split, found in listed.items()
+    }
+    return good, bad
+
+
+def _make_set(found: dict[str, list[str]], classes: tuple[str, ...]) -> FileSet:
+    paths = [path for files in found.values() for path in files]
+    labels = [classes.index(name) for name, files in found.items() for _ in files]
+    return FileSet(tuple(paths), np.array(labels, np.int64))
+
+
+def _visible_folders(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
+
+
+def _is_hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(root).parts)

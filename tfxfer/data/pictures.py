@@ -1,0 +1,120 @@
+"""Pictures still encoded, with their labels: what every source hands to the pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from tfxfer.records import BadFile
+
+# Encoded pictures of a TFDS split are shuffled through a buffer of this many.
+_SHUFFLE_BUFFER = 4096
+
+
+class PictureSet(Protocol):
+    """The pictures of one split.
+
+    Attributes:
+        labels: ``[pictures]`` int64, class numbers in the order in which `encoded` gives them.
+    """
+
+    @property
+    def labels(self) -> np.ndarray: ...
+
+    def encoded(self, shuffle_seed: int | None = None) -> tf.data.Dataset:
+        """Give ``(encoded picture: string, label: int64)``, one at a time.
+
+        Args:
+            shuffle_seed: shuffle anew in every epoch, in an order that the seed decides; None
+                keeps the order of `labels`.
+        """
+
+
+@dataclass(frozen=True)
+class FileSet:
+    """Pictures in files."""
+
+    paths: tuple[str, ...]
+    labels: np.ndarray
+
+    def encoded(self, shuffle_seed: int | None = None) -> tf.data.Dataset:
+        dataset = tf.data.Dataset.from_tensor_slices((list(self.paths), self.labels))
+        if shuffle_seed is not None:
+            # The paths are shuffled, not the pictures: a full shuffle at no memory.
+            dataset = dataset.shuffle(len(self.paths), seed=shuffle_seed)
+        return dataset.map(
+            lambda path, label: (tf.io.read_file(path), label), num_parallel_calls=tf.data.AUTOTUNE
+        )
+
+    def choose(self, indices: np.ndarray) -> FileSet:
+        """Keep the pictures at these positions."""
+        return FileSet(tuple(self.paths[index] for index in indices), self.labels[indices])
+
+
+@dataclass(frozen=True)
+class TfdsSet:
+    """Pictures of a split of a TensorFlow Dataset, or some of them.
+
+    Attributes:
+        builder: a prepared `tfds.core.DatasetBuilder`.
+        keys: names of the picture and of the label feature.
+        labels: class numbers of the chosen pictures.
+        chosen: ``[pictures of the split]`` bool; None: all of them.
+    """
+
+    builder: Any
+    split: str
+    keys: tuple[str, str]
+    labels: np.ndarray
+    chosen: np.ndarray | None = None
+
+    def encoded(self, shuffle_seed: int | None = None) -> tf.data.Dataset:
+        import tensorflow_datasets as tfds
+
+        picture_key, label_key = self.keys
+        dataset = self.builder.as_dataset(
+            split=self.split,
+            shuffle_files=False,
+            decoders={picture_key: tfds.decode.SkipDecoding()},
+            read_config=tfds.ReadConfig(try_autocache=False),
+        )
+        if self.chosen is not None:
+            chosen = tf.constant(self.chosen)
+            dataset = dataset.enumerate().filter(lambda index, _: chosen[index])
+            dataset = dataset.map(lambda _, example: example)
+        dataset = dataset.map(lambda example: (example[picture_key], example[label_key]))
+        if shuffle_seed is not None:
+            dataset = dataset.shuffle(min(len(self.labels), _SHUFFLE_BUFFER), seed=shuffle_seed)
+        return dataset
+
+    def choose(self, indices: np.ndarray) -> TfdsSet:
+        """Keep the pictures at these positions, in the order of the split."""
+        indices = np.sort(indices)
+        mask = np.ones(len(self.labels), bool) if self.chosen is None else self.chosen
+        chosen = np.zeros_like(mask)
+        chosen[np.flatnonzero(mask)[indices]] = True
+        return TfdsSet(self.builder, self.split, self.keys, self.labels[indices], chosen)
+
+
+@dataclass(frozen=True)
+class PictureData:
+    """All that a source holds.
+
+    Attributes:
+        source: where the pictures come from, for people.
+        classes: class names; a label is a position in them.
+        train, validation, test: the splits; `test` is for the last evaluation alone.
+        notes: what the user should know, such as splits that were cut.
+        quarantined: files that were left out.
+    """
+
+    source: str
+    classes: tuple[str, ...]
+    train: PictureSet
+    validation: PictureSet
+    test: PictureSet
+    notes: tuple[str, ...] = ()
+    quarantined: tuple[BadFile, ...] = ()
