@@ -1,0 +1,212 @@
+"""Freezing, rates and early stopping, on a small real network."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from rich.console import Console
+
+import tfxfer
+from tfxfer.config import BackboneConfig, HeadConfig, PhaseConfig
+from tfxfer.errors import InputError
+from tfxfer.heads import build_head, build_model
+from tfxfer.phases.estimate import check_memory
+from tfxfer.phases.fit import FitData, count_epochs, fit_phase, prepare_phase
+from tfxfer.phases.keep_best import KeepBest
+from tfxfer.phases.optimizers import LayerwiseAdamW
+from tfxfer.phases.schedules import layerwise_factors, warmup_cosine
+from tfxfer.phases.unfreeze import count_parameters, unfreeze_top
+from tfxfer.records import PhaseResult
+
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture
+def backbone():
+    keras.utils.set_random_seed(3)
+    return tfxfer.build_backbone(
+        BackboneConfig(name="MobileNetV2", weights="none", alpha=0.35, image_size_px=32)
+    )
+
+
+@pytest.fixture
+def head():
+    return build_head(HeadConfig(), 3, seed=0)
+
+
+@pytest.fixture
+def data():
+    generator = np.random.default_rng(0)
+    labels = np.arange(24) % 3
+    pictures = generator.uniform(0, 60, (24, 32, 32, 3)) + 80 * labels[:, None, None, None]
+    dataset = tf.data.Dataset.from_tensor_slices(
+        (pictures.astype(np.float32), np.eye(3, dtype=np.float32)[labels])
+    ).batch(8)
+    return FitData(dataset, dataset, steps_per_epoch=3, batch_size=8)
+
+
+def phase(**changes) -> PhaseConfig:
+    values = {"name": "p", "epochs": 1, "learning_rate": 1e-3}
+    return PhaseConfig(**{**values, **changes})
+
+
+def snapshot(backbone) -> dict[str, np.ndarray]:
+    return {weight.path: np.array(weight) for weight in backbone.network.weights}
+
+
+def test_head_only_moves_no_weight_of_the_backbone(backbone, head, data, tmp_path):
+    before = snapshot(backbone)
+    result = fit_phase(backbone, head, phase(), data, None, tmp_path, QUIET)
+    assert result.trainable_parameters == 1280 * 3 + 3
+    assert result.unfrozen == ()
+    for path, value in snapshot(backbone).items():
+        np.testing.assert_array_equal(value, before[path], err_msg=path)
+
+
+def test_fine_tuning_keeps_batch_norm_bit_equal_and_moves_the_top(backbone, head, data, tmp_path):
+    before = snapshot(backbone)
+    result = fit_phase(backbone, head, phase(unfreeze=3), data, None, tmp_path, QUIET)
+    assert result.best_epoch == 1
+    top = {layer for block in backbone.blocks[-3:] for layer in block.layers}
+    batch_norms = {
+        layer.name
+        for layer in backbone.network.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    }
+    assert top & batch_norms
+    for path, value in snapshot(backbone).items():
+        layer = path.split("/")[-2]
+        if layer in top - batch_norms:
+            assert not np.array_equal(value, before[path]), f"{path} was to be trained"
+        else:
+            np.testing.assert_array_equal(value, before[path], err_msg=path)
+
+
+def test_batch_norm_trains_where_a_phase_says_so(backbone, head, data, tmp_path):
+    before = snapshot(backbone)
+    settings = phase(unfreeze="all", batch_norm="train")
+    fit_phase(backbone, head, settings, data, None, tmp_path, QUIET)
+    moved = [p for p, value in snapshot(backbone).items() if not np.array_equal(value, before[p])]
+    assert len(moved) == len(before)
+
+
+def test_trainable_parameters_are_those_of_the_outer_model(backbone, head):
+    model, unfrozen = prepare_phase(backbone, head, phase(unfreeze=2), 3)
+    names = {layer for block in unfrozen for layer in block.layers}
+    expected = sum(
+        layer.count_params()
+        for layer in backbone.network.layers
+        if layer.name in names and not isinstance(layer, keras.layers.BatchNormalization)
+    )
+    assert count_parameters(model.trainable_weights) == expected + 1280 * 3 + 3
+
+
+def test_freezing_again_undoes_unfreezing(backbone):
+    unfreeze_top(backbone.network, backbone.blocks, "all", "train")
+    assert len(backbone.network.trainable_weights) > 100
+    assert unfreeze_top(backbone.network, backbone.blocks, 0) == ()
+    assert backbone.network.trainable_weights == []
+
+
+def test_a_phase_that_only_harms_changes_nothing(backbone, head, data, tmp_path):
+    good = fit_phase(backbone, head, phase(epochs=30, learning_rate=0.02), data, None, tmp_path,
+                     QUIET)  # fmt: skip
+    before = snapshot(backbone)
+    model = build_model(backbone, head)
+    expected = model.predict(data.validation, verbose=0)
+    harmful = phase(name="q", unfreeze=2, learning_rate=50.0, warmup=0.0)
+    result = fit_phase(backbone, head, harmful, data, good, tmp_path, QUIET)
+    assert result.best_epoch == 0
+    assert result.val_accuracy == good.val_accuracy
+    for path, value in snapshot(backbone).items():
+        np.testing.assert_array_equal(value, before[path])
+    np.testing.assert_array_equal(model.predict(data.validation, verbose=0), expected)
+
+
+def test_a_loss_that_is_no_number_is_an_error_with_a_rate_to_try(backbone, head, data, tmp_path):
+    bad = data.training.map(lambda x, y: (x * float("nan"), y))
+    broken = FitData(bad, data.validation, 3, 8)
+    with pytest.raises(InputError, match=r"learning_rate=0\.0001"):
+        fit_phase(backbone, head, phase(), broken, None, tmp_path, QUIET)
+
+
+def test_keep_best_prefers_accuracy_then_cross_entropy():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    keeper = KeepBest(patience=2, previous=None)
+    keeper.set_model(model)
+    model.stop_training = False  # as `fit` sets it
+    keeper.on_train_begin()
+    epochs = [(0.5, 1.0), (0.8, 0.9), (0.8, 0.7), (0.7, 0.1), (0.8, 0.8)]
+    for epoch, (accuracy, cross_entropy) in enumerate(epochs):
+        model.set_weights([np.full((1, 1), epoch), np.zeros(1)])
+        assert not model.stop_training
+        keeper.on_epoch_end(epoch, {"val_accuracy": accuracy, "val_cross_entropy": cross_entropy})
+    assert model.stop_training
+    keeper.restore()
+    assert (keeper.epoch, keeper.accuracy, keeper.cross_entropy) == (3, 0.8, 0.7)
+    assert model.get_weights()[0].item() == 2
+
+
+def test_keep_best_starts_from_the_phase_before():
+    previous = PhaseResult("head", (), 1, 1, 1, 0.9, 0.3, 1.0, {})
+    keeper = KeepBest(patience=1, previous=previous)
+    keeper.set_model(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]))
+    keeper.on_train_begin()
+    keeper.on_epoch_end(0, {"val_accuracy": 0.9, "val_cross_entropy": 0.4})
+    assert keeper.epoch == 0
+    assert keeper.model.stop_training
+
+
+def test_the_rate_warms_up_and_falls_along_a_cosine():
+    rate = warmup_cosine(0.1, steps=100, warmup=0.1)
+    assert float(rate(0)) == 0.0
+    assert float(rate(5)) == pytest.approx(0.05)
+    assert float(rate(10)) == pytest.approx(0.1)
+    assert float(rate(55)) == pytest.approx(0.05)
+    assert float(rate(100)) == pytest.approx(0.0, abs=1e-8)
+    assert float(warmup_cosine(0.1, 10, 0.0)(0)) == pytest.approx(0.1)
+
+
+def test_small_data_get_more_epochs():
+    assert count_epochs(phase(epochs=5, min_steps=100), steps_per_epoch=6) == 17
+    assert count_epochs(phase(epochs=5, min_steps=100), steps_per_epoch=90) == 5
+
+
+def test_deeper_blocks_move_at_a_lower_rate(backbone, head):
+    model, unfrozen = prepare_phase(backbone, head, phase(unfreeze=3, layer_decay=0.5), 3)
+    factors = model.optimizer.factors
+    for depth, block in enumerate(reversed(unfrozen), start=1):
+        layer = next(name for name in block.layers if name.endswith(("project", "Conv_1")))
+        (weight,) = backbone.network.get_layer(layer).trainable_weights
+        assert factors[weight.path] == 0.5**depth
+    assert layerwise_factors({"a": 2}, 0.5) == {"a": 0.25}
+
+
+def test_the_optimizer_equals_keras_adamw_and_scales_by_factor():
+    def step(optimizer, gradient):
+        kernel = keras.Variable(np.ones((2, 2)), name="kernel")
+        bias = keras.Variable(np.ones(2), name="bias")
+        if isinstance(optimizer, LayerwiseAdamW) and optimizer.factors:
+            optimizer.factors = {kernel.path: 0.1}
+        optimizer.apply([keras.ops.ones((2, 2)) * gradient, keras.ops.ones(2)], [kernel, bias])
+        return np.array(kernel), np.array(bias)
+
+    reference = keras.optimizers.AdamW(0.01, weight_decay=0.5)
+    reference.exclude_from_weight_decay(var_names=["bias"])
+    expected = step(reference, 0.3)
+    ours = step(LayerwiseAdamW(0.01, decay=0.5, clip_norm=1e6), 0.3)
+    np.testing.assert_allclose(ours[0], expected[0], rtol=1e-6)
+    np.testing.assert_allclose(ours[1], expected[1], rtol=1e-6)
+    scaled = step(LayerwiseAdamW(0.01, {"any": 0.1}, decay=0.5, clip_norm=1e6), 0.3)
+    np.testing.assert_allclose(1 - scaled[0], (1 - expected[0]) / 10, rtol=1e-4)
+
+
+def test_a_batch_that_cannot_fit_is_refused_with_one_that_does(backbone):
+    with pytest.raises(InputError, match=r"batch_size=(\d+)\. Try --set data\.batch_size=") as no:
+        check_memory(backbone, 18, batch_size=4096, available_bytes=200_000_000)
+    suggestion = int(str(no.value).split("Try --set data.batch_size=")[1].split(",")[0])
+    assert 1 <= suggestion < 4096
+    check_memory(backbone, 18, suggestion, 200_000_000)
+    check_memory(backbone, 0, 1024, 200_000_000)

@@ -1,0 +1,92 @@
+"""What stands on the backbone, and the model that both make: pictures in, probabilities out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+
+from tfxfer.backbones.build import Backbone, apply_preprocessing
+from tfxfer.config import HeadConfig
+
+
+def linear_layers(config: HeadConfig) -> list[keras.layers.Layer]:
+    """Dropout alone, before the class probabilities."""
+    return [keras.layers.Dropout(config.dropout, name="head_dropout")]
+
+
+def mlp_layers(config: HeadConfig) -> list[keras.layers.Layer]:
+    """One hidden layer with BatchNormalization and dropout around it, as in fastai's heads."""
+    return [
+        keras.layers.BatchNormalization(momentum=0.9, name="head_bn_1"),
+        keras.layers.Dropout(config.dropout / 2, name="head_dropout_1"),
+        keras.layers.Dense(config.hidden_units, activation="relu", name="head_hidden"),
+        keras.layers.BatchNormalization(momentum=0.9, name="head_bn_2"),
+        keras.layers.Dropout(config.dropout, name="head_dropout_2"),
+    ]
+
+
+HEADS: dict[str, Callable[[HeadConfig], list[keras.layers.Layer]]] = {
+    "linear": linear_layers,
+    "mlp": mlp_layers,
+}
+
+_POOLINGS = {
+    "avg": (keras.layers.GlobalAveragePooling2D,),
+    "max": (keras.layers.GlobalMaxPooling2D,),
+    "avg_max": (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D),
+}
+
+
+@dataclass(frozen=True)
+class Head:
+    """The head's layers, made once, so that every model of a run shares their weights."""
+
+    poolings: tuple[keras.layers.Layer, ...]
+    layers: tuple[keras.layers.Layer, ...]
+
+    def __call__(self, features: keras.KerasTensor) -> keras.KerasTensor:
+        """Map features ``[batch, h, w, channels]`` to probabilities ``[batch, classes]``."""
+        pooled = [pooling(features) for pooling in self.poolings]
+        outputs = pooled[0] if len(pooled) == 1 else keras.ops.concatenate(pooled, axis=-1)
+        for layer in self.layers:
+            outputs = layer(outputs)
+        return outputs
+
+
+def build_head(config: HeadConfig, class_count: int, seed: int) -> Head:
+    """Make the head's layers.
+
+    The probabilities are float32 whatever the precision policy: a float16 softmax loses small
+    ones.
+    """
+    probabilities = keras.layers.Dense(
+        class_count,
+        activation="softmax",
+        dtype="float32",
+        kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
+        name="probabilities",
+    )
+    poolings = tuple(make(name=f"pool_{i}") for i, make in enumerate(_POOLINGS[config.pooling]))
+    return Head(poolings, (*HEADS[config.kind](config), probabilities))
+
+
+def build_model(backbone: Backbone, head: Head, trains_batch_norm: bool = False) -> keras.Model:
+    """Join a backbone and a head to a model over their weights.
+
+    Args:
+        backbone: its network runs in inference mode unless `trains_batch_norm`.
+        head: runs in whatever mode the model is called in.
+        trains_batch_norm: let the mode reach the backbone: unfrozen BatchNormalization layers
+            then use and update the statistics of their batches.
+
+    Returns:
+        From pictures ``[batch, size, size, 3]`` float32, RGB, 0…255, to probabilities
+        ``[batch, classes]`` float32.
+    """
+    pictures = keras.Input((backbone.size_px, backbone.size_px, 3), name="pictures")
+    preprocessed = apply_preprocessing(pictures, backbone.family.preprocessing)
+    mode = {} if trains_batch_norm else {"training": False}
+    features = backbone.network(preprocessed, **mode)
+    return keras.Model(pictures, head(features), name=f"tfxfer_{backbone.network.name}")

@@ -1,0 +1,57 @@
+"""AdamW with a learning rate of its own for each block."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+# Decay pulls a weight towards zero; biases and normalisation's scales have no reason to go there.
+_NOT_DECAYED = ("bias", "gamma", "beta")
+
+
+@keras.saving.register_keras_serializable(package="tfxfer")
+class LayerwiseAdamW(keras.optimizers.Adam):
+    """AdamW (Loshchilov & Hutter 2019) whose rate is scaled weight by weight.
+
+    Keras has one rate for all weights, and `keras.optimizers.MultiOptimizer` clips the gradients
+    of each of its parts apart; here one norm holds for all.
+
+    Args:
+        learning_rate: rate or schedule of the weights that `factors` does not name.
+        factors: factor on the rate, by a weight's path.
+        decay: decoupled weight decay of kernels, times their rate.
+        clip_norm: upper bound of the global norm of all gradients.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 1e-3,
+        factors: dict[str, float] | None = None,
+        decay: float = 1e-4,
+        clip_norm: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("global_clipnorm", clip_norm)
+        super().__init__(learning_rate=learning_rate, **kwargs)
+        self.factors = dict(factors or {})
+        self.decay = decay
+
+    def build(self, variables):
+        super().build(variables)
+        paths = [variable.path for variable in variables]
+        self._factor_list = [self.factors.get(path, 1.0) for path in paths]
+        self._decay_list = [0.0 if path.endswith(_NOT_DECAYED) else self.decay for path in paths]
+
+    def update_step(self, gradient, variable, learning_rate):
+        # The backend's own variables, which come here, have no path.
+        index = self._get_variable_index(variable)
+        rate = learning_rate * self._factor_list[index]
+        if self._decay_list[index]:
+            shrink = keras.ops.cast(rate * self._decay_list[index], variable.dtype)
+            self.assign_sub(variable, variable * shrink)
+        super().update_step(gradient, variable, rate)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        return {**config, "factors": self.factors, "decay": self.decay}

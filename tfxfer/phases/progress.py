@@ -1,0 +1,68 @@
+"""What a phase shows while it trains: a bar with the rate, loss, accuracy and time left."""
+
+from __future__ import annotations
+
+import keras
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class ProgressBar(keras.callbacks.Callback):
+    """Draw one bar over all steps of a phase, or print a line an epoch where no terminal is."""
+
+    def __init__(self, phase: str, epochs: int, steps: int, batch_size: int, console: Console):
+        super().__init__()
+        self._phase, self._epochs, self._steps = phase, epochs, steps
+        self._batch_size = batch_size
+        self._console = console
+        self._epoch = 0
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[figures]}"),
+            TimeElapsedColumn(),
+            TextColumn("<"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+
+    def on_train_begin(self, logs=None):
+        self._task = self._bar.add_task(self._phase, total=self._epochs * self._steps, figures="")
+        if self._console.is_terminal:
+            self._bar.start()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not self._console.is_terminal:
+            return
+        step = self._epoch * self._steps + batch + 1
+        task = self._bar.tasks[0]
+        speed = f"{task.speed * self._batch_size:.0f} pictures/s" if task.speed else ""
+        self._bar.update(
+            self._task,
+            completed=step,
+            description=f"{self._phase} {self._epoch + 1}/{self._epochs}",
+            figures=f"rate {self._rate():.1e} loss {logs['loss']:.3f} "
+            f"acc {logs['accuracy']:.3f} {speed}",
+        )
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not self._console.is_terminal:
+            self._console.print(
+                f"  {self._phase} {epoch + 1}/{self._epochs}  loss {logs['loss']:.3f}  "
+                f"accuracy {logs['accuracy']:.3f}  validation {logs['val_accuracy']:.3f}",
+                highlight=False,
+            )
+
+    def on_train_end(self, logs=None):
+        self.close()
+
+    def close(self) -> None:
+        """Take the bar off the terminal; an exception in `fit` skips `on_train_end`."""
+        self._bar.stop()
+
+    def _rate(self) -> float:
+        return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
