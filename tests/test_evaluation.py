@@ -1,0 +1,53 @@
+"""Metrics against small cases worked out by hand."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfxfer.evaluation import evaluate, wilson_interval
+
+
+def evaluate_rows(rows, labels):
+    """Evaluate a model whose "pictures" are its probabilities."""
+    rows = np.array(rows, np.float32)
+    inputs = keras.Input((rows.shape[1],))
+    model = keras.Model(inputs, keras.layers.Identity()(inputs))
+    dataset = tf.data.Dataset.from_tensor_slices((rows, np.zeros(len(rows)))).batch(2)
+    classes = [f"class {index}" for index in range(rows.shape[1])]
+    return evaluate(model, "test", dataset, np.array(labels), classes)
+
+
+def test_accuracy_f1_and_confusion():
+    rows = [[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.1, 0.8, 0.1], [0.5, 0.4, 0.1], [0.2, 0.3, 0.5]]
+    result = evaluate_rows(rows, [0, 0, 1, 1, 2])
+    assert result.accuracy == pytest.approx(0.8)
+    assert result.confusion == ((2, 0, 0), (1, 1, 0), (0, 0, 1))
+    assert result.per_class_f1 == pytest.approx({"class 0": 0.8, "class 1": 2 / 3, "class 2": 1.0})
+    assert result.macro_f1 == pytest.approx((0.8 + 2 / 3 + 1) / 3)
+    assert result.cross_entropy == pytest.approx(-np.log([0.7, 0.6, 0.8, 0.4, 0.5]).mean())
+    assert result.top5_accuracy is None
+    assert result.pictures == 5
+
+
+def test_a_class_without_pictures_counts_as_zero_f1():
+    result = evaluate_rows([[0.9, 0.1], [0.8, 0.2]], [0, 0])
+    assert result.accuracy == 1.0
+    assert result.macro_f1 == pytest.approx(0.5)
+
+
+def test_top5_is_given_from_21_classes_on():
+    rows = np.full((2, 21), 0.01)
+    rows[:, :6] = [0.3, 0.2, 0.15, 0.1, 0.08, 0.07]
+    assert evaluate_rows(rows, [4, 5]).top5_accuracy == pytest.approx(0.5)
+    assert evaluate_rows(rows[:, :20], [4, 5]).top5_accuracy is None
+
+
+def test_the_interval_is_wilson_s():
+    # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I.
+    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson_interval(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
+    assert wilson_interval(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
+    assert wilson_interval(29, 29) == pytest.approx((0.8830, 1.0), abs=5e-5)
