@@ -1,0 +1,1 @@
+"""The embedded default data set: rendered pictures of invented bird species."""

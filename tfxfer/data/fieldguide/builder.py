@@ -1,0 +1,111 @@
+"""The embedded pictures as a TensorFlow Datasets builder: rendered here, never downloaded."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from tfxfer.data.fieldguide.render import render_jpeg
+from tfxfer.data.fieldguide.species import SOURCE_SPECIES, TARGET_SPECIES, Species
+
+IMAGE_SIZE_PX = 128
+_GROUPS: dict[str, tuple[Species, ...]] = {"target": TARGET_SPECIES, "source": SOURCE_SPECIES}
+# Part of every picture's seed: no two of these streams ever share a picture.
+_GROUP_STREAMS = {"target": 1, "source": 2}
+_SPLIT_STREAMS = {"train": 1, "validation": 2, "test": 3}
+
+
+@dataclasses.dataclass(eq=False)
+class FieldguideConfig(tfds.core.BuilderConfig):
+    """Which species, and how many pictures of each a split holds.
+
+    `group` is "target" (12 species) or "source" (the species for pretraining);
+    `pictures_per_species` maps "train", "validation" and "test" to a count.
+    """
+
+    group: str = "target"
+    pictures_per_species: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+
+class FieldguideBirds(tfds.core.GeneratorBasedBuilder):
+    """Invented bird species: `image` uint8 [128, 128, 3] 0…255 and `label` int64."""
+
+    # Nothing is downloaded, so there are no checksums to look up. The lookup itself would import
+    # importlib_resources, which TFDS 4.9.10 needs here and does not declare.
+    url_infos: dict[str, Any] = {}  # noqa: RUF012
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "Twelve target and 160 source species."}  # noqa: RUF012
+    BUILDER_CONFIGS = [  # noqa: RUF012
+        FieldguideConfig(
+            name="target",
+            description="Twelve species to learn, some of them hard to tell apart.",
+            pictures_per_species={"train": 40, "validation": 10, "test": 40},
+        ),
+        FieldguideConfig(
+            name="source",
+            description="The species that the embedded backbone was pretrained on.",
+            group="source",
+            pictures_per_species={"train": 120, "validation": 10},
+        ),
+    ]
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        names = [species.name for species in _GROUPS[self.builder_config.group]]
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=(
+                "Pictures of birds that do not exist, drawn by tfxfer in the manner of a field "
+                "guide. A species is a fixed set of traits; pose, place, light, occlusion and "
+                "picture quality vary."
+            ),
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(
+                        shape=(IMAGE_SIZE_PX, IMAGE_SIZE_PX, 3), encoding_format="jpeg"
+                    ),
+                    "label": tfds.features.ClassLabel(names=names),
+                }
+            ),
+            supervised_keys=("image", "label"),
+            homepage="",
+            citation="@misc{tfxfer_fieldguide, title={tfxfer fieldguide: invented birds}}",
+            license="Apache-2.0",
+            disable_shuffling=False,
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[str, dict]]]:
+        del dl_manager  # nothing is downloaded
+        counts = self.builder_config.pictures_per_species
+        return {split: self._generate_examples(split, count) for split, count in counts.items()}
+
+    def _generate_examples(self, split: str, count: int) -> Iterator[tuple[str, dict]]:
+        group = self.builder_config.group
+        for index, species in enumerate(_GROUPS[group]):
+            for picture in range(count):
+                seed = picture_seed(group, split, index, picture)
+                encoded = render_jpeg(species, np.random.default_rng(seed), IMAGE_SIZE_PX)
+                yield f"{species.name}_{picture:05d}", {"image": encoded, "label": species.name}
+
+
+def picture_seed(group: str, split: str, species_index: int, picture: int) -> list[int]:
+    """The seed of one picture: the same whatever else is rendered, in whatever order."""
+    return [_GROUP_STREAMS[group], _SPLIT_STREAMS[split], species_index, picture]
+
+
+def prepare_fieldguide(
+    data_dir: str | Path | None, config: str | FieldguideConfig = "target"
+) -> FieldguideBirds:
+    """Render the data set below `data_dir` (None: TFDS's own) unless it is there; quietly."""
+    builder = FieldguideBirds(config=config, data_dir=None if data_dir is None else str(data_dir))
+    options = tfds.download.DownloadConfig(try_download_gcs=False)
+    # TFDS prints its progress; errors are raised, so that nothing of weight is swallowed here.
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        builder.download_and_prepare(download_config=options)
+    return builder
