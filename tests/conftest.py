@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,10 @@ from PIL import Image
 
 from tfxfer import runtime
 
+# Read when TensorFlow Datasets is imported: the embedded birds are drawn into a folder of the
+# session's own.
+DATA_DIR = tempfile.TemporaryDirectory(prefix="tfxfer-test-")
+os.environ["TFDS_DATA_DIR"] = DATA_DIR.name
 runtime.import_tensorflow()
 
 import keras  # noqa: E402
@@ -64,10 +70,19 @@ def own_folder(tmp_path) -> Path:
 
 @pytest.fixture(scope="session")
 def weights_file(tmp_path_factory) -> Path:
-    """Random weights of MobileNetV2, alpha 0.35, saved as a user's file would be."""
+    """Weights of MobileNet, alpha 0.25, saved as a user's file would be.
+
+    They are random, with BatchNormalization's statistics taken from pictures of noise, so that
+    features tell colours apart.
+    """
     keras.utils.set_random_seed(7)
+    network = build_network("MobileNet", 32, 0.25)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    network(np.random.default_rng(0).uniform(-1, 1, (64, 32, 32, 3)), training=True)
     path = tmp_path_factory.mktemp("weights") / "small.weights.h5"
-    build_network("MobileNetV2", 32, 0.35).save_weights(path)
+    network.save_weights(path)
     return path
 
 
@@ -75,10 +90,10 @@ def weights_file(tmp_path_factory) -> Path:
 def small(weights_file) -> dict:
     """Arguments of `tfxfer.train` for a run of a few seconds."""
     return {
-        "backbone": "MobileNetV2",
+        "backbone": "MobileNet",
         "weights": weights_file,
         "settings": {
-            "backbone.alpha": 0.35,
+            "backbone.alpha": 0.25,
             "backbone.image_size_px": 32,
             "data.batch_size": 8,
             "phases.head.epochs": 2,

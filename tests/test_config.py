@@ -24,11 +24,16 @@ def test_another_backbone_comes_at_its_own_size_and_width():
 def test_random_weights_are_trained_as_a_whole():
     phases = load_config("birds", weights="none").phases
     assert all((phase.unfreeze, phase.batch_norm) == ("all", "train") for phase in phases)
+    assert [phase.learning_rate for phase in phases] == [2e-3, 1e-3], "no head's rate"
+    faster = {"phases.head.learning_rate": 0.5}
+    assert load_config("birds", weights="none", settings=faster).phases[0].learning_rate == 0.5
 
 
 @pytest.mark.parametrize("preset", ["birds", "flowers"])
-def test_a_written_config_reads_back_the_same(tmp_path, preset):
-    config = load_config(preset, data="tfds:x", settings={"seed": 5, "head.kind": "mlp"})
+@pytest.mark.parametrize("weights", [None, "none"])
+def test_a_written_config_reads_back_the_same(tmp_path, preset, weights):
+    settings = {"seed": 5, "head.kind": "mlp", "phases.0.learning_rate": 0.3}
+    config = load_config(preset, data="tfds:x", weights=weights, settings=settings)
     path = tmp_path / "config.toml"
     path.write_text(dump_config(config), encoding="utf-8")
     assert load_config(path) == config
@@ -70,14 +75,11 @@ def test_mistakes_are_named_with_what_to_do(arguments, expected):
     assert expected in str(caught.value)
 
 
-def test_frozen_phases_on_random_weights_are_refused(tmp_path):
-    config = load_config("birds", weights="none")
-    text = dump_config(config).replace('unfreeze = "all"', "unfreeze = 2", 1)
-    path = tmp_path / "edited.toml"
-    path.write_text(text.replace("none", "None"), encoding="utf-8")
-    assert load_config(path).phases[0].unfreeze == 2  # a file called "None": nothing to refuse
-    path.write_text(text, encoding="utf-8")
-    assert load_config(path).phases[0].unfreeze == "all"  # read back as `--weights none`
+def test_frozen_phases_on_random_weights_are_refused():
+    with pytest.raises(InputError, match="nothing worth freezing"):
+        load_config("birds", settings={"backbone.weights": "none"})
+    with pytest.raises(InputError, match=r"phases \['fine-tune'\] that freeze"):
+        load_config("birds", weights="none", settings={"phases.fine-tune.unfreeze": 2})
 
 
 def test_a_broken_file_is_named(tmp_path):

@@ -17,6 +17,9 @@ from tfxfer.errors import InputError, nearest
 
 PRESET_FOLDERS = (Path(__file__).parent / "configs", Path(__file__).parent.parent / "configs")
 
+# A new head bears a higher rate than a whole network from random weights does.
+_SCRATCH_RATE = 2e-3
+
 
 def list_presets() -> dict[str, Path]:
     """Map each preset's name to its file; they lie in the wheel, or beside the package."""
@@ -55,10 +58,10 @@ def load_config(
     for key, value in {"data.source": data, "backbone.weights": weights}.items():
         if value is not None:
             _set(table, key, str(value))
+    if weights == "none":
+        _train_everything(table)
     for key, value in (settings or {}).items():
         _set(table, key, value)
-    if isinstance(table.get("backbone"), dict) and table["backbone"].get("weights") == "none":
-        _train_everything(table)
     return validate(table, str(path))
 
 
@@ -123,4 +126,5 @@ def _phase(phases: list[dict[str, Any]], which: str, key: str) -> dict[str, Any]
 def _train_everything(table: dict[str, Any]) -> None:
     """Let every phase train the whole network: random weights are not worth freezing."""
     for phase in table.get("phases", []):
-        phase.update(unfreeze="all", batch_norm="train", layer_decay=1.0)
+        rate = min(phase.get("learning_rate", _SCRATCH_RATE), _SCRATCH_RATE)
+        phase.update(unfreeze="all", batch_norm="train", layer_decay=1.0, learning_rate=rate)

@@ -32,10 +32,12 @@ def import_tensorflow() -> None:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with _silent_stderr():
+        import absl.logging
         import tensorflow as tf
 
         tf.config.list_physical_devices()
     tf.get_logger().setLevel("ERROR")
+    absl.logging.set_verbosity(absl.logging.ERROR)
 
 
 @contextmanager

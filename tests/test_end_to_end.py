@@ -1,0 +1,270 @@
+"""The main job on small real pictures: train, look at the run folder, serve, replay."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from conftest import COLOURS
+
+import tfxfer
+from tfxfer.backbones.families import NETWORKS
+from tfxfer.cli import main as tfxfer_main
+from tfxfer.data.decode import decode_picture, resize_picture
+from tfxfer.errors import InputError
+from tfxfer.train import main as train_main
+
+RUN_FILES = {
+    "classes.txt",
+    "config.toml",
+    "export",
+    "metrics.json",
+    "model.keras",
+    "tensorboard",
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, picture_folder, weights_file):
+    """A finished two-phase run."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    settings = {
+        "backbone.alpha": 0.25,
+        "backbone.image_size_px": 32,
+        "data.batch_size": 8,
+        "phases.head.epochs": 3,
+        "phases.head.min_steps": 0,
+        "phases.head.learning_rate": 0.01,
+        "phases.fine-tune.epochs": 2,
+        "phases.fine-tune.min_steps": 0,
+        "phases.fine-tune.unfreeze": 3,
+    }
+    result = tfxfer.train(
+        "photos",
+        data=picture_folder,
+        backbone="MobileNet",
+        weights=weights_file,
+        settings=settings,
+        out=out,
+        quiet=True,
+    )
+    return result
+
+
+def metrics_of(path) -> dict:
+    return json.loads((Path(path) / "metrics.json").read_text(encoding="utf-8"))
+
+
+def test_the_run_folder_holds_what_it_should(finished):
+    assert {path.name for path in finished.path.iterdir()} == RUN_FILES
+    assert (finished.path / "classes.txt").read_text().split() == sorted(COLOURS)
+    assert (finished.path / "export" / "1" / "saved_model.pb").is_file()
+    assert list((finished.path / "tensorboard" / "head" / "train").glob("events*"))
+    assert list((finished.path / "tensorboard" / "fine-tune" / "validation").glob("events*"))
+
+
+def test_the_metrics_are_those_of_the_result(finished):
+    metrics = metrics_of(finished.path)
+    assert metrics["val.accuracy"] == finished.validation.accuracy
+    assert metrics["test.accuracy"] == finished.test.accuracy
+    assert metrics["test.macro_f1"] == finished.test.macro_f1
+    assert metrics["test.pictures"] == 9
+    assert [phase["name"] for phase in metrics["phases"]] == ["head", "fine-tune"]
+    head, fine_tune = metrics["phases"]
+    assert len(head["history"]["val_accuracy"]) == head["epochs"]
+    assert fine_tune["seconds"] > 0
+    trainable = metrics["parameters"]["trainable"]
+    assert trainable["head"] == 256 * 3 + 3 < trainable["fine-tune"]
+    assert metrics["parameters"]["total"] == metrics["parameters"]["backbone"] + trainable["head"]
+    assert metrics["seed"] == 0
+    assert {"python", "tensorflow", "keras", "tfxfer"} <= set(metrics["versions"])
+    assert metrics["device"].startswith(("CPU", "GPU"))
+
+
+def test_the_colours_are_learned(finished):
+    assert finished.test.accuracy == 1.0
+    assert finished.validation.accuracy == finished.phases[-1].val_accuracy
+
+
+def test_the_model_predicts_from_pictures_as_they_are(finished, picture_folder):
+    model = keras.models.load_model(finished.path / "model.keras")
+    assert not [layer for layer in model._flatten_layers() if "Random" in type(layer).__name__]
+    for index, name in enumerate(sorted(COLOURS)):
+        encoded = next((picture_folder / name).iterdir()).read_bytes()
+        picture = resize_picture(decode_picture(encoded), 32)[None]
+        assert model.predict(picture, verbose=0).argmax() == index
+
+
+PLAIN_TENSORFLOW = """
+import json, sys
+import numpy as np
+import tensorflow as tf
+signatures = tf.saved_model.load(sys.argv[1]).signatures
+encoded = [open(path, "rb").read() for path in sys.argv[2:]]
+by_bytes = signatures["serve_bytes"](image_bytes=tf.constant(encoded))
+pictures = np.stack([tf.image.resize(tf.io.decode_jpeg(e, channels=3), (32, 32), antialias=True)
+                     for e in encoded])
+by_picture = signatures["serving_default"](pictures=tf.constant(pictures))
+by_uint8 = signatures["serve_uint8"](pictures=tf.constant(pictures.round().astype(np.uint8)))
+assert not [name for name in sys.modules if name.split(".")[0] == "tfxfer"]
+print(json.dumps([{"probabilities": answer["probabilities"].numpy().tolist(),
+                   "classes": answer["classes"].numpy().astype(str).tolist(),
+                   "label": answer["label"].numpy().astype(str).tolist()}
+                  for answer in (by_bytes, by_picture, by_uint8)]))
+"""
+
+
+def test_the_export_serves_in_plain_tensorflow(finished, picture_folder):
+    assert finished.exported.max_difference < 1e-4
+    assert finished.exported.pictures_compared == 9
+    paths = [next((picture_folder / name).iterdir()) for name in sorted(COLOURS)]
+    done = subprocess.run(
+        [sys.executable, "-c", PLAIN_TENSORFLOW, finished.path / "export" / "1", *paths],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd="/",
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": ""},
+        timeout=120,
+    )
+    answers = json.loads(done.stdout.strip().splitlines()[-1])
+    model = keras.models.load_model(finished.path / "model.keras")
+    pictures = np.stack([resize_picture(decode_picture(p.read_bytes()), 32) for p in paths])
+    expected = model.predict(pictures, verbose=0)
+    rounded = model.predict(np.round(pictures), verbose=0)
+    for answer, wanted in zip(answers, (expected, expected, rounded), strict=True):
+        np.testing.assert_allclose(answer["probabilities"], wanted, atol=1e-4)
+        assert answer["label"] == sorted(COLOURS)
+        assert answer["classes"] == [sorted(COLOURS)] * 3
+
+
+def test_the_saved_config_replays_the_run_with_the_same_metrics(finished, tmp_path):
+    again = tfxfer.train(finished.path / "config.toml", out=tmp_path / "again", quiet=True)
+    assert again.test == finished.test
+    assert again.validation == finished.validation
+    for ours, theirs in zip(again.phases, finished.phases, strict=True):
+        assert ours.history == theirs.history
+
+
+def test_another_seed_trains_another_model(finished, tmp_path):
+    other = tfxfer.train(
+        finished.path / "config.toml", settings={"seed": 1}, out=tmp_path / "other", quiet=True
+    )
+    assert other.phases[0].history != finished.phases[0].history
+
+
+def test_a_taken_folder_is_kept_unless_overwritten(finished, tmp_path):
+    with pytest.raises(InputError, match="--overwrite"):
+        tfxfer.train(finished.path / "config.toml", out=finished.path, quiet=True)
+    assert {path.name for path in finished.path.iterdir()} == RUN_FILES
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(
+    finished, picture_folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    preset = str(finished.path / "config.toml")
+    assert train_main(["--preset", preset, "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    for expected in ("42 train", "9 validation", "9 test", "13 blocks", "conv_pw_13", "trained",
+                     "fine-tune", "at most", "771", "class by class"):  # fmt: skip
+        assert expected in printed, expected
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_random_weights_train_everything(small, picture_folder, tmp_path):
+    settings = {k: v for k, v in small["settings"].items() if not k.endswith("unfreeze")}
+    result = tfxfer.train(
+        "photos",
+        data=picture_folder,
+        **{**small, "weights": "none", "settings": settings},
+        out=tmp_path / "run",
+    )
+    assert all(len(phase.unfrozen) == 13 for phase in result.phases)
+    assert any("no pretrained weights" in note for note in result.plan.notes)
+
+
+def test_three_phases_unfreeze_step_by_step(small, picture_folder, tmp_path):
+    settings = {
+        key: value for key, value in small["settings"].items() if not key.startswith("phases")
+    }
+    for position, name in enumerate(("head", "top", "deeper")):
+        settings |= {f"phases.{name}.epochs": 1, f"phases.{name}.unfreeze": position}
+    result = tfxfer.train(
+        "flowers",
+        data=picture_folder,
+        **{**small, "settings": settings},
+        out=tmp_path / "run",
+    )
+    assert [len(phase.unfrozen) for phase in result.phases] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--preset", "bird"], "Did you mean 'birds'"),
+        (["--preset", "birds", "--set", "data.sorce=x"], "Did you mean 'source'"),
+        (["--preset", "birds", "--backbone", "MobilNet"], "Did you mean 'MobileNet'"),
+        (["--preset", "photos"], "--data FOLDER"),
+        (["--preset", "photos", "--data", "nowhere"], "which is not there"),
+        (["--preset", "birds", "--weights", "gone.h5"], "which is not there"),
+        (["--preset", "birds", "--set", "phases.1.unfreeze=99"], "0 to 18"),
+        (["--preset", "birds", "--set", "data.batch_size=100000000"], None),
+    ],
+)
+def test_mistakes_end_with_code_2_and_leave_nothing(
+    arguments, expected, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    if expected is None:  # a batch is never larger than the data: nothing to refuse
+        arguments = [*arguments, "--set", "backbone.image_size_px=4096", "--weights", "embedded"]
+        expected = "Try --set data.batch_size="
+    assert train_main([*arguments, "--out", "run"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert expected in captured.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_embedded_weights_on_photographs_are_warned_of(small, picture_folder, tmp_path):
+    settings = {k: v for k, v in small["settings"].items() if not k.startswith("backbone")}
+    settings |= {"phases.head.epochs": 1, "backbone.image_size_px": 32}
+    result = tfxfer.train(
+        "birds", data=picture_folder, settings=settings, out=tmp_path / "run", quiet=True
+    )
+    assert any("know nothing of photographs" in note for note in result.plan.notes)
+
+
+def test_lists_of_presets_and_backbones(capsys):
+    assert tfxfer_main(["presets"]) == 0
+    printed = capsys.readouterr().out
+    assert "eurosat" in printed
+    assert "satellites" in printed
+
+
+def test_the_list_of_backbones_counts_blocks_and_parameters(capsys):
+    assert tfxfer_main(["backbones"]) == 0
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert set(rows) == {"network", *NETWORKS}
+    assert "23.6 M" in rows["ResNet50"] and " 16 " in rows["ResNet50"]
+
+
+def test_the_command_is_quiet_and_exits_with_0(finished, tmp_path):
+    """As a person calls it: no start-up noise of TensorFlow on either stream."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tfxfer.train", "--preset", finished.path / "config.toml",
+         "--set", "phases.head.epochs=1", "phases.fine-tune.epochs=1", "--out", tmp_path / "run"],
+        capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    for expected in ("42 train", "✓ head", "✓ fine-tune", "macro F1", "SavedModel", "metrics.json"):
+        assert expected in done.stdout, expected
+    noise = ("WARNING", "oneDNN", "cuda", "I0000", "E0000")
+    assert not [word for word in noise if word in done.stdout]

@@ -1,0 +1,1 @@
+"""What the user sees, from records alone."""

@@ -1,0 +1,129 @@
+"""Plans and results as lines and tables in a terminal. Reads records only."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tfxfer.records import Evaluation, PhaseResult, Plan, RunResult
+from tfxfer.run import EXPORT, METRICS, MODEL, TENSORBOARD
+
+_LOG_COLUMNS = 140  # width of lines that go to a file or a pipe
+
+
+def make_console(is_quiet: bool = False) -> Console:
+    """The console of a run; a quiet one prints nothing, one without a terminal wraps late."""
+    console = Console(quiet=is_quiet, highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, _LOG_COLUMNS)
+    return console
+
+
+def print_plan(console: Console, plan: Plan, with_blocks: bool) -> None:
+    """Show what a run is going to do, with a row a block where asked for."""
+    counts = ", ".join(f"{count:,} {split}" for split, count in plan.counts.items())
+    smallest = min(plan.class_counts, key=plan.class_counts.__getitem__)
+    largest = max(plan.class_counts, key=plan.class_counts.__getitem__)
+    low, high = plan.class_counts[smallest], plan.class_counts[largest]
+    spread = f"{low} each" if low == high else f"{low} ({smallest}) to {high} ({largest})"
+    table = Table.grid(padding=(0, 2))
+    table.add_row("[bold]data[/]", escape(plan.source))
+    table.add_row("", f"{len(plan.class_counts)} classes, {counts}; training pictures a class: "
+                  f"{escape(spread)}")  # fmt: skip
+    table.add_row(
+        "[bold]backbone[/]",
+        f"{plan.backbone}, weights {escape(plan.weights)}, {plan.image_size_px} px, "
+        f"{plan.parameters:,} parameters in {len(plan.blocks)} blocks",
+    )
+    console.print(table)
+    console.print(_phases_table(plan))
+    if with_blocks:
+        console.print(_blocks_table(plan))
+    for note in plan.notes:
+        console.print(f"[yellow]note[/] {escape(note)}")
+
+
+def print_phase(console: Console, phase: PhaseResult) -> None:
+    """Show in a line how a phase ended."""
+    if phase.best_epoch == 0:
+        outcome = "no epoch was better than before the phase; its weights were put back"
+    else:
+        outcome = f"best epoch {phase.best_epoch} of {phase.epochs}"
+    console.print(
+        f"[green]✓[/] [bold]{phase.name}[/] {phase.seconds:.0f} s, "
+        f"{phase.trainable_parameters:,} trainable parameters, "
+        f"validation accuracy {phase.val_accuracy:.3f} ({outcome})"
+    )
+
+
+def print_result(console: Console, result: RunResult) -> None:
+    """Show the final table and where things lie."""
+    has_top5 = result.test.top5_accuracy is not None
+    table = Table("split", "pictures", "accuracy", "95 % interval", "macro F1")
+    if has_top5:
+        table.add_column("top-5")
+    for evaluation in (result.validation, result.test):
+        table.add_row(*_evaluation_cells(evaluation))
+    console.print(table)
+    times = ", ".join(f"{phase.name} {phase.seconds:.0f} s" for phase in result.phases)
+    console.print(f"time {result.seconds:.0f} s ({times})")
+    worst = sorted(result.test.per_class_f1.items(), key=lambda item: item[1])[:3]
+    console.print("weakest classes " + ", ".join(f"{escape(n)} (F1 {f:.2f})" for n, f in worst))
+    if result.quarantined:
+        console.print(f"[yellow]note[/] {len(result.quarantined)} unreadable files were left out")
+    path = escape(str(result.path))
+    console.print(f"metrics      {path}/{METRICS}", soft_wrap=True)
+    console.print(f"Keras model  {path}/{MODEL}", soft_wrap=True)
+    console.print(
+        f"SavedModel   {path}/{EXPORT} (loaded in plain TensorFlow: largest difference "
+        f"{result.exported.max_difference:.1g} over {result.exported.pictures_compared} pictures)",
+        soft_wrap=True,
+    )
+    console.print(f"curves       tensorboard --logdir {path}/{TENSORBOARD}", soft_wrap=True)
+
+
+def _evaluation_cells(evaluation: Evaluation) -> list[str]:
+    low, high = evaluation.accuracy_interval
+    cells = [
+        evaluation.split,
+        f"{evaluation.pictures:,}",
+        f"[bold]{evaluation.accuracy:.3f}[/]",
+        f"{low:.3f}…{high:.3f}",
+        f"{evaluation.macro_f1:.3f}",
+    ]
+    top5 = evaluation.top5_accuracy
+    return cells if top5 is None else [*cells, f"{top5:.3f}"]
+
+
+def _phases_table(plan: Plan) -> Table:
+    is_timed = plan.phases[0].seconds is not None
+    table = Table("phase", "unfrozen blocks", "trainable", "epochs", "steps", "rate")
+    if is_timed:
+        table.add_column("at most")
+    for phase in plan.phases:
+        count = len(phase.unfrozen)
+        unfrozen = f"{count} of {len(plan.blocks)}, from {phase.unfrozen[0]}" if count else "none"
+        cells = [
+            phase.name,
+            unfrozen,
+            f"{phase.trainable_parameters:,}",
+            str(phase.epochs),
+            str(phase.steps),
+            f"{phase.learning_rate:g}",
+        ]
+        table.add_row(*cells, *([_duration(phase.seconds)] if phase.seconds is not None else []))
+    return table
+
+
+def _blocks_table(plan: Plan) -> Table:
+    table = Table("block", "parameters", *[phase.name for phase in plan.phases])
+    for name, parameters in plan.blocks:
+        marks = ["[green]trained[/]" if name in p.unfrozen else "frozen" for p in plan.phases]
+        table.add_row(name, f"{parameters:,}", *marks)
+    table.add_row("head", "", *["[green]trained[/]" for _ in plan.phases])
+    return table
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"

@@ -1,0 +1,131 @@
+"""Train a model on pictures: ``python -m tfxfer.train --preset birds``, or `tfxfer.train(…)`."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tfxfer import run, runtime
+from tfxfer.errors import exit_code
+from tfxfer.presets import load_config, parse_setting
+from tfxfer.records import Plan, RunResult
+from tfxfer.report.console import make_console
+
+
+def train(
+    preset: str | Path,
+    *,
+    data: str | Path | None = None,
+    backbone: str | None = None,
+    weights: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> RunResult:
+    """Train a preset and write its run folder.
+
+    Args:
+        preset: a preset's name (`tfxfer presets` lists them) or a TOML file.
+        data: a folder, ``"tfds:NAME"`` or ``"embedded:birds"``; None: the preset's.
+        backbone: a Keras Applications network at its own size; None: the preset's.
+        weights: ``"imagenet"``, ``"embedded"``, ``"none"`` or a file; None: the preset's.
+        settings: other values by dotted key, such as ``{"phases.fine-tune.unfreeze": 4}``.
+        out: the run folder; None: ``runs/<preset>-<time>``.
+        overwrite: replace an earlier run's folder when this run is done.
+        quiet: print nothing.
+
+    Raises:
+        InputError: what was asked for cannot be done; nothing is written then.
+    """
+    config = load_config(preset, data=data, backbone=backbone, weights=weights, settings=settings)
+    folder = Path(out) if out is not None else run.default_folder(str(preset))
+    run.check_folder(folder, overwrite)
+    console = make_console(quiet)
+    with console.status("Starting TensorFlow"):
+        runtime.start(config.seed)
+    from tfxfer.training import run_training
+
+    return run_training(config, folder, console)
+
+
+def plan(
+    preset: str | Path,
+    *,
+    data: str | Path | None = None,
+    backbone: str | None = None,
+    weights: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    quiet: bool = False,
+) -> Plan:
+    """Print and return what `train` would do with these arguments; train and write nothing."""
+    config = load_config(preset, data=data, backbone=backbone, weights=weights, settings=settings)
+    console = make_console(quiet)
+    with console.status("Starting TensorFlow"):
+        runtime.start(config.seed)
+    from tfxfer.training import dry_run
+
+    return dry_run(config, console)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command line."""
+    parser.add_argument("--preset", required=True, metavar="NAME|FILE", help="what to train")
+    parser.add_argument("--data", metavar="WHAT", help="a folder of class folders, or tfds:NAME")
+    parser.add_argument("--backbone", metavar="NAME", help="`tfxfer backbones` lists them")
+    parser.add_argument("--weights", metavar="WHAT", help="imagenet, none, embedded or a file")
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        metavar="KEY=VALUE",
+        action="extend",
+        nargs="+",
+        default=[],
+        help="any other value, such as phases.fine-tune.unfreeze=4",
+    )
+    parser.add_argument("--out", metavar="DIR", help="run folder; default runs/<preset>-<time>")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier run's folder")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan, train nothing")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def call(arguments: argparse.Namespace) -> None:
+    """Do what a parsed command line asks for."""
+    chosen = {
+        "data": arguments.data,
+        "backbone": arguments.backbone,
+        "weights": arguments.weights,
+        "settings": dict(parse_setting(text) for text in arguments.settings),
+        "quiet": arguments.quiet,
+    }
+    if arguments.dry_run:
+        plan(arguments.preset, **chosen)
+    else:
+        train(arguments.preset, out=arguments.out, overwrite=arguments.overwrite, **chosen)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code: 0, or 2 for a mistake in the request."""
+    parser = argparse.ArgumentParser("python -m tfxfer.train", description="Train a preset.")
+    add_arguments(parser)
+    arguments = parser.parse_args(argv)
+    return exit_code(lambda: call(arguments))
+
+
+class _CallableModule(ModuleType):
+    """Lets `tfxfer.train` be both this module, for ``python -m``, and the function."""
+
+    __signature__ = inspect.signature(train)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> RunResult:
+        return train(*args, **kwargs)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
+sys.modules[__name__].__class__ = _CallableModule
