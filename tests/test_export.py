@@ -14,7 +14,7 @@ from tfxfer.export.saved_model import ExportMismatchError, compare_export, expor
 @pytest.fixture
 def model(weights_file):
     backbone = tfxfer.build_backbone(
-        BackboneConfig(name="MobileNetV2", weights=str(weights_file), alpha=0.35, image_size_px=32)
+        BackboneConfig(name="MobileNet", weights=str(weights_file), alpha=0.25, image_size_px=32)
     )
     return tfxfer.build_model(backbone, tfxfer.build_head(HeadConfig(), 3, seed=0))
 

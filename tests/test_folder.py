@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 
 import numpy as np
@@ -89,6 +90,22 @@ def test_a_split_with_a_class_of_its_own_is_refused(tmp_path):
     (folder / "green").rename(folder / "gren")
     with pytest.raises(InputError, match="Did you mean 'green'"):
         load(tmp_path)
+
+
+def test_file_names_may_be_any_bytes_but_class_names_are_text(own_folder):
+    odd = os.path.join(os.fsencode(own_folder), b"blue", b"caf\xe9 \xff.jpg")
+    os.rename(own_folder / "blue" / "000.jpg", odd)
+    data = load(own_folder)
+    read = [x for split in (data.train, data.validation, data.test) for x in split.encoded()]
+    assert len(read) == 18
+    os.rename(own_folder / "blue", os.path.join(os.fsencode(own_folder), b"bl\xffe"))
+    with pytest.raises(InputError, match="printable UTF-8"):
+        load(own_folder)
+
+
+def test_a_file_is_no_folder(own_folder):
+    with pytest.raises(InputError, match="which is a file"):
+        load(own_folder / "blue" / "000.jpg")
 
 
 def test_an_empty_split_is_refused(tmp_path):

@@ -11,21 +11,21 @@ from tfxfer.config import BackboneConfig
 from tfxfer.errors import InputError
 
 
-def load(path, name="MobileNetV2", alpha=0.35, size=32):
+def load(path, name="MobileNet", alpha=0.25, size=32):
     return build_backbone(
         BackboneConfig(name=name, weights=str(path), alpha=alpha, image_size_px=size)
     )
 
 
 def test_a_file_s_weights_are_loaded(weights_file):
-    reference = build_network("MobileNetV2", 64, 0.35)
+    reference = build_network("MobileNet", 64, 0.25)
     reference.load_weights(weights_file)
     for ours, theirs in zip(load(weights_file).network.weights, reference.weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize(
-    ("name", "alpha"), [("MobileNetV2", 0.5), ("MobileNet", 0.25), ("ResNet50", None)]
+    ("name", "alpha"), [("MobileNet", 0.5), ("MobileNetV2", 0.35), ("ResNet50", None)]
 )
 def test_weights_of_another_network_are_refused(weights_file, name, alpha):
     with pytest.raises(InputError, match="weights must be those of"):
@@ -58,14 +58,14 @@ def write_keras_download(folder, name):
     import h5py
     from keras.src.legacy.saving import legacy_h5_format
 
-    network = build_network("MobileNetV2", 96, 0.35)
+    network = build_network("MobileNet", 128, 0.25)
     (folder / "models").mkdir(parents=True)
     with h5py.File(folder / "models" / name, "w") as file:
         legacy_h5_format.save_weights_to_hdf5_group(file, network)
     return network
 
 
-NO_TOP = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_96_no_top.h5"
+NO_TOP = "mobilenet_2_5_128_tf_no_top.h5"
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def keras_home(tmp_path, monkeypatch):
 
 def test_imagenet_weights_come_from_keras_cache(keras_home):
     expected = write_keras_download(keras_home, NO_TOP)
-    network = load("imagenet", size=96).network
+    network = load("imagenet", size=128).network
     for ours, theirs in zip(network.weights, expected.weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -93,7 +93,7 @@ def test_a_downloaded_file_can_be_given_as_a_file(keras_home):
 
 def test_without_a_network_the_error_says_what_works(keras_home):
     with pytest.raises(InputError, match="could not be fetched") as caught:
-        load("imagenet", size=96)
+        load("imagenet", size=128)
     message = str(caught.value)
     assert "storage.googleapis.com" in message
     assert "--weights FILE" in message
@@ -102,7 +102,7 @@ def test_without_a_network_the_error_says_what_works(keras_home):
 
 
 def test_a_width_without_imagenet_weights_is_refused():
-    with pytest.raises(InputError, match=r"exist for alpha in \(0\.35, 0\.5"):
+    with pytest.raises(InputError, match=r"exist for alpha in \(0\.25, 0\.5"):
         load("imagenet", alpha=0.6)
 
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from tfxfer.errors import InputError, nearest
 
 PREPROCESSINGS = {
-    "inside": "0…255, scaled inside the network",
+    "inside": "inside the network",
     "tf": "scaled to -1…1",
-    "torch": "0…1, then minus the ImageNet mean and over its standard deviation, a channel each",
-    "caffe": "BGR, minus the ImageNet mean of each channel",
+    "torch": "ImageNet mean and deviation",
+    "caffe": "BGR minus ImageNet mean",
 }
 
 

@@ -36,9 +36,10 @@ def load_folder(config: DataConfig, seed: int) -> PictureData:
     """
     root = Path(str(config.source))
     if not root.is_dir():
+        found = "a file" if root.exists() else "not there"
         raise InputError(
             f"data must be a folder of class folders, tfds:NAME or embedded:birds. "
-            f"Received: {str(root)!r}, which is not there. Check the path."
+            f"Received: {str(root)!r}, which is {found}. Check the path."
         )
     notes: list[str] = []
     listed = {name: _list_classes(folder, notes) for name, folder in _find_splits(root, notes)}
@@ -103,6 +104,12 @@ def _check_classes(
             "data must hold class folders with pictures in them, or train/, val/ and test/ above "
             f"them. Received: {str(root)!r}, with no picture in a class folder of its {split} "
             "split. Put each class's pictures into a folder of the class's name."
+        )
+    unprintable = [name for name in found if not name.isprintable()]
+    if unprintable:
+        raise InputError(
+            "A class folder's name becomes the class's name and must be printable UTF-8 text. "
+            f"Received: {unprintable[0]!r}. Rename the folder."
         )
     empty = [name for name, paths in found.items() if not paths and split == "train"]
     if empty:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -41,7 +42,9 @@ class FileSet:
     labels: np.ndarray
 
     def encoded(self, shuffle_seed: int | None = None) -> tf.data.Dataset:
-        dataset = tf.data.Dataset.from_tensor_slices((list(self.paths), self.labels))
+        # A file's name is bytes, which need not be UTF-8.
+        paths = [os.fsencode(path) for path in self.paths]
+        dataset = tf.data.Dataset.from_tensor_slices((paths, self.labels))
         if shuffle_seed is not None:
             # The paths are shuffled, not the pictures: a full shuffle at no memory.
             dataset = dataset.shuffle(len(self.paths), seed=shuffle_seed)

@@ -62,7 +62,8 @@ class ProgressBar(keras.callbacks.Callback):
 
     def close(self) -> None:
         """Take the bar off the terminal; an exception in `fit` skips `on_train_end`."""
-        self._bar.stop()
+        if self._bar.live.is_started:
+            self._bar.stop()
 
     def _rate(self) -> float:
         return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))

@@ -1,0 +1,86 @@
+"""Estimate how long the presets that download their data take on this machine.
+
+    python tools/time_presets.py
+
+Times a few steps of each phase on drawn JPEG pictures of 500 x 375 px and random weights, and
+counts them up to the data set's pictures. Early stopping may end a phase sooner.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tfxfer import runtime
+from tfxfer.presets import load_config
+
+# Training and validation pictures after the missing splits are cut, and classes.
+DATA = {
+    "birds-cub200": (5095, 899, 200),
+    "flowers": (1020, 1020, 102),
+    "pets": (3128, 552, 37),
+    "cats-dogs": (16284, 3489, 2),
+    "eurosat": (18900, 4050, 10),
+    "malaria": (19290, 4134, 2),
+}
+DRAWN = 256
+
+
+def draw_pictures(folder: Path) -> tuple[str, ...]:
+    """Write smooth random JPEG pictures."""
+    generator = np.random.default_rng(0)
+    paths = [folder / f"{index}.jpg" for index in range(DRAWN)]
+    for path in paths:
+        small = generator.integers(0, 256, (12, 16, 3)).astype(np.uint8)
+        Image.fromarray(small).resize((500, 375), Image.Resampling.BICUBIC).save(path)
+    return tuple(map(str, paths))
+
+
+def estimate_seconds(preset: str, paths: tuple[str, ...]) -> list[float]:
+    """Seconds of each phase of a preset."""
+    from tfxfer.backbones.blocks import list_blocks
+    from tfxfer.backbones.build import Backbone, build_network
+    from tfxfer.backbones.families import find_family
+    from tfxfer.data.pictures import FileSet
+    from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset
+    from tfxfer.heads import build_head
+    from tfxfer.phases.estimate import plan_phase
+    from tfxfer.phases.fit import FitData
+
+    config = load_config(preset)
+    train, validation, classes = DATA[preset]
+    family = find_family(config.backbone.name)
+    size_px = config.backbone.image_size_px or family.sizes_px[config.backbone.name]
+    network = build_network(config.backbone.name, size_px, config.backbone.alpha)
+    backbone = Backbone(network, list_blocks(network, family), family, size_px)
+    head = build_head(config.head, classes, config.seed)
+    pictures = FileSet(paths, np.arange(len(paths)) % classes)
+    batch = config.data.batch_size
+    data = FitData(
+        make_training_dataset(pictures, classes, size_px, batch, config.augmentation, 0),
+        make_evaluation_dataset(pictures, classes, size_px, batch),
+        train // batch,
+        batch,
+    )
+    plans = [
+        plan_phase(backbone, head, phase, data, validation, is_timed=True)
+        for phase in config.phases
+    ]
+    return [plan.seconds or 0.0 for plan in plans]
+
+
+def main() -> None:
+    runtime.start(0)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = draw_pictures(Path(folder))
+        for preset in DATA:
+            seconds = estimate_seconds(preset, paths)
+            parts = ", ".join(f"{value / 60:.0f}" for value in seconds)
+            print(f"{preset:14} {sum(seconds) / 60:5.0f} min  (phases: {parts})", flush=True)
+
+
+if __name__ == "__main__":
+    main()
