@@ -36,10 +36,10 @@ def load_folder(config: DataConfig, seed: int) -> PictureData:
     """
     root = Path(str(config.source))
     if not root.is_dir():
-        found = "a file" if root.exists() else "not there"
+        state = "a file" if root.exists() else "not there"
         raise InputError(
             f"data must be a folder of class folders, tfds:NAME or embedded:birds. "
-            f"Received: {str(root)!r}, which is {found}. Check the path."
+            f"Received: {str(root)!r}, which is {state}. Check the path."
         )
     notes: list[str] = []
     listed = {name: _list_classes(folder, notes) for name, folder in _find_splits(root, notes)}
