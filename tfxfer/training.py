@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 from rich.console import Console
 
 from tfxfer import run, runtime
 from tfxfer.backbones.build import Backbone, build_backbone
 from tfxfer.config import Config
-from tfxfer.data.pictures import PictureData, PictureSet
+from tfxfer.data.pictures import PictureData
 from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset
 from tfxfer.data.sources import load_data
 from tfxfer.evaluation import evaluate
@@ -32,6 +33,7 @@ class Job:
     backbone: Backbone
     head: Head
     data: FitData
+    test: tf.data.Dataset
 
 
 def run_training(config: Config, folder: Path, console: Console) -> RunResult:
@@ -51,21 +53,20 @@ def run_training(config: Config, folder: Path, console: Console) -> RunResult:
     phases: list[PhaseResult] = []
     with run.staged(folder) as staging:
         run.write_config(staging, config)
+        logs = staging / run.TENSORBOARD
         for phase in config.phases:
             previous = phases[-1] if phases else None
-            logs = staging / run.TENSORBOARD
             phases.append(
                 fit_phase(job.backbone, job.head, phase, job.data, previous, logs, console)
             )
             print_phase(console, phases[-1])
         model = build_model(job.backbone, job.head)
-        test_data = _as_they_are(config, job, pictures.test)
+        model.save(staging / run.MODEL)
         with console.status("Evaluating and exporting"):
             validation = evaluate(
                 model, "validation", job.data.validation, pictures.validation.labels, classes
             )
-            test = evaluate(model, "test", test_data, pictures.test.labels, classes)
-            model.save(staging / run.MODEL)
+            test = evaluate(model, "test", job.test, pictures.test.labels, classes)
             exported = export_saved_model(model, classes, staging / run.EXPORT, pictures.validation)
         result = RunResult(
             path=folder,
@@ -93,24 +94,19 @@ def prepare(config: Config, console: Console) -> Job:
         pictures = load_data(config.data, config.seed)
     with console.status("Building the network"):
         backbone = build_backbone(config.backbone)
-    head = build_head(config.head, len(pictures.classes), config.seed)
+    class_count = len(pictures.classes)
+    head = build_head(config.head, class_count, config.seed)
     batch_size, size_px = config.data.batch_size, backbone.size_px
     data = FitData(
         training=make_training_dataset(
-            pictures.train,
-            len(pictures.classes),
-            size_px,
-            batch_size,
-            config.augmentation,
-            config.seed,
+            pictures.train, class_count, size_px, batch_size, config.augmentation, config.seed
         ),
-        validation=make_evaluation_dataset(
-            pictures.validation, len(pictures.classes), size_px, batch_size
-        ),
+        validation=make_evaluation_dataset(pictures.validation, class_count, size_px, batch_size),
         steps_per_epoch=max(1, len(pictures.train.labels) // batch_size),
         batch_size=batch_size,
     )
-    return Job(pictures, backbone, head, data)
+    test = make_evaluation_dataset(pictures.test, class_count, size_px, batch_size)
+    return Job(pictures, backbone, head, data, test)
 
 
 def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
@@ -154,12 +150,6 @@ def dry_run(config: Config, console: Console) -> Plan:
         plan = make_plan(config, job, is_timed=True)
     print_plan(console, plan, with_blocks=True)
     return plan
-
-
-def _as_they_are(config: Config, job: Job, pictures: PictureSet):
-    return make_evaluation_dataset(
-        pictures, len(job.pictures.classes), job.backbone.size_px, config.data.batch_size
-    )
 
 
 def _describe(config: Config) -> str:

@@ -37,9 +37,6 @@ class FieldguideConfig(tfds.core.BuilderConfig):
 class FieldguideBirds(tfds.core.GeneratorBasedBuilder):
     """Invented bird species: `image` uint8 [128, 128, 3] 0…255 and `label` int64."""
 
-    # Nothing is downloaded, so there are no checksums to look up. The lookup itself would import
-    # importlib_resources, which TFDS 4.9.10 needs here and does not declare.
-    url_infos: dict[str, Any] = {}  # noqa: RUF012
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "Twelve target and 160 source species."}  # noqa: RUF012
     BUILDER_CONFIGS = [  # noqa: RUF012
