@@ -132,6 +132,16 @@ def test_a_loss_that_is_no_number_is_an_error_with_a_rate_to_try(backbone, head,
         fit_phase(backbone, head, phase(), broken, None, tmp_path, QUIET)
 
 
+def test_memory_that_runs_out_is_an_error_with_a_batch_to_try(backbone, head, data, tmp_path):
+    def take_memory(pictures, labels):  # a petabyte: more than a process can address
+        elements = tf.cast(tf.shape(pictures)[0], tf.int64) * 2**45
+        return pictures + tf.reduce_sum(tf.random.uniform([elements])), labels
+
+    greedy = FitData(data.training.map(take_memory), data.validation, 3, 8)
+    with pytest.raises(InputError, match=r"batch_size=8\. Try --set data\.batch_size=4"):
+        fit_phase(backbone, head, phase(), greedy, None, tmp_path, QUIET)
+
+
 def test_keep_best_prefers_accuracy_then_cross_entropy():
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     keeper = KeepBest(patience=2, previous=None)
