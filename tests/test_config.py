@@ -64,6 +64,15 @@ def test_paths_are_saved_absolute(tmp_path, monkeypatch):
         ({"settings": {"phases.0.unfreeze": -1}}, "from 0 up"),
         ({"settings": {"phases.0.batch_norm": "train"}}, "needs unfrozen blocks"),
         ({"settings": {"phases.1.name": "head"}}, "names of their own"),
+        ({"settings": {"phases.0.unfreeze": True}}, "unfreeze=True"),
+        ({"settings": {"phases.0.learning_rate": float("inf")}}, "finite"),
+        ({"settings": {"phases.².epochs": 1}}, "number from 0 to 1"),
+        ({"settings": {"phases": [1, 2], "phases.0.epochs": 1}}, "list of tables"),
+        ({"settings": {"data.batch_size": 10**23}}, "less than or equal to 65536"),
+        ({"settings": {"head": 3}}, "head"),
+        ({"weights": "imagnet"}, "Did you mean 'imagenet'"),
+        ({"weights": ""}, "weights=''"),
+        ({"data": ""}, "is needed"),
         ({"settings": {"backbone.weights": "embedded", "backbone.alpha": 1.0}}, "embedded"),
         ({"backbone": "VGG16", "settings": {"backbone.alpha": 0.5}}, "MobileNet families"),
         ({"backbone": "VGG16", "weights": "embedded"}, "belong to MobileNetV2"),
@@ -82,10 +91,18 @@ def test_frozen_phases_on_random_weights_are_refused():
         load_config("birds", weights="none", settings={"phases.fine-tune.unfreeze": 2})
 
 
+def test_phases_of_another_type_are_named(tmp_path):
+    path = tmp_path / "odd.toml"
+    path.write_text("phases = 3", encoding="utf-8")
+    for arguments in ({}, {"weights": "none"}, {"settings": {"phases.0.epochs": 1}}):
+        with pytest.raises(InputError, match="phases"):
+            load_config(path, **arguments)
+
+
 def test_a_broken_file_is_named(tmp_path):
     path = tmp_path / "broken.toml"
     path.write_text("phases = [", encoding="utf-8")
-    with pytest.raises(InputError, match="must be a TOML file"):
+    with pytest.raises(InputError, match="must be a readable TOML file"):
         load_config(path)
 
 

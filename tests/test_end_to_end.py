@@ -123,6 +123,7 @@ print(json.dumps([{"probabilities": answer["probabilities"].numpy().tolist(),
 def test_the_export_serves_in_plain_tensorflow(finished, picture_folder):
     assert finished.exported.max_difference < 1e-4
     assert finished.exported.pictures_compared == 9
+    assert finished.exported.path == finished.path / "export" / "1"
     paths = [next((picture_folder / name).iterdir()) for name in sorted(COLOURS)]
     done = subprocess.run(
         [sys.executable, "-c", PLAIN_TENSORFLOW, finished.path / "export" / "1", *paths],
@@ -214,6 +215,7 @@ def test_three_phases_unfreeze_step_by_step(small, picture_folder, tmp_path):
         (["--preset", "photos"], "--data FOLDER"),
         (["--preset", "photos", "--data", "nowhere"], "which is not there"),
         (["--preset", "birds", "--weights", "gone.h5"], "which is not there"),
+        (["--preset", "birds", "--out", "/dev/null/run"], "a file or folder cannot be used"),
         (["--preset", "birds", "--set", "phases.1.unfreeze=99"], "0 to 18"),
         (["--preset", "birds", "--set", "data.batch_size=100000000"], None),
     ],
@@ -225,7 +227,7 @@ def test_mistakes_end_with_code_2_and_leave_nothing(
     if expected is None:  # a batch is never larger than the data: nothing to refuse
         arguments = [*arguments, "--set", "backbone.image_size_px=4096", "--weights", "embedded"]
         expected = "Try --set data.batch_size="
-    assert train_main([*arguments, "--out", "run"]) == 2
+    assert train_main(["--out", "run", *arguments]) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith("error: ")
     assert expected in captured.err

@@ -32,10 +32,10 @@ def test_accuracy_f1_and_confusion():
     assert result.pictures == 5
 
 
-def test_a_class_without_pictures_counts_as_zero_f1():
-    result = evaluate_rows([[0.9, 0.1], [0.8, 0.2]], [0, 0])
-    assert result.accuracy == 1.0
-    assert result.macro_f1 == pytest.approx(0.5)
+def test_a_class_without_pictures_has_no_f1():
+    result = evaluate_rows([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]], [0, 0, 0])
+    assert result.per_class_f1 == pytest.approx({"class 0": 0.8})
+    assert result.macro_f1 == pytest.approx(0.8)
 
 
 def test_top5_is_given_from_21_classes_on():

@@ -70,7 +70,8 @@ def test_a_class_may_be_called_train(tmp_path):
     ("spoil", "expected"),
     [
         (lambda f: shutil.rmtree(f), "which is not there"),
-        (lambda f: [shutil.rmtree(c) for c in f.iterdir()], "no picture in a class folder"),
+        (lambda f: [shutil.rmtree(c) for c in f.iterdir()], "no readable picture in a class"),
+        (lambda f: [p.unlink() for p in f.glob("*/*")], "no readable picture in a class folder"),
         (lambda f: [shutil.rmtree(f / c) for c in ("blue", "green")], "at least two classes"),
         (lambda f: [p.unlink() for p in sorted((f / "blue").iterdir())[1:]], "blue (1)"),
         (lambda f: [p.unlink() for p in sorted((f / "blue").iterdir())[2:]], "blue (2)"),
@@ -82,6 +83,40 @@ def test_a_folder_that_cannot_be_used_is_refused(own_folder, spoil, expected):
     with pytest.raises(InputError, match=r"Received: ") as caught:
         load(own_folder)
     assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize("names", [("train", "val", "test"), ("val", "test")])
+def test_splits_without_class_folders_are_no_classes(own_folder, names):
+    for old, new in zip(("amber", "blue", "green"), names, strict=False):
+        (own_folder / old).rename(own_folder / new)
+    for left in set(own_folder.iterdir()) - {own_folder / name for name in names}:
+        shutil.rmtree(left)
+    with pytest.raises(InputError, match="train/ must be one of them"):
+        load(own_folder)
+
+
+def test_links_are_followed_and_broken_ones_named(own_folder, tmp_path):
+    elsewhere = write_classes(tmp_path / "elsewhere", {"blue": 4}, 7000)
+    (own_folder / "blue" / "more").symlink_to(elsewhere / "blue")
+    (own_folder / "blue" / "round").symlink_to(own_folder / "blue")
+    assert sum(sizes(load(own_folder))) == 22
+    (own_folder / "green" / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    with pytest.raises(InputError, match=r"gone\.jpg: cannot be read"):
+        load(own_folder)
+
+
+def test_a_class_that_a_split_lacks_is_said(tmp_path):
+    write_classes(tmp_path / "train", dict.fromkeys(COLOURS, 6))
+    write_classes(tmp_path / "test", {"blue": 3, "green": 2}, 900)
+    assert "the test split has no pictures of amber" in load(tmp_path).notes
+
+
+def test_quarantine_that_empties_a_split_is_an_error(tmp_path):
+    write_classes(tmp_path / "train", dict.fromkeys(COLOURS, 6))
+    for path in write_classes(tmp_path / "test", {"blue": 2}).rglob("*.jpg"):
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match="no readable picture in a class folder of its test"):
+        load(tmp_path, on_bad="quarantine")
 
 
 def test_a_split_with_a_class_of_its_own_is_refused(tmp_path):

@@ -13,7 +13,7 @@ from tfxfer.config import BackboneConfig, HeadConfig, PhaseConfig
 from tfxfer.errors import InputError
 from tfxfer.heads import build_head, build_model
 from tfxfer.phases.estimate import check_memory
-from tfxfer.phases.fit import FitData, count_epochs, fit_phase, prepare_phase
+from tfxfer.phases.fit import FitData, count_epochs, fit_phase, memory_errors, prepare_phase
 from tfxfer.phases.keep_best import KeepBest
 from tfxfer.phases.optimizers import LayerwiseAdamW
 from tfxfer.phases.schedules import layerwise_factors, warmup_cosine
@@ -138,7 +138,8 @@ def test_memory_that_runs_out_is_an_error_with_a_batch_to_try(backbone, head, da
         return pictures + tf.reduce_sum(tf.random.uniform([elements])), labels
 
     greedy = FitData(data.training.map(take_memory), data.validation, 3, 8)
-    with pytest.raises(InputError, match=r"batch_size=8\. Try --set data\.batch_size=4"):
+    message = r"batch_size=8\. Try --set data\.batch_size=4"
+    with pytest.raises(InputError, match=message), memory_errors(8):
         fit_phase(backbone, head, phase(), greedy, None, tmp_path, QUIET)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tfxfer import run
@@ -27,29 +29,71 @@ def test_a_failure_leaves_nothing(tmp_path):
 def test_an_earlier_run_is_replaced_only_by_a_finished_one(tmp_path):
     target = tmp_path / "run"
     target.mkdir()
-    (target / "file").write_text("old")
-    with pytest.raises(OSError, match="stop"), run.staged(target) as staging:
+    (target / run.METRICS).write_text("old")
+    with pytest.raises(OSError, match="stop"), run.staged(target, overwrite=True) as staging:
         raise OSError("stop")
-    assert (target / "file").read_text() == "old"
-    with run.staged(target) as staging:
+    assert (target / run.METRICS).read_text() == "old"
+    with run.staged(target, overwrite=True) as staging:
+        (staging / run.METRICS).write_text("new")
+    assert (target / run.METRICS).read_text() == "new"
+    assert [path.name for path in tmp_path.rglob("*")] == ["run", run.METRICS]
+
+
+def test_an_empty_folder_is_filled_in_its_place(tmp_path, monkeypatch):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.chdir(tmp_path / "real")
+    inode = (tmp_path / "real").stat().st_ino
+    with run.staged(tmp_path / "link") as staging:
         (staging / "file").write_text("new")
-    assert (target / "file").read_text() == "new"
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert (tmp_path / "real" / "file").read_text() == "new"
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").stat().st_ino == inode
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_finished_run_is_kept_beside_a_folder_that_was_taken_meanwhile(tmp_path, exists):
+    target = tmp_path / "run"
+    if exists:
+        target.mkdir()
+    with (
+        pytest.raises(InputError, match="The finished run lies in") as caught,
+        run.staged(target) as staging,
+    ):
+        (staging / "file").write_text("finished")
+        target.mkdir(exist_ok=True)
+        (target / "precious").write_text("mine")
+    assert (target / "precious").read_text() == "mine"
+    kept = Path(str(caught.value).rsplit("'", 2)[1])
+    assert (kept / "file").read_text() == "finished"
+
+
+def test_a_failure_removes_the_parents_it_made(tmp_path):
+    with pytest.raises(OSError, match="stop"), run.staged(tmp_path / "a" / "b" / "run"):
+        raise OSError("stop")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_taken_folder_is_refused(tmp_path):
-    run.check_folder(tmp_path / "new", overwrite=False)
-    run.check_folder(tmp_path, overwrite=False)
+    run.check_folder(tmp_path / "new", False, None)
+    run.check_folder(tmp_path, False, None)
     (tmp_path / "file").write_text("mine")
     with pytest.raises(InputError, match=r"which holds files\. Name another, or say --overwrite"):
-        run.check_folder(tmp_path, overwrite=False)
+        run.check_folder(tmp_path, False, None)
     with pytest.raises(InputError, match="which is a file"):
-        run.check_folder(tmp_path / "file", overwrite=True)
+        run.check_folder(tmp_path / "file", True, None)
 
 
-def test_overwrite_never_replaces_what_is_no_run(tmp_path):
-    (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(InputError, match=r"which holds files but no metrics\.json"):
-        run.check_folder(tmp_path, overwrite=True)
+def test_overwrite_replaces_nothing_but_a_run_s_own_files(tmp_path):
     (tmp_path / run.METRICS).write_text("{}")
-    run.check_folder(tmp_path, overwrite=True)
+    run.check_folder(tmp_path, True, None)
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(InputError, match=r"which holds thesis\.tex"):
+        run.check_folder(tmp_path, True, None)
+
+
+def test_a_run_does_not_lie_among_its_pictures(tmp_path):
+    with pytest.raises(InputError, match="outside of the folder of pictures"):
+        run.check_folder(tmp_path / "photos" / "runs" / "a", False, str(tmp_path / "photos"))
+    run.check_folder(tmp_path / "runs", False, str(tmp_path / "photos"))
+    run.check_folder(tmp_path / "runs", False, "tfds:oxford_flowers102")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tfxfer.backbones.build import build_backbone, build_network
+from tfxfer.backbones.families import TORCH_MEAN, TORCH_STD
 from tfxfer.config import BackboneConfig
 from tfxfer.errors import InputError
 
@@ -42,8 +43,10 @@ def test_weights_of_a_larger_network_are_not_loaded_in_part(tmp_path):
 def test_files_that_are_none_or_broken_are_refused(tmp_path, weights_file):
     with pytest.raises(InputError, match="which is not there"):
         load(tmp_path / "gone.weights.h5")
-    with pytest.raises(InputError, match="ends in"):
+    with pytest.raises(ValueError, match="a file that ends in"):
         load(tmp_path / "model.pt")
+    with pytest.raises(ValueError, match="Did you mean 'imagenet'"):
+        load("imagnet")
     broken = tmp_path / "broken.weights.h5"
     broken.write_bytes(weights_file.read_bytes()[:1000])
     with pytest.raises(InputError, match="not an HDF5 file"):
@@ -109,6 +112,26 @@ def test_a_width_without_imagenet_weights_is_refused():
 def test_a_size_below_the_network_s_smallest_is_refused():
     with pytest.raises(InputError, match="at least 75 for InceptionV3"):
         build_backbone(BackboneConfig(name="InceptionV3", weights="none", image_size_px=64))
+
+
+def test_efficientnet_s_imagenet_file_is_normalised_by_the_deviation(tmp_path):
+    """The file that Keras publishes holds deviations where the layer takes variances."""
+    network = build_network("EfficientNetB0", 32)
+    layer = next(x for x in network.layers if isinstance(x, keras.layers.Normalization))
+    layer.adapt_mean.assign(TORCH_MEAN)
+    layer.adapt_variance.assign(TORCH_STD)
+    network.save_weights(tmp_path / "b0.weights.h5")
+    loaded = load(tmp_path / "b0.weights.h5", "EfficientNetB0", None).network
+    layer = next(x for x in loaded.layers if isinstance(x, keras.layers.Normalization))
+    pictures = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
+    normalise = keras.Model(loaded.inputs, layer.output)
+    expected = (pictures / 255 - TORCH_MEAN) / TORCH_STD
+    np.testing.assert_allclose(normalise.predict(pictures, verbose=0), expected, atol=1e-5)
+
+
+def test_a_width_that_cannot_be_built_is_an_error():
+    with pytest.raises(InputError, match=r"alpha=0\.01"):
+        load("none", alpha=0.01)
 
 
 def test_no_weights_are_random_ones():

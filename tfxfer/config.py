@@ -21,7 +21,7 @@ def _absolute(path: str) -> str:
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataConfig(_Table):
@@ -29,7 +29,7 @@ class DataConfig(_Table):
 
     source: str | None = None  # a folder, "tfds:NAME" or "embedded:birds"
     data_dir: str | None = None  # where TensorFlow Datasets are prepared; None: their default
-    batch_size: int = Field(32, ge=1)
+    batch_size: int = Field(32, ge=1, le=65536)
     # Shares of the training pictures, cut where the source has no such split.
     validation_fraction: float = Field(0.15, gt=0, lt=0.5)
     test_fraction: float = Field(0.15, gt=0, lt=0.5)
@@ -40,6 +40,8 @@ class DataConfig(_Table):
     def _is_absolute(cls, value: str | None) -> str | None:
         if value is None or value.startswith(SOURCE_PREFIXES):
             return value
+        if not value.strip():
+            raise InputError("a folder, tfds:NAME or embedded:birds is needed. Received: ''.")
         return _absolute(value)
 
 
@@ -69,7 +71,14 @@ class BackboneConfig(_Table):
     @field_validator("weights")
     @classmethod
     def _is_absolute(cls, weights: str) -> str:
-        return weights if weights in WEIGHTS else _absolute(weights)
+        if weights in WEIGHTS:
+            return weights
+        if not weights.endswith(".h5"):
+            raise InputError(
+                f"weights must be {', '.join(WEIGHTS)} or a file that ends in .weights.h5 or .h5. "
+                f"Received: weights={weights!r}.{nearest(weights, WEIGHTS)}"
+            )
+        return _absolute(weights)
 
     @model_validator(mode="after")
     def _weights_fit(self) -> BackboneConfig:
@@ -113,10 +122,10 @@ class PhaseConfig(_Table):
     patience: int = Field(5, ge=1)  # epochs in a row that are no better on validation
     batch_norm: Literal["frozen", "train"] = "frozen"
 
-    @field_validator("unfreeze")
+    @field_validator("unfreeze", mode="before")
     @classmethod
-    def _is_in_range(cls, unfreeze: int | str) -> int | str:
-        if isinstance(unfreeze, int) and unfreeze < 0:
+    def _is_in_range(cls, unfreeze: Any) -> Any:
+        if isinstance(unfreeze, bool) or (isinstance(unfreeze, int) and unfreeze < 0):
             raise InputError(
                 "unfreeze must be a number of blocks from 0 up, 'all' or a block's name. "
                 f"Received: unfreeze={unfreeze}."

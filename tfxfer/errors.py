@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
@@ -21,12 +22,31 @@ def nearest(received: str, allowed: Iterable[str]) -> str:
     return f" Did you mean '{names[close[0]]}'?" if close else ""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, with its type."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
 def exit_code(action: Callable[[], object]) -> int:
-    """Run a command: 0 when it is done, 2 with the message on standard error for `InputError`."""
+    """Run a command: 0 when it is done, 2 with the message on standard error for a mistake."""
+    # A job scheduler's or a container's stop ends a run as Ctrl-C does: it cleans up.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        # A character that the terminal does not know must not end a run.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         action()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(
+            f"error: a file or folder cannot be used. Received: {error}. "
+            "Check that it exists, may be read and written, and that the disk has room.",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print("interrupted; nothing was kept", file=sys.stderr)

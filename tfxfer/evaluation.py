@@ -34,7 +34,8 @@ def evaluate(
     probabilities = model.predict(dataset, verbose=0)
     predicted = probabilities.argmax(axis=1)
     numbers = list(range(len(classes)))
-    f1 = f1_score(labels, predicted, labels=numbers, average=None, zero_division=0.0)
+    present = sorted(set(labels.tolist()))
+    f1 = f1_score(labels, predicted, labels=present, average=None, zero_division=0.0)
     right = int((predicted == labels).sum())
     normalised = probabilities.astype(np.float64)
     normalised /= normalised.sum(axis=1, keepdims=True)
@@ -50,7 +51,7 @@ def evaluate(
             else None
         ),
         cross_entropy=float(log_loss(labels, normalised, labels=numbers)),
-        per_class_f1=dict(zip(classes, map(float, f1), strict=True)),
+        per_class_f1={classes[n]: float(score) for n, score in zip(present, f1, strict=True)},
         confusion=tuple(
             tuple(map(int, row)) for row in confusion_matrix(labels, predicted, labels=numbers)
         ),

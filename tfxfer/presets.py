@@ -51,8 +51,10 @@ def load_config(
     path = _find_preset(str(preset))
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"A preset must be a TOML file. Received: {path}: {error}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise InputError(
+            f"A preset must be a readable TOML file. Received: {path}: {error}."
+        ) from error
     if backbone is not None:
         table["backbone"] = {"name": backbone}
     for key, value in {"data.source": data, "backbone.weights": weights}.items():
@@ -102,9 +104,9 @@ def _set(table: dict[str, Any], key: str, value: Any) -> None:
     for parent in parents:
         if isinstance(current, list):
             current = _phase(current, parent, key)
-        else:
+        elif isinstance(current, dict):
             current = current.setdefault(parent, {})
-    if isinstance(current, list) or not isinstance(current, dict):
+    if not isinstance(current, dict):
         raise InputError(
             f"--set takes the key of a value, such as phases.0.epochs. Received: {key!r}."
         )
@@ -112,10 +114,12 @@ def _set(table: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _phase(phases: list[dict[str, Any]], which: str, key: str) -> dict[str, Any]:
+    if not all(isinstance(phase, dict) for phase in phases):
+        raise InputError(f"phases must be a list of tables. Received: phases={phases!r}.")
     names = [str(phase.get("name")) for phase in phases]
     if which in names:
         return phases[names.index(which)]
-    if which.isdigit() and int(which) < len(phases):
+    if which.isdecimal() and int(which) < len(phases):
         return phases[int(which)]
     raise InputError(
         f"A phase is named by {', '.join(names)} or a number from 0 to {len(phases) - 1}. "
@@ -125,6 +129,9 @@ def _phase(phases: list[dict[str, Any]], which: str, key: str) -> dict[str, Any]
 
 def _train_everything(table: dict[str, Any]) -> None:
     """Let every phase train the whole network: random weights are not worth freezing."""
-    for phase in table.get("phases", []):
+    phases = table.get("phases")
+    for phase in phases if isinstance(phases, list) else []:
+        if not isinstance(phase, dict):
+            continue
         rate = min(phase.get("learning_rate", _SCRATCH_RATE), _SCRATCH_RATE)
         phase.update(unfreeze="all", batch_norm="train", layer_decay=1.0, learning_rate=rate)

@@ -87,10 +87,10 @@ class Evaluation:
 
     Attributes:
         accuracy_interval: 95 % Wilson interval of the accuracy.
-        macro_f1: mean over the classes of the F1 score.
+        macro_f1: mean of the F1 score over the classes that the split has pictures of.
         top5_accuracy: None where there are 20 classes or fewer.
         cross_entropy: mean negative log-probability of the true class, in nats.
-        per_class_f1: F1 score by class name.
+        per_class_f1: F1 score by the name of each such class.
         confusion: row: true class, column: predicted class, in the order of the classes.
     """
 

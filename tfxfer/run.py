@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +24,8 @@ MODEL = "model.keras"
 EXPORT = "export/1"
 TENSORBOARD = "tensorboard"
 QUARANTINE = "quarantine.json"
+# All that a run writes; --overwrite replaces nothing else.
+_OWN = {CONFIG, METRICS, CLASSES, MODEL, "export", TENSORBOARD, QUARANTINE}
 
 
 def default_folder(preset: str) -> Path:
@@ -31,47 +33,91 @@ def default_folder(preset: str) -> Path:
     return Path("runs") / f"{Path(preset).stem}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
-def check_folder(folder: Path, overwrite: bool) -> None:
-    """Refuse a run folder that is taken; `InputError` says what to do."""
+def check_folder(folder: Path, overwrite: bool, source: str | None) -> None:
+    """Refuse a run folder that is taken, or that lies among the pictures.
+
+    Args:
+        folder: where the run is to lie.
+        overwrite: whether an earlier run there may be replaced.
+        source: `DataConfig.source`.
+    """
+    folder = folder.resolve()
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out must name a folder. Received: {str(folder)!r}, which is a file.")
-    if folder.is_dir() and any(folder.iterdir()):
-        if not overwrite:
-            raise InputError(
-                f"--out must name a new or an empty folder. Received: {str(folder)!r}, which "
-                "holds files. Name another, or say --overwrite to replace it when the run is done."
-            )
-        if not (folder / METRICS).is_file():
-            raise InputError(
-                f"--overwrite replaces the folder of an earlier run. Received: {str(folder)!r}, "
-                f"which holds files but no {METRICS}. Name another folder."
-            )
+    if source is not None and folder.is_relative_to(Path(source).resolve()):
+        raise InputError(
+            "--out must lie outside of the folder of pictures, whose folders are classes. "
+            f"Received: {str(folder)!r} in {source!r}. Name a folder elsewhere."
+        )
+    present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if present and not overwrite:
+        raise InputError(
+            f"--out must name a new or an empty folder. Received: {str(folder)!r}, which "
+            "holds files. Name another, or say --overwrite to replace it when the run is done."
+        )
+    if present - _OWN:
+        raise InputError(
+            "--overwrite replaces the files of an earlier run and no others. Received: "
+            f"{str(folder)!r}, which holds {', '.join(sorted(present - _OWN)[:5])}. "
+            "Name another folder."
+        )
 
 
 @contextmanager
-def staged(folder: Path) -> Iterator[Path]:
-    """Give a folder beside `folder` that takes its place when all went well.
+def staged(folder: Path, overwrite: bool = False) -> Iterator[Path]:
+    """Give a folder to write to, whose contents come to lie in `folder` when all went well.
 
     What an unfinished run wrote is removed, and an earlier run is replaced only by a finished one.
+    A finished run is never lost: if `folder` was taken meanwhile, it stays beside it.
     """
-    folder = folder.absolute()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    folder = folder.resolve()
+    exists = folder.is_dir()  # a mount point, say, can be filled but not replaced
+    place = folder if exists else folder.parent
+    created = [path for path in (place, *place.parents) if not path.exists()]
+    place.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=place))
     staging.chmod(0o755)  # mkdtemp's 0700 would keep a model server of another user out
-    replaced = staging.with_name(f"{staging.name}.replaced")
     try:
         yield staging
-        if folder.exists():
-            folder.rename(replaced)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        for path in created:
+            with suppress(OSError):
+                path.rmdir()
+        raise
+    if exists:
+        _fill(folder, staging, overwrite)
+    else:
         try:
             staging.rename(folder)
-        except OSError:
-            if replaced.exists():
-                replaced.rename(folder)
-            raise
-        shutil.rmtree(replaced, ignore_errors=True)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        except OSError as error:
+            raise _taken(folder, staging) from error
+
+
+def _fill(folder: Path, staging: Path, overwrite: bool) -> None:
+    """Put a finished run's files into a folder that exists, in place of an earlier run's."""
+    present = {path.name for path in folder.iterdir()} - {staging.name}
+    if present and not (overwrite and present <= _OWN):
+        raise _taken(folder, staging)
+    replaced = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder))
+    for name in present:
+        (folder / name).rename(replaced / name)
+    # The metrics come last: where they are, the run is whole.
+    for path in sorted(staging.iterdir(), key=lambda path: path.name == METRICS):
+        path.rename(folder / path.name)
+    staging.rmdir()
+    shutil.rmtree(replaced)
+
+
+def _taken(folder: Path, staging: Path) -> InputError:
+    kept = folder.with_name(f"{folder.name}-{staging.name.rsplit('.', 1)[-1]}")
+    with suppress(OSError):
+        staging.rename(kept)
+    where = kept if kept.exists() else staging
+    return InputError(
+        f"--out was taken while the run was on. Received: {str(folder)!r}. "
+        f"The finished run lies in {str(where)!r}."
+    )
 
 
 def write_config(folder: Path, config: Config) -> None:
@@ -82,9 +128,9 @@ def write_config(folder: Path, config: Config) -> None:
 def write_result(folder: Path, result: RunResult) -> None:
     """Write the metrics, the classes and the files that were left out."""
     (folder / CLASSES).write_text("\n".join(result.classes) + "\n", encoding="utf-8")
-    _write_json(folder / METRICS, metrics_of(result))
     if result.quarantined:
         _write_json(folder / QUARANTINE, [asdict(file) for file in result.quarantined])
+    _write_json(folder / METRICS, metrics_of(result))
 
 
 def metrics_of(result: RunResult) -> dict[str, Any]:
@@ -117,4 +163,5 @@ def metrics_of(result: RunResult) -> dict[str, Any]:
 
 
 def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    text = json.dumps(value, indent=2, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")

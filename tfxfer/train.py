@@ -45,13 +45,13 @@ def train(
     """
     config = load_config(preset, data=data, backbone=backbone, weights=weights, settings=settings)
     folder = Path(out) if out is not None else run.default_folder(str(preset))
-    run.check_folder(folder, overwrite)
+    run.check_folder(folder, overwrite, config.data.source)
     console = make_console(quiet)
     with console.status("Starting TensorFlow"):
         runtime.start(config.seed)
     from tfxfer.training import run_training
 
-    return run_training(config, folder, console)
+    return run_training(config, folder, console, overwrite)
 
 
 def plan(

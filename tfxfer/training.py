@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from tfxfer.evaluation import evaluate
 from tfxfer.export.saved_model import export_saved_model
 from tfxfer.heads import Head, build_head, build_model
 from tfxfer.phases.estimate import check_memory, plan_phase
-from tfxfer.phases.fit import FitData, fit_phase
+from tfxfer.phases.fit import FitData, fit_phase, memory_errors
 from tfxfer.records import PhaseResult, Plan, RunResult
 from tfxfer.report.console import print_phase, print_plan, print_result
 
@@ -36,7 +36,9 @@ class Job:
     test: tf.data.Dataset
 
 
-def run_training(config: Config, folder: Path, console: Console) -> RunResult:
+def run_training(
+    config: Config, folder: Path, console: Console, overwrite: bool = False
+) -> RunResult:
     """Train, evaluate, export, and put the run folder in its place when all is done.
 
     The validation split chooses the epochs; the test split is read once, at the end.
@@ -46,13 +48,12 @@ def run_training(config: Config, folder: Path, console: Console) -> RunResult:
         ExportMismatchError: the exported model differs from the trained one.
     """
     started = time.monotonic()
-    job = prepare(config, console)
-    plan = make_plan(config, job)
-    print_plan(console, plan, with_blocks=False)
-    pictures, classes = job.pictures, job.pictures.classes
     phases: list[PhaseResult] = []
-    with run.staged(folder) as staging:
+    with run.staged(folder, overwrite) as staging, memory_errors(config.data.batch_size):
         run.write_config(staging, config)
+        job = prepare(config, console)
+        plan = make_plan(config, job)
+        print_plan(console, plan, with_blocks=False)
         logs = staging / run.TENSORBOARD
         for phase in config.phases:
             previous = phases[-1] if phases else None
@@ -62,6 +63,7 @@ def run_training(config: Config, folder: Path, console: Console) -> RunResult:
             print_phase(console, phases[-1])
         model = build_model(job.backbone, job.head)
         model.save(staging / run.MODEL)
+        pictures, classes = job.pictures, job.pictures.classes
         with console.status("Evaluating and exporting"):
             validation = evaluate(
                 model, "validation", job.data.validation, pictures.validation.labels, classes
@@ -75,7 +77,7 @@ def run_training(config: Config, folder: Path, console: Console) -> RunResult:
             phases=tuple(phases),
             validation=validation,
             test=test,
-            exported=exported,
+            exported=replace(exported, path=folder / run.EXPORT),
             total_parameters=model.count_params(),
             seed=config.seed,
             seconds=time.monotonic() - started,
@@ -96,7 +98,8 @@ def prepare(config: Config, console: Console) -> Job:
         backbone = build_backbone(config.backbone)
     class_count = len(pictures.classes)
     head = build_head(config.head, class_count, config.seed)
-    batch_size, size_px = config.data.batch_size, backbone.size_px
+    batch_size = min(config.data.batch_size, len(pictures.train.labels))
+    size_px = backbone.size_px
     data = FitData(
         training=make_training_dataset(
             pictures.train, class_count, size_px, batch_size, config.augmentation, config.seed
@@ -123,10 +126,9 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
         for phase in config.phases
     )
     available = runtime.available_memory_bytes()
-    batch_size = min(config.data.batch_size, len(pictures.train.labels))
     for phase in phases:
         if available is not None:
-            check_memory(backbone, len(phase.unfrozen), batch_size, available)
+            check_memory(backbone, len(phase.unfrozen), job.data.batch_size, available)
     splits = {"train": pictures.train, "validation": pictures.validation, "test": pictures.test}
     counts = np.bincount(pictures.train.labels, minlength=len(pictures.classes))
     return Plan(
@@ -145,9 +147,10 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
 
 def dry_run(config: Config, console: Console) -> Plan:
     """Print the plan with a timed estimate; train and write nothing."""
-    job = prepare(config, console)
-    with console.status("Timing a few steps"):
-        plan = make_plan(config, job, is_timed=True)
+    with memory_errors(config.data.batch_size):
+        job = prepare(config, console)
+        with console.status("Timing a few steps"):
+            plan = make_plan(config, job, is_timed=True)
     print_plan(console, plan, with_blocks=True)
     return plan
 

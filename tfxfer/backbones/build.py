@@ -7,16 +7,17 @@ from dataclasses import dataclass
 import keras
 
 from tfxfer.backbones.blocks import Block, list_blocks
-from tfxfer.backbones.families import PREPROCESSINGS, Family, find_family
-from tfxfer.backbones.weights import load_weights
+from tfxfer.backbones.families import (
+    CAFFE_MEAN_BGR,
+    PREPROCESSINGS,
+    TORCH_MEAN,
+    TORCH_STD,
+    Family,
+    find_family,
+)
+from tfxfer.backbones.weights import build_imagenet, load_weights
 from tfxfer.config import BackboneConfig
-from tfxfer.errors import InputError
-
-# Mean and standard deviation of ImageNet's training pictures, RGB: the constants that
-# `keras.applications.*.preprocess_input` subtracts and divides by.
-_TORCH_MEAN = (0.485, 0.456, 0.406)
-_TORCH_STD = (0.229, 0.224, 0.225)
-_CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
+from tfxfer.errors import InputError, first_line
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,11 @@ def build_backbone(config: BackboneConfig) -> Backbone:
             f"image_size_px must be at least {family.min_size_px} for {config.name}. "
             f"Received: image_size_px={size_px}."
         )
-    network = build_network(config.name, size_px, config.alpha)
-    load_weights(network, config, size_px)
+    if config.weights == "imagenet":
+        network = build_imagenet(config, size_px)
+    else:
+        network = build_network(config.name, size_px, config.alpha)
+        load_weights(network, config.weights)
     return Backbone(network, list_blocks(network, family), family, size_px)
 
 
@@ -63,15 +67,21 @@ def build_network(name: str, size_px: int, alpha: float | None = None) -> keras.
         name: a network of `families.NETWORKS`.
         size_px: side of its input pictures in pixels.
         alpha: width multiplier, for the MobileNet families only.
+
+    Raises:
+        InputError: the network does not take this size or width.
     """
-    if alpha is not None and not find_family(name).alphas:
-        raise InputError(
-            f"alpha (the width multiplier) is for the MobileNet families only. Received: "
-            f"backbone={name!r} with alpha={alpha}. Leave alpha out."
-        )
     arguments = {} if alpha is None else {"alpha": alpha}
     builder = getattr(keras.applications, name)
-    return builder(include_top=False, weights=None, input_shape=(size_px, size_px, 3), **arguments)
+    try:
+        return builder(
+            include_top=False, weights=None, input_shape=(size_px, size_px, 3), **arguments
+        )
+    except ValueError as error:
+        raise InputError(
+            f"{name} cannot be built like this. Received: image_size_px={size_px}, alpha={alpha} "
+            f"({first_line(error)}). Take its default size and width."
+        ) from error
 
 
 def outline_network(name: str, size_px: int, alpha: float | None = None) -> keras.Model:
@@ -95,12 +105,12 @@ def apply_preprocessing(pictures: keras.KerasTensor, preprocessing: str) -> kera
     if preprocessing == "tf":
         return keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="preprocessing")(pictures)
     if preprocessing == "torch":
-        scale = [1 / (255 * std) for std in _TORCH_STD]
-        offset = [-mean / std for mean, std in zip(_TORCH_MEAN, _TORCH_STD, strict=True)]
+        scale = [1 / (255 * std) for std in TORCH_STD]
+        offset = [-mean / std for mean, std in zip(TORCH_MEAN, TORCH_STD, strict=True)]
         return keras.layers.Rescaling(scale, offset=offset, name="preprocessing")(pictures)
     if preprocessing == "caffe":
         bgr = keras.ops.flip(pictures, axis=-1)
-        offset = [-mean for mean in _CAFFE_MEAN_BGR]
+        offset = [-mean for mean in CAFFE_MEAN_BGR]
         return keras.layers.Rescaling(1.0, offset=offset, name="preprocessing")(bgr)
     raise InputError(
         f"preprocessing must be one of {', '.join(PREPROCESSINGS)}. Received: {preprocessing!r}."

@@ -19,6 +19,12 @@ PREPROCESSINGS = {
     "caffe": "BGR minus ImageNet mean",
 }
 
+# Mean and standard deviation of ImageNet's training pictures, RGB: the constants that
+# `keras.applications.*.preprocess_input` subtracts and divides by.
+TORCH_MEAN = (0.485, 0.456, 0.406)
+TORCH_STD = (0.229, 0.224, 0.225)
+CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
+
 
 @dataclass(frozen=True)
 class Family:

@@ -7,49 +7,19 @@ from pathlib import Path
 
 import h5py
 import keras
+import numpy as np
 
-from tfxfer.backbones.families import (
-    EMBEDDED_ALPHA,
-    EMBEDDED_FILE,
-    EMBEDDED_NETWORK,
-    find_family,
-)
+from tfxfer.backbones.families import EMBEDDED_FILE, TORCH_STD, find_family
 from tfxfer.config import BackboneConfig
 from tfxfer.errors import InputError
 
-_ENDINGS = (".weights.h5", ".h5")
 
-
-def load_weights(network: keras.Model, config: BackboneConfig, size_px: int) -> None:
-    """Load what `config.weights` names into a headless network.
-
-    Args:
-        network: a network of `keras.applications` without its top.
-        config: ``weights`` is ``"imagenet"``, ``"embedded"``, ``"none"`` or a file
-            (``.weights.h5`` as Keras 3 saves it, or a Keras Applications ``…_no_top.h5``).
-        size_px: side of the network's input pictures in pixels.
+def build_imagenet(config: BackboneConfig, size_px: int) -> keras.Model:
+    """Build a headless network with the ImageNet weights that Keras downloads or has in its cache.
 
     Raises:
-        InputError: the weights cannot be had, or belong to another network.
+        InputError: there are none of this width, or they cannot be fetched.
     """
-    if config.weights == "none":
-        return
-    if config.weights == "imagenet":
-        _load_imagenet(network, config, size_px)
-    elif config.weights == "embedded":
-        if (config.name, config.alpha) != (EMBEDDED_NETWORK, EMBEDDED_ALPHA):
-            raise InputError(
-                f"weights='embedded' belong to {EMBEDDED_NETWORK} with alpha={EMBEDDED_ALPHA}. "
-                f"Received: {config.name} with alpha={config.alpha}. Use --weights imagenet, "
-                "none or a file."
-            )
-        _load_file(network, Path(__file__).parent / "embedded" / EMBEDDED_FILE)
-    else:
-        _load_file(network, Path(config.weights).expanduser())
-
-
-def _load_imagenet(network: keras.Model, config: BackboneConfig, size_px: int) -> None:
-    """Copy the ImageNet weights that Keras downloads, or finds in its cache."""
     family = find_family(config.name)
     if family.alphas and (config.alpha or 1.0) not in family.alphas:
         raise InputError(
@@ -58,13 +28,44 @@ def _load_imagenet(network: keras.Model, config: BackboneConfig, size_px: int) -
         )
     arguments = {} if config.alpha is None else {"alpha": config.alpha}
     try:
-        pretrained = getattr(keras.applications, config.name)(
+        return getattr(keras.applications, config.name)(
             include_top=False, weights="imagenet", input_shape=(size_px, size_px, 3), **arguments
         )
     # `keras.utils.get_file` raises a bare Exception when a download fails.
     except Exception as error:
         raise InputError(_offline_message(config.name, error)) from error
-    network.set_weights(pretrained.get_weights())
+
+
+def load_weights(network: keras.Model, weights: str) -> None:
+    """Load weights into a headless network that was built without any.
+
+    Args:
+        network: a network of `keras.applications` without its top.
+        weights: ``"embedded"``, ``"none"`` or a file: ``.weights.h5`` as Keras 3 saves it, or a
+            Keras Applications ``…_no_top.h5``.
+
+    Raises:
+        InputError: there is no such file, or it belongs to another network.
+    """
+    if weights == "embedded":
+        _load_file(network, Path(__file__).parent / "embedded" / EMBEDDED_FILE)
+    elif weights != "none":
+        _load_file(network, Path(weights))
+        _divide_by_deviation(network)
+
+
+def _divide_by_deviation(network: keras.Model) -> None:
+    """Finish the normalisation of EfficientNet's ImageNet weights.
+
+    Their file holds the standard deviations where the layer takes variances, and Keras makes up
+    for it with a layer of its own, only where it loads the file itself (tensorflow issue 49930).
+    """
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Normalization) and hasattr(layer, "adapt_variance"):
+            variance = np.array(layer.adapt_variance)
+            if np.allclose(variance, TORCH_STD, atol=1e-3):
+                layer.adapt_variance.assign(variance**2)
+                layer.finalize_state()
 
 
 def _offline_message(name: str, error: Exception) -> str:
@@ -72,18 +73,13 @@ def _offline_message(name: str, error: Exception) -> str:
     return (
         f"The ImageNet weights of {name} could not be fetched. Tried: {str(error).strip()}\n"
         f"Without a network, do one of these: give a file with --weights FILE "
-        f"({' or '.join(_ENDINGS)}, without the top); put the file that Keras downloads into "
+        "(.weights.h5 or .h5, without the top); put the file that Keras downloads into "
         f"{cache}; or train the preset that needs no download: "
         "python -m tfxfer.train --preset birds"
     )
 
 
 def _load_file(network: keras.Model, path: Path) -> None:
-    if not path.name.endswith(_ENDINGS):
-        raise InputError(
-            f"weights must be imagenet, none, embedded, or a file that ends in "
-            f"{' or '.join(_ENDINGS)}. Received: weights={str(path)!r}."
-        )
     if not path.is_file():
         raise InputError(
             f"weights must name a file that exists. Received: weights={str(path)!r}, "

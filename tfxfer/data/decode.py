@@ -21,7 +21,8 @@ READABLE = ("JPEG", "PNG", "BMP", "WebP")
 def decode_picture(encoded: tf.Tensor) -> tf.Tensor:
     """Decode a JPEG, PNG, BMP or WebP picture in the graph.
 
-    Grey pictures become RGB, CMYK is converted, 16 bits become 8.
+    Grey pictures become RGB, CMYK is converted, 16 bits become 8. A JPEG's EXIF orientation is not
+    applied: training and serving see the same pixels.
 
     Args:
         encoded: scalar string.

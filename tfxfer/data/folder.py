@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +46,10 @@ def load_folder(config: DataConfig, seed: int) -> PictureData:
     listed = {name: _list_classes(folder, notes) for name, folder in _find_splits(root, notes)}
     classes = tuple(listed["train"])
     for name, found in listed.items():
-        _check_classes(name, found, classes, root)
+        _check_classes(name, found, classes)
     listed, quarantined = _leave_out_bad(listed, config.on_bad)
+    for name, found in listed.items():
+        _check_split(name, found, classes, root, notes)
     splits = {name: _make_set(found, classes) for name, found in listed.items()}
     completed, cut_notes = complete_splits(splits, classes, config, seed)
     return PictureData(
@@ -65,25 +68,29 @@ def _find_splits(root: Path, notes: list[str]) -> list[tuple[str, Path]]:
     folders = _visible_folders(root)
     named = {_SPLIT_FOLDERS[f.name.lower()]: f for f in folders if f.name.lower() in _SPLIT_FOLDERS}
     # A class may be called "train"; as a split it has class folders in it.
-    if "train" not in named or not _visible_folders(named["train"]):
-        return [("train", root)]
-    others = [folder.name for folder in folders if folder not in named.values()]
-    if others:
-        notes.append(f"folders beside the splits are not read: {', '.join(others)}")
-    return list(named.items())
+    if "train" in named and _visible_folders(named["train"]):
+        others = [folder.name for folder in folders if folder not in named.values()]
+        if others:
+            notes.append(f"folders beside the splits are not read: {', '.join(others)}")
+        return list(named.items())
+    if named and len(named) == len(folders):
+        raise InputError(
+            "Splits must hold class folders, and train/ must be one of them. Received: "
+            f"{str(root)!r} with {', '.join(folder.name for folder in folders)}, "
+            + ("without class folders in train/." if "train" in named else "without train/.")
+        )
+    return [("train", root)]
 
 
 def _list_classes(folder: Path, notes: list[str]) -> dict[str, list[str]]:
     """Map each class folder's name to the pictures in it, at any depth, in sorted order."""
-    classes, other = {}, []
+    classes: dict[str, list[str]] = {}
+    other: list[str] = []
     for class_folder in _visible_folders(folder):
-        files = [
-            path
-            for path in sorted(class_folder.rglob("*"))
-            if path.is_file() and not _is_hidden(path, class_folder)
-        ]
-        classes[class_folder.name] = [str(f) for f in files if f.suffix.lower() in _ENDINGS]
-        other += [path.name for path in files if path.suffix.lower() not in _ENDINGS]
+        files = _list_files(class_folder)
+        is_picture = [Path(file).suffix.lower() in _ENDINGS for file in files]
+        classes[class_folder.name] = [f for f, yes in zip(files, is_picture, strict=True) if yes]
+        other += [Path(f).name for f, yes in zip(files, is_picture, strict=True) if not yes]
     if other:
         shown = ", ".join(other[:5]) + (", …" if len(other) > 5 else "")
         notes.append(f"{len(other)} files without a picture's ending are not read: {shown}")
@@ -96,15 +103,44 @@ def _list_classes(folder: Path, notes: list[str]) -> dict[str, list[str]]:
     return classes
 
 
-def _check_classes(
-    split: str, found: dict[str, list[str]], classes: tuple[str, ...], root: Path
+def _list_files(folder: Path) -> list[str]:
+    """Every file below a folder, links followed; broken links too, which the check then names."""
+
+    def refuse(error: OSError) -> None:
+        raise InputError(
+            f"Every folder of pictures must be readable. Received: {error.filename!r}: "
+            f"{error.strerror}. Correct its permissions or move it away."
+        ) from error
+
+    files, seen = [], set()
+    for path, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        # A link back to a folder that was read would be walked for ever, or count twice.
+        if os.path.realpath(path) in seen:
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(path))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        files += [os.path.join(path, name) for name in names if not name.startswith(".")]
+    return sorted(file for file in files if os.path.isfile(file) or os.path.islink(file))
+
+
+def _check_split(
+    split: str, found: dict[str, list[str]], classes: tuple[str, ...], root: Path, notes: list[str]
 ) -> None:
+    """Refuse a split without readable pictures; note the classes that it has none of."""
     if not any(found.values()):
         raise InputError(
             "data must hold class folders with pictures in them, or train/, val/ and test/ above "
-            f"them. Received: {str(root)!r}, with no picture in a class folder of its {split} "
-            "split. Put each class's pictures into a folder of the class's name."
+            f"them. Received: {str(root)!r}, with no readable picture in a class folder of its "
+            f"{split} split. Put each class's pictures into a folder of the class's name."
         )
+    absent = [name for name in classes if not found.get(name)]
+    if absent and split != "train":
+        notes.append(f"the {split} split has no pictures of {', '.join(absent)}")
+
+
+def _check_classes(split: str, found: dict[str, list[str]], classes: tuple[str, ...]) -> None:
+    """Refuse classes without pictures to train on, unknown ones, and names that are no text."""
     unprintable = [name for name in found if not name.isprintable()]
     if unprintable:
         raise InputError(
@@ -112,7 +148,7 @@ def _check_classes(
             f"Received: {unprintable[0]!r}. Rename the folder."
         )
     empty = [name for name, paths in found.items() if not paths and split == "train"]
-    if empty:
+    if empty and len(empty) < len(found):
         raise InputError(
             f"Every class folder needs pictures. Received: none in {', '.join(empty)}. "
             "Add pictures or remove these folders."
@@ -150,7 +186,3 @@ def _make_set(found: dict[str, list[str]], classes: tuple[str, ...]) -> FileSet:
 
 def _visible_folders(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
-
-
-def _is_hidden(path: Path, root: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(root).parts)

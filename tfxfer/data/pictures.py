@@ -33,6 +33,9 @@ class PictureSet(Protocol):
                 keeps the order of `labels`.
         """
 
+    def choose(self, indices: np.ndarray) -> PictureSet:
+        """Keep the pictures at these positions, given in ascending order."""
+
 
 @dataclass(frozen=True)
 class FileSet:

@@ -10,7 +10,7 @@ import numpy as np
 from tfxfer.config import DataConfig
 from tfxfer.data.pictures import PictureData, TfdsSet
 from tfxfer.data.splits import complete_splits
-from tfxfer.errors import InputError, nearest
+from tfxfer.errors import InputError, first_line, nearest
 
 _TIMEOUT_S = 20
 _SPLITS = ("train", "validation", "test")
@@ -40,11 +40,12 @@ def load_tfds(config: DataConfig, seed: int) -> PictureData:
     name = str(config.source).removeprefix("tfds:")
     try:
         builder = tfds.builder(name, data_dir=config.data_dir)
-    except (tfds.core.DatasetNotFoundError, ValueError) as error:
+    # An unknown version is an AssertionError, a bad name a ValueError, and so on.
+    except Exception as error:
         raise InputError(
             "data=tfds:NAME must name a TensorFlow Dataset (tensorflow.org/datasets/catalog) or "
             f"one that is prepared in data_dir. Received: tfds:{name}."
-            f"{nearest(name, tfds.list_builders())} ({str(error).strip().splitlines()[0]})"
+            f"{nearest(name, tfds.list_builders())} ({first_line(error)})"
         ) from error
     return _load(builder, config, seed)
 
@@ -97,6 +98,8 @@ def _prepare(builder: Any) -> None:
 
     if len(builder.info.splits) > 0:
         return
+    # full_name is name/version or name/config/version, as the folders are.
+    root = builder.data_path.parents[builder.info.full_name.count("/")]
     tfds.disable_progress_bar()
     try:
         _check_hosts(builder)
@@ -105,9 +108,9 @@ def _prepare(builder: Any) -> None:
     except Exception as error:
         raise InputError(
             f"{builder.info.full_name} is not prepared and could not be downloaded. Tried: "
-            f"{type(error).__name__}: {str(error).strip().splitlines()[0]}\n"
+            f"{first_line(error)}\n"
             f"Without a network, copy a prepared {builder.info.full_name} folder into "
-            f"{builder.data_path.parent.parent} (or name its place with "
+            f"{root} (or name its place with "
             "--set data.data_dir=…), give --data FOLDER, or train the preset that needs no "
             "download: python -m tfxfer.train --preset birds"
         ) from error

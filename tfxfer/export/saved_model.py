@@ -85,7 +85,10 @@ def compare_export(model: keras.Model, path: Path, validation: PictureSet) -> Ex
         ExportMismatchError: a probability differs by more than 1e-4.
     """
     size_px = model.input_shape[1]
-    encoded = [bytes(item) for item, _ in validation.encoded().take(_COMPARED).as_numpy_iterator()]
+    count = len(validation.labels)
+    spread = np.unique(np.linspace(0, count - 1, min(_COMPARED, count)).astype(int))
+    compared = validation.choose(spread).encoded()
+    encoded = [bytes(item) for item, _ in compared.as_numpy_iterator()]
     pictures = tf.stack([resize_picture(decode_picture(item), size_px) for item in encoded])
     rounded = tf.cast(tf.round(pictures), tf.uint8)
     signatures = tf.saved_model.load(str(path)).signatures

@@ -93,11 +93,11 @@ def _time_phase(model: keras.Model, epochs: int, data: FitData, validation_pictu
         times.append(time.monotonic() - start)
         start = time.monotonic()
     step_seconds = sum(times[1:]) / len(times[1:])
-    start = time.monotonic()
-    batches = list(islice(data.validation, 2))
-    for pictures, _ in batches:
+    model.predict_on_batch(pictures)  # compiles
+    start, seen = time.monotonic(), 0
+    for pictures, _ in islice(data.validation, 2):
         model.predict_on_batch(pictures)
-    seen = sum(len(pictures) for pictures, _ in batches)
+        seen += len(pictures)
     validation_seconds = (time.monotonic() - start) * validation_pictures / seen
     epoch_seconds = data.steps_per_epoch * step_seconds + validation_seconds
     return times[0] + epochs * epoch_seconds

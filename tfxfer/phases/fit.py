@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,7 +89,8 @@ def fit_phase(
     before this phase come back, and the result says so (``best_epoch`` 0).
 
     Raises:
-        InputError: memory does not suffice for the batch, or the loss is no number any more.
+        InputError: the loss is no number any more.
+        tf.errors.ResourceExhaustedError: memory does not suffice; see `memory_errors`.
     """
     start = time.monotonic()
     model, unfrozen = prepare_phase(backbone, head, phase, data.steps_per_epoch)
@@ -100,7 +103,6 @@ def fit_phase(
             validation_data=data.validation,
             epochs=epochs,
             callbacks=[
-                keras.callbacks.TerminateOnNaN(),
                 keras.callbacks.TensorBoard(log_folder / phase.name, write_graph=False),
                 bar,
                 best,
@@ -108,8 +110,6 @@ def fit_phase(
             shuffle=False,  # tf.data has shuffled
             verbose=0,
         ).history
-    except tf.errors.ResourceExhaustedError as error:
-        raise out_of_memory(data.batch_size, max(1, data.batch_size // 2)) from error
     finally:
         bar.close()
     figures = {key: [float(value) for value in values] for key, values in history.items()}
@@ -128,6 +128,15 @@ def fit_phase(
     )
 
 
+@contextmanager
+def memory_errors(batch_size: int) -> Iterator[None]:
+    """Turn TensorFlow's out-of-memory error into one that names a batch to try."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise out_of_memory(batch_size, max(1, batch_size // 2)) from error
+
+
 def out_of_memory(batch_size: int, suggestion: int) -> InputError:
     """The error for a batch that does not fit in memory."""
     return InputError(
@@ -138,11 +147,10 @@ def out_of_memory(batch_size: int, suggestion: int) -> InputError:
 
 
 def _check_finite(phase: PhaseConfig, figures: dict[str, list[float]]) -> None:
-    # `TerminateOnNaN` ends the epoch early, before it is validated.
-    losses = figures.get("loss", [])
-    if not losses or losses[-1] != losses[-1] or "val_accuracy" not in figures:
+    if not math.isfinite(figures["loss"][-1]):
+        lower = min(phase.learning_rate / 10, 1e-3)
         raise InputError(
             f"The loss of phase {phase.name!r} is no number any more. Received: "
-            f"learning_rate={phase.learning_rate}. Lower it, for example with "
-            f"--set phases.{phase.name}.learning_rate={phase.learning_rate / 10:g}"
+            f"learning_rate={phase.learning_rate:g}. Lower it, for example with "
+            f"--set phases.{phase.name}.learning_rate={lower:g}"
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
 
 from tfxfer.records import PhaseResult
@@ -9,6 +11,8 @@ from tfxfer.records import PhaseResult
 
 class KeepBest(keras.callbacks.Callback):
     """Stop after `patience` epochs without a better one, and bring the best weights back.
+
+    A loss that is no number any more ends the phase at once.
 
     Better is a higher validation accuracy or, where that is equal (small validation sets tie
     often), a lower cross-entropy. Unlike `keras.callbacks.EarlyStopping`, the weights from before
@@ -28,6 +32,10 @@ class KeepBest(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._weights = self.model.get_weights()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
         accuracy, cross_entropy = logs["val_accuracy"], logs["val_cross_entropy"]

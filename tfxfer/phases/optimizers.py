@@ -10,7 +10,6 @@ import keras
 _NOT_DECAYED = ("bias", "gamma", "beta")
 
 
-@keras.saving.register_keras_serializable(package="tfxfer")
 class LayerwiseAdamW(keras.optimizers.Adam):
     """AdamW (Loshchilov & Hutter 2019) whose rate is scaled weight by weight.
 
@@ -51,7 +50,3 @@ class LayerwiseAdamW(keras.optimizers.Adam):
             shrink = keras.ops.cast(rate * self._decay_list[index], variable.dtype)
             self.assign_sub(variable, variable * shrink)
         super().update_step(gradient, variable, rate)
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        return {**config, "factors": self.factors, "decay": self.decay}

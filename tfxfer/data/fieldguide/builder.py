@@ -104,5 +104,10 @@ def prepare_fieldguide(
     options = tfds.download.DownloadConfig(try_download_gcs=False)
     # TFDS prints its progress; errors are raised, so that nothing of weight is swallowed here.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        builder.download_and_prepare(download_config=options)
+        try:
+            builder.download_and_prepare(download_config=options)
+        except FileExistsError:  # another process was quicker
+            builder = FieldguideBirds(
+                config=config, data_dir=None if data_dir is None else str(data_dir)
+            )
     return builder
