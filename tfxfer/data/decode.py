@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from tfxfer.data.exif import upright
+
 # What a file is, by its first bytes; its ending may lie. (offset, bytes, name)
 _SIGNATURES = (
     (0, b"\xff\xd8\xff", "JPEG"),
@@ -21,8 +23,8 @@ READABLE = ("JPEG", "PNG", "BMP", "WebP")
 def decode_picture(encoded: tf.Tensor) -> tf.Tensor:
     """Decode a JPEG, PNG, BMP or WebP picture in the graph.
 
-    Grey pictures become RGB, CMYK is converted, 16 bits become 8. A JPEG's EXIF orientation is not
-    applied: training and serving see the same pixels.
+    Grey pictures become RGB, CMYK is converted, 16 bits become 8; a photograph is turned as its
+    EXIF data say.
 
     Args:
         encoded: scalar string.
@@ -32,7 +34,7 @@ def decode_picture(encoded: tf.Tensor) -> tf.Tensor:
     """
     picture = tf.io.decode_image(encoded, channels=3, expand_animations=False)
     picture.set_shape([None, None, 3])
-    return picture
+    return tf.ensure_shape(upright(picture, encoded), [None, None, 3])
 
 
 def resize_picture(picture: tf.Tensor, size_px: int) -> tf.Tensor:

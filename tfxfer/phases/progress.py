@@ -16,6 +16,7 @@ class ProgressBar(keras.callbacks.Callback):
         self._batch_size = batch_size
         self._console = console
         self._epoch = 0
+        self._validation = ""
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -46,10 +47,11 @@ class ProgressBar(keras.callbacks.Callback):
             completed=step,
             description=f"{self._phase} {self._epoch + 1}/{self._epochs}",
             figures=f"rate {self._rate():.1e} loss {logs['loss']:.3f} "
-            f"acc {logs['accuracy']:.3f} {speed}",
+            f"acc {logs['accuracy']:.3f}{self._validation} {speed}",
         )
 
     def on_epoch_end(self, epoch, logs=None):
+        self._validation = f" val {logs['val_accuracy']:.3f}"
         if not self._console.is_terminal:
             self._console.print(
                 f"  {self._phase} {epoch + 1}/{self._epochs}  loss {logs['loss']:.3f}  "
