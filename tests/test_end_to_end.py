@@ -191,19 +191,24 @@ def test_random_weights_train_everything(small, picture_folder, tmp_path):
     assert any("no pretrained weights" in note for note in result.plan.notes)
 
 
-def test_three_phases_unfreeze_step_by_step(small, picture_folder, tmp_path):
+def test_three_phases_unfreeze_step_by_step_without_the_bad_files(small, own_folder, tmp_path):
+    (own_folder / "blue" / "empty.jpg").write_bytes(b"")
     settings = {
         key: value for key, value in small["settings"].items() if not key.startswith("phases")
     }
+    settings |= {"data.on_bad": "quarantine"}
     for position, name in enumerate(("head", "top", "deeper")):
         settings |= {f"phases.{name}.epochs": 1, f"phases.{name}.unfreeze": position}
     result = tfxfer.train(
         "flowers",
-        data=picture_folder,
+        data=own_folder,
         **{**small, "settings": settings},
         out=tmp_path / "run",
     )
     assert [len(phase.unfrozen) for phase in result.phases] == [0, 1, 2]
+    (listed,) = json.loads((result.path / "quarantine.json").read_text())
+    assert listed == {"path": str(own_folder / "blue" / "empty.jpg"), "reason": "empty file"}
+    assert metrics_of(result.path)["quarantined"] == 1
 
 
 @pytest.mark.parametrize(

@@ -7,30 +7,29 @@ import pytest
 import tfxfer
 from tfxfer.errors import InputError
 
-IMAGENET = "weights/mobilenetv2_100_224_imagenet_notop.weights.h5"
+WEIGHTS = "weights/mobilenetv2_100_224_{}_notop.weights.h5"
 
 
 @pytest.mark.shared
 @pytest.mark.slow
-def test_imagenet_weights_tell_ants_from_bees(shared, tmp_path):
+def test_a_network_that_knows_birds_tells_ten_species_apart(shared, tmp_path):
+    """Head-only training comes to 0.98 or more within a few epochs; chance is 0.10."""
     result = tfxfer.train(
         "photos",
-        data=shared / "data" / "hymenoptera",
+        data=shared / "data" / "birds10",
         backbone="MobileNetV2",
-        weights=shared / IMAGENET,
+        weights=shared / WEIGHTS.format("inat_bird"),
         settings={
-            "data.on_bad": "quarantine",
-            "backbone.image_size_px": 160,
-            "phases.head.min_steps": 60,
+            "phases.head.epochs": 3,
+            "phases.head.min_steps": 0,
             "phases.fine-tune.epochs": 1,
             "phases.fine-tune.min_steps": 0,
         },
         out=tmp_path / "run",
         quiet=True,
     )
-    assert [file.path.rsplit("/", 1)[1] for file in result.quarantined] == ["imageNotFound.gif"]
-    assert result.validation.accuracy >= 0.9
-    assert (result.path / "quarantine.json").is_file()
+    assert result.validation.accuracy >= 0.95
+    assert any("no test split" in note for note in result.plan.notes)
 
 
 @pytest.mark.shared
@@ -40,7 +39,7 @@ def test_a_folder_with_a_gif_in_it_is_refused_by_name(shared, tmp_path):
             "photos",
             data=shared / "data" / "hymenoptera",
             backbone="MobileNetV2",
-            weights=shared / IMAGENET,
+            weights=shared / WEIGHTS.format("imagenet"),
             out=tmp_path / "run",
             quiet=True,
         )
