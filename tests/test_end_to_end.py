@@ -153,6 +153,22 @@ def test_the_saved_config_replays_the_run_with_the_same_metrics(finished, tmp_pa
         assert ours.history == theirs.history
 
 
+def test_a_run_that_draws_its_pictures_equals_one_that_finds_them_drawn(tmp_path):
+    settings = {
+        "data.data_dir": str(tmp_path / "data"),
+        "backbone.image_size_px": 32,
+        "phases.head.epochs": 1,
+        "phases.fine-tune.epochs": 1,
+        "phases.fine-tune.unfreeze": 1,
+    }
+    drawing, finding = (
+        tfxfer.train("birds", settings=settings, out=tmp_path / name, quiet=True)
+        for name in ("drawing", "finding")
+    )
+    assert [p.history for p in drawing.phases] == [p.history for p in finding.phases]
+    assert drawing.test == finding.test
+
+
 def test_another_seed_trains_another_model(finished, tmp_path):
     other = tfxfer.train(
         finished.path / "config.toml", settings={"seed": 1}, out=tmp_path / "other", quiet=True

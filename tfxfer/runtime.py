@@ -1,4 +1,4 @@
-"""The state of the process: seeds, silence, devices, memory. Imports TensorFlow when called."""
+"""The state of the process: silence, devices, memory. Imports TensorFlow when called."""
 
 from __future__ import annotations
 
@@ -15,14 +15,6 @@ import tfxfer
 _REPORTED_PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
 
 _CGROUP = Path("/sys/fs/cgroup")  # a container's limits, which the machine's figures leave out
-
-
-def start(seed: int) -> None:
-    """Import TensorFlow quietly and seed Python, NumPy and TensorFlow."""
-    import_tensorflow()
-    import keras
-
-    keras.utils.set_random_seed(seed)
 
 
 def import_tensorflow() -> None:

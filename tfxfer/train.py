@@ -48,7 +48,7 @@ def train(
     run.check_folder(folder, overwrite, config.data.source)
     console = make_console(quiet)
     with console.status("Starting TensorFlow"):
-        runtime.start(config.seed)
+        runtime.import_tensorflow()
     from tfxfer.training import run_training
 
     return run_training(config, folder, console, overwrite)
@@ -67,7 +67,7 @@ def plan(
     config = load_config(preset, data=data, backbone=backbone, weights=weights, settings=settings)
     console = make_console(quiet)
     with console.status("Starting TensorFlow"):
-        runtime.start(config.seed)
+        runtime.import_tensorflow()
     from tfxfer.training import dry_run
 
     return dry_run(config, console)

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 from rich.console import Console
@@ -94,6 +95,8 @@ def prepare(config: Config, console: Console) -> Job:
     """Load the pictures and build the network, its head and the datasets."""
     with console.status("Reading and checking the pictures"):
         pictures = load_data(config.data, config.seed)
+    # Not earlier: preparing a data set draws random numbers as well.
+    keras.utils.set_random_seed(config.seed)
     with console.status("Building the network"):
         backbone = build_backbone(config.backbone)
     class_count = len(pictures.classes)

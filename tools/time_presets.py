@@ -73,7 +73,7 @@ def estimate_seconds(preset: str, paths: tuple[str, ...]) -> list[float]:
 
 
 def main() -> None:
-    runtime.start(0)
+    runtime.import_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
         paths = draw_pictures(Path(folder))
         for preset in DATA:
