@@ -147,7 +147,7 @@ def out_of_memory(batch_size: int, suggestion: int) -> InputError:
 
 
 def _check_finite(phase: PhaseConfig, figures: dict[str, list[float]]) -> None:
-    if not math.isfinite(figures["loss"][-1]):
+    if not all(math.isfinite(value) for values in figures.values() for value in values):
         lower = min(phase.learning_rate / 10, 1e-3)
         raise InputError(
             f"The loss of phase {phase.name!r} is no number any more. Received: "
