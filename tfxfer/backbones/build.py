@@ -15,7 +15,7 @@ from tfxfer.backbones.families import (
     Family,
     find_family,
 )
-from tfxfer.backbones.weights import build_imagenet, load_weights
+from tfxfer.backbones.weights import build_imagenet, call_builder, load_weights
 from tfxfer.config import BackboneConfig
 from tfxfer.errors import InputError, first_line
 
@@ -71,12 +71,8 @@ def build_network(name: str, size_px: int, alpha: float | None = None) -> keras.
     Raises:
         InputError: the network does not take this size or width.
     """
-    arguments = {} if alpha is None else {"alpha": alpha}
-    builder = getattr(keras.applications, name)
     try:
-        return builder(
-            include_top=False, weights=None, input_shape=(size_px, size_px, 3), **arguments
-        )
+        return call_builder(name, size_px, alpha, weights=None)
     except ValueError as error:
         raise InputError(
             f"{name} cannot be built like this. Received: image_size_px={size_px}, alpha={alpha} "

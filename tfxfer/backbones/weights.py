@@ -14,6 +14,14 @@ from tfxfer.config import BackboneConfig
 from tfxfer.errors import InputError
 
 
+def call_builder(name: str, size_px: int, alpha: float | None, weights: str | None) -> keras.Model:
+    """Call a network's function of `keras.applications`, without the top."""
+    arguments = {} if alpha is None else {"alpha": alpha}
+    return getattr(keras.applications, name)(
+        include_top=False, weights=weights, input_shape=(size_px, size_px, 3), **arguments
+    )
+
+
 def build_imagenet(config: BackboneConfig, size_px: int) -> keras.Model:
     """Build a headless network with the ImageNet weights that Keras downloads or has in its cache.
 
@@ -26,11 +34,8 @@ def build_imagenet(config: BackboneConfig, size_px: int) -> keras.Model:
             f"ImageNet weights of {config.name} exist for alpha in {family.alphas}. "
             f"Received: alpha={config.alpha}. Take one of these, or --weights none or a file."
         )
-    arguments = {} if config.alpha is None else {"alpha": config.alpha}
     try:
-        return getattr(keras.applications, config.name)(
-            include_top=False, weights="imagenet", input_shape=(size_px, size_px, 3), **arguments
-        )
+        return call_builder(config.name, size_px, config.alpha, weights="imagenet")
     # `keras.utils.get_file` raises a bare Exception when a download fails.
     except Exception as error:
         raise InputError(_offline_message(config.name, error)) from error

@@ -87,12 +87,11 @@ def _list_classes(folder: Path, notes: list[str]) -> dict[str, list[str]]:
     classes: dict[str, list[str]] = {}
     other: list[str] = []
     for class_folder in _visible_folders(folder):
-        files = _list_files(class_folder)
-        is_picture = [Path(file).suffix.lower() in _ENDINGS for file in files]
-        classes[class_folder.name] = [f for f, yes in zip(files, is_picture, strict=True) if yes]
-        other += [Path(f).name for f, yes in zip(files, is_picture, strict=True) if not yes]
+        pictures = classes[class_folder.name] = []
+        for file in _list_files(class_folder):
+            (pictures if Path(file).suffix.lower() in _ENDINGS else other).append(file)
     if other:
-        shown = ", ".join(other[:5]) + (", …" if len(other) > 5 else "")
+        shown = ", ".join(Path(file).name for file in other[:5]) + (", …" if len(other) > 5 else "")
         notes.append(f"{len(other)} files without a picture's ending are not read: {shown}")
     loose = [p.name for p in folder.iterdir() if p.suffix.lower() in _ENDINGS and p.is_file()]
     if loose and classes:

@@ -29,10 +29,8 @@ class LayerwiseAdamW(keras.optimizers.Adam):
         factors: dict[str, float] | None = None,
         decay: float = 1e-4,
         clip_norm: float = 1.0,
-        **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("global_clipnorm", clip_norm)
-        super().__init__(learning_rate=learning_rate, **kwargs)
+        super().__init__(learning_rate=learning_rate, global_clipnorm=clip_norm)
         self.factors = dict(factors or {})
         self.decay = decay
 

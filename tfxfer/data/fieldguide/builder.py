@@ -100,14 +100,13 @@ def prepare_fieldguide(
     data_dir: str | Path | None, config: str | FieldguideConfig = "target"
 ) -> FieldguideBirds:
     """Render the data set below `data_dir` (None: TFDS's own) unless it is there; quietly."""
-    builder = FieldguideBirds(config=config, data_dir=None if data_dir is None else str(data_dir))
+    place = None if data_dir is None else str(data_dir)
+    builder = FieldguideBirds(config=config, data_dir=place)
     options = tfds.download.DownloadConfig(try_download_gcs=False)
     # TFDS prints its progress; errors are raised, so that nothing of weight is swallowed here.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         try:
             builder.download_and_prepare(download_config=options)
         except FileExistsError:  # another process was quicker
-            builder = FieldguideBirds(
-                config=config, data_dir=None if data_dir is None else str(data_dir)
-            )
+            builder = FieldguideBirds(config=config, data_dir=place)
     return builder
