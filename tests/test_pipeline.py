@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfxfer.config import AugmentationConfig, DataConfig
-from tfxfer.data.augment import augment_picture
+from tfxfer.data.augment import decode_augmented
 from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset
 from tfxfer.data.sources import load_data
 from tfxfer.data.splits import cut_stratified
@@ -74,8 +74,9 @@ def test_without_augmentation_training_sees_what_evaluation_sees(pictures):
 )
 def test_each_augmentation_changes_the_picture_and_keeps_its_range(change, keeps_colours):
     picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
+    encoded = tf.io.encode_png(picture)
     config = AugmentationConfig(**{**PLAIN.model_dump(), **change})
-    results = [augment_picture(picture, [1, seed], config, 32).numpy() for seed in range(12)]
+    results = [decode_augmented(encoded, [1, seed], config, 32).numpy() for seed in range(12)]
     assert len({result.tobytes() for result in results}) > 1
     for result in results:
         assert result.shape == (32, 32, 3)

@@ -5,19 +5,16 @@ from __future__ import annotations
 import tensorflow as tf
 
 from tfxfer.config import AugmentationConfig
-from tfxfer.data.decode import resize_picture
-
-# Sides' ratio of a random crop, as in Inception's training (Szegedy et al. 2015).
-_ASPECT_RATIOS = (3 / 4, 4 / 3)
+from tfxfer.data.decode import decode_picture, decode_random_crop, resize_picture
 
 
-def augment_picture(
-    picture: tf.Tensor, seed: tf.Tensor, config: AugmentationConfig, size_px: int
+def decode_augmented(
+    encoded: tf.Tensor, seed: tf.Tensor, config: AugmentationConfig, size_px: int
 ) -> tf.Tensor:
-    """Crop, resize, flip, rotate and recolour a picture at random.
+    """Decode a random part of a picture, resize it, flip, rotate and recolour it at random.
 
     Args:
-        picture: ``[height, width, 3]`` uint8.
+        encoded: scalar string, a picture.
         seed: ``[2]`` int64; the same seed gives the same picture.
         config: which changes, and how strong.
         size_px: side of the result in pixels.
@@ -27,7 +24,9 @@ def augment_picture(
     """
     seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 5), num=5)
     if config.crop_min_area < 1:
-        picture = _crop(picture, seeds[0], config.crop_min_area)
+        picture = decode_random_crop(encoded, seeds[0], config.crop_min_area, size_px)
+    else:
+        picture = decode_picture(encoded, size_px)
     picture = resize_picture(picture, size_px)
     if config.flip:
         picture = tf.image.stateless_random_flip_left_right(picture, seeds[1])
@@ -37,21 +36,6 @@ def augment_picture(
     if config.colour > 0:
         picture = _recolour(picture, seeds[3], config.colour)
     return picture
-
-
-def _crop(picture: tf.Tensor, seed: tf.Tensor, min_area: float) -> tf.Tensor:
-    begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
-        tf.shape(picture),
-        bounding_boxes=tf.zeros([1, 0, 4]),
-        seed=seed,
-        aspect_ratio_range=_ASPECT_RATIOS,
-        area_range=(min_area, 1.0),
-        max_attempts=10,
-        use_image_if_no_bounding_boxes=True,
-    )
-    cropped = tf.slice(picture, begin, size)
-    cropped.set_shape([None, None, 3])
-    return cropped
 
 
 def _recolour(picture: tf.Tensor, seed: tf.Tensor, strength: float) -> tf.Tensor:

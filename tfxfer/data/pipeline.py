@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
 import tensorflow as tf
 
 from tfxfer.config import AugmentationConfig
-from tfxfer.data.augment import augment_picture
+from tfxfer.data.augment import decode_augmented
 from tfxfer.data.decode import decode_picture, resize_picture
 from tfxfer.data.pictures import PictureSet
+
+
+@lru_cache(maxsize=32)
+def plain_view(size_px: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function from an encoded picture to ``[size, size, 3]`` float32, traced once."""
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+    def view(encoded: tf.Tensor) -> tf.Tensor:
+        return resize_picture(decode_picture(encoded, size_px), size_px)
+
+    return view
+
+
+@lru_cache(maxsize=32)
+def augmented_view(
+    size_px: int, augmentation: AugmentationConfig
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """The same with random changes: from an encoded picture and a seed ``[2]`` int64."""
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([2], tf.int64)])
+    def view(encoded: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        return decode_augmented(encoded, seed, augmentation, size_px)
+
+    return view
 
 
 def make_training_dataset(
@@ -29,10 +57,11 @@ def make_training_dataset(
     """
     seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
 
+    make_view = augmented_view(size_px, augmentation)
+
     def prepare(example, picture_seed):
         encoded, label = example
-        picture = augment_picture(decode_picture(encoded), picture_seed, augmentation, size_px)
-        return picture, tf.one_hot(label, class_count)
+        return make_view(encoded, picture_seed), tf.one_hot(label, class_count)
 
     return (
         tf.data.Dataset.zip(pictures.encoded(shuffle_seed=seed), seeds)
@@ -51,9 +80,10 @@ def make_evaluation_dataset(
         Batches as of `make_training_dataset`; the last one may be smaller.
     """
 
+    make_view = plain_view(size_px)
+
     def prepare(encoded, label):
-        picture = resize_picture(decode_picture(encoded), size_px)
-        return picture, tf.one_hot(label, class_count)
+        return make_view(encoded), tf.one_hot(label, class_count)
 
     return (
         pictures.encoded()
@@ -61,3 +91,29 @@ def make_evaluation_dataset(
         .batch(batch_size)
         .prefetch(tf.data.AUTOTUNE)
     )
+
+
+def make_view_batches(
+    pictures: PictureSet,
+    size_px: int,
+    batch_size: int,
+    augmentation: AugmentationConfig | None = None,
+    seeds: np.ndarray | None = None,
+) -> tf.data.Dataset:
+    """Give one view of every picture, in the order of ``pictures.labels``.
+
+    Args:
+        augmentation: changes of this view; None gives the pictures as they are.
+        seeds: ``[pictures, 2]`` int64, what changes each picture gets.
+
+    Returns:
+        Batches ``[batch, size, size, 3]`` float32, 0…255; the last one may be smaller.
+    """
+    encoded = pictures.encoded().map(lambda encoded, _: encoded)
+    if augmentation is None or seeds is None:
+        views = encoded.map(plain_view(size_px), num_parallel_calls=tf.data.AUTOTUNE)
+    else:
+        views = tf.data.Dataset.zip(encoded, tf.data.Dataset.from_tensor_slices(seeds)).map(
+            augmented_view(size_px, augmentation), num_parallel_calls=tf.data.AUTOTUNE
+        )
+    return views.batch(batch_size).prefetch(tf.data.AUTOTUNE)

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.data.decode import decode_picture, resize_picture
 from tfxfer.data.pictures import PictureSet
+from tfxfer.data.pipeline import plain_view
 from tfxfer.records import Exported
 
 # Largest difference of a probability: the graph is another one, the arithmetic is float32.
@@ -45,6 +45,8 @@ def export_saved_model(
     size_px = model.input_shape[1]
     names = tf.constant(list(classes))
 
+    # One function for all signatures: the network is traced once.
+    @tf.function(input_signature=[tf.TensorSpec([None, size_px, size_px, 3], tf.float32)])
     def answer(pictures: tf.Tensor) -> dict[str, tf.Tensor]:
         probabilities = model(pictures, training=False)
         rows = tf.shape(probabilities)[0]
@@ -59,7 +61,7 @@ def export_saved_model(
 
     def serve_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         pictures = tf.map_fn(
-            lambda encoded: resize_picture(decode_picture(encoded), size_px),
+            plain_view(size_px),
             image_bytes,
             fn_output_signature=tf.TensorSpec([size_px, size_px, 3], tf.float32),
         )
@@ -89,7 +91,7 @@ def compare_export(model: keras.Model, path: Path, validation: PictureSet) -> Ex
     spread = np.unique(np.linspace(0, count - 1, min(_COMPARED, count)).astype(int))
     compared = validation.choose(spread).encoded()
     encoded = [bytes(item) for item, _ in compared.as_numpy_iterator()]
-    pictures = tf.stack([resize_picture(decode_picture(item), size_px) for item in encoded])
+    pictures = tf.stack([plain_view(size_px)(item) for item in encoded])
     rounded = tf.cast(tf.round(pictures), tf.uint8)
     signatures = tf.saved_model.load(str(path)).signatures
     trials = {
