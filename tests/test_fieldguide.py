@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tfxfer.data.fieldguide import traits
+from tfxfer.data.fieldguide.parallel import render_all
 from tfxfer.data.fieldguide.render import render_jpeg, render_picture
 from tfxfer.data.fieldguide.species import (
     MIN_TRAIT_DISTANCE,
@@ -88,6 +89,14 @@ def test_every_trait_value_can_be_rendered_and_silhouettes_differ() -> None:
         for silhouette in traits.SILHOUETTES
     }
     assert len(shapes) == len(traits.SILHOUETTES)
+
+
+def test_pictures_are_the_same_whether_one_process_renders_them_or_several() -> None:
+    orders = [("target", index % 12, [1, 1, index % 12, index]) for index in range(128)]
+    together = render_all(orders, 32)
+    assert len(set(together)) == 128
+    for index in (0, 1, 63, 127):
+        assert render_all(orders[index : index + 1], 32) == [together[index]]
 
 
 def test_builder_prepares_labelled_pictures(tmp_path: Path) -> None:

@@ -9,14 +9,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow_datasets as tfds
 
-from tfxfer.data.fieldguide.render import render_jpeg
-from tfxfer.data.fieldguide.species import SOURCE_SPECIES, TARGET_SPECIES, Species
+from tfxfer.data.fieldguide.parallel import GROUPS, render_all
 
 IMAGE_SIZE_PX = 128
-_GROUPS: dict[str, tuple[Species, ...]] = {"target": TARGET_SPECIES, "source": SOURCE_SPECIES}
 # Part of every picture's seed: no two of these streams ever share a picture.
 _GROUP_STREAMS = {"target": 1, "source": 2}
 _SPLIT_STREAMS = {"train": 1, "validation": 2, "test": 3}
@@ -54,7 +51,7 @@ class FieldguideBirds(tfds.core.GeneratorBasedBuilder):
     ]
 
     def _info(self) -> tfds.core.DatasetInfo:
-        names = [species.name for species in _GROUPS[self.builder_config.group]]
+        names = [species.name for species in GROUPS[self.builder_config.group]]
         return tfds.core.DatasetInfo(
             builder=self,
             description=(
@@ -84,11 +81,13 @@ class FieldguideBirds(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, split: str, count: int) -> Iterator[tuple[str, dict]]:
         group = self.builder_config.group
-        for index, species in enumerate(_GROUPS[group]):
-            for picture in range(count):
-                seed = picture_seed(group, split, index, picture)
-                encoded = render_jpeg(species, np.random.default_rng(seed), IMAGE_SIZE_PX)
-                yield f"{species.name}_{picture:05d}", {"image": encoded, "label": species.name}
+        species = GROUPS[group]
+        places = [(index, picture) for index in range(len(species)) for picture in range(count)]
+        orders = [(group, place[0], picture_seed(group, split, *place)) for place in places]
+        encoded = render_all(orders, IMAGE_SIZE_PX)
+        for (index, picture), image in zip(places, encoded, strict=True):
+            name = species[index].name
+            yield f"{name}_{picture:05d}", {"image": image, "label": name}
 
 
 def picture_seed(group: str, split: str, species_index: int, picture: int) -> list[int]:
