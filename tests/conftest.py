@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +18,22 @@ from tfxfer import runtime
 # session's own.
 DATA_DIR = tempfile.TemporaryDirectory(prefix="tfxfer-test-")
 os.environ["TFDS_DATA_DIR"] = DATA_DIR.name
+# Features of frozen layers are stored in a folder of the session's own too.
+CACHE_DIR = tempfile.TemporaryDirectory(prefix="tfxfer-test-cache-")
+os.environ["TFXFER_CACHE"] = CACHE_DIR.name
 runtime.import_tensorflow()
 
 import keras  # noqa: E402
 
-from tfxfer.backbones.build import build_network  # noqa: E402
+from tfxfer.backbones.build import (  # noqa: E402
+    Backbone,
+    build_backbone,
+    build_network,
+    outline_network,
+)
+from tfxfer.backbones.families import NETWORKS  # noqa: E402
+from tfxfer.config import BackboneConfig, HeadConfig  # noqa: E402
+from tfxfer.heads import Head, build_head  # noqa: E402
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
 COLOURS = {"amber": (230, 150, 30), "blue": (40, 80, 200), "green": (50, 160, 60)}
@@ -33,10 +46,30 @@ def pytest_collection_modifyitems(items):
             item.add_marker(missing)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _let_go():
+    """Let a module's models and graphs go: those of the whole suite take many gigabytes."""
+    yield
+    keras.backend.clear_session()
+    gc.collect()
+
+
 @pytest.fixture
 def shared() -> Path:
     """The folder with real weights and photographs."""
     return SHARED
+
+
+def small_size_px(name: str) -> int:
+    """The smallest picture that a network is built for; its weights do not depend on it."""
+    family = NETWORKS[name]
+    return family.sizes_px[name] if family.name == "NASNet" else family.min_size_px
+
+
+@cache
+def outline(name: str) -> keras.Model:
+    """A network whose weights have no values, built once for all tests."""
+    return outline_network(name, small_size_px(name))
 
 
 def draw_picture(name: str, seed: int, side: int = 48) -> Image.Image:
@@ -87,6 +120,21 @@ def weights_file(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
+def small_backbone(weights_file) -> Backbone:
+    """MobileNet, alpha 0.25, for pictures of 32 px."""
+    config = BackboneConfig(
+        name="MobileNet", weights=str(weights_file), alpha=0.25, image_size_px=32
+    )
+    return build_backbone(config)
+
+
+@pytest.fixture
+def small_head() -> Head:
+    """A linear head for three classes."""
+    return build_head(HeadConfig(), 3, seed=0)
+
+
+@pytest.fixture
 def small(weights_file) -> dict:
     """Arguments of `tfxfer.train` for a run of a few seconds."""
     return {
@@ -97,9 +145,7 @@ def small(weights_file) -> dict:
             "backbone.image_size_px": 32,
             "data.batch_size": 8,
             "phases.head.epochs": 2,
-            "phases.head.min_steps": 0,
             "phases.fine-tune.epochs": 1,
-            "phases.fine-tune.min_steps": 0,
             "phases.fine-tune.unfreeze": 3,
         },
         "quiet": True,

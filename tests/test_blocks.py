@@ -7,17 +7,12 @@ import inspect
 import keras
 import numpy as np
 import pytest
+from conftest import outline
 
 from tfxfer.backbones.blocks import list_blocks, resolve_unfreeze
 from tfxfer.backbones.build import apply_preprocessing, outline_network
 from tfxfer.backbones.families import FAMILIES, NETWORKS, PREPROCESSINGS, Family, find_family
 from tfxfer.errors import InputError
-
-
-def small_size_px(name: str) -> int:
-    """The smallest picture that a network is built for; its weights do not depend on it."""
-    family = NETWORKS[name]
-    return family.sizes_px[name] if family.name == "NASNet" else family.min_size_px
 
 
 def test_the_table_holds_every_network_of_keras():
@@ -31,7 +26,7 @@ def test_the_table_holds_every_network_of_keras():
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_blocks_hold_all_weights_once(name):
-    network = outline_network(name, small_size_px(name))
+    network = outline(name)
     blocks = list_blocks(network, find_family(name))
     layers = [layer for block in blocks for layer in block.layers]
     assert sorted(layers) == sorted(layer.name for layer in network.layers if layer.weights)

@@ -33,6 +33,7 @@ def test_random_weights_are_trained_as_a_whole():
 @pytest.mark.parametrize("weights", [None, "none"])
 def test_a_written_config_reads_back_the_same(tmp_path, preset, weights):
     settings = {"seed": 5, "head.kind": "mlp", "phases.0.learning_rate": 0.3}
+    settings |= {"phases.0.views": "stream", "phases.1.views": 4, "features.max_disk_gb": 0.5}
     config = load_config(preset, data="tfds:x", weights=weights, settings=settings)
     path = tmp_path / "config.toml"
     path.write_text(dump_config(config), encoding="utf-8")
@@ -41,7 +42,9 @@ def test_a_written_config_reads_back_the_same(tmp_path, preset, weights):
 
 def test_paths_are_saved_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    config = load_config("photos", data="here", weights="w.weights.h5")
+    settings = {"features.cache_dir": "cache"}
+    config = load_config("photos", data="here", weights="w.weights.h5", settings=settings)
+    assert config.features.cache_dir == str(tmp_path / "cache")
     assert config.data.source == str(tmp_path / "here")
     assert config.backbone.weights == str(tmp_path / "w.weights.h5")
 
@@ -74,6 +77,21 @@ def test_paths_are_saved_absolute(tmp_path, monkeypatch):
         ({"weights": ""}, "weights=''"),
         ({"data": ""}, "is needed"),
         ({"settings": {"backbone.weights": "embedded", "backbone.alpha": 1.0}}, "embedded"),
+        ({"settings": {"phases.0.views": 0}}, "from 1 to 64, or 'stream'"),
+        ({"settings": {"phases.0.views": 65}}, "from 1 to 64, or 'stream'"),
+        ({"settings": {"phases.0.views": True}}, "from 1 to 64, or 'stream'"),
+        ({"settings": {"phases.0.views": "streem"}}, "from 1 to 64, or 'stream'"),
+        ({"settings": {"phases.1.solver": "logistic"}}, "in phase 'fine-tune'. Take unfreeze=0"),
+        (
+            {"settings": {"phases.0.solver": "logistic", "phases.0.views": "stream"}},
+            "or solver='adamw'",
+        ),
+        ({"settings": {"phases.0.cutmix": 1.0}}, "cutmix pastes rectangles and needs maps"),
+        ({"settings": {"phases.1.mixup": -0.1}}, "greater than or equal to 0"),
+        ({"settings": {"phases.1.precision": "float16"}}, "Received: 'float16'"),
+        ({"settings": {"features.engine": "onnx"}}, "Received: 'onnx'"),
+        ({"settings": {"features.max_disk_gb": -1}}, "greater than or equal to 0"),
+        ({"settings": {"features.cachedir": "x"}}, "Did you mean 'cache_dir'"),
         ({"backbone": "VGG16", "settings": {"backbone.alpha": 0.5}}, "MobileNet families"),
         ({"backbone": "VGG16", "weights": "embedded"}, "belong to MobileNetV2"),
     ],

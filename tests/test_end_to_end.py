@@ -18,6 +18,7 @@ from tfxfer.backbones.families import NETWORKS
 from tfxfer.cli import main as tfxfer_main
 from tfxfer.data.decode import decode_picture, resize_picture
 from tfxfer.errors import InputError
+from tfxfer.features import store
 from tfxfer.train import main as train_main
 
 RUN_FILES = {
@@ -39,11 +40,11 @@ def finished(tmp_path_factory, picture_folder, weights_file):
         "backbone.image_size_px": 32,
         "data.batch_size": 8,
         "phases.head.epochs": 3,
-        "phases.head.min_steps": 0,
         "phases.head.learning_rate": 0.01,
-        "phases.fine-tune.epochs": 2,
-        "phases.fine-tune.min_steps": 0,
+        "phases.fine-tune.epochs": 4,
+        "phases.fine-tune.learning_rate": 0.003,
         "phases.fine-tune.unfreeze": 3,
+        "features.engine": "tensorflow",
     }
     result = tfxfer.train(
         "photos",
@@ -65,7 +66,7 @@ def test_the_run_folder_holds_what_it_should(finished):
     assert {path.name for path in finished.path.iterdir()} == RUN_FILES
     assert (finished.path / "classes.txt").read_text().split() == sorted(COLOURS)
     assert (finished.path / "export" / "1" / "saved_model.pb").is_file()
-    assert list((finished.path / "tensorboard" / "head" / "train").glob("events*"))
+    assert list((finished.path / "tensorboard" / "fine-tune" / "train").glob("events*"))
     assert list((finished.path / "tensorboard" / "fine-tune" / "validation").glob("events*"))
 
 
@@ -77,8 +78,15 @@ def test_the_metrics_are_those_of_the_result(finished):
     assert metrics["test.pictures"] == 9
     assert [phase["name"] for phase in metrics["phases"]] == ["head", "fine-tune"]
     head, fine_tune = metrics["phases"]
-    assert len(head["history"]["val_accuracy"]) == head["epochs"]
-    assert fine_tune["seconds"] > 0
+    assert (head["solver"], head["epochs"], head["history"]) == ("logistic", 0, {})
+    assert (head["cut"], head["views"], head["precision"]) == ("pooled", 1, "float32")
+    assert (fine_tune["solver"], fine_tune["cut"], fine_tune["views"]) == ("adamw", "conv_pw_10", 8)
+    assert fine_tune["precision"] in ("float32", "bfloat16_rewrite", "mixed_bfloat16")
+    assert len(fine_tune["history"]["val_accuracy"]) == fine_tune["epochs"]
+    assert metrics["engine"] == "tensorflow"
+    for phase in metrics["phases"]:
+        assert 0 < phase["input_seconds"] + phase["prefix_seconds"] < phase["seconds"]
+        assert phase["bottleneck"] in ("input", "prefix", "suffix")
     trainable = metrics["parameters"]["trainable"]
     assert trainable["head"] == 256 * 3 + 3 < trainable["fine-tune"]
     assert metrics["parameters"]["total"] == metrics["parameters"]["backbone"] + trainable["head"]
@@ -145,12 +153,51 @@ def test_the_export_serves_in_plain_tensorflow(finished, picture_folder):
         assert answer["classes"] == [sorted(COLOURS)] * 3
 
 
+def assert_same_run(ours, theirs) -> None:
+    assert ours.test == theirs.test
+    assert ours.validation == theirs.validation
+    for our, their in zip(ours.phases, theirs.phases, strict=True):
+        assert our.history == their.history
+        assert (our.val_accuracy, our.val_cross_entropy, our.best_epoch) == (
+            their.val_accuracy,
+            their.val_cross_entropy,
+            their.best_epoch,
+        )
+
+
 def test_the_saved_config_replays_the_run_with_the_same_metrics(finished, tmp_path):
     again = tfxfer.train(finished.path / "config.toml", out=tmp_path / "again", quiet=True)
-    assert again.test == finished.test
-    assert again.validation == finished.validation
-    for ours, theirs in zip(again.phases, finished.phases, strict=True):
-        assert ours.history == theirs.history
+    assert again.engine is None, "all features were stored"
+    assert_same_run(again, finished)
+
+
+def test_a_cleared_cache_gives_the_same_metrics(finished, tmp_path):
+    again = tfxfer.train(
+        finished.path / "config.toml",
+        settings={"features.cache_dir": str(tmp_path / "empty")},
+        out=tmp_path / "again",
+        quiet=True,
+    )
+    assert again.engine == "tensorflow"
+    assert store.list_stored(tmp_path / "empty")
+    assert_same_run(again, finished)
+
+
+@pytest.mark.parametrize(("views", "stored"), [("stream", 0), (2, 2)])
+def test_streamed_and_stored_views_learn_the_colours(finished, tmp_path, views, stored):
+    cache = tmp_path / "cache"
+    settings = {f"phases.{name}.views": views for name in ("head", "fine-tune")}
+    result = tfxfer.train(
+        finished.path / "config.toml",
+        settings={**settings, "features.cache_dir": str(cache)},
+        out=tmp_path / "run",
+        quiet=True,
+    )
+    assert result.test.accuracy == 1.0
+    assert [phase.views for phase in result.phases] == [stored, stored]
+    assert result.phases[0].solver == ("logistic" if stored else "adamw")
+    assert result.engine == "tensorflow"
+    assert bool(store.list_stored(cache)) == bool(stored)
 
 
 def test_a_run_that_draws_its_pictures_equals_one_that_finds_them_drawn(tmp_path):
@@ -160,20 +207,22 @@ def test_a_run_that_draws_its_pictures_equals_one_that_finds_them_drawn(tmp_path
         "phases.head.epochs": 1,
         "phases.fine-tune.epochs": 1,
         "phases.fine-tune.unfreeze": 1,
+        "phases.fine-tune.views": 1,
+        "features.engine": "tensorflow",
     }
     drawing, finding = (
         tfxfer.train("birds", settings=settings, out=tmp_path / name, quiet=True)
         for name in ("drawing", "finding")
     )
-    assert [p.history for p in drawing.phases] == [p.history for p in finding.phases]
-    assert drawing.test == finding.test
+    assert_same_run(finding, drawing)
 
 
 def test_another_seed_trains_another_model(finished, tmp_path):
     other = tfxfer.train(
         finished.path / "config.toml", settings={"seed": 1}, out=tmp_path / "other", quiet=True
     )
-    assert other.phases[0].history != finished.phases[0].history
+    assert other.phases[0].val_cross_entropy != finished.phases[0].val_cross_entropy
+    assert other.phases[1].history != finished.phases[1].history
 
 
 def test_a_taken_folder_is_kept_unless_overwritten(finished, tmp_path):
@@ -186,11 +235,13 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
     finished, picture_folder, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TFXFER_CACHE", str(tmp_path / "cache"))
     preset = str(finished.path / "config.toml")
     assert train_main(["--preset", preset, "--dry-run"]) == 0
     printed = capsys.readouterr().out
     for expected in ("42 train", "9 validation", "9 test", "13 blocks", "conv_pw_13", "trained",
-                     "fine-tune", "at most", "771", "class by class"):  # fmt: skip
+                     "fine-tune", "run once: 1 view", "run once: 8 views", "at most", "771",
+                     "class by class"):  # fmt: skip
         assert expected in printed, expected
     assert list(tmp_path.iterdir()) == []
 
@@ -287,7 +338,8 @@ def test_the_command_is_quiet_and_exits_with_0(finished, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    for expected in ("42 train", "✓ head", "✓ fine-tune", "macro F1", "SavedModel", "metrics.json"):
+    for expected in ("42 train", "✓ head", "✓ fine-tune", "time: input", "most of it:", "macro F1",
+                     "SavedModel", "metrics.json"):  # fmt: skip
         assert expected in done.stdout, expected
     noise = ("WARNING", "oneDNN", "cuda", "I0000", "E0000")
     assert not [word for word in noise if word in done.stdout]

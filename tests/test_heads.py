@@ -30,7 +30,7 @@ def test_a_model_gives_probabilities_and_survives_saving(tmp_path, kind, pooling
 def test_the_seed_decides_the_head_s_weights():
     def kernel(seed):
         head = build_head(HeadConfig(), 4, seed)
-        head(keras.Input((2, 2, 8)))
+        head.classify(head.pool(keras.Input((2, 2, 8))))
         return np.array(head.layers[-1].kernel)
 
     np.testing.assert_array_equal(kernel(1), kernel(1))

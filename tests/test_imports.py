@@ -20,9 +20,11 @@ LEVELS = {
     "run": 0,
     "backbones.families": 0,
     "runtime": 1,
+    "progress": 1,
     "data": 1,
     "backbones": 1,
     "heads": 1,
+    "features": 1,
     "phases": 2,
     "evaluation": 2,
     "export": 3,
@@ -35,7 +37,7 @@ HEAVY = {"tensorflow", "keras", "tensorflow_datasets", "sklearn", "h5py"}
 # What `import tfxfer` and `--help` load; they start in a moment.
 LIGHT = {"", "errors", "config", "presets", "records", "run", "runtime", "train", "cli"}
 LIGHT |= {"__main__", "backbones", "backbones.families", "report", "report.console"}
-LIGHT |= {"data", "phases", "export"}
+LIGHT |= {"data", "features", "features.store", "phases", "export"}
 
 
 def module_name(path: Path) -> str:

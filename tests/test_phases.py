@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -9,12 +11,14 @@ import tensorflow as tf
 from rich.console import Console
 
 import tfxfer
-from tfxfer.config import BackboneConfig, HeadConfig, PhaseConfig
+from tfxfer.config import BackboneConfig, HeadConfig, ResolvedPhase
 from tfxfer.errors import InputError
+from tfxfer.features.feed import PhaseData
+from tfxfer.features.split import PICTURES, build_prefix, find_cut
 from tfxfer.heads import build_head, build_model
 from tfxfer.phases.estimate import check_memory
-from tfxfer.phases.fit import FitData, count_epochs, fit_phase, memory_errors, prepare_phase
-from tfxfer.phases.keep_best import KeepBest
+from tfxfer.phases.fit import fit_phase, memory_errors, prepare_phase
+from tfxfer.phases.keep_best import KeepBest, Standing
 from tfxfer.phases.optimizers import LayerwiseAdamW
 from tfxfer.phases.schedules import layerwise_factors, warmup_cosine
 from tfxfer.phases.unfreeze import count_parameters, unfreeze_top
@@ -37,38 +41,57 @@ def head():
 
 
 @pytest.fixture
-def data():
-    generator = np.random.default_rng(0)
+def pictures():
+    """24 pictures of three classes, which differ in brightness."""
     labels = np.arange(24) % 3
-    pictures = generator.uniform(0, 60, (24, 32, 32, 3)) + 80 * labels[:, None, None, None]
-    dataset = tf.data.Dataset.from_tensor_slices(
-        (pictures.astype(np.float32), np.eye(3, dtype=np.float32)[labels])
-    ).batch(8)
-    return FitData(dataset, dataset, steps_per_epoch=3, batch_size=8)
+    noise = np.random.default_rng(0).uniform(0, 60, (24, 32, 32, 3))
+    return (noise + 80 * labels[:, None, None, None]).astype(np.float32)
 
 
-def phase(**changes) -> PhaseConfig:
-    values = {"name": "p", "epochs": 1, "learning_rate": 1e-3}
-    return PhaseConfig(**{**values, **changes})
+@pytest.fixture
+def make_data(backbone, head, pictures):
+    """Gives what a phase trains on: the pictures' features where its frozen layers end."""
+
+    def make(unfrozen=0):
+        cut = find_cut(backbone, head, unfrozen)
+        features = pictures
+        if cut.name != PICTURES:
+            features = build_prefix(backbone, head, [cut]).predict(pictures, verbose=0)
+        labels = np.arange(24) % 3
+        dataset = tf.data.Dataset.from_tensor_slices(
+            (features, np.eye(3, dtype=np.float32)[labels])
+        ).batch(8)
+        return PhaseData(cut, lambda: dataset, dataset, (labels, labels), 3, batch_size=8)
+
+    return make
+
+
+def phase(**changes) -> ResolvedPhase:
+    values = {"name": "p", "epochs": 1, "learning_rate": 1e-3, "views": "stream", "mixup": 0.0}
+    return ResolvedPhase(**{**values, **changes})
 
 
 def snapshot(backbone) -> dict[str, np.ndarray]:
     return {weight.path: np.array(weight) for weight in backbone.network.weights}
 
 
-def test_head_only_moves_no_weight_of_the_backbone(backbone, head, data, tmp_path):
+def test_head_only_moves_no_weight_of_the_backbone(backbone, head, make_data, tmp_path):
     before = snapshot(backbone)
-    result = fit_phase(backbone, head, phase(), data, None, tmp_path, QUIET)
+    result = fit_phase(backbone, head, phase(), make_data(), None, tmp_path, QUIET)
+    assert (result.cut, result.solver, result.epochs) == ("pooled", "adamw", 1)
     assert result.trainable_parameters == 256 * 3 + 3
     assert result.unfrozen == ()
     for path, value in snapshot(backbone).items():
         np.testing.assert_array_equal(value, before[path], err_msg=path)
 
 
-def test_fine_tuning_keeps_batch_norm_bit_equal_and_moves_the_top(backbone, head, data, tmp_path):
+def test_fine_tuning_keeps_batch_norm_bit_equal_and_moves_the_top(
+    backbone, head, make_data, tmp_path
+):
     before = snapshot(backbone)
-    result = fit_phase(backbone, head, phase(unfreeze=3), data, None, tmp_path, QUIET)
+    result = fit_phase(backbone, head, phase(unfreeze=3), make_data(3), None, tmp_path, QUIET)
     assert result.best_epoch == 1
+    assert result.cut == backbone.blocks[-4].name
     top = {layer for block in backbone.blocks[-3:] for layer in block.layers}
     batch_norms = {
         layer.name
@@ -84,16 +107,28 @@ def test_fine_tuning_keeps_batch_norm_bit_equal_and_moves_the_top(backbone, head
             np.testing.assert_array_equal(value, before[path], err_msg=path)
 
 
-def test_batch_norm_trains_where_a_phase_says_so(backbone, head, data, tmp_path):
+def test_batch_norm_trains_where_a_phase_says_so(backbone, head, make_data, tmp_path):
     before = snapshot(backbone)
     settings = phase(unfreeze="all", batch_norm="train")
-    fit_phase(backbone, head, settings, data, None, tmp_path, QUIET)
+    fit_phase(backbone, head, settings, make_data(13), None, tmp_path, QUIET)
     moved = [p for p, value in snapshot(backbone).items() if not np.array_equal(value, before[p])]
     assert len(moved) == len(before)
 
 
+def test_batch_norm_above_a_cut_trains_where_a_phase_says_so(backbone, head, make_data, tmp_path):
+    before = snapshot(backbone)
+    settings = phase(unfreeze=2, batch_norm="train")
+    fit_phase(backbone, head, settings, make_data(2), None, tmp_path, QUIET)
+    moved = {p for p, value in snapshot(backbone).items() if not np.array_equal(value, before[p])}
+    top = {layer for block in backbone.blocks[-2:] for layer in block.layers}
+    trained = {path for path in before if path.split("/")[-2] in top}
+    assert moved <= trained
+    assert {path for path in trained if path.endswith(("mean", "variance", "beta"))} <= moved
+
+
 def test_trainable_parameters_are_those_of_the_outer_model(backbone, head):
-    model, unfrozen = prepare_phase(backbone, head, phase(unfreeze=2), 3)
+    cut = find_cut(backbone, head, 2)
+    model, unfrozen = prepare_phase(backbone, head, phase(unfreeze=2), cut, 3)
     names = {layer for block in unfrozen for layer in block.layers}
     expected = sum(
         layer.count_params()
@@ -110,34 +145,38 @@ def test_freezing_again_undoes_unfreezing(backbone):
     assert backbone.network.trainable_weights == []
 
 
-def test_a_phase_that_only_harms_changes_nothing(backbone, head, data, tmp_path):
-    good = fit_phase(backbone, head, phase(epochs=30, learning_rate=0.02), data, None, tmp_path,
-                     QUIET)  # fmt: skip
+def test_a_phase_that_only_harms_changes_nothing(backbone, head, make_data, pictures, tmp_path):
+    good = fit_phase(backbone, head, phase(epochs=30, learning_rate=0.02), make_data(), None,
+                     tmp_path, QUIET)  # fmt: skip
     before = snapshot(backbone)
     model = build_model(backbone, head)
-    expected = model.predict(data.validation, verbose=0)
+    expected = model.predict(pictures, verbose=0)
     harmful = phase(name="q", unfreeze=2, learning_rate=50.0, warmup=0.0)
-    result = fit_phase(backbone, head, harmful, data, good, tmp_path, QUIET)
+    result = fit_phase(backbone, head, harmful, make_data(2), good, tmp_path, QUIET)
     assert result.best_epoch == 0
     assert result.val_accuracy == good.val_accuracy
     for path, value in snapshot(backbone).items():
         np.testing.assert_array_equal(value, before[path])
-    np.testing.assert_array_equal(model.predict(data.validation, verbose=0), expected)
+    np.testing.assert_array_equal(model.predict(pictures, verbose=0), expected)
 
 
-def test_a_loss_that_is_no_number_is_an_error_with_a_rate_to_try(backbone, head, data, tmp_path):
-    bad = data.training.map(lambda x, y: (x * float("nan"), y))
-    broken = FitData(bad, data.validation, 3, 8)
+def test_a_loss_that_is_no_number_is_an_error_with_a_rate_to_try(
+    backbone, head, make_data, tmp_path
+):
+    data = make_data()
+    bad = data.make_training().map(lambda x, y: (x * float("nan"), y))
+    broken = replace(data, make_training=lambda: bad)
     with pytest.raises(InputError, match=r"learning_rate=0\.0001"):
         fit_phase(backbone, head, phase(), broken, None, tmp_path, QUIET)
 
 
-def test_memory_that_runs_out_is_an_error_with_a_batch_to_try(backbone, head, data, tmp_path):
-    def take_memory(pictures, labels):  # a petabyte: more than a process can address
-        elements = tf.cast(tf.shape(pictures)[0], tf.int64) * 2**45
-        return pictures + tf.reduce_sum(tf.random.uniform([elements])), labels
+def test_memory_that_runs_out_is_an_error_with_a_batch_to_try(backbone, head, make_data, tmp_path):
+    def take_memory(features, labels):  # a petabyte: more than a process can address
+        elements = tf.cast(tf.shape(features)[0], tf.int64) * 2**45
+        return features + tf.reduce_sum(tf.random.uniform([elements])), labels
 
-    greedy = FitData(data.training.map(take_memory), data.validation, 3, 8)
+    data = make_data()
+    greedy = replace(data, make_training=lambda: data.make_training().map(take_memory))
     message = r"batch_size=8\. Try --set data\.batch_size=4"
     with pytest.raises(InputError, match=message), memory_errors(8):
         fit_phase(backbone, head, phase(), greedy, None, tmp_path, QUIET)
@@ -145,7 +184,7 @@ def test_memory_that_runs_out_is_an_error_with_a_batch_to_try(backbone, head, da
 
 def test_keep_best_prefers_accuracy_then_cross_entropy():
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    keeper = KeepBest(patience=2, previous=None)
+    keeper = KeepBest(patience=2, standing=Standing.of(None))
     keeper.set_model(model)
     model.stop_training = False  # as `fit` sets it
     keeper.on_train_begin()
@@ -156,13 +195,17 @@ def test_keep_best_prefers_accuracy_then_cross_entropy():
         keeper.on_epoch_end(epoch, {"val_accuracy": accuracy, "val_cross_entropy": cross_entropy})
     assert model.stop_training
     keeper.restore()
-    assert (keeper.epoch, keeper.accuracy, keeper.cross_entropy) == (3, 0.8, 0.7)
+    assert (keeper.epoch, keeper.standing) == (3, Standing(0.8, 0.7))
     assert model.get_weights()[0].item() == 2
 
 
 def test_keep_best_starts_from_the_phase_before():
-    previous = PhaseResult("head", (), 1, 1, 1, 0.9, 0.3, 1.0, {})
-    keeper = KeepBest(patience=1, previous=previous)
+    previous = PhaseResult(
+        name="head", unfrozen=(), cut="pooled", views=1, solver="logistic", precision="float32",
+        trainable_parameters=1, epochs=0, best_epoch=0, val_accuracy=0.9, val_cross_entropy=0.3,
+        seconds=1.0, history={},
+    )  # fmt: skip
+    keeper = KeepBest(patience=1, standing=Standing.of(previous))
     keeper.set_model(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]))
     keeper.on_train_begin()
     keeper.on_epoch_end(0, {"val_accuracy": 0.9, "val_cross_entropy": 0.4})
@@ -180,13 +223,9 @@ def test_the_rate_warms_up_and_falls_along_a_cosine():
     assert float(warmup_cosine(0.1, 10, 0.0)(0)) == pytest.approx(0.1)
 
 
-def test_small_data_get_more_epochs():
-    assert count_epochs(phase(epochs=5, min_steps=100), steps_per_epoch=6) == 17
-    assert count_epochs(phase(epochs=5, min_steps=100), steps_per_epoch=90) == 5
-
-
 def test_deeper_blocks_move_at_a_lower_rate(backbone, head):
-    model, unfrozen = prepare_phase(backbone, head, phase(unfreeze=3, layer_decay=0.5), 3)
+    cut = find_cut(backbone, head, 3)
+    model, unfrozen = prepare_phase(backbone, head, phase(unfreeze=3, layer_decay=0.5), cut, 3)
     factors = model.optimizer.factors
     for depth, block in enumerate(reversed(unfrozen), start=1):
         layer = next(

@@ -21,9 +21,7 @@ def test_a_network_that_knows_birds_tells_ten_species_apart(shared, tmp_path):
         weights=shared / WEIGHTS.format("inat_bird"),
         settings={
             "phases.head.epochs": 3,
-            "phases.head.min_steps": 0,
             "phases.fine-tune.epochs": 1,
-            "phases.fine-tune.min_steps": 0,
         },
         out=tmp_path / "run",
         quiet=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from rich.markup import escape
 from rich.table import Table
 
 from tfxfer import train
@@ -49,6 +50,36 @@ def list_backbones_command(arguments: argparse.Namespace) -> None:
     console.print(table)
 
 
+def cache_command(arguments: argparse.Namespace) -> None:
+    """Show what is stored of frozen layers' features, or remove it."""
+    from tfxfer.features import store
+
+    console = make_console()
+    folder = store.cache_folder(arguments.dir)
+    if arguments.clear:
+        freed = store.clear(folder)
+        console.print(f"freed {freed / 1e6:,.1f} MB in {escape(str(folder))}", soft_wrap=True)
+        return
+    lines = store.list_stored(folder)
+    table = Table("network", "cut behind", "pictures and views", "size", "last used", box=None)
+    for line in lines:
+        table.add_row(
+            str(line.about.get("network", "?")),
+            str(line.about.get("cut", "?")),
+            f"{line.pictures:,}",
+            f"{line.bytes / 1e6:,.1f} MB",
+            f"{line.used:%Y-%m-%d %H:%M}",
+        )
+    if lines:
+        console.print(table)
+    total = sum(line.bytes for line in lines) / 1e6
+    console.print(
+        f"{total:,.1f} MB in {escape(str(folder))}; `tfxfer cache --clear` removes it, and the "
+        "next run computes it again",
+        soft_wrap=True,
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code: 0, or 2 for a mistake in the request."""
     parser = argparse.ArgumentParser("tfxfer", description="Transfer learning for pictures.")
@@ -60,5 +91,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.set_defaults(call=list_presets_command)
     command = commands.add_parser("backbones", help="list the networks (builds each one once)")
     command.set_defaults(call=list_backbones_command)
+    command = commands.add_parser("cache", help="show or clear the stored features")
+    command.add_argument("--clear", action="store_true", help="remove all of them")
+    command.add_argument("--dir", metavar="DIR", help="default: $TFXFER_CACHE or ~/.cache/tfxfer")
+    command.set_defaults(call=cache_command)
     arguments = parser.parse_args(argv)
     return exit_code(lambda: arguments.call(arguments))

@@ -106,13 +106,35 @@ class HeadConfig(_Table):
     hidden_units: int = Field(512, ge=1)  # of the "mlp" head
 
 
+class FeaturesConfig(_Table):
+    """How the frozen layers run, and what is kept of them."""
+
+    engine: Literal["auto", "openvino", "tensorflow", "xla"] = "auto"
+    cache_dir: str | None = None  # None: $TFXFER_CACHE or ~/.cache/tfxfer
+    max_disk_gb: float | None = Field(None, ge=0)  # of the cache; None: a share of free space
+
+    @field_validator("cache_dir")
+    @classmethod
+    def _is_absolute(cls, value: str | None) -> str | None:
+        return None if value is None else _absolute(value)
+
+
 class PhaseConfig(_Table):
-    """One phase of training: what is unfrozen, at which rate, for how long."""
+    """One phase of training: what is unfrozen, at which rate, for how long.
+
+    What is None is chosen by the number of training pictures (`phases/schedules.py`).
+    """
 
     name: str = Field(min_length=1, pattern=r"^[\w-]+$")
     unfreeze: int | str = 0  # blocks from the top, "all", or a block's name
-    epochs: int = Field(ge=1)
-    min_steps: int = Field(0, ge=0)  # small data get more epochs until there are this many steps
+    epochs: int | None = Field(None, ge=1)
+    # Stored views of each picture, the first as it is; "stream": a new one in every epoch.
+    views: int | Literal["stream"] | None = None
+    # Of a head alone; "auto": "logistic" where it is linear and its features are stored.
+    solver: Literal["auto", "logistic", "adamw"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16_rewrite", "mixed_bfloat16"] = "auto"
+    mixup: float | None = Field(None, ge=0)  # of the Beta distribution; 0: none
+    cutmix: float = Field(0.0, ge=0)
     learning_rate: float = Field(gt=0)
     warmup: float = Field(0.1, ge=0, lt=1)  # share of the phase's steps
     layer_decay: float = Field(1.0, gt=0, le=1)  # of the rate, for each block further down
@@ -132,6 +154,33 @@ class PhaseConfig(_Table):
             )
         return unfreeze
 
+    @field_validator("views", mode="before")
+    @classmethod
+    def _is_a_number_of_views(cls, views: Any) -> Any:
+        is_number = isinstance(views, int) and not isinstance(views, bool)
+        if views is not None and views != "stream" and not (is_number and 1 <= views <= 64):
+            raise InputError(
+                "views must be a number of stored views from 1 to 64, or 'stream'. "
+                f"Received: views={views!r}."
+            )
+        return views
+
+    @model_validator(mode="after")
+    def _head_alone_is_solved(self) -> PhaseConfig:
+        if self.solver == "logistic" and (self.unfreeze != 0 or self.views == "stream"):
+            raise InputError(
+                "solver='logistic' fits the head on stored features. Received: "
+                f"unfreeze={self.unfreeze!r}, views={self.views!r} in phase {self.name!r}. "
+                "Take unfreeze=0 and a number of views, or solver='adamw'."
+            )
+        if self.cutmix and self.unfreeze == 0:
+            raise InputError(
+                "cutmix pastes rectangles and needs maps; a head trains on pooled features. "
+                f"Received: cutmix={self.cutmix:g}, unfreeze=0 in phase {self.name!r}. "
+                "Take mixup, or unfreeze blocks."
+            )
+        return self
+
     @model_validator(mode="after")
     def _batch_norm_needs_unfrozen_blocks(self) -> PhaseConfig:
         if self.batch_norm == "train" and self.unfreeze == 0:
@@ -140,6 +189,14 @@ class PhaseConfig(_Table):
                 f"phase {self.name!r}. Unfreeze blocks, or leave batch_norm at 'frozen'."
             )
         return self
+
+
+class ResolvedPhase(PhaseConfig):
+    """A phase in which nothing is left to the number of pictures."""
+
+    epochs: int = Field(ge=1)
+    views: int | Literal["stream"]
+    mixup: float = Field(ge=0)
 
 
 class Config(_Table):
@@ -151,6 +208,7 @@ class Config(_Table):
     augmentation: AugmentationConfig = AugmentationConfig()
     backbone: BackboneConfig = BackboneConfig()
     head: HeadConfig = HeadConfig()
+    features: FeaturesConfig = FeaturesConfig()
     phases: tuple[PhaseConfig, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

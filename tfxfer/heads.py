@@ -46,13 +46,16 @@ class Head:
     poolings: tuple[keras.layers.Layer, ...]
     layers: tuple[keras.layers.Layer, ...]
 
-    def __call__(self, features: keras.KerasTensor) -> keras.KerasTensor:
-        """Map features ``[batch, h, w, channels]`` to probabilities ``[batch, classes]``."""
+    def pool(self, features: keras.KerasTensor) -> keras.KerasTensor:
+        """Map features ``[batch, h, w, channels]`` to a vector ``[batch, channels]``."""
         pooled = [pooling(features) for pooling in self.poolings]
-        outputs = pooled[0] if len(pooled) == 1 else keras.ops.concatenate(pooled, axis=-1)
+        return pooled[0] if len(pooled) == 1 else keras.ops.concatenate(pooled, axis=-1)
+
+    def classify(self, pooled: keras.KerasTensor) -> keras.KerasTensor:
+        """Map pooled features ``[batch, channels]`` to probabilities ``[batch, classes]``."""
         for layer in self.layers:
-            outputs = layer(outputs)
-        return outputs
+            pooled = layer(pooled)
+        return pooled
 
 
 def build_head(config: HeadConfig, class_count: int, seed: int) -> Head:
@@ -89,4 +92,6 @@ def build_model(backbone: Backbone, head: Head, trains_batch_norm: bool = False)
     preprocessed = apply_preprocessing(pictures, backbone.family.preprocessing)
     mode = {} if trains_batch_norm else {"training": False}
     features = backbone.network(preprocessed, **mode)
-    return keras.Model(pictures, head(features), name=f"tfxfer_{backbone.network.name}")
+    return keras.Model(
+        pictures, head.classify(head.pool(features)), name=f"tfxfer_{backbone.network.name}"
+    )

@@ -24,6 +24,9 @@ class PhasePlan:
         trainable_parameters: elements of the outer model's trainable weights.
         epochs, steps: upper bounds; early stopping may end sooner.
         learning_rate: peak rate.
+        cut: as in `PhaseResult`.
+        views: stored views of each training picture; 0: the frozen layers run in every epoch.
+        stored_bytes: disk space that its features take.
         seconds: estimate from a timed trial; None where no trial was run.
     """
 
@@ -33,6 +36,9 @@ class PhasePlan:
     epochs: int
     steps: int
     learning_rate: float
+    cut: str
+    views: int
+    stored_bytes: int
     seconds: float | None = None
 
 
@@ -64,14 +70,23 @@ class PhaseResult:
     """What a phase did.
 
     Attributes:
+        cut: the last frozen block; ``"pooled"``: all are frozen, ``"pictures"``: none is.
+        views: stored views of each training picture; 0: nothing was stored.
+        solver: what fitted the weights: ``"logistic"`` (no epochs then) or ``"adamw"``.
+        precision: arithmetic of the unfrozen blocks.
         history: a list an epoch for each metric (``loss``, ``accuracy``, ``val_accuracy``, …).
         best_epoch: the epoch, from 1, whose weights were kept; 0: those from before the phase,
             because no epoch was better on validation.
-        seconds: wall time.
+        seconds: wall time, of which `input_seconds` were spent waiting for decoded pictures and
+            `prefix_seconds` waiting for the frozen layers.
     """
 
     name: str
     unfrozen: tuple[str, ...]
+    cut: str
+    views: int
+    solver: str
+    precision: str
     trainable_parameters: int
     epochs: int
     best_epoch: int
@@ -79,6 +94,19 @@ class PhaseResult:
     val_cross_entropy: float
     seconds: float
     history: dict[str, list[float]]
+    input_seconds: float = 0.0
+    prefix_seconds: float = 0.0
+
+    @property
+    def bottleneck(self) -> str:
+        """What took the largest part of the time: ``input``, ``prefix`` or ``suffix``."""
+        suffix_seconds = self.seconds - self.input_seconds - self.prefix_seconds
+        parts = {
+            "input": self.input_seconds,
+            "prefix": self.prefix_seconds,
+            "suffix": suffix_seconds,
+        }
+        return max(parts, key=parts.__getitem__)
 
 
 @dataclass(frozen=True)
@@ -123,6 +151,7 @@ class RunResult:
         classes: class names in the order of the model's outputs.
         validation, test: metrics of the final model; the test split was read once, at the end.
         total_parameters: parameters of the model, its head included.
+        engine: what ran the frozen layers last; None where nothing was left to compute.
         seconds: wall time of the whole run.
         versions: of Python and the packages that decide the result.
         device: what it ran on.
@@ -137,6 +166,7 @@ class RunResult:
     test: Evaluation
     exported: Exported
     total_parameters: int
+    engine: str | None
     seed: int
     seconds: float
     versions: dict[str, str]

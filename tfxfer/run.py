@@ -142,7 +142,8 @@ def metrics_of(result: RunResult) -> dict[str, Any]:
                 figures[f"{prefix}.{key}"] = value
     return figures | {
         "seconds": result.seconds,
-        "phases": [asdict(phase) for phase in result.phases],
+        "engine": result.engine,
+        "phases": [asdict(phase) | {"bottleneck": phase.bottleneck} for phase in result.phases],
         "parameters": {
             "total": result.total_parameters,
             "backbone": result.plan.parameters,

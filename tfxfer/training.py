@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 from rich.console import Console
 
 from tfxfer import run, runtime
-from tfxfer.backbones.build import Backbone, build_backbone
-from tfxfer.config import Config
-from tfxfer.data.pictures import PictureData
-from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset
+from tfxfer.backbones.build import build_backbone
+from tfxfer.config import Config, ResolvedPhase
+from tfxfer.data.pictures import PictureData, PictureSet
+from tfxfer.data.pipeline import make_evaluation_dataset
 from tfxfer.data.sources import load_data
 from tfxfer.evaluation import evaluate
 from tfxfer.export.saved_model import export_saved_model
-from tfxfer.heads import Head, build_head, build_model
+from tfxfer.features.compute import FrozenLayers
+from tfxfer.features.feed import make_phase_data
+from tfxfer.heads import build_head, build_model
 from tfxfer.phases.estimate import check_memory, plan_phase
-from tfxfer.phases.fit import FitData, fit_phase, memory_errors
-from tfxfer.records import PhaseResult, Plan, RunResult
+from tfxfer.phases.fit import fit_phase, memory_errors
+from tfxfer.phases.schedules import resolve_phase
+from tfxfer.records import Evaluation, PhasePlan, PhaseResult, Plan, RunResult
 from tfxfer.report.console import print_phase, print_plan, print_result
+
+# A batch for training may be larger than what the whole network can take.
+_EVALUATION_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -31,88 +38,118 @@ class Job:
     """What a config stands for once pictures and network are loaded."""
 
     pictures: PictureData
-    backbone: Backbone
-    head: Head
-    data: FitData
-    test: tf.data.Dataset
+    layers: FrozenLayers
+    phases: tuple[ResolvedPhase, ...]
+    batch_size: int
 
 
 def run_training(
-    config: Config, folder: Path, console: Console, overwrite: bool = False
+    config: Config,
+    folder: Path,
+    console: Console,
+    overwrite: bool = False,
+    watch: Callable[[keras.Model], None] | None = None,
 ) -> RunResult:
     """Train, evaluate, export, and put the run folder in its place when all is done.
 
     The validation split chooses the epochs; the test split is read once, at the end.
+
+    Args:
+        watch: is called after each epoch, and after each phase, with the whole model, from
+            pictures to probabilities.
 
     Raises:
         InputError: the config cannot be carried out on its pictures; no folder is left then.
         ExportMismatchError: the exported model differs from the trained one.
     """
     started = time.monotonic()
-    phases: list[PhaseResult] = []
+    results: list[PhaseResult] = []
     with run.staged(folder, overwrite) as staging, memory_errors(config.data.batch_size):
-        run.write_config(staging, config)
         job = prepare(config, console)
         plan = make_plan(config, job)
         print_plan(console, plan, with_blocks=False)
+        backbone, head = job.layers.backbone, job.layers.head
+        model = build_model(backbone, head)
         logs = staging / run.TENSORBOARD
-        for phase in config.phases:
-            previous = phases[-1] if phases else None
-            phases.append(
-                fit_phase(job.backbone, job.head, phase, job.data, previous, logs, console)
-            )
-            print_phase(console, phases[-1])
-        model = build_model(job.backbone, job.head)
+        after_epoch = partial(watch, model) if watch else None
+        for position in range(len(job.phases)):
+            results.append(train_phase(job, position, results, logs, console, after_epoch))
+            print_phase(console, results[-1])
+            if watch:
+                watch(model)
         model.save(staging / run.MODEL)
         pictures, classes = job.pictures, job.pictures.classes
         with console.status("Evaluating and exporting"):
-            validation = evaluate(
-                model, "validation", job.data.validation, pictures.validation.labels, classes
-            )
-            test = evaluate(model, "test", job.test, pictures.test.labels, classes)
+            validation = _evaluate(model, "validation", pictures.validation, job)
+            test = _evaluate(model, "test", pictures.test, job)
             exported = export_saved_model(model, classes, staging / run.EXPORT, pictures.validation)
         result = RunResult(
             path=folder,
             classes=classes,
             plan=plan,
-            phases=tuple(phases),
+            phases=tuple(results),
             validation=validation,
             test=test,
             exported=replace(exported, path=folder / run.EXPORT),
             total_parameters=model.count_params(),
+            engine=job.layers.engine.name if job.layers.engine else None,
             seed=config.seed,
             seconds=time.monotonic() - started,
             versions=runtime.list_versions(),
             device=runtime.describe_device(),
             quarantined=pictures.quarantined,
         )
+        run.write_config(staging, _with_precisions(config, results))
         run.write_result(staging, result)
     print_result(console, result)
     return result
 
 
 def prepare(config: Config, console: Console) -> Job:
-    """Load the pictures and build the network, its head and the datasets."""
+    """Load the pictures and build the network and its head."""
     with console.status("Reading and checking the pictures"):
         pictures = load_data(config.data, config.seed)
     # Not earlier: preparing a data set draws random numbers as well.
     keras.utils.set_random_seed(config.seed)
     with console.status("Building the network"):
         backbone = build_backbone(config.backbone)
-    class_count = len(pictures.classes)
-    head = build_head(config.head, class_count, config.seed)
-    batch_size = min(config.data.batch_size, len(pictures.train.labels))
-    size_px = backbone.size_px
-    data = FitData(
-        training=make_training_dataset(
-            pictures.train, class_count, size_px, batch_size, config.augmentation, config.seed
-        ),
-        validation=make_evaluation_dataset(pictures.validation, class_count, size_px, batch_size),
-        steps_per_epoch=max(1, len(pictures.train.labels) // batch_size),
-        batch_size=batch_size,
+    head = build_head(config.head, len(pictures.classes), config.seed)
+    layers = FrozenLayers(
+        backbone, head, config.augmentation, config.features, config.seed, console
     )
-    test = make_evaluation_dataset(pictures.test, class_count, size_px, batch_size)
-    return Job(pictures, backbone, head, data, test)
+    count = len(pictures.train.labels)
+    phases = tuple(resolve_phase(phase, count) for phase in config.phases)
+    return Job(pictures, layers, phases, min(config.data.batch_size, count))
+
+
+def train_phase(
+    job: Job,
+    position: int,
+    earlier: Sequence[PhaseResult],
+    logs: Path,
+    console: Console,
+    after_epoch: Callable[[], None] | None = None,
+) -> PhaseResult:
+    """Run the frozen layers of a phase where their features are not stored yet, and train it."""
+    started, clock = time.monotonic(), job.layers.clock
+    input_seconds, prefix_seconds = clock.input_seconds, clock.prefix_seconds
+    data = make_phase_data(job.layers, job.pictures, job.phases[position:], job.batch_size)
+    result = fit_phase(
+        job.layers.backbone,
+        job.layers.head,
+        job.phases[position],
+        data,
+        earlier[-1] if earlier else None,
+        logs,
+        console,
+        after_epoch,
+    )
+    return replace(
+        result,
+        seconds=time.monotonic() - started,
+        input_seconds=clock.input_seconds - input_seconds,
+        prefix_seconds=clock.prefix_seconds - prefix_seconds,
+    )
 
 
 def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
@@ -123,15 +160,15 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
     Raises:
         InputError: a phase does not fit the backbone, or a batch does not fit in memory.
     """
-    pictures, backbone = job.pictures, job.backbone
-    phases = tuple(
-        plan_phase(backbone, job.head, phase, job.data, len(pictures.validation.labels), is_timed)
-        for phase in config.phases
-    )
+    pictures, backbone = job.pictures, job.layers.backbone
+    phases: list[PhasePlan] = []
+    for phase in job.phases:
+        at_hand = max((1 for earlier in phases if earlier.views), default=0)
+        phases.append(plan_phase(job.layers, pictures, phase, job.batch_size, at_hand, is_timed))
     available = runtime.available_memory_bytes()
-    for phase in phases:
+    for planned in phases:
         if available is not None:
-            check_memory(backbone, len(phase.unfrozen), job.data.batch_size, available)
+            check_memory(backbone, len(planned.unfrozen), job.batch_size, available)
     splits = {"train": pictures.train, "validation": pictures.validation, "test": pictures.test}
     counts = np.bincount(pictures.train.labels, minlength=len(pictures.classes))
     return Plan(
@@ -143,7 +180,7 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
         image_size_px=backbone.size_px,
         parameters=backbone.network.count_params(),
         blocks=tuple((block.name, block.parameters) for block in backbone.blocks),
-        phases=phases,
+        phases=tuple(phases),
         notes=(*pictures.notes, *_warnings(config)),
     )
 
@@ -156,6 +193,21 @@ def dry_run(config: Config, console: Console) -> Plan:
             plan = make_plan(config, job, is_timed=True)
     print_plan(console, plan, with_blocks=True)
     return plan
+
+
+def _evaluate(model: keras.Model, split: str, pictures: PictureSet, job: Job) -> Evaluation:
+    classes, size_px = job.pictures.classes, job.layers.backbone.size_px
+    dataset = make_evaluation_dataset(pictures, len(classes), size_px, _EVALUATION_BATCH)
+    return evaluate(model, split, dataset, pictures.labels, classes)
+
+
+def _with_precisions(config: Config, results: Sequence[PhaseResult]) -> Config:
+    """The config with each phase's precision as a trial chose it: a replay needs no trial."""
+    phases = tuple(
+        phase.model_copy(update={"precision": result.precision})
+        for phase, result in zip(config.phases, results, strict=True)
+    )
+    return config.model_copy(update={"phases": phases})
 
 
 def _describe(config: Config) -> str:

@@ -44,11 +44,12 @@ def estimate_seconds(preset: str, paths: tuple[str, ...]) -> list[float]:
     from tfxfer.backbones.blocks import list_blocks
     from tfxfer.backbones.build import Backbone, build_network
     from tfxfer.backbones.families import find_family
-    from tfxfer.data.pictures import FileSet
-    from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset
+    from tfxfer.data.pictures import FileSet, PictureData
+    from tfxfer.features.compute import FrozenLayers
     from tfxfer.heads import build_head
     from tfxfer.phases.estimate import plan_phase
-    from tfxfer.phases.fit import FitData
+    from tfxfer.phases.schedules import resolve_phase
+    from tfxfer.report.console import make_console
 
     config = load_config(preset)
     train, validation, classes = DATA[preset]
@@ -57,19 +58,22 @@ def estimate_seconds(preset: str, paths: tuple[str, ...]) -> list[float]:
     network = build_network(config.backbone.name, size_px, config.backbone.alpha)
     backbone = Backbone(network, list_blocks(network, family), family, size_px)
     head = build_head(config.head, classes, config.seed)
-    pictures = FileSet(paths, np.arange(len(paths)) % classes)
-    batch = config.data.batch_size
-    data = FitData(
-        make_training_dataset(pictures, classes, size_px, batch, config.augmentation, 0),
-        make_evaluation_dataset(pictures, classes, size_px, batch),
-        train // batch,
-        batch,
-    )
-    plans = [
-        plan_phase(backbone, head, phase, data, validation, is_timed=True)
-        for phase in config.phases
-    ]
-    return [plan.seconds or 0.0 for plan in plans]
+    console = make_console(is_quiet=True)
+    layers = FrozenLayers(backbone, head, config.augmentation, config.features, 0, console)
+
+    def repeat(count: int) -> FileSet:
+        chosen = np.arange(count) % len(paths)
+        return FileSet(tuple(paths[i] for i in chosen), np.arange(count) % classes)
+
+    names = tuple(map(str, range(classes)))
+    pictures = PictureData("drawn", names, repeat(train), repeat(validation), repeat(1))
+    seconds: list[float] = []
+    for position, phase in enumerate(config.phases):
+        resolved = resolve_phase(phase, train)
+        plan = plan_phase(layers, pictures, resolved, config.data.batch_size,
+                          views_at_hand=min(position, 1), is_timed=True)  # fmt: skip
+        seconds.append(plan.seconds or 0.0)
+    return seconds
 
 
 def main() -> None:

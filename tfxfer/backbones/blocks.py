@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 
@@ -18,12 +18,14 @@ class Block:
         name: the block's name, unique in its backbone.
         layers: names of the layers in it that hold weights.
         parameters: number of their weights' elements.
+        operations: names of all operations in it, with and without weights.
         end: name of the operation at which the block ends.
     """
 
     name: str
     layers: tuple[str, ...]
     parameters: int
+    operations: frozenset[str]
     end: str
 
 
@@ -44,7 +46,8 @@ def list_blocks(backbone: keras.Model, family: Family) -> tuple[Block, ...]:
         if name is None:
             continue
         members = _unclaimed_ancestors(operation, claimed)
-        claimed.update(member.name for member in members)
+        names = frozenset(member.name for member in members)
+        claimed |= names
         weighted = [member for member in members if getattr(member, "weights", None)]
         if weighted or not blocks:
             blocks.append(
@@ -52,12 +55,13 @@ def list_blocks(backbone: keras.Model, family: Family) -> tuple[Block, ...]:
                     name=_unique(name or f"block{len(blocks) + 1}", blocks),
                     layers=tuple(member.name for member in weighted),
                     parameters=sum(member.count_params() for member in weighted),
+                    operations=names,
                     end=operation.name,
                 )
             )
         else:
             last = blocks.pop()
-            blocks.append(Block(last.name, last.layers, last.parameters, operation.name))
+            blocks.append(replace(last, operations=last.operations | names, end=operation.name))
     left = [op.name for op in backbone.operations if getattr(op, "weights", None)]
     left = [name for name in left if name not in claimed]
     if left:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +14,18 @@ from tfxfer.records import BadFile
 
 # Encoded pictures of a TFDS split are shuffled through a buffer of this many.
 _SHUFFLE_BUFFER = 4096
+
+
+class Identity(NamedTuple):
+    """Which picture it is.
+
+    Attributes:
+        name: the same wherever the data lie: random changes are seeded with it.
+        stamp: changes when the picture is replaced or edited.
+    """
+
+    name: str
+    stamp: str
 
 
 class PictureSet(Protocol):
@@ -36,6 +49,9 @@ class PictureSet(Protocol):
     def choose(self, indices: np.ndarray) -> PictureSet:
         """Keep the pictures at these positions, given in ascending order."""
 
+    def identities(self) -> list[Identity]:
+        """Tell the pictures apart, in the order of `labels`."""
+
 
 @dataclass(frozen=True)
 class FileSet:
@@ -58,6 +74,16 @@ class FileSet:
     def choose(self, indices: np.ndarray) -> FileSet:
         """Keep the pictures at these positions."""
         return FileSet(tuple(self.paths[index] for index in indices), self.labels[indices])
+
+    def identities(self) -> list[Identity]:
+        """Name files by their class folder and name; stamp them with path, size and time."""
+        identities = []
+        for path in self.paths:
+            status = os.stat(path)
+            name = "/".join(Path(path).parts[-2:])
+            stamp = f"{path}|{status.st_size}|{status.st_mtime_ns}"
+            identities.append(Identity(name, stamp))
+        return identities
 
 
 @dataclass(frozen=True)
@@ -103,6 +129,14 @@ class TfdsSet:
         chosen = np.zeros_like(mask)
         chosen[np.flatnonzero(mask)[indices]] = True
         return TfdsSet(self.builder, self.split, self.keys, self.labels[indices], chosen)
+
+    def identities(self) -> list[Identity]:
+        """Name pictures by their place in the split; stamp them with the data set's files."""
+        folder = Path(self.builder.data_path)
+        stamp = f"{folder}|{os.stat(folder / 'dataset_info.json').st_mtime_ns}"
+        count = len(self.labels) if self.chosen is None else len(self.chosen)
+        places = np.arange(count) if self.chosen is None else np.flatnonzero(self.chosen)
+        return [Identity(f"{self.split}/{place}", stamp) for place in places]
 
 
 @dataclass(frozen=True)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 import time
-from itertools import islice
 
 import keras
 
+from tfxfer.backbones.blocks import resolve_unfreeze
 from tfxfer.backbones.build import Backbone
-from tfxfer.config import PhaseConfig
-from tfxfer.heads import Head
-from tfxfer.phases.fit import FitData, count_epochs, out_of_memory, prepare_phase
+from tfxfer.config import ResolvedPhase
+from tfxfer.data.pictures import PictureData
+from tfxfer.features.compute import FrozenLayers
+from tfxfer.features.engines import BATCH
+from tfxfer.features.feed import make_streamed_data
+from tfxfer.features.split import PICTURES, Cut, find_cut
+from tfxfer.phases.fit import out_of_memory, prepare_phase
 from tfxfer.phases.unfreeze import count_parameters
 from tfxfer.records import PhasePlan
 
-_TRIAL_STEPS = 4  # the first one compiles and is not counted
+_TRIAL_STEPS = 4
 _FLOAT_BYTES = 4
 # A step keeps the outputs of the layers that it trains; kernels fuse some of them away and need
 # scratch space. Whole networks at 224 px took 0.40 (ResNet50), 0.44 (MobileNetV2), 0.75
@@ -24,28 +28,72 @@ _LEAST_SHARE, _COMFORTABLE_SHARE = 0.35, 1.5
 
 
 def plan_phase(
-    backbone: Backbone,
-    head: Head,
-    phase: PhaseConfig,
-    data: FitData,
-    validation_pictures: int,
+    layers: FrozenLayers,
+    pictures: PictureData,
+    phase: ResolvedPhase,
+    batch_size: int,
+    views_at_hand: int = 0,
     is_timed: bool = False,
 ) -> PhasePlan:
-    """Say what a phase will do; with `is_timed`, run a few steps to estimate its seconds.
+    """Say what a phase will do; with `is_timed`, run a few batches to estimate its seconds.
 
     Timed steps change the weights: only a dry run may ask for them.
+
+    Args:
+        views_at_hand: stored views of the training pictures that a phase before it makes.
     """
-    model, unfrozen = prepare_phase(backbone, head, phase, data.steps_per_epoch)
-    epochs = count_epochs(phase, data.steps_per_epoch)
+    backbone = layers.backbone
+    cut = find_cut(backbone, layers.head, resolve_unfreeze(phase.unfreeze, backbone.blocks))
+    training, validation = len(pictures.train.labels), len(pictures.validation.labels)
+    steps = phase.epochs * max(1, training // batch_size)
+    model, unfrozen = prepare_phase(backbone, layers.head, phase, cut, steps)
+    views = phase.views if isinstance(phase.views, int) and cut.name != PICTURES else 0
+    passes = views - min(views_at_hand, views) if views else phase.epochs
+    decoded = training * passes + validation * (1 if views else phase.epochs)
+    seconds = None
+    if is_timed:
+        picture_seconds, step_seconds, start_seconds = _time(
+            layers, pictures, model, cut, phase, batch_size
+        )
+        seconds = start_seconds + decoded * picture_seconds + steps * step_seconds
     return PhasePlan(
         name=phase.name,
         unfrozen=tuple(block.name for block in unfrozen),
         trainable_parameters=count_parameters(model.trainable_weights),
-        epochs=epochs,
-        steps=epochs * data.steps_per_epoch,
+        epochs=phase.epochs,
+        steps=steps,
         learning_rate=phase.learning_rate,
-        seconds=_time_phase(model, epochs, data, validation_pictures) if is_timed else None,
+        cut=cut.name,
+        views=views,
+        stored_bytes=(views * training + validation) * math.prod(cut.shape) * 2 if views else 0,
+        seconds=seconds,
     )
+
+
+def _time(
+    layers: FrozenLayers,
+    pictures: PictureData,
+    model: keras.Model,
+    cut: Cut,
+    phase: ResolvedPhase,
+    batch_size: int,
+) -> tuple[float, float, float]:
+    """Seconds of a decoded picture that goes through the frozen layers, of a step, and to start."""
+    begun = time.monotonic()
+    data = make_streamed_data(layers, pictures, phase, cut, batch_size)
+    batches = iter(data.make_training().repeat())
+    examples, labels = next(batches)
+    model.train_on_batch(examples, labels)
+    start = time.monotonic()
+    start_seconds = start - begun
+    for _ in range(_TRIAL_STEPS):
+        next(batches)
+    between = time.monotonic()
+    for _ in range(_TRIAL_STEPS):
+        model.train_on_batch(examples, labels)
+    end = time.monotonic()
+    picture_seconds = (between - start) / (_TRIAL_STEPS * len(labels))
+    return picture_seconds, (end - between) / _TRIAL_STEPS, start_seconds
 
 
 def check_memory(backbone: Backbone, unfrozen: int, batch_size: int, available_bytes: int) -> None:
@@ -58,15 +106,17 @@ def check_memory(backbone: Backbone, unfrozen: int, batch_size: int, available_b
     Raises:
         InputError: with the largest power of two that fits with ease.
     """
-    picture_bytes = _kept_bytes(backbone, unfrozen)
-    if batch_size * picture_bytes * _LEAST_SHARE <= available_bytes:
+    kept, frozen = _picture_bytes(backbone, unfrozen)
+    # Frozen layers run in batches of their own.
+    frozen_batch = min(batch_size, BATCH)
+    if (batch_size * kept + frozen_batch * frozen) * _LEAST_SHARE <= available_bytes:
         return
-    fitting = max(1, int(available_bytes / (picture_bytes * _COMFORTABLE_SHARE)))
+    fitting = max(1, int(available_bytes / ((kept + frozen) * _COMFORTABLE_SHARE)))
     raise out_of_memory(batch_size, 2 ** int(math.log2(fitting)))
 
 
-def _kept_bytes(backbone: Backbone, unfrozen: int) -> int:
-    """Bytes that one picture's forward pass keeps for the backward pass, or for its next layer."""
+def _picture_bytes(backbone: Backbone, unfrozen: int) -> tuple[int, int]:
+    """Bytes of a picture: what is kept for the backward pass, and what frozen layers work in."""
     first_kept = len(backbone.blocks) - unfrozen
     ends = [block.end for block in backbone.blocks]
     position = 0
@@ -82,23 +132,4 @@ def _kept_bytes(backbone: Backbone, unfrozen: int) -> int:
             largest_frozen = max(largest_frozen, elements)
         if position < len(ends) and operation.name == ends[position]:
             position += 1
-    return _FLOAT_BYTES * (kept + 2 * largest_frozen)
-
-
-def _time_phase(model: keras.Model, epochs: int, data: FitData, validation_pictures: int) -> float:
-    """Seconds that a phase takes if no early stopping ends it."""
-    times = []
-    start = time.monotonic()
-    for pictures, labels in islice(data.training.repeat(), _TRIAL_STEPS):
-        model.train_on_batch(pictures, labels)
-        times.append(time.monotonic() - start)
-        start = time.monotonic()
-    step_seconds = sum(times[1:]) / len(times[1:])
-    model.predict_on_batch(pictures)  # compiles
-    start, seen = time.monotonic(), 0
-    for pictures, _ in islice(data.validation, 2):
-        model.predict_on_batch(pictures)
-        seen += len(pictures)
-    validation_seconds = (time.monotonic() - start) * validation_pictures / seen
-    epoch_seconds = data.steps_per_epoch * step_seconds + validation_seconds
-    return times[0] + epochs * epoch_seconds
+    return _FLOAT_BYTES * kept, _FLOAT_BYTES * 2 * largest_frozen

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -15,44 +14,45 @@ from rich.console import Console
 
 from tfxfer.backbones.blocks import Block
 from tfxfer.backbones.build import Backbone
-from tfxfer.config import PhaseConfig
+from tfxfer.config import ResolvedPhase
 from tfxfer.errors import InputError
+from tfxfer.features.feed import PhaseData
+from tfxfer.features.split import POOLED, Cut, build_suffix
 from tfxfer.heads import Head, build_model
-from tfxfer.phases.keep_best import KeepBest
+from tfxfer.phases.keep_best import KeepBest, Standing
 from tfxfer.phases.optimizers import LayerwiseAdamW
-from tfxfer.phases.progress import ProgressBar
+from tfxfer.phases.precision import choose_precision, in_precision
 from tfxfer.phases.schedules import layerwise_factors, warmup_cosine
+from tfxfer.phases.solver import Solution, can_solve, solve_head
 from tfxfer.phases.unfreeze import count_parameters, unfreeze_top
+from tfxfer.progress import ProgressBar
 from tfxfer.records import PhaseResult
 
 
-@dataclass(frozen=True)
-class FitData:
-    """Datasets of a run: batches for training, and the validation pictures as they are."""
-
-    training: tf.data.Dataset
-    validation: tf.data.Dataset
-    steps_per_epoch: int
-    batch_size: int
-
-
 def prepare_phase(
-    backbone: Backbone, head: Head, phase: PhaseConfig, steps_per_epoch: int
+    backbone: Backbone, head: Head, phase: ResolvedPhase, cut: Cut, steps: int
 ) -> tuple[keras.Model, tuple[Block, ...]]:
-    """Freeze and unfreeze, join the model, and compile it for the phase.
+    """Freeze and unfreeze, join what trains, and compile it for the phase.
+
+    Args:
+        cut: the model starts from its features; at the pictures, it is the whole network.
+        steps: optimizer steps of the phase.
 
     Returns:
         The compiled model and its unfrozen blocks.
     """
     unfrozen = unfreeze_top(backbone.network, backbone.blocks, phase.unfreeze, phase.batch_norm)
-    model = build_model(backbone, head, trains_batch_norm=phase.batch_norm == "train")
+    trains_batch_norm = phase.batch_norm == "train"
+    if len(unfrozen) == len(backbone.blocks):
+        model = build_model(backbone, head, trains_batch_norm)
+    else:
+        model = build_suffix(backbone, head, cut, trains_batch_norm)
     depths = {
         weight.path: depth
         for depth, block in enumerate(reversed(unfrozen), start=1)
         for layer in block.layers
         for weight in backbone.network.get_layer(layer).trainable_weights
     }
-    steps = count_epochs(phase, steps_per_epoch) * steps_per_epoch
     model.compile(
         optimizer=LayerwiseAdamW(
             warmup_cosine(phase.learning_rate, steps, phase.warmup),
@@ -69,44 +69,105 @@ def prepare_phase(
     return model, unfrozen
 
 
-def count_epochs(phase: PhaseConfig, steps_per_epoch: int) -> int:
-    """Epochs of a phase: its own number, or more where that makes fewer than ``min_steps``."""
-    return max(phase.epochs, math.ceil(phase.min_steps / steps_per_epoch))
-
-
 def fit_phase(
     backbone: Backbone,
     head: Head,
-    phase: PhaseConfig,
-    data: FitData,
+    phase: ResolvedPhase,
+    data: PhaseData,
     previous: PhaseResult | None,
     log_folder: Path,
     console: Console,
+    after_epoch: Callable[[], None] | None = None,
 ) -> PhaseResult:
     """Train one phase and leave the weights of its best epoch in the backbone and the head.
 
     Where no epoch is better on validation than what the phase before ended with, the weights from
     before this phase come back, and the result says so (``best_epoch`` 0).
 
+    Args:
+        phase: what to do.
+
     Raises:
         InputError: the loss is no number any more.
         tf.errors.ResourceExhaustedError: memory does not suffice; see `memory_errors`.
     """
     start = time.monotonic()
-    model, unfrozen = prepare_phase(backbone, head, phase, data.steps_per_epoch)
-    epochs = count_epochs(phase, data.steps_per_epoch)
-    bar = ProgressBar(phase.name, epochs, data.steps_per_epoch, data.batch_size, console)
-    best = KeepBest(phase.patience, previous)
+    steps = phase.epochs * data.steps_per_epoch
+
+    def build() -> keras.Model:
+        return prepare_phase(backbone, head, phase, data.cut, steps)[0]
+
+    unfrozen = unfreeze_top(backbone.network, backbone.blocks, phase.unfreeze, phase.batch_norm)
+    layers = _layers_of(backbone.network, unfrozen)
+    best = KeepBest(phase.patience, Standing.of(previous))
+    figures: dict[str, list[float]] = {}
+    is_solved = check_solver(phase, head, data)
+    if is_solved:
+        model, precision = build(), "float32"
+        with console.status("Fitting the head by logistic regression"):
+            solution = solve_head(data.tables, *data.labels)
+        best.standing = _put_if_better(solution, model, best.standing)
+    else:
+        precision, model = _choose_precision(build, layers, phase, data, steps)
+        with in_precision(layers, precision):
+            callbacks = [
+                best,
+                keras.callbacks.TensorBoard(log_folder / phase.name, write_graph=False),
+            ]
+            if after_epoch:
+                callbacks.append(
+                    keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: after_epoch())
+                )
+            figures = _fit_steps(model, phase, data, callbacks, console)
+        best.restore()
+    return PhaseResult(
+        name=phase.name,
+        unfrozen=tuple(block.name for block in unfrozen),
+        cut=data.cut.name,
+        views=data.views,
+        solver="logistic" if is_solved else "adamw",
+        precision=precision,
+        trainable_parameters=count_parameters(model.trainable_weights),
+        epochs=len(figures.get("loss", ())),
+        best_epoch=best.epoch,
+        val_accuracy=best.standing.accuracy,
+        val_cross_entropy=best.standing.cross_entropy,
+        seconds=time.monotonic() - start,
+        history=figures,
+    )
+
+
+def check_solver(phase: ResolvedPhase, head: Head, data: PhaseData) -> bool:
+    """Say whether logistic regression fits the phase's head.
+
+    Raises:
+        InputError: the phase asks for it, and it cannot.
+    """
+    can = data.cut.name == POOLED and can_solve(head, data.tables)
+    if phase.solver == "logistic" and not can:
+        raise InputError(
+            "solver='logistic' fits a linear head on stored features that fit in memory. Received: "
+            f"phase {phase.name!r} with {len(data.tables)} tables of features of shape "
+            f"{data.cut.shape}. Take head.kind='linear' and fewer views, or solver='auto'."
+        )
+    return can and phase.solver != "adamw"
+
+
+def _fit_steps(
+    model: keras.Model,
+    phase: ResolvedPhase,
+    data: PhaseData,
+    callbacks: Sequence[keras.callbacks.Callback],
+    console: Console,
+) -> dict[str, list[float]]:
+    """Call `fit`, and give its figures by epoch."""
+    bar = ProgressBar(phase.name, phase.epochs, data.steps_per_epoch, data.batch_size, console)
     try:
         history = model.fit(
-            data.training,
+            data.make_training(),
             validation_data=data.validation,
-            epochs=epochs,
-            callbacks=[
-                keras.callbacks.TensorBoard(log_folder / phase.name, write_graph=False),
-                bar,
-                best,
-            ],
+            epochs=phase.epochs,
+            callbacks=[*callbacks, bar],
             shuffle=False,  # tf.data has shuffled
             verbose=0,
         ).history
@@ -114,18 +175,41 @@ def fit_phase(
         bar.close()
     figures = {key: [float(value) for value in values] for key, values in history.items()}
     _check_finite(phase, figures)
-    best.restore()
-    return PhaseResult(
-        name=phase.name,
-        unfrozen=tuple(block.name for block in unfrozen),
-        trainable_parameters=count_parameters(model.trainable_weights),
-        epochs=len(figures["loss"]),
-        best_epoch=best.epoch,
-        val_accuracy=best.accuracy,
-        val_cross_entropy=best.cross_entropy,
-        seconds=time.monotonic() - start,
-        history=figures,
-    )
+    return figures
+
+
+def _put_if_better(solution: Solution, model: keras.Model, standing: Standing) -> Standing:
+    """Give the head a solution, unless what it has is better on validation."""
+    if not standing.is_beaten_by(solution.accuracy, solution.cross_entropy):
+        return standing
+    model.layers[-1].set_weights([solution.kernel, solution.bias])
+    return Standing(solution.accuracy, solution.cross_entropy)
+
+
+def _choose_precision(
+    build: Callable[[], keras.Model],
+    layers: Sequence[keras.layers.Layer],
+    phase: ResolvedPhase,
+    data: PhaseData,
+    steps: int,
+) -> tuple[str, keras.Model]:
+    """The precision of a phase, and its model; a head alone is not worth a trial."""
+    if phase.precision == "auto" and layers:
+        return choose_precision(build, layers, data.make_training(), steps)
+    precision = "float32" if phase.precision == "auto" else phase.precision
+    with in_precision(layers, precision):
+        return precision, build()
+
+
+def _layers_of(network: keras.Model, blocks: Sequence[Block]) -> list[keras.layers.Layer]:
+    """All layers of some blocks, those without weights and those inside of others too."""
+    names = {name for block in blocks for name in block.operations}
+    return [
+        inner
+        for layer in network.layers
+        if layer.name in names and not isinstance(layer, keras.layers.InputLayer)
+        for inner in layer._flatten_layers()
+    ]
 
 
 @contextmanager
@@ -146,7 +230,7 @@ def out_of_memory(batch_size: int, suggestion: int) -> InputError:
     )
 
 
-def _check_finite(phase: PhaseConfig, figures: dict[str, list[float]]) -> None:
+def _check_finite(phase: ResolvedPhase, figures: dict[str, list[float]]) -> None:
     if not all(math.isfinite(value) for values in figures.values() for value in values):
         lower = min(phase.learning_rate / 10, 1e-3)
         raise InputError(

@@ -1,34 +1,57 @@
-"""Early stopping that remembers the phase before."""
+"""Early stopping that remembers what there was before the phase."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import keras
 
 from tfxfer.records import PhaseResult
 
 
+@dataclass(frozen=True)
+class Standing:
+    """How good some weights are on validation.
+
+    Better is a higher accuracy or, where that is equal (small validation sets tie often), a lower
+    cross-entropy.
+    """
+
+    accuracy: float = -1.0
+    cross_entropy: float = math.inf
+
+    @classmethod
+    def of(cls, result: PhaseResult | None) -> Standing:
+        """What a phase ended with; None: nothing was trained yet."""
+        return cls(result.val_accuracy, result.val_cross_entropy) if result else cls()
+
+    def is_beaten_by(self, accuracy: float, cross_entropy: float) -> bool:
+        """Whether figures on validation are better than these."""
+        return (accuracy, -cross_entropy) > (self.accuracy, -self.cross_entropy)
+
+
 class KeepBest(keras.callbacks.Callback):
     """Stop after `patience` epochs without a better one, and bring the best weights back.
 
-    A loss that is no number any more ends the phase at once.
+    A loss that is no number any more ends the phase at once. Unlike
+    `keras.callbacks.EarlyStopping`, the weights from before the training are a candidate too: a
+    phase that only harms changes nothing.
 
-    Better is a higher validation accuracy or, where that is equal (small validation sets tie
-    often), a lower cross-entropy. Unlike `keras.callbacks.EarlyStopping`, the weights from before
-    the phase are a candidate too: a phase that only harms changes nothing.
+    Args:
+        patience: epochs in a row that are no better.
+        standing: what an epoch has to beat.
 
     Attributes:
-        epoch: number of the best epoch, from 1; 0 for the weights from before the phase.
-        accuracy, cross_entropy: of the best epoch on the validation split.
+        epoch: number of the best epoch, from 1; 0 where none has beaten `standing`.
+        standing: the best so far.
     """
 
-    def __init__(self, patience: int, previous: PhaseResult | None):
+    def __init__(self, patience: int, standing: Standing):
         super().__init__()
         self._patience = patience
         self.epoch = 0
-        self.accuracy = previous.val_accuracy if previous else -1.0
-        self.cross_entropy = previous.val_cross_entropy if previous else float("inf")
+        self.standing = standing
 
     def on_train_begin(self, logs=None):
         self._weights = self.model.get_weights()
@@ -38,9 +61,9 @@ class KeepBest(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
-        accuracy, cross_entropy = logs["val_accuracy"], logs["val_cross_entropy"]
-        if (accuracy, -cross_entropy) > (self.accuracy, -self.cross_entropy):
-            self.accuracy, self.cross_entropy = float(accuracy), float(cross_entropy)
+        accuracy, cross_entropy = float(logs["val_accuracy"]), float(logs["val_cross_entropy"])
+        if self.standing.is_beaten_by(accuracy, cross_entropy):
+            self.standing = Standing(accuracy, cross_entropy)
             self.epoch = epoch + 1
             self._weights = self.model.get_weights()
         elif epoch + 1 - self.epoch >= self._patience:

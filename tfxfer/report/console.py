@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tfxfer.records import Evaluation, PhaseResult, Plan, RunResult
+from tfxfer.records import Evaluation, PhasePlan, PhaseResult, Plan, RunResult
 from tfxfer.run import EXPORT, METRICS, MODEL, TENSORBOARD
 
 _LOG_COLUMNS = 140  # width of lines that go to a file or a pipe
@@ -45,15 +45,22 @@ def print_plan(console: Console, plan: Plan, with_blocks: bool) -> None:
 
 
 def print_phase(console: Console, phase: PhaseResult) -> None:
-    """Show in a line how a phase ended."""
-    if phase.best_epoch == 0:
-        outcome = "no epoch was better than before the phase; its weights were put back"
-    else:
+    """Show in two lines how a phase ended, and where its time went."""
+    if phase.solver == "logistic":
+        outcome = "fitted by logistic regression"
+    elif phase.best_epoch:
         outcome = f"best epoch {phase.best_epoch} of {phase.epochs}"
+    else:
+        outcome = "no epoch was better than before the phase; its weights were put back"
     console.print(
         f"[green]✓[/] [bold]{phase.name}[/] {phase.seconds:.0f} s, "
         f"{phase.trainable_parameters:,} trainable parameters, "
         f"validation accuracy {phase.val_accuracy:.3f} ({outcome})"
+    )
+    suffix_seconds = phase.seconds - phase.input_seconds - phase.prefix_seconds
+    console.print(
+        f"  time: input {phase.input_seconds:.0f} s, prefix {phase.prefix_seconds:.0f} s, "
+        f"suffix {suffix_seconds:.0f} s ({phase.precision}); most of it: {phase.bottleneck}"
     )
 
 
@@ -98,7 +105,9 @@ def _evaluation_cells(evaluation: Evaluation) -> list[str]:
 
 def _phases_table(plan: Plan) -> Table:
     is_timed = plan.phases[0].seconds is not None
-    table = Table("phase", "unfrozen blocks", "trainable", "epochs", "steps", "rate")
+    table = Table(
+        "phase", "unfrozen blocks", "trainable", "frozen layers", "epochs", "steps", "rate"
+    )
     if is_timed:
         table.add_column("at most")
     for phase in plan.phases:
@@ -108,12 +117,24 @@ def _phases_table(plan: Plan) -> Table:
             phase.name,
             unfrozen,
             f"{phase.trainable_parameters:,}",
+            _describe_frozen(phase),
             str(phase.epochs),
             str(phase.steps),
             f"{phase.learning_rate:g}",
         ]
         table.add_row(*cells, *([_duration(phase.seconds)] if phase.seconds is not None else []))
     return table
+
+
+def _describe_frozen(phase: PhasePlan) -> str:
+    """What is done with the frozen layers, in a few words."""
+    if phase.cut == "pictures":
+        return "none"
+    if not phase.views:
+        return "run in every epoch"
+    size = phase.stored_bytes / 1e6
+    views = "view" if phase.views == 1 else "views"
+    return f"run once: {phase.views} {views}, {size:,.0f} MB"
 
 
 def _blocks_table(plan: Plan) -> Table:

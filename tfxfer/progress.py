@@ -1,10 +1,52 @@
-"""What a phase shows while it trains: a bar with the rate, loss, accuracy and time left."""
+"""What is shown while the machine works: a bar over pictures, a bar over the steps of a phase."""
 
 from __future__ import annotations
+
+import time
 
 import keras
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class PictureBar:
+    """Draw a bar over pictures, or print a line when all are done where no terminal is."""
+
+    def __init__(self, label: str, total: int, console: Console):
+        self._label, self._total, self._console = label, total, console
+        self._done, self._start = 0, time.monotonic()
+        self._bar = Progress(
+            TextColumn(f"features of {label}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:,}/{task.total:,} pictures, {task.fields[speed]:,.0f}/s"),
+            TextColumn("<"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task = self._bar.add_task(label, total=total, speed=0.0)
+
+    def __enter__(self) -> PictureBar:
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def advance(self, pictures: int) -> None:
+        """Count some pictures."""
+        self._done += pictures
+        self._bar.update(self._task, completed=self._done, speed=self._speed())
+
+    def __exit__(self, *error: object) -> None:
+        if self._console.is_terminal:
+            self._bar.stop()
+        elif self._done == self._total:
+            self._console.print(
+                f"  features of {self._label}: {self._total:,} pictures, {self._speed():,.0f}/s",
+                highlight=False,
+            )
+
+    def _speed(self) -> float:
+        return self._done / max(time.monotonic() - self._start, 1e-9)
 
 
 class ProgressBar(keras.callbacks.Callback):

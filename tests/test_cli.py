@@ -1,0 +1,27 @@
+"""`tfxfer cache`: what is stored, and away with it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfxfer.cli import main
+from tfxfer.features import store
+
+
+def test_the_cache_is_shown_and_cleared(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TFXFER_CACHE", str(tmp_path))
+    kind = store.Kind("key", (1000,), {"network": "resnet50", "cut": "conv4_block6"})
+    with store.write_shard(tmp_path, kind, ["a", "b"], "float32") as append:
+        append(np.zeros((2, 1000), np.float32))
+    assert main(["cache"]) == 0
+    printed = capsys.readouterr().out
+    for expected in ("resnet50", "conv4_block6", " 2 ", "0.0 MB", str(tmp_path)):
+        assert expected in printed, expected
+    assert main(["cache", "--clear"]) == 0
+    assert "freed" in capsys.readouterr().out
+    assert store.list_stored(tmp_path) == []
+
+
+def test_another_folder_can_be_named(tmp_path, capsys):
+    assert main(["cache", "--dir", str(tmp_path / "nothing")]) == 0
+    assert "0.0 MB in" in capsys.readouterr().out

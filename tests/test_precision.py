@@ -1,0 +1,152 @@
+"""Arithmetic of a phase: tried without a trace, and set for its layers only."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from rich.console import Console
+
+from tfxfer.config import ResolvedPhase
+from tfxfer.features.feed import PhaseData
+from tfxfer.features.split import build_prefix, find_cut
+from tfxfer.phases.fit import fit_phase, prepare_phase
+from tfxfer.phases.precision import PRECISIONS, agree, choose_precision, in_precision
+
+REWRITE = "auto_mixed_precision_onednn_bfloat16"
+
+
+@pytest.fixture
+def cut(small_backbone, small_head):
+    """Below the top block."""
+    return find_cut(small_backbone, small_head, 1)
+
+
+@pytest.fixture
+def top(small_backbone):
+    """The layers of the top block."""
+    names = small_backbone.blocks[-1].operations
+    return [layer for layer in small_backbone.network.layers if layer.name in names]
+
+
+@pytest.fixture
+def batches(small_backbone, small_head, cut):
+    """Features of 16 pictures of three classes below the top block."""
+    labels = np.arange(16) % 3
+    noise = np.random.default_rng(0).uniform(0, 60, (16, 32, 32, 3))
+    pictures = noise + 80 * labels[:, None, None, None]
+    features = build_prefix(small_backbone, small_head, [cut]).predict(pictures, verbose=0)
+    dataset = tf.data.Dataset.from_tensor_slices((features, np.eye(3, dtype=np.float32)[labels]))
+    return dataset.batch(8)
+
+
+def phase(**changes) -> ResolvedPhase:
+    values = {"name": "p", "unfreeze": 1, "epochs": 1, "learning_rate": 1e-2, "warmup": 0.0}
+    return ResolvedPhase(**{**values, "views": "stream", "mixup": 0.0, **changes})
+
+
+def snapshot(model) -> list[np.ndarray]:
+    return [np.array(state) for state in (*model.variables, *model.optimizer.variables)]
+
+
+def is_rewriting() -> bool:
+    return bool(tf.config.optimizer.get_experimental_options().get(REWRITE))
+
+
+@pytest.mark.parametrize(("steps", "tried"), [(1, 1), (10**9, 3)])
+def test_a_trial_leaves_weights_optimizer_and_random_states_as_they_were(
+    small_backbone, small_head, cut, top, batches, steps, tried
+):
+    built = []
+
+    def build():
+        model, _ = prepare_phase(small_backbone, small_head, phase(), cut, 20)
+        built.append(model)
+        return model
+
+    reference = build()
+    reference.optimizer.build(reference.trainable_variables)
+    before = snapshot(reference)
+    precision, model = choose_precision(build, top, batches, steps)
+    assert len(built) == 1 + tried
+    assert model in built
+    assert precision == "float32" if tried == 1 else precision in PRECISIONS
+    after = snapshot(model)
+    assert len(after) == len(before)
+    for value, expected in zip(after, before, strict=True):
+        np.testing.assert_array_equal(value, expected)
+    assert [layer.compute_dtype for layer in top] == ["float32"] * len(top)
+    assert not is_rewriting()
+
+
+def test_a_trial_changes_nothing_of_the_training_that_follows(
+    small_backbone, small_head, cut, top, batches
+):
+    def build():
+        return prepare_phase(small_backbone, small_head, phase(), cut, 20)[0]
+
+    dropout = next(x for x in small_head.layers if isinstance(x, keras.layers.Dropout))
+    start, randomness = build().get_weights(), np.array(dropout.seed_generator.state)
+    _, tried = choose_precision(build, top, batches, steps=1)
+    tried.fit(batches, epochs=2, shuffle=False, verbose=0)
+    after_a_trial = tried.get_weights()
+    untried = build()
+    untried.set_weights(start)
+    dropout.seed_generator.state.assign(randomness)
+    untried.fit(batches, epochs=2, shuffle=False, verbose=0)
+    for value, expected in zip(after_a_trial, untried.get_weights(), strict=True):
+        np.testing.assert_array_equal(value, expected)
+
+
+def test_the_mixed_policy_holds_inside_only(top):
+    with in_precision(top, "mixed_bfloat16"):
+        assert {layer.compute_dtype for layer in top} == {"bfloat16"}
+        assert {layer.variable_dtype for layer in top} == {"float32"}
+        convolution = next(x for x in top if isinstance(x, keras.layers.Conv2D))
+        shape = (1, 2, 2, convolution.kernel.shape[2])
+        assert convolution(np.ones(shape, np.float32)).dtype == tf.bfloat16
+        assert not is_rewriting()
+    assert {layer.compute_dtype for layer in top} == {"float32"}
+    assert convolution(np.ones(shape, np.float32)).dtype == tf.float32
+
+
+def test_the_rewrite_is_switched_on_inside_only(top):
+    assert not is_rewriting()
+    with in_precision(top, "bfloat16_rewrite"):
+        assert is_rewriting()
+        assert {layer.compute_dtype for layer in top} == {"float32"}
+    assert not is_rewriting()
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_an_error_restores_policies_and_options(top, precision):
+    with pytest.raises(OSError, match="stop"), in_precision(top, precision):
+        raise OSError("stop")
+    assert {layer.compute_dtype for layer in top} == {"float32"}
+    assert not is_rewriting()
+
+
+@pytest.mark.parametrize("precision", ["bfloat16_rewrite", "mixed_bfloat16"])
+def test_a_phase_trains_in_the_precision_that_it_names(
+    small_backbone, small_head, cut, top, batches, precision, tmp_path
+):
+    before = [np.array(weight) for layer in top for weight in layer.trainable_weights]
+    labels = np.arange(16) % 3
+    data = PhaseData(cut, lambda: batches, batches, (labels, labels), 2, batch_size=8)
+    result = fit_phase(
+        small_backbone, small_head, phase(precision=precision), data, None, tmp_path,
+        Console(quiet=True),
+    )  # fmt: skip
+    assert result.precision == precision
+    after = [np.array(weight) for layer in top for weight in layer.trainable_weights]
+    assert {value.dtype.name for value in after} == {"float32"}
+    assert all(not np.array_equal(*pair) for pair in zip(before, after, strict=False))
+    assert {layer.compute_dtype for layer in top} == {"float32"}
+
+
+def test_losses_agree_up_to_rounding():
+    expected = np.array([1.0, 0.5, 0.01])
+    assert agree(expected * 1.04, expected)
+    assert not agree(expected * np.array([1.0, 1.0, 1.1]), expected)
+    assert not agree(np.array([1.0, np.nan, 0.01]), expected)

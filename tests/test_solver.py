@@ -1,0 +1,190 @@
+"""The head that the solver fits is scikit-learn's logistic regression, folded into a kernel."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from rich.console import Console
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from tfxfer.config import HeadConfig, ResolvedPhase
+from tfxfer.errors import InputError
+from tfxfer.features import store
+from tfxfer.features.feed import PhaseData
+from tfxfer.features.split import find_cut
+from tfxfer.heads import build_head
+from tfxfer.phases.fit import fit_phase, prepare_phase
+from tfxfer.phases.solver import can_solve, solve_head
+from tfxfer.records import PhaseResult
+
+CHANNELS = 256  # of the small network
+
+
+def draw_features(classes, count, seed) -> tuple[np.ndarray, np.ndarray]:
+    """Overlapping classes; channels lie far from zero, at scales of their own, one is constant."""
+    generator = np.random.default_rng(seed)
+    labels = np.arange(count) % classes
+    centres = np.random.default_rng(99).normal(0, 0.3, (classes, CHANNELS))
+    features = centres[labels] + generator.normal(0, 1, (count, CHANNELS))
+    features = 3 + features * np.geomspace(0.1, 10, CHANNELS)
+    features[:, 0] = 2.5
+    return features.astype(np.float32), labels
+
+
+@pytest.fixture
+def make_table(tmp_path):
+    """Gives a stored table of some features."""
+
+    def make(features) -> store.Table:
+        names = [str(index) for index in range(len(features))]
+        kind = store.Kind(store.digest(features.tobytes()), features.shape[1:], {})
+        with store.write_shard(tmp_path / "cache", kind, names, "float32") as append:
+            append(features)
+        return store.look_up(tmp_path / "cache", kind, names)
+
+    return make
+
+
+def softmax(logits) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(("classes", "views"), [(3, 1), (3, 2), (2, 1)])
+def test_the_head_gives_scikit_learn_s_probabilities_on_features_as_they_are(
+    make_table, classes, views
+):
+    parts = [draw_features(classes, 150, seed) for seed in range(views)]
+    held_out, held_out_labels = draw_features(classes, 60, 50)
+    tables = tuple(make_table(features) for features in (*(x for x, _ in parts), held_out))
+    solution = solve_head(tables, parts[0][1], held_out_labels)
+    assert solution.kernel.shape == (CHANNELS, classes)
+    assert solution.bias.shape == (classes,)
+    assert solution.kernel.dtype == solution.bias.dtype == np.float32
+    probabilities = softmax(held_out @ solution.kernel + solution.bias)
+
+    features, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
+    mean, deviation = features.mean(axis=0), features.std(axis=0)
+    deviation[0] = 1
+    reference = LogisticRegression(C=solution.strength, max_iter=1000, tol=1e-6)
+    reference.fit((features - mean) / deviation, labels)
+    expected = reference.predict_proba((held_out - mean) / deviation)
+    np.testing.assert_allclose(probabilities, expected, atol=0.03)
+    assert np.abs(expected - 1 / classes).max() > 0.2
+
+    assert solution.accuracy == (probabilities.argmax(axis=1) == held_out_labels).mean()
+    assert solution.cross_entropy == pytest.approx(log_loss(held_out_labels, probabilities), 1e-4)
+    assert solution.cross_entropy < np.log(classes)
+
+
+def test_the_penalty_is_the_one_that_is_best_on_validation(make_table):
+    features, labels = draw_features(3, 90, seed=0)
+    held_out, held_out_labels = draw_features(3, 60, seed=1)
+    noisy = solve_head((make_table(features), make_table(held_out)), labels, held_out_labels)
+    weakest = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=1000))
+    probabilities = weakest.fit(features, labels).predict_proba(held_out)
+    weak = (probabilities.argmax(axis=1) == held_out_labels).mean()
+    weakest_figures = (weak, -log_loss(held_out_labels, probabilities) - 1e-3)
+    assert (noisy.accuracy, -noisy.cross_entropy) >= weakest_figures
+    for part, numbers in ((features, labels), (held_out, held_out_labels)):
+        part[:, 1:4] += 30 * np.eye(3, dtype=np.float32)[numbers]
+    clear = solve_head((make_table(features), make_table(held_out)), labels, held_out_labels)
+    assert (clear.strength, clear.accuracy) == (1.0, 1.0)
+
+
+def test_a_linear_head_on_stored_features_can_be_solved_and_no_other(make_table):
+    table = make_table(draw_features(3, 6, 0)[0])
+    assert can_solve(build_head(HeadConfig(), 3, 0), (table, table))
+    assert can_solve(build_head(HeadConfig(dropout=0), 3, 0), (table, table))
+    assert not can_solve(build_head(HeadConfig(kind="mlp"), 3, 0), (table, table))
+    assert not can_solve(build_head(HeadConfig(), 3, 0), ())
+    million = replace(table, rows=np.zeros((10**6, 2), np.int64))
+    assert not can_solve(build_head(HeadConfig(), 3, 0), (million, table)), "memory"
+    some = replace(table, rows=np.zeros((50_000, 2), np.int64))
+    assert can_solve(build_head(HeadConfig(), 3, 0), (some, table))
+    assert not can_solve(build_head(HeadConfig(), 1000, 0), (some, table)), "time"
+
+
+@pytest.fixture
+def data(small_backbone, small_head, make_table):
+    """What a head-only phase gets, with its features stored."""
+    training, labels = draw_features(3, 48, 0)
+    validation, validation_labels = draw_features(3, 24, 1)
+    one_hot = np.eye(3, dtype=np.float32)
+    return PhaseData(
+        find_cut(small_backbone, small_head, 0),
+        lambda: tf.data.Dataset.from_tensor_slices((training, one_hot[labels])).batch(8),
+        tf.data.Dataset.from_tensor_slices((validation, one_hot[validation_labels])).batch(8),
+        (labels, validation_labels),
+        steps_per_epoch=6,
+        batch_size=8,
+        views=1,
+        tables=(make_table(training), make_table(validation)),
+    )
+
+
+def phase(**changes) -> ResolvedPhase:
+    values = {"name": "p", "epochs": 2, "learning_rate": 1e-3, "views": 1, "mixup": 0.0}
+    return ResolvedPhase(**{**values, **changes})
+
+
+def test_a_head_phase_is_solved_and_its_figures_are_those_of_the_model(
+    small_backbone, small_head, data, tmp_path
+):
+    result = fit_phase(
+        small_backbone, small_head, phase(), data, None, tmp_path, Console(quiet=True)
+    )
+    assert (result.solver, result.epochs, result.history) == ("logistic", 0, {})
+    model, _ = prepare_phase(small_backbone, small_head, phase(), data.cut, 1)
+    figures = model.evaluate(data.validation, verbose=0, return_dict=True)
+    assert figures["accuracy"] == pytest.approx(result.val_accuracy)
+    assert figures["cross_entropy"] == pytest.approx(result.val_cross_entropy, rel=1e-4)
+
+
+def test_a_solution_that_is_worse_than_what_there_was_is_not_taken(
+    small_backbone, small_head, data, tmp_path
+):
+    prepare_phase(small_backbone, small_head, phase(), data.cut, 1)
+    before = small_head.layers[-1].get_weights()
+    better = PhaseResult(
+        name="earlier", unfrozen=(), cut="pooled", views=1, solver="adamw", precision="float32",
+        trainable_parameters=1, epochs=1, best_epoch=1, val_accuracy=1.0, val_cross_entropy=0.0,
+        seconds=1.0, history={},
+    )  # fmt: skip
+    result = fit_phase(
+        small_backbone, small_head, phase(), data, better, tmp_path, Console(quiet=True)
+    )
+    assert (result.val_accuracy, result.val_cross_entropy) == (1.0, 0.0)
+    for value, expected in zip(small_head.layers[-1].get_weights(), before, strict=True):
+        np.testing.assert_array_equal(value, expected)
+
+
+def test_adamw_trains_the_head_where_a_phase_asks_for_it(
+    small_backbone, small_head, data, tmp_path
+):
+    result = fit_phase(
+        small_backbone, small_head, phase(solver="adamw"), data, None, tmp_path, Console(quiet=True)
+    )
+    assert (result.solver, result.epochs) == ("adamw", 2)
+
+
+def test_a_head_that_cannot_be_solved_is_refused_where_a_phase_asks_for_it(
+    small_backbone, data, tmp_path
+):
+    head = build_head(HeadConfig(kind="mlp", hidden_units=4), 3, seed=0)
+    with pytest.raises(InputError, match=r"solver='logistic' fits a linear head.*phase 'p'"):
+        fit_phase(
+            small_backbone,
+            head,
+            phase(solver="logistic"),
+            data,
+            None,
+            tmp_path,
+            Console(quiet=True),
+        )

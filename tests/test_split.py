@@ -1,0 +1,111 @@
+"""A network cut at the freeze line gives what it gives in one piece."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from conftest import outline, small_size_px
+
+from tfxfer.backbones.blocks import list_blocks
+from tfxfer.backbones.build import Backbone, build_network
+from tfxfer.backbones.families import FAMILIES, NETWORKS
+from tfxfer.config import HeadConfig
+from tfxfer.features.split import build_prefix, build_suffix, find_cut
+from tfxfer.heads import Head, build_head, build_model
+
+# The smallest network of each family: the others repeat its blocks or widen them.
+SMALLEST = [next(iter(family.sizes_px)) for family in FAMILIES]
+
+
+def outline_backbone(name: str) -> Backbone:
+    family, network = NETWORKS[name], outline(name)
+    return Backbone(network, list_blocks(network, family), family, small_size_px(name))
+
+
+def pooling_head() -> Head:
+    """Gives the pooled features: a softmax would hide those of random weights, which are small."""
+    return Head((keras.layers.GlobalAveragePooling2D(),), (keras.layers.Identity(),))
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_prefix_and_suffix_give_what_the_whole_network_gives(name):
+    family, size_px = NETWORKS[name], small_size_px(name)
+    keras.utils.set_random_seed(0)
+    network = build_network(name, size_px)
+    backbone = Backbone(network, list_blocks(network, family), family, size_px)
+    head, count = pooling_head(), len(backbone.blocks)
+    pictures = np.random.default_rng(0).uniform(0, 255, (2, size_px, size_px, 3))
+    expected = build_model(backbone, head)(pictures, training=False).numpy()
+    cuts = [find_cut(backbone, head, unfrozen) for unfrozen in (0, count // 2, count - 1)]
+    features = build_prefix(backbone, head, cuts)(pictures, training=False)
+    for cut, part in zip(cuts, features, strict=True):
+        assert part.shape == (2, *cut.shape)
+        joined = build_suffix(backbone, head, cut)(part, training=False).numpy()
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(joined, expected, rtol=1e-5, atol=1e-5 * scale, err_msg=cut.name)
+        assert np.abs(expected[0] - expected[1]).max() > 1e-3 * scale, "the pictures are told apart"
+
+
+def walk_back(tensors, stop: frozenset[str]) -> tuple[set[str], dict[int, tuple]]:
+    """Follow some tensors to their origins.
+
+    Returns:
+        The operations on the way, and the shapes of the tensors at which those in `stop` begin.
+    """
+    passed, met, waiting = set(), {}, list(tensors)
+    while waiting:
+        tensor = waiting.pop()
+        operation, node, _ = tensor._keras_history
+        if operation.name in stop:
+            met[id(tensor)] = tensor.shape[1:]
+        elif operation.name not in passed:
+            passed.add(operation.name)
+            waiting.extend(operation._inbound_nodes[node].input_tensors)
+    return passed, met
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_cut_goes_through_all_that_leads_from_frozen_to_unfrozen_blocks(name):
+    """Nothing of the frozen blocks reaches the output but through the tensors of the cut."""
+    backbone = outline_backbone(name)
+    head, blocks = build_head(HeadConfig(), 3, seed=0), backbone.blocks
+    operations = {operation.name for operation in backbone.network.operations}
+    for unfrozen in range(1, len(blocks)):
+        cut = find_cut(backbone, head, unfrozen)
+        below = frozenset().union(*(block.operations for block in blocks[:-unfrozen]))
+        above, crossed = walk_back([backbone.network.output], stop=below)
+        assert sorted(crossed.values()) == sorted(cut.tensors), cut
+        assert above == operations - below, cut
+        assert cut.name == blocks[-unfrozen - 1].name
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_prefix_and_suffix_share_no_weight_and_leave_none_out(name):
+    backbone, head = outline_backbone(name), pooling_head()
+    unfrozen = len(backbone.blocks) // 2
+    cut = find_cut(backbone, head, unfrozen)
+    with keras.StatelessScope(initialize_variables=False):
+        prefix, suffix = build_prefix(backbone, head, [cut]), build_suffix(backbone, head, cut)
+    parts = [{weight.path for weight in model.weights} for model in (prefix, suffix)]
+    assert not parts[0] & parts[1]
+    assert parts[0] | parts[1] == {weight.path for weight in backbone.network.weights}
+    assert suffix.count_params() == sum(block.parameters for block in backbone.blocks[-unfrozen:])
+
+
+@pytest.mark.parametrize("name", ["NASNetMobile", "NASNetLarge"])
+def test_a_cut_through_two_tensors_packs_them_into_one_vector(name):
+    backbone = outline_backbone(name)
+    cut = find_cut(backbone, pooling_head(), 3)
+    assert len(cut.tensors) == 2
+    assert cut.shape == (sum(int(np.prod(shape)) for shape in cut.tensors),)
+    assert not cut.is_spatial
+
+
+def test_cuts_are_named_after_what_is_frozen():
+    backbone = outline_backbone("VGG16")
+    head = build_head(HeadConfig(pooling="avg_max"), 3, seed=0)
+    cuts = [find_cut(backbone, head, unfrozen) for unfrozen in (0, 1, 4, 5)]
+    assert [cut.name for cut in cuts] == ["pooled", "block4", "block1", "pictures"]
+    assert [cut.shape for cut in cuts] == [(1024,), (2, 2, 512), (16, 16, 64), (32, 32, 3)]
+    assert [cut.is_spatial for cut in cuts] == [False, True, True, True]

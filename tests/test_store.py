@@ -1,0 +1,297 @@
+"""Stored features come back as they were, or count as missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from tfxfer.data.pictures import FileSet
+from tfxfer.errors import InputError
+from tfxfer.features import store
+
+KIND = store.Kind("key", (2, 3), {"network": "net", "cut": "block"})
+NAMES = ("a", "b", "c", "d")
+# Numbers that every type of the store holds exactly.
+FEATURES = np.arange(24, dtype=np.float32).reshape(4, 2, 3)
+
+
+def write(folder, names=NAMES, features=FEATURES, dtype="float16", kind=KIND) -> None:
+    with store.write_shard(folder, kind, names, dtype) as append:
+        for start in range(0, len(names), 3):
+            append(features[start : start + 3])
+
+
+def shards_of(folder, kind=KIND) -> list[Path]:
+    return sorted(path for path in (folder / kind.key).iterdir() if path.is_dir())
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_features_are_read_as_they_were_written(tmp_path, dtype):
+    write(tmp_path, dtype=dtype)
+    table = store.look_up(tmp_path, KIND, NAMES)
+    assert (table.dtype, table.missing.size, table.damaged, len(table)) == (dtype, 0, 0, 4)
+    assert table.read().dtype == {"bfloat16": ml_dtypes.bfloat16}.get(dtype, dtype)
+    np.testing.assert_array_equal(table.read().astype(np.float32), FEATURES)
+    np.testing.assert_array_equal(table.read(np.array([3, 0, 3])), FEATURES[[3, 0, 3]])
+    np.testing.assert_array_equal(table.read(slice(1, 3)), FEATURES[1:3])
+
+
+def test_pictures_are_found_in_any_order_and_missing_ones_told(tmp_path):
+    write(tmp_path)
+    table = store.look_up(tmp_path, KIND, ["d", "unknown", "a"])
+    np.testing.assert_array_equal(table.missing, [1])
+    np.testing.assert_array_equal(table.read(np.array([0, 2])), FEATURES[[3, 0]])
+    other = store.Kind("other", KIND.shape, {})
+    np.testing.assert_array_equal(store.look_up(tmp_path, other, NAMES).missing, range(4))
+
+
+def test_two_shards_are_read_as_one(tmp_path):
+    write(tmp_path, ("a", "b"), FEATURES[:2], "float16")
+    write(tmp_path, ("c", "d"), FEATURES[2:], "bfloat16")
+    assert len(shards_of(tmp_path)) == 2
+    table = store.look_up(tmp_path, KIND, ["d", "a", "c", "b"])
+    assert table.dtype == "float32", "what holds the numbers of both"
+    np.testing.assert_array_equal(table.read(), FEATURES[[3, 0, 2, 1]])
+
+
+def test_a_shard_is_there_when_it_is_whole_and_not_before(tmp_path):
+    with store.write_shard(tmp_path, KIND, NAMES, "float16") as append:
+        append(FEATURES)
+        assert store.look_up(tmp_path, KIND, NAMES).missing.size == 4
+    assert store.look_up(tmp_path, KIND, NAMES).missing.size == 0
+
+
+def test_a_failure_while_writing_leaves_nothing(tmp_path):
+    with (
+        pytest.raises(KeyboardInterrupt),
+        store.write_shard(tmp_path, KIND, NAMES, "float16") as append,
+    ):
+        append(FEATURES[:3])
+        raise KeyboardInterrupt
+    assert [path.name for path in (tmp_path / "key").iterdir()] == ["about.json"]
+    assert store.look_up(tmp_path, KIND, NAMES).missing.size == 4
+
+
+def test_what_a_killed_process_left_is_ignored_and_removed_after_a_day(tmp_path):
+    write(tmp_path)
+    (shard,) = shards_of(tmp_path)
+    left = shard.rename(tmp_path / "key" / ".unfinished-1")
+    assert store.look_up(tmp_path, KIND, NAMES).missing.size == 4
+    write(tmp_path, ("a",), FEATURES[:1])
+    assert left.is_dir(), "another process may still be writing it"
+    yesterday = time.time() - 25 * 3600
+    os.utime(left, (yesterday, yesterday))
+    write(tmp_path, ("b",), FEATURES[1:2])
+    assert not left.exists()
+
+
+def check_damage(folder, damaged) -> store.Table:
+    """Look up after damage: what is still found is right, and the rest counts as missing."""
+    table = store.look_up(folder, KIND, NAMES)
+    found = np.setdiff1d(np.arange(4), table.missing)
+    if found.size:
+        np.testing.assert_array_equal(table.read(found), FEATURES[found], err_msg=repr(damaged))
+    assert table.damaged == (0 if found.size else 1), damaged
+    assert len(shards_of(folder)) == 1 - table.damaged, "a damaged shard is removed"
+    return table
+
+
+@pytest.mark.parametrize("file", ["features.npy", "index.json"])
+def test_a_file_cut_off_anywhere_is_not_believed(tmp_path, file):
+    for length in range(400):
+        folder = tmp_path / str(length)
+        write(folder)
+        path = shards_of(folder)[0] / file
+        whole = path.read_bytes()
+        if length == len(whole):
+            return
+        path.write_bytes(whole[:length])
+        assert check_damage(folder, whole[:length]).missing.size == 4
+
+
+@pytest.mark.parametrize("file", ["features.npy", "index.json"])
+def test_a_bit_that_flipped_anywhere_gives_no_wrong_features(tmp_path, file):
+    write(tmp_path)
+    size = (shards_of(tmp_path)[0] / file).stat().st_size
+    for position in range(size):
+        folder = tmp_path / str(position)
+        write(folder)
+        path = shards_of(folder)[0] / file
+        content = bytearray(path.read_bytes())
+        content[position] ^= 1 << position % 8
+        path.write_bytes(content)
+        check_damage(folder, bytes(content))
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", "{}", '{"dtype": "float16"}', "\x00" * 50])
+def test_an_index_that_is_none_is_not_believed(tmp_path, text):
+    write(tmp_path)
+    (shards_of(tmp_path)[0] / "index.json").write_text(text)
+    table = store.look_up(tmp_path, KIND, NAMES)
+    assert (table.missing.size, table.damaged) == (4, 1)
+    assert shards_of(tmp_path) == []
+
+
+def test_features_of_another_shape_or_fewer_rows_are_not_believed(tmp_path):
+    write(tmp_path)
+    wider = store.Kind(KIND.key, (2, 4), {})
+    assert store.look_up(tmp_path, wider, NAMES).missing.size == 4
+    with store.write_shard(tmp_path, KIND, NAMES, "float16") as append:
+        append(FEATURES[:3])
+    assert store.look_up(tmp_path, KIND, NAMES).missing.size == 4
+
+
+def test_damage_to_one_shard_leaves_the_others(tmp_path):
+    write(tmp_path, ("a", "b"), FEATURES[:2])
+    first = shards_of(tmp_path)[0]
+    write(tmp_path, ("c", "d"), FEATURES[2:])
+    (first / "features.npy").write_bytes(b"")
+    table = store.look_up(tmp_path, KIND, NAMES)
+    np.testing.assert_array_equal(table.missing, [0, 1])
+    np.testing.assert_array_equal(table.read(np.array([2, 3])), FEATURES[2:])
+
+
+def test_a_file_that_is_replaced_is_another_picture(tmp_path):
+    path = tmp_path / "blue" / "1.jpg"
+    path.parent.mkdir()
+    path.write_bytes(b"one")
+    pictures = FileSet((str(path),), np.zeros(1, np.int64))
+    (before,) = pictures.identities()
+    assert pictures.identities() == [before]
+    status = path.stat()
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    (touched,) = pictures.identities()
+    path.write_bytes(b"longer")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    (longer,) = pictures.identities()
+    assert len({before.stamp, touched.stamp, longer.stamp}) == 3
+    assert {before.name, touched.name, longer.name} == {"blue/1.jpg"}
+
+
+def test_hashes_tell_parts_apart():
+    assert store.digest("ab", "c") != store.digest("a", "bc") != store.digest("abc")
+    assert store.digest("é") == store.digest("é".encode())
+    assert store.digest("caf\udce9") != store.digest("caf")  # a file's name need not be UTF-8
+
+
+@pytest.mark.parametrize(
+    ("features", "dtype"),
+    [
+        (np.linspace(-10, 10, 100), "float16"),
+        (np.array([0.0, 1.0, 65_504.0]), "float16"),
+        (np.array([0.0, 1.0, 70_000.0]), "bfloat16"),
+        (np.linspace(1e-8, 1e-6, 100), "bfloat16"),
+        (np.array([1.0, 3.4e38]), "float32"),
+        (np.array([1.0, np.nan]), "float32"),
+    ],
+)
+def test_the_shortest_type_that_keeps_the_features_is_chosen(features, dtype):
+    features = features.astype(np.float32)
+    assert store.choose_dtype(features) == dtype
+    rounded = store.cast(features, dtype).astype(np.float32)
+    np.testing.assert_allclose(rounded, features, rtol=5e-3, atol=1e-3 * np.abs(features).max())
+
+
+def test_a_number_that_does_not_fit_is_an_error_and_infinity_is_kept(tmp_path):
+    with pytest.raises(OverflowError, match=r"up to 7e\+04 do not fit float16"):
+        store.cast(np.array([1.0, 70_000.0], np.float32), "float16")
+    assert np.isinf(store.cast(np.array([np.inf], np.float32), "float16")).all()
+    with pytest.raises(OverflowError):
+        write(tmp_path, features=FEATURES * 1e5)
+    assert store.look_up(tmp_path, KIND, NAMES).missing.size == 4
+    assert shards_of(tmp_path) == []
+
+
+@pytest.fixture
+def cache(tmp_path) -> Path:
+    """Features of three kinds, last used one after the other, a first, in a folder of its own."""
+    for age, key in enumerate(["c", "b", "a"]):
+        write(tmp_path / "cache", kind=store.Kind(key, KIND.shape, {"network": f"net {key}"}))
+        used = 1_700_000_000 - 1000 * age
+        os.utime(tmp_path / "cache" / key, (used, used))
+    return tmp_path / "cache"
+
+
+def keys(cache) -> list[str]:
+    return [line.path.name for line in store.list_stored(cache)]
+
+
+def test_what_is_stored_is_listed_the_last_used_first(cache):
+    lines = store.list_stored(cache)
+    assert [line.about["network"] for line in lines] == ["net c", "net b", "net a"]
+    assert lines[0].about["shape"] == [2, 3]
+    for line in lines:
+        assert line.pictures == 4
+        files = [path for path in line.path.rglob("*") if path.is_file()]
+        assert line.bytes == sum(path.stat().st_size for path in files) > FEATURES.size * 2
+    assert lines[0].used > lines[1].used > lines[2].used
+    assert store.list_stored(cache / "nowhere") == []
+
+
+def test_looking_features_up_counts_as_use(cache):
+    store.look_up(cache, store.Kind("a", KIND.shape, {}), NAMES)
+    assert keys(cache) == ["a", "c", "b"]
+
+
+def test_room_is_made_by_removing_what_was_used_least_recently(cache):
+    size = store.list_stored(cache)[0].bytes
+    assert store.make_room(cache, size, keep=[], budget_bytes=4 * size)
+    assert keys(cache) == ["c", "b", "a"], "there is room for one more"
+    assert store.make_room(cache, size, keep=[], budget_bytes=3 * size)
+    assert keys(cache) == ["c", "b"]
+    assert store.make_room(cache, size, keep=["b"], budget_bytes=2 * size)
+    assert keys(cache) == ["b"]
+
+
+def test_room_is_refused_where_what_stays_leaves_too_little(cache):
+    size = store.list_stored(cache)[0].bytes
+    assert not store.make_room(cache, size, keep=["a", "b", "c"], budget_bytes=4 * size - 1)
+    assert not store.make_room(cache, 5 * size, keep=[], budget_bytes=4 * size)
+    assert not store.make_room(cache, 1, keep=[], budget_bytes=0)
+    assert keys(cache) == ["c", "b", "a"], "nothing goes for what does not fit anyway"
+
+
+def test_without_a_budget_the_disk_and_the_memory_set_one(cache):
+    assert store.make_room(cache, 1000, keep=[])
+    assert store.make_room(cache / "not" / "there" / "yet", 1000, keep=[])
+    assert not store.make_room(cache, 10**18, keep=[])
+    assert len(keys(cache)) == 3
+
+
+def test_clearing_removes_everything_but_what_is_kept(cache):
+    held = sum(line.bytes for line in store.list_stored(cache))
+    assert store.clear(cache, keep=["b"]) == held * 2 // 3
+    assert keys(cache) == ["b"]
+    assert store.clear(cache) == held // 3
+    assert store.list_stored(cache) == []
+
+
+def test_a_cache_that_cannot_be_written_to_is_named(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match=r"Received: '.*file.*cache_dir=DIR"):
+        write(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_the_index_is_plain_json(tmp_path):
+    write(tmp_path)
+    _, text = (shards_of(tmp_path)[0] / "index.json").read_text().split("\n")
+    index = json.loads(text)
+    assert (index["dtype"], index["identities"]) == ("float16", list(NAMES))
+
+
+def test_the_folder_is_as_configured_or_named_or_the_user_s_cache(monkeypatch):
+    monkeypatch.setenv("TFXFER_CACHE", "/named")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
+    assert store.cache_folder("/configured") == Path("/configured")
+    assert store.cache_folder() == Path("/named")
+    monkeypatch.delenv("TFXFER_CACHE")
+    assert store.cache_folder() == Path("/xdg/tfxfer")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert store.cache_folder() == Path.home() / ".cache" / "tfxfer"

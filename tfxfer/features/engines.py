@@ -1,0 +1,270 @@
+"""Inference engines for frozen layers: whatever runs them fastest, where it agrees with Keras."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from itertools import repeat
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from tfxfer.errors import InputError, first_line
+
+# An engine's features may differ from those of Keras in float32 by this much: the Euclidean norm
+# of the difference, over that of the features. bfloat16 keeps 8 bits a number; the worst network
+# that was measured, a MobileNetV2 restored from 8-bit weights, comes to 0.11, and a linear probe
+# is as good on its features. Other channel orders or scales give 0.3 and more.
+TOLERANCE = 0.15
+# Pictures in one call: larger ones fall out of the CPU's caches.
+BATCH = 16
+_TRIAL_BATCHES = 3
+# An engine further down the list must be this much faster: near ties would fall now one way, now
+# the other.
+_MARGIN = 1.15
+
+# Keras as it is, layer by layer, is at most this much slower than TensorFlow's best: an engine that
+# leaves it behind needs no other one tried, which would take seconds to compile.
+_MUCH_FASTER = 3.0
+
+Run = Callable[[Iterable[np.ndarray]], Iterator[list[np.ndarray]]]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A prefix made ready to run.
+
+    Attributes:
+        name: a key of `ENGINES`.
+        run: from batches of pictures ``[batch, size, size, 3]`` float32, at most `BATCH` each, to
+            lists of features ``[batch, …]`` float32, in their order.
+        error: relative difference of its features from Keras's.
+        pictures_per_second: from the trial; None where there was none.
+    """
+
+    name: str
+    run: Run
+    error: float = 0.0
+    pictures_per_second: float | None = None
+
+
+def build_openvino(prefix: keras.Model) -> Run:
+    """OpenVINO on the CPU: asynchronous, on all cores, in bfloat16 where the CPU has it."""
+    import openvino as ov
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.tensorflow.graph_iterator import GraphIteratorTFGraph
+
+    # Not `openvino.convert_model`, which reports every call to a server unless it is told not to.
+    traced = _trace(prefix)
+    operations = GraphIteratorTFGraph(traced.graph, share_weights=True)
+    frontend = FrontEndManager().load_by_framework("tf")
+    loaded = frontend.load(operations)
+    core = ov.Core()
+    settings = {"PERFORMANCE_HINT": "THROUGHPUT"}
+    if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        settings["INFERENCE_PRECISION_HINT"] = "bf16"
+    converted = frontend.convert(loaded)
+    # What nothing reads counts as an output as well, and would keep layers from being fused.
+    results = [converted.output(tensor.name).get_node() for tensor in traced.outputs]
+    model = ov.Model(results, converted.get_parameters(), "prefix")
+    compiled = core.compile_model(model, "CPU", settings)
+    count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 2
+    outputs = range(len(results))
+
+    def collect(request) -> list[np.ndarray]:
+        request.wait()
+        return [np.array(request.get_output_tensor(index).data) for index in outputs]
+
+    def run(batches: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+        # Requests of this run alone: another one may have been left in the middle.
+        requests = [compiled.create_infer_request() for _ in range(count)]
+        waiting: deque = deque()
+        for index, (batch, size) in enumerate(_padded(batches)):
+            if len(waiting) == count:
+                request, earlier = waiting.popleft()
+                yield [output[:earlier] for output in collect(request)]
+            request = requests[index % count]
+            request.start_async({0: batch})
+            waiting.append((request, size))
+        for request, size in waiting:
+            yield [output[:size] for output in collect(request)]
+
+    return run
+
+
+def build_tensorflow(prefix: keras.Model) -> Run:
+    """TensorFlow in float32, the weights folded into the graph as constants."""
+    return _call_each(convert_variables_to_constants_v2(_trace(prefix)))
+
+
+def build_xla(prefix: keras.Model) -> Run:
+    """XLA with mixed precision: float16 on GPUs, bfloat16 elsewhere."""
+    has_gpu = bool(tf.config.list_physical_devices("GPU"))
+    policy = "mixed_float16" if has_gpu else "mixed_bfloat16"
+    mixed = _with_policy(prefix, policy)
+    mixed.set_weights(prefix.get_weights())
+    return _call_each(tf.function(_caller(mixed), jit_compile=True))
+
+
+ENGINES: dict[str, Callable[[keras.Model], Run]] = {
+    "openvino": build_openvino,
+    "tensorflow": build_tensorflow,
+    "xla": build_xla,
+}
+
+
+def list_candidates() -> tuple[str, ...]:
+    """The engines that are worth a trial on this machine."""
+    if tf.config.list_physical_devices("GPU"):
+        return ("xla", "tensorflow")
+    return ("openvino", "tensorflow") if find_spec("openvino") else ("tensorflow",)
+
+
+def choose_engine(
+    prefix: keras.Model, pictures: np.ndarray, wanted: str, before: str | None = None
+) -> tuple[Engine, tuple[str, ...]]:
+    """Make an engine ready whose features agree with those of Keras.
+
+    Args:
+        prefix: frozen layers, from pictures to a list of features.
+        pictures: ``[pictures, size, size, 3]`` float32, at most `BATCH`; the first of the run.
+        wanted: a key of `ENGINES`, or ``"auto"``: the fastest in a short trial.
+        before: the engine that ``"auto"`` took for other layers of the network: it is taken again
+            without a trial, where it agrees.
+
+    Returns:
+        The engine, and a line on each one that was refused.
+
+    Raises:
+        InputError: the wanted engine is not installed, or does not agree with Keras.
+    """
+    expected = [part.numpy() for part in _caller(prefix)(tf.constant(pictures))]
+    refused: list[str] = []
+    best: Engine | None = None
+    for name in _order(wanted, before):
+        if best and _speed(best) > _MUCH_FASTER * _keras_speed(prefix, pictures):
+            break
+        engine = _check_engine(name, prefix, pictures, expected, is_wanted=name == wanted)
+        if isinstance(engine, str):
+            refused.append(engine)
+            continue
+        if wanted != "auto" or before:
+            return engine, tuple(refused)
+        engine = replace(engine, pictures_per_second=_time(engine, pictures))
+        if best is None or _speed(engine) > _MARGIN * _speed(best):
+            best = engine
+    if best is None:
+        raise InputError(
+            f"engine must be auto, {', '.join(ENGINES)}, and give what Keras gives. Received: "
+            f"engine={wanted!r}: {'; '.join(refused)}. Take --set features.engine=auto."
+        )
+    return best, tuple(refused)
+
+
+def _order(wanted: str, before: str | None) -> list[str]:
+    if wanted != "auto":
+        return [wanted]
+    return list(dict.fromkeys([*([before] if before else []), *list_candidates()]))
+
+
+def _check_engine(
+    name: str,
+    prefix: keras.Model,
+    pictures: np.ndarray,
+    expected: list[np.ndarray],
+    is_wanted: bool,
+) -> Engine | str:
+    """Make an engine ready, or say why it is refused."""
+    try:
+        run = ENGINES[name](prefix)
+        error = largest_error(next(run([pictures])), expected)
+    # Whatever an engine cannot compile, another one can: TensorFlow runs every network.
+    except Exception as failure:
+        if name == "tensorflow":
+            raise
+        if is_wanted and isinstance(failure, ModuleNotFoundError):
+            raise InputError(
+                f"engine={name!r} needs the package {failure.name}. Received: an environment "
+                f"without it. Install it (pip install {failure.name}), or take engine='auto'."
+            ) from failure
+        return f"engine {name} cannot run these layers ({first_line(failure)})"
+    if not error <= TOLERANCE:
+        return (
+            f"engine {name} was refused: its features differ from Keras's by {error:.2g} "
+            f"(at most {TOLERANCE:g} is accepted)"
+        )
+    return Engine(name, run, error)
+
+
+def largest_error(features: list[np.ndarray], expected: list[np.ndarray]) -> float:
+    """Relative Euclidean difference of the output that differs most."""
+    errors = [
+        float(np.linalg.norm(one - other)) / max(float(np.linalg.norm(other)), 1e-12)
+        for one, other in zip(features, expected, strict=True)
+    ]
+    return float(np.max(errors))  # unlike `max`, not a number where one of them is none
+
+
+def _speed(engine: Engine) -> float:
+    return engine.pictures_per_second or 0.0
+
+
+def _time(engine: Engine, pictures: np.ndarray) -> float:
+    """Pictures a second over a few batches; the first call, which compiles, has been made."""
+    start = time.monotonic()
+    for _ in engine.run(repeat(pictures, _TRIAL_BATCHES)):
+        pass
+    return _TRIAL_BATCHES * len(pictures) / (time.monotonic() - start)
+
+
+def _keras_speed(prefix: keras.Model, pictures: np.ndarray) -> float:
+    """Pictures a second of the model itself; it has been called before."""
+    start = time.monotonic()
+    _caller(prefix)(tf.constant(pictures))
+    return len(pictures) / (time.monotonic() - start)
+
+
+def _trace(prefix: keras.Model):
+    """A concrete function over batches of `BATCH` pictures."""
+    spec = tf.TensorSpec([BATCH, *prefix.input_shape[1:]], tf.float32)
+    return tf.function(_caller(prefix)).get_concrete_function(spec)
+
+
+def _caller(model: keras.Model) -> Callable[[tf.Tensor], list[tf.Tensor]]:
+    def call(pictures: tf.Tensor) -> list[tf.Tensor]:
+        outputs = keras.tree.flatten(model(pictures, training=False))
+        return [tf.cast(output, tf.float32) for output in outputs]
+
+    return call
+
+
+def _call_each(function: Callable) -> Run:
+    def run(batches: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+        for batch, size in _padded(batches):
+            yield [output.numpy()[:size] for output in function(tf.constant(batch))]
+
+    return run
+
+
+def _padded(batches: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, int]]:
+    """Fill up smaller batches, since engines compile for one size; give their true sizes too."""
+    for batch in batches:
+        size = len(batch)
+        if size < BATCH:
+            batch = np.concatenate([batch, np.zeros((BATCH - size, *batch.shape[1:]), batch.dtype)])
+        yield batch, size
+
+
+def _with_policy(model: keras.Model, policy: str) -> keras.Model:
+    """A copy of a model with weights of its own and another precision policy."""
+
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+        config = layer.get_config()
+        return type(layer).from_config({**config, "dtype": policy})
+
+    return keras.models.clone_model(model, clone_function=clone, recursive=True)

@@ -1,0 +1,78 @@
+"""MixUp and CutMix on batches of pictures or of features."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def mix_batches(
+    dataset: tf.data.Dataset, mixup: float, cutmix: float, seed: int
+) -> tf.data.Dataset:
+    """Blend each example of a batch with another one of it, the labels likewise.
+
+    MixUp (Zhang et al. 2018; on features: Verma et al. 2019, "Manifold Mixup") takes weighted
+    means. CutMix (Yun et al. 2019) pastes a rectangle, which needs maps ``[batch, h, w,
+    channels]``: features keep their place in the picture. Where both are asked for, chance
+    decides for each batch.
+
+    Args:
+        dataset: batches of ``(examples, one-hot labels)``, float32.
+        mixup, cutmix: parameter of the Beta distribution of the share, above 0; 0: none.
+        seed: decides all shares and rectangles, anew in each epoch.
+    """
+    if not mixup and not cutmix:
+        return dataset
+    seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
+
+    def mix(batch, batch_seed):
+        examples, labels = batch
+        which, box = tf.unstack(tf.random.experimental.stateless_split(batch_seed, 2), num=2)
+        if not cutmix:
+            return _mixup(examples, labels, mixup, box)
+        if not mixup:
+            return _cutmix(examples, labels, cutmix, box)
+        return tf.cond(
+            tf.random.stateless_uniform([], which) < 0.5,
+            lambda: _mixup(examples, labels, mixup, box),
+            lambda: _cutmix(examples, labels, cutmix, box),
+        )
+
+    return tf.data.Dataset.zip(dataset, seeds).map(mix).prefetch(2)
+
+
+def _mixup(examples, labels, alpha, seed):
+    share = _share(alpha, seed)
+    # The batch is in random order: its reverse gives every example another one.
+    return (
+        share * examples + (1 - share) * examples[::-1],
+        share * labels + (1 - share) * labels[::-1],
+    )
+
+
+def _cutmix(examples, labels, alpha, seed):
+    sides = tf.shape(examples)[1:3]
+    place, amount = tf.unstack(tf.random.experimental.stateless_split(seed, 2), num=2)
+    relative = tf.sqrt(1 - _share(alpha, amount))
+    lengths = tf.cast(tf.round(relative * tf.cast(sides, tf.float32)), tf.int32)
+    starts = tf.cast(
+        tf.random.stateless_uniform([2], place) * tf.cast(sides - lengths + 1, tf.float32), tf.int32
+    )
+    rows, columns = (
+        (tf.range(sides[axis]) >= starts[axis])
+        & (tf.range(sides[axis]) < starts[axis] + lengths[axis])
+        for axis in range(2)
+    )
+    is_pasted = tf.cast(rows[:, tf.newaxis] & columns[tf.newaxis], examples.dtype)
+    pasted = tf.reduce_mean(is_pasted)
+    is_pasted = is_pasted[tf.newaxis, :, :, tf.newaxis]
+    return (
+        examples * (1 - is_pasted) + examples[::-1] * is_pasted,
+        labels * (1 - pasted) + labels[::-1] * pasted,
+    )
+
+
+def _share(alpha: float, seed: tf.Tensor) -> tf.Tensor:
+    """The share that stays, in 0.5…1: the larger part of a draw from Beta(alpha, alpha)."""
+    gammas = tf.random.stateless_gamma([2], seed, alpha)
+    share = tf.math.divide_no_nan(gammas[0], gammas[0] + gammas[1])
+    return tf.maximum(share, 1 - share)

@@ -1,0 +1,102 @@
+"""In which arithmetic the unfrozen blocks train: a short trial picks what is faster and as good."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+_REWRITE = "auto_mixed_precision_onednn_bfloat16"
+PRECISIONS = ("float32", "bfloat16_rewrite", "mixed_bfloat16")
+_STEPS = 6  # of the trial; the first one compiles
+# Another arithmetic must be this much faster, and its losses over the trial's steps this close.
+_LEAST_GAIN = 1.1
+_LOSS_TOLERANCE = 0.05
+# Compiling takes some seconds: a trial is for phases that take longer than this in float32.
+_WORTH_SECONDS = 45.0
+
+
+@contextmanager
+def in_precision(layers: Sequence[keras.layers.Layer], precision: str) -> Iterator[None]:
+    """Build, compile and run a model's first steps in some arithmetic.
+
+    ``bfloat16_rewrite`` is TensorFlow's own: oneDNN's matrix products and convolutions take
+    bfloat16 where its lists say that this is sound. ``mixed_bfloat16`` is the Keras policy, set
+    on the layers while the model lives. Weights stay float32 in both.
+
+    Args:
+        layers: layers of the model that is to be built.
+        precision: one of `PRECISIONS`.
+    """
+    if precision == "bfloat16_rewrite":
+        tf.config.optimizer.set_experimental_options({_REWRITE: True})
+    policies = [layer.dtype_policy for layer in layers]
+    if precision == "mixed_bfloat16":
+        for layer in layers:
+            layer.dtype_policy = keras.DTypePolicy("mixed_bfloat16")
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({_REWRITE: False})
+        for layer, policy in zip(layers, policies, strict=True):
+            layer.dtype_policy = policy
+
+
+def choose_precision(
+    build: Callable[[], keras.Model],
+    layers: Sequence[keras.layers.Layer],
+    batches: tf.data.Dataset,
+    steps: int,
+) -> tuple[str, keras.Model]:
+    """Try float32, TensorFlow's rewrite and the mixed policy on a few batches.
+
+    Args:
+        build: makes a compiled model; over the same weights each time.
+        layers: the layers whose policy may change.
+        batches: training batches.
+        steps: of the phase, to know whether a trial is worth its time.
+
+    Returns:
+        The fastest of `PRECISIONS` whose losses agree with those of float32, and its model, whose
+        weights, optimizer and random states are as before.
+    """
+    sample = [(x.numpy(), y.numpy()) for x, y in islice(batches.repeat(), _STEPS)]
+    expected, best_seconds = np.zeros(0), math.inf
+    for precision in PRECISIONS:
+        if best_seconds * steps < _WORTH_SECONDS:
+            break
+        model, seconds, losses = _try(build, layers, precision, sample)
+        if precision == "float32":
+            best, best_model, best_seconds, expected = precision, model, seconds, losses
+        elif seconds * _LEAST_GAIN < best_seconds and agree(losses, expected):
+            best, best_model, best_seconds = precision, model, seconds
+    return best, best_model
+
+
+def agree(losses: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether losses are those of float32 but for rounding."""
+    return bool(np.all(np.abs(losses - expected) <= _LOSS_TOLERANCE * np.abs(expected)))
+
+
+def _try(build, layers, precision: str, sample) -> tuple[keras.Model, float, np.ndarray]:
+    """Train a few steps and undo them; give the model, median seconds of a step, and the losses."""
+    times, losses = [], []
+    with in_precision(layers, precision):
+        model = build()
+        model.optimizer.build(model.trainable_variables)
+        states = [*model.variables, *model.optimizer.variables]
+        before = [np.array(state) for state in states]
+        for examples, labels in sample:
+            start = time.monotonic()
+            losses.append(float(model.train_on_batch(examples, labels)[0]))
+            times.append(time.monotonic() - start)
+            model.reset_metrics()
+        for state, value in zip(states, before, strict=True):
+            state.assign(value)
+    return model, float(np.median(times[1:])), np.array(losses)
