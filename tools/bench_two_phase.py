@@ -1,0 +1,177 @@
+"""Compare tfxfer with what one writes by hand in Keras, on the same files and in one go.
+
+    python tools/bench_two_phase.py --data FOLDER --weights FILE [--quick] [--out DIR]
+
+FOLDER holds train/, validation/ and test/ with class folders; FILE holds MobileNetV2's weights
+without the top. Needs the extra `bench`. Each contestant (tools/bench_contestants.py) runs in a
+process of its own, whose start counts; tfxfer starts with an empty cache, once for each seed.
+Weights are saved as training goes on and tested afterwards, outside of the timing. `--quick` takes
+a tenth of the training and validation pictures.
+
+Prints tables, and writes results.json and accuracy.png into DIR.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import fmean
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+TOOLS = Path(__file__).resolve().parent
+COLOURS = {"standard": "#b0413e", "careful": "#c98b2b", "tfxfer": "#2a6f97"}
+QUICK_SHARE = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", required=True, type=Path)
+    parser.add_argument("--weights", required=True, type=Path)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--out", type=Path, default=Path("bench"))
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as work:
+        data = arguments.data.resolve()
+        if arguments.quick:
+            data = link_some(data, Path(work) / "data")
+        shared = [str(data), str(arguments.weights.resolve())]
+        results = {
+            f"tfxfer, seed {seed}": run("tfxfer", [*shared, str(seed)], Path(work) / f"seed{seed}")
+            for seed in arguments.seeds
+        }
+        results["careful"] = run("careful", shared, Path(work) / "careful")
+        results["standard"] = run("standard", shared, Path(work) / "standard")
+        speeds = run("speeds", shared, Path(work) / "speeds")
+    (arguments.out / "results.json").write_text(
+        json.dumps({"runs": results, "speeds": speeds}, indent=2) + "\n", encoding="utf-8"
+    )
+    print_results(results, speeds)
+    draw(results, arguments.out / "accuracy.png")
+
+
+def run(name: str, arguments: list[str], folder: Path) -> dict:
+    """Run a contestant in a process of its own, and look at its memory and disk meanwhile."""
+    folder.mkdir()
+    environment = os.environ | {
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TFXFER_CACHE": str(folder / "cache"),
+        "PYTHONPATH": str(TOOLS.parent),
+    }
+    command = [sys.executable, TOOLS / "bench_contestants.py", name, folder, str(time.time())]
+    errors = open(folder / "stderr.txt", "w+", encoding="utf-8")  # noqa: SIM115
+    process = subprocess.Popen([*command, *arguments], env=environment, stderr=errors)
+    watched, peak_bytes = psutil.Process(process.pid), 0
+    while process.poll() is None:
+        peak_bytes = max(peak_bytes, watched.memory_info().rss)
+        time.sleep(0.2)
+    errors.seek(0)
+    if process.returncode:
+        raise SystemExit(f"{errors.read()}\n{name} ended with code {process.returncode}")
+    stored = sum(path.stat().st_size for path in (folder / "cache").rglob("*") if path.is_file())
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    return result | {"peak_memory_bytes": peak_bytes, "disk_bytes": stored}
+
+
+def link_some(data: Path, folder: Path) -> Path:
+    """A folder with links to a tenth of the training and validation pictures, and all of test."""
+    for source in sorted(data.glob("*/*")):
+        share = 1 if source.parent.name == "test" else QUICK_SHARE
+        place = folder / source.relative_to(data)
+        place.mkdir(parents=True)
+        for path in sorted(source.iterdir())[::share]:
+            (place / path.name).symlink_to(path)
+    return folder
+
+
+def seconds_to(result: dict, accuracy: float) -> float | None:
+    """When a run first had this test accuracy."""
+    times = [point["seconds"] for point in result["points"] if point["test"] >= accuracy]
+    return min(times, default=None)
+
+
+def print_results(results: dict[str, dict], speeds: dict) -> None:
+    """Print who was how good when, and the figures that the project promises."""
+    console = Console(width=max(120, Console().width))
+    columns = ("finished after", "test accuracy", "head alone", "to standard's", "to careful's")
+    table = Table("", *columns, "memory", "disk")
+    goals = [results[name]["points"][-1]["test"] for name in ("standard", "careful")]
+    for name, result in results.items():
+        times = [seconds_to(result, goal) for goal in goals]
+        table.add_row(
+            name,
+            f"{result['seconds']:.0f} s",
+            f"{result['points'][-1]['test']:.4f}",
+            f"{result['points'][result['head']]['test']:.4f}",
+            *("never" if seconds is None else f"{seconds:.1f} s" for seconds in times),
+            f"{result['peak_memory_bytes'] / 2**30:.2f} GiB",
+            f"{result['disk_bytes'] / 1e6:.0f} MB",
+        )
+    console.print(table)
+    ours = [result for name, result in results.items() if name.startswith("tfxfer")]
+    standard, careful = results["standard"], results["careful"]
+    for label, goal, peer in (("standard", goals[0], standard), ("careful", goals[1], careful)):
+        times = [seconds_to(result, goal) for result in ours]
+        if all(seconds is not None for seconds in times):
+            share = fmean(times) / peer["seconds"]
+            console.print(f"{label}'s accuracy ({goal:.4f}) in 1/{1 / share:.1f} of its time")
+    share = fmean(result["seconds"] for result in ours) / standard["seconds"]
+    head = fmean(result["points"][result["head"]]["test"] for result in ours)
+    tuned = fmean(result["points"][-1]["test"] for result in ours)
+    console.print(
+        f"tfxfer, mean of {len(ours)} seeds: head alone {head:.4f}, fine-tuned {tuned:.4f}, "
+        f"in 1/{1 / share:.1f} of standard's time"
+    )
+    table = Table("pictures a second", "keras predict", "engine", "ratio")
+    for name, row in speeds["prefix"].items():
+        ratio = row["engine"] / row["keras"]
+        table.add_row(name, f"{row['keras']:.0f}", f"{row['engine']:.0f} ({row['name']})",
+                      f"{ratio:.1f}")  # fmt: skip
+    console.print(table)
+    whole, cut = speeds["epoch"]["whole"], speeds["epoch"]["cut"]
+    console.print(
+        f"an epoch of the top {speeds['epoch']['blocks']} blocks, input included: whole network "
+        f"{whole:.1f} s, stored features {cut:.1f} s ({speeds['epoch']['precision']}, suffix "
+        f"{speeds['epoch']['pictures'] / cut:.0f} pictures/s): {whole / cut:.1f} times faster"
+    )
+
+
+def draw(results: dict[str, dict], path: Path) -> None:
+    """Draw test accuracy over wall time."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
+    for name, result in results.items():
+        kind = name.split(",")[0]
+        seconds = [point["seconds"] for point in result["points"]]
+        tests = [point["test"] for point in result["points"]]
+        is_first = kind == name or name.endswith("seed 0")
+        axes.plot(seconds, tests, "o-", color=COLOURS[kind], markersize=4, linewidth=1.5,
+                  label=kind if is_first else None)  # fmt: skip
+        if is_first:
+            axes.annotate(kind, (seconds[-1], tests[-1]), xytext=(6, 0), color=COLOURS[kind],
+                          textcoords="offset points", va="center")  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_xlabel("seconds since the process was started (logarithmic)")
+    axes.set_ylabel("test accuracy")
+    axes.grid(alpha=0.3, which="both")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(x=0.15)
+    figure.savefig(path, dpi=130)
+
+
+if __name__ == "__main__":
+    main()
