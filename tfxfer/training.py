@@ -163,7 +163,7 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
     pictures, backbone = job.pictures, job.layers.backbone
     phases: list[PhasePlan] = []
     for phase in job.phases:
-        at_hand = max((1 for earlier in phases if earlier.views), default=0)
+        at_hand = int(any(earlier.views for earlier in phases))
         phases.append(plan_phase(job.layers, pictures, phase, job.batch_size, at_hand, is_timed))
     available = runtime.available_memory_bytes()
     for planned in phases:

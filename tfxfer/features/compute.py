@@ -68,7 +68,8 @@ class FrozenLayers:
 
     def find_tables(self, pictures: PictureSet, wanted: Mapping[int, Sequence[Cut]]) -> Tables:
         """Look up stored features: a table for each view and cut, which may miss pictures."""
-        kinds = {cut: self._kind(cut) for cuts in wanted.values() for cut in cuts}
+        # Once for each cut: it hashes the weights.
+        kinds = {cut: self._kind(cut) for cut in {c for cuts in wanted.values() for c in cuts}}
         identities = {view: self._identify(pictures, view) for view in wanted}
         tables = {
             (view, cut): store.look_up(self.folder, kinds[cut], identities[view])

@@ -267,7 +267,7 @@ def _plan_views(
 
 def _has_room(layers: FrozenLayers, pictures: PictureData, wanted: dict[int, list[Cut]]) -> bool:
     """Whether what is missing of some training views, and of validation, may be stored."""
-    needed, keys = 0, set()
+    needed = 0
     pairs: list[tuple[PictureSet, dict[int, list[Cut]]]] = [
         (pictures.train, wanted),
         (pictures.validation, {0: wanted[0]}),
@@ -275,7 +275,7 @@ def _has_room(layers: FrozenLayers, pictures: PictureData, wanted: dict[int, lis
     for split, views in pairs:
         for (_, cut), table in layers.find_tables(split, views).items():
             needed += len(table.missing) * math.prod(cut.shape) * _STORED_BYTES
-            keys.add(layers.key(cut))
+    keys = {layers.key(cut) for cut in {c for cuts in wanted.values() for c in cuts}}
     limit = layers.config.max_disk_gb
     budget = None if limit is None else int(limit * _GIGABYTE)
     return needed == 0 or store.make_room(layers.folder, needed, sorted(keys), budget)
