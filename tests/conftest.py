@@ -36,6 +36,8 @@ from tfxfer.config import BackboneConfig, HeadConfig  # noqa: E402
 from tfxfer.heads import Head, build_head  # noqa: E402
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
+# What was imported stays, and need not be looked through for garbage between tests.
+gc.freeze()
 COLOURS = {"amber": (230, 150, 30), "blue": (40, 80, 200), "green": (50, 160, 60)}
 
 
@@ -146,6 +148,7 @@ def small(weights_file) -> dict:
             "data.batch_size": 8,
             "phases.head.epochs": 2,
             "phases.fine-tune.epochs": 1,
+            "phases.fine-tune.views": 1,
             "phases.fine-tune.unfreeze": 3,
         },
         "quiet": True,

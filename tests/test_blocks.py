@@ -11,7 +11,14 @@ from conftest import outline
 
 from tfxfer.backbones.blocks import list_blocks, resolve_unfreeze
 from tfxfer.backbones.build import apply_preprocessing, outline_network
-from tfxfer.backbones.families import FAMILIES, NETWORKS, PREPROCESSINGS, Family, find_family
+from tfxfer.backbones.families import (
+    COUNTS,
+    FAMILIES,
+    NETWORKS,
+    PREPROCESSINGS,
+    Family,
+    find_family,
+)
 from tfxfer.errors import InputError
 
 
@@ -33,6 +40,7 @@ def test_blocks_hold_all_weights_once(name):
     assert sum(block.parameters for block in blocks) == network.count_params()
     assert all(block.parameters > 0 for block in blocks)
     assert len({block.name for block in blocks}) == len(blocks) >= 5
+    assert COUNTS[name] == (network.count_params(), len(blocks))
 
 
 def test_block_names_do_not_depend_on_what_was_built_before():

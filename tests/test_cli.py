@@ -5,21 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from tfxfer.cli import main
-from tfxfer.features import store
+from tfxfer.features import cache, store
 
 
 def test_the_cache_is_shown_and_cleared(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TFXFER_CACHE", str(tmp_path))
-    kind = store.Kind("key", (1000,), {"network": "resnet50", "cut": "conv4_block6"})
+    about = {"network": "resnet50", "cut": "conv4_block6", "source": "photos", "changes": "seed 3"}
+    kind = store.Kind(store.digest("key"), (1000,), about)
     with store.write_shard(tmp_path, kind, ["a", "b"], "float32") as append:
         append(np.zeros((2, 1000), np.float32))
     assert main(["cache"]) == 0
     printed = capsys.readouterr().out
-    for expected in ("resnet50", "conv4_block6", " 2 ", "0.0 MB", str(tmp_path)):
+    for expected in (*about.values(), " 2 ", "0.0 MB", str(tmp_path)):
         assert expected in printed, expected
     assert main(["cache", "--clear"]) == 0
     assert "freed" in capsys.readouterr().out
-    assert store.list_stored(tmp_path) == []
+    assert cache.list_stored(tmp_path) == []
 
 
 def test_another_folder_can_be_named(tmp_path, capsys):

@@ -79,12 +79,27 @@ def test_paths_are_saved_absolute(tmp_path, monkeypatch):
         ({"settings": {"backbone.weights": "embedded", "backbone.alpha": 1.0}}, "embedded"),
         ({"settings": {"phases.0.views": 0}}, "from 1 to 64, or 'stream'"),
         ({"settings": {"phases.0.views": 65}}, "from 1 to 64, or 'stream'"),
-        ({"settings": {"phases.0.views": True}}, "from 1 to 64, or 'stream'"),
+        ({"settings": {"phases.0.views": True}}, "views must not be true or false"),
+        ({"settings": {"phases.1.mixup": True}}, "mixup must not be true or false"),
+        ({"settings": {"features.max_disk_gb": 1e300}}, "less than or equal to"),
+        ({"settings": {"features.cache_dir": " "}}, "cache_dir must name a folder"),
+        (
+            {"data": "photos", "settings": {"features.cache_dir": "photos/cache"}},
+            "cache_dir must lie outside of the folder of pictures",
+        ),
+        (
+            {"settings": {"phases.0.solver": "logistic", "head.kind": "mlp"}},
+            "solver='logistic' fits a linear head. Received: head.kind='mlp'",
+        ),
         ({"settings": {"phases.0.views": "streem"}}, "from 1 to 64, or 'stream'"),
         ({"settings": {"phases.1.solver": "logistic"}}, "in phase 'fine-tune'. Take unfreeze=0"),
         (
             {"settings": {"phases.0.solver": "logistic", "phases.0.views": "stream"}},
             "or solver='adamw'",
+        ),
+        (
+            {"settings": {"phases.0.solver": "logistic", "phases.0.mixup": 0.2}},
+            "mixup needs gradient steps",
         ),
         ({"settings": {"phases.0.cutmix": 1.0}}, "cutmix pastes rectangles and needs maps"),
         ({"settings": {"phases.1.mixup": -0.1}}, "greater than or equal to 0"),

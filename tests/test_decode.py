@@ -84,13 +84,18 @@ def test_a_crop_of_a_jpeg_equals_the_crop_of_the_decoded_picture():
 
 def test_a_crop_decoded_small_shows_the_same_part():
     jpeg = tf.constant(encode(draw_waves(800, 600), "JPEG"))
+    same, other = [], []
     for number in range(12):
         large = decode_random_crop(jpeg, [1, number], 0.3, least_px=600)
         small = decode_random_crop(jpeg, [1, number], 0.3, least_px=64)
         assert 64 <= min(small.shape[:2]) < 128
-        difference = resize_picture(small, 48) - resize_picture(large, 48)
+        small, large = resize_picture(small, 48), resize_picture(large, 48)
         # The window's corner is rounded to a pixel of the smaller picture.
-        assert np.abs(difference).mean() < 5
+        same.append(np.abs(small - large).mean())
+        elsewhere = resize_picture(decode_random_crop(jpeg, [2, number], 0.3, least_px=64), 48)
+        other.append(np.abs(elsewhere - large).mean())
+    assert max(same) < 5
+    assert np.mean(other) > 4 * np.mean(same)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

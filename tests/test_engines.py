@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 
 import keras
 import numpy as np
 import pytest
+from conftest import small_size_px
 
+from tfxfer.backbones.blocks import list_blocks
+from tfxfer.backbones.build import Backbone, build_network
+from tfxfer.backbones.families import NETWORKS
+from tfxfer.config import HeadConfig
 from tfxfer.errors import InputError
 from tfxfer.features import engines
 from tfxfer.features.engines import BATCH, ENGINES, TOLERANCE, Engine, choose_engine, largest_error
 from tfxfer.features.split import build_prefix, find_cut
+from tfxfer.heads import build_head
 
 # Behind four and nine blocks: random weights lose bfloat16's few bits in the blocks above.
 CUTS = (9, 4)
@@ -87,7 +94,51 @@ def test_a_run_does_not_disturb_another_one(name, prefix, pictures):
         np.testing.assert_array_equal(other[0], back)
 
 
-def test_the_fastest_engine_that_agrees_is_taken(prefix, pictures):
+@pytest.mark.parametrize(
+    ("name", "frozen", "pooling"),
+    [
+        ("ResNet50", 1, "avg"),  # turns RGB around in an operation that is no layer
+        ("MobileNetV3Small", 1, "avg"),  # adds and multiplies in the same way
+        ("NASNetMobile", 2, "avg"),  # packs two tensors
+        ("MobileNet", 13, "avg_max"),
+    ],
+)
+def test_xla_runs_networks_that_hold_more_than_layers(name, frozen, pooling):
+    keras.utils.set_random_seed(0)
+    size_px, family = small_size_px(name), NETWORKS[name]
+    network = build_network(name, size_px, 0.25 if name == "MobileNet" else None)
+    backbone = Backbone(network, list_blocks(network, family), family, size_px)
+    head = build_head(HeadConfig(pooling=pooling), 3, seed=0)
+    cut = find_cut(backbone, head, len(backbone.blocks) - frozen)
+    prefix = build_prefix(backbone, head, [cut])
+    pictures = np.random.default_rng(0).uniform(0, 255, (BATCH, size_px, size_px, 3))
+    pictures = (pictures * np.linspace(0.1, 1, BATCH)[:, None, None, None]).astype(np.float32)
+    features = next(engines.build_xla(prefix)([pictures]))
+    assert largest_error(features, keras_features(prefix, pictures)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("order", [("slow", "tensorflow"), ("tensorflow", "slow")])
+def test_the_fastest_engine_is_taken_wherever_it_stands(order, prefix, pictures, monkeypatch):
+    def build_slow(prefix):
+        run = engines.build_tensorflow(prefix)
+
+        def wait(batch):
+            time.sleep(0.5)
+            return batch
+
+        return lambda batches: run(map(wait, batches))
+
+    monkeypatch.setitem(ENGINES, "slow", build_slow)
+    monkeypatch.setattr(engines, "list_candidates", lambda: order)
+    assert choose_engine(prefix, pictures, "auto")[0].name == "tensorflow"
+
+
+def test_weights_that_give_no_numbers_are_refused_whatever_the_engine(prefix, pictures):
+    with pytest.raises(InputError, match="Weights must give finite features"):
+        choose_engine(prefix, pictures * np.nan, "auto")
+
+
+def test_an_engine_of_this_machine_s_choice_agrees(prefix, pictures):
     engine, refused = choose_engine(prefix, pictures, "auto")
     assert engine.name in engines.list_candidates()
     assert refused == ()
@@ -136,9 +187,13 @@ def test_all_works_without_openvino(prefix, pictures, monkeypatch):
 
 
 def test_errors_are_relative_and_those_of_the_worst_part():
-    expected = [np.full((2, 3), 10.0), np.full((2, 5), 1e-3)]
+    expected = [np.array([[-10.0], [10.0]]), np.array([[1e-3], [-1e-3]])]
     assert largest_error([part * 1.01 for part in expected], expected) == pytest.approx(0.01)
     assert largest_error([expected[0], expected[1] * 1.5], expected) == pytest.approx(0.5)
+    shifted = [part + 100 for part in expected]
+    errors = [largest_error(given, shifted) for given in (shifted, [p * 1.01 for p in shifted])]
+    assert errors[0] == 0
+    assert errors[1] > 0.1, "what all pictures have in common makes no difference small"
 
 
 def test_an_engine_says_what_it_is(prefix, pictures):

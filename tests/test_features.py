@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import time
+from contextlib import contextmanager
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import draw_picture, write_classes
 from PIL import Image
 from rich.console import Console
@@ -22,15 +27,19 @@ from tfxfer.config import (
 )
 from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset, make_view_batches
 from tfxfer.data.sources import load_data
-from tfxfer.features import engines, store
-from tfxfer.features.compute import FrozenLayers, view_seeds
-from tfxfer.features.engines import BATCH
-from tfxfer.features.feed import (
-    make_phase_data,
+from tfxfer.errors import InputError
+from tfxfer.features import cache, compute, engines, frozen, store
+from tfxfer.features.batches import (
+    Waiting,
     make_stored_training,
-    make_streamed_data,
     make_streamed_dataset,
+    time_waiting,
 )
+from tfxfer.features.compute import compute_tables, find_tables
+from tfxfer.features.engines import BATCH
+from tfxfer.features.feed import make_phase_data, make_streamed_data
+from tfxfer.features.fingerprint import hash_prefix, view_seeds
+from tfxfer.features.frozen import FrozenLayers
 from tfxfer.features.split import build_prefix, find_cut
 from tfxfer.heads import build_head
 
@@ -47,7 +56,7 @@ def pictures(picture_folder):
 def make_layers(small_backbone, small_head, tmp_path):
     """Gives the frozen layers of a run; several of a test share one cache."""
 
-    def make(backbone=None, head=None, augmentation=AUGMENTATION, seed=0, **config):
+    def make(backbone=None, head=None, augmentation=AUGMENTATION, seed=0, source="", **config):
         config = FeaturesConfig(
             **{"engine": "tensorflow", "cache_dir": str(tmp_path / "cache"), **config}
         )
@@ -58,6 +67,7 @@ def make_layers(small_backbone, small_head, tmp_path):
             config,
             seed,
             Console(quiet=True),
+            source,
         )
 
     return make
@@ -95,7 +105,7 @@ def epochs_of(dataset, count) -> list[list[tuple[np.ndarray, np.ndarray]]]:
 
 def test_tables_hold_what_the_frozen_layers_give_for_each_view(make_layers, pictures, cuts):
     layers, train = make_layers(), pictures.train
-    tables = layers.compute_tables(train, {0: cuts, 1: cuts[1:]}, "training")
+    tables = compute_tables(layers, train, {0: cuts, 1: cuts[1:]}, "training")
     assert set(tables) == {(0, cuts[0]), (0, cuts[1]), (1, cuts[1])}
     seeds = view_seeds(train.identities(), 0, 1)
     views = {
@@ -113,10 +123,9 @@ def test_tables_hold_what_the_frozen_layers_give_for_each_view(make_layers, pict
 
 
 def test_what_is_stored_is_not_computed_again(make_layers, pictures, cuts):
-    first = make_layers().compute_tables(pictures.train, {0: cuts, 1: cuts}, "training")
+    first = compute_tables(make_layers(), pictures.train, {0: cuts, 1: cuts}, "training")
     layers = make_layers()
-    second = layers.compute_tables(pictures.train, {0: cuts, 1: cuts}, "training")
-    assert layers.engine is None
+    second = compute_tables(layers, pictures.train, {0: cuts, 1: cuts}, "training")
     assert layers.clock.pictures == 0
     for key, table in first.items():
         np.testing.assert_array_equal(second[key].read(), table.read())
@@ -127,12 +136,14 @@ def test_only_a_picture_that_was_replaced_is_computed_again(make_layers, own_fol
         return load_data(DataConfig(source=str(own_folder)), seed=0).train
 
     wanted = {0: cuts[:1]}
-    before = make_layers().compute_tables(load(), wanted, "training")[0, cuts[0]].read()
+    before = compute_tables(make_layers(), load(), wanted, "training")[0, cuts[0]].read()
     changed = 5
     draw_picture("blue", seed=77).save(load().paths[changed])
     layers = make_layers()
-    np.testing.assert_array_equal(layers.find_tables(load(), wanted)[0, cuts[0]].missing, [changed])
-    after = layers.compute_tables(load(), wanted, "training")[0, cuts[0]].read()
+    np.testing.assert_array_equal(
+        find_tables(layers, load(), wanted)[0, cuts[0]].missing, [changed]
+    )
+    after = compute_tables(layers, load(), wanted, "training")[0, cuts[0]].read()
     assert layers.clock.pictures == 1
     differs = (after != before).any(axis=1)
     np.testing.assert_array_equal(np.flatnonzero(differs), [changed])
@@ -140,29 +151,29 @@ def test_only_a_picture_that_was_replaced_is_computed_again(make_layers, own_fol
 
 def test_a_damaged_shard_is_computed_again_with_a_note(make_layers, pictures, cuts, tmp_path):
     wanted = {0: cuts[:1], 1: cuts[:1]}
-    before = make_layers().compute_tables(pictures.train, wanted, "training")
+    before = compute_tables(make_layers(), pictures.train, wanted, "training")
     damaged = before[1, cuts[0]].shards[before[1, cuts[0]].rows[0, 0]].path / "features.npy"
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)
     layers = make_layers()
-    after = layers.compute_tables(pictures.train, wanted, "training")
+    after = compute_tables(layers, pictures.train, wanted, "training")
     assert layers.clock.pictures == 42, "those of one view"
     assert any("damaged" in note for note in layers.notes)
     for key, table in before.items():
         if key[0] == 0:
             np.testing.assert_array_equal(after[key].read(), table.read())
         assert after[key].missing.size == 0
-    assert make_layers().find_tables(pictures.train, wanted)[1, cuts[0]].damaged == 0
+    assert find_tables(make_layers(), pictures.train, wanted)[1, cuts[0]].damaged == 0
 
 
 def missing(layers, pictures, wanted) -> list[int]:
-    return [table.missing.size for table in layers.find_tables(pictures.train, wanted).values()]
+    return [table.missing.size for table in find_tables(layers, pictures.train, wanted).values()]
 
 
 def test_view_0_shows_pictures_as_they_are_whatever_the_seed(make_layers, pictures, cuts):
     wanted = {0: cuts[:1], 1: cuts[:1]}
-    make_layers().compute_tables(pictures.train, wanted, "training")
+    compute_tables(make_layers(), pictures.train, wanted, "training")
     assert missing(make_layers(), pictures, wanted) == [0, 0]
     assert missing(make_layers(seed=1), pictures, wanted) == [0, 42]
     assert missing(make_layers(augmentation=AugmentationConfig()), pictures, wanted) == [0, 42]
@@ -170,7 +181,7 @@ def test_view_0_shows_pictures_as_they_are_whatever_the_seed(make_layers, pictur
 
 def test_other_layers_have_features_of_their_own(make_layers, pictures, cuts, weights_file):
     cut = cuts[0]
-    make_layers().compute_tables(pictures.train, {0: [cut]}, "training")
+    compute_tables(make_layers(), pictures.train, {0: [cut]}, "training")
     backbone = build_backbone(
         BackboneConfig(name="MobileNet", weights=str(weights_file), alpha=0.25, image_size_px=32)
     )
@@ -185,15 +196,17 @@ def test_other_layers_have_features_of_their_own(make_layers, pictures, cuts, we
     other_pooling = build_head(HeadConfig(pooling="max"), 3, seed=0)
     assert missing(make_layers(head=other_pooling), pictures, {0: [cut]}) == [42]
     assert missing(make_layers(engine="xla"), pictures, {0: [cut]}) == [42]
+    assert missing(make_layers(source="elsewhere"), pictures, {0: [cut]}) == [42]
 
 
 def test_weights_above_a_cut_do_not_matter_to_it(make_layers, cuts):
     layers = make_layers()
-    keys = [layers.key(cut) for cut in cuts]
+    backbone, head = layers.backbone, layers.head
+    hashes = [hash_prefix(backbone, head, cut) for cut in cuts]
     (kernel,) = layers.backbone.network.get_layer("conv_pw_13").weights
     kernel.assign(kernel * 1.01)
-    assert layers.key(cuts[1]) == keys[1]
-    assert layers.key(cuts[0]) != keys[0]
+    assert hash_prefix(backbone, head, cuts[1]) == hashes[1]
+    assert hash_prefix(backbone, head, cuts[0]) != hashes[0]
 
 
 def test_features_that_outgrow_their_type_are_stored_in_a_wider_one(make_layers, tmp_path):
@@ -211,7 +224,7 @@ def test_features_that_outgrow_their_type_are_stored_in_a_wider_one(make_layers,
     backbone = Backbone(network, list_blocks(network, family), family, 32)
     layers = make_layers(backbone)
     cut = find_cut(backbone, layers.head, 1)
-    table = layers.compute_tables(train, {0: [cut]}, "training")[0, cut]
+    table = compute_tables(layers, train, {0: [cut]}, "training")[0, cut]
     assert table.dtype == "float32"
     brightness = table.read().max(axis=(1, 2, 3))
     np.testing.assert_allclose(brightness[:-1], 3 * 8 * 1000, rtol=0.1)
@@ -240,7 +253,7 @@ def test_features_that_a_phase_will_change_are_not_stored_ahead(make_layers, pic
 def test_stored_epochs_show_every_picture_once_and_its_views_in_turn(make_layers, pictures, cuts):
     train = pictures.train.choose(np.arange(40))
     wanted = {view: cuts[:1] for view in range(3)}
-    found = make_layers().compute_tables(train, wanted, "training")
+    found = compute_tables(make_layers(), train, wanted, "training")
     tables = [found[view, cuts[0]] for view in wanted]
     which = {
         row.astype(np.float32).tobytes(): (view, position)
@@ -320,7 +333,7 @@ def test_without_room_the_layers_run_in_every_epoch_and_the_run_says_so(make_lay
     assert (data.views, data.tables) == (0, ())
     assert any("'top'" in note and "max_disk_gb" in note for note in layers.notes)
     assert [len(x) for x, _ in data.make_training()] == [8] * 5
-    assert store.list_stored(layers.folder) == []
+    assert cache.list_stored(layers.folder) == []
 
 
 def test_room_for_one_phase_is_not_spent_on_the_next(make_layers, pictures, cuts):
@@ -335,7 +348,7 @@ def test_room_for_one_phase_is_not_spent_on_the_next(make_layers, pictures, cuts
 def test_the_whole_network_trains_on_pictures(make_layers, pictures):
     layers = make_layers()
     data = make_phase_data(layers, pictures, [phase(unfreeze="all", batch_norm="train")], 8)
-    assert (data.cut.name, data.views, layers.engine) == ("pictures", 0, None)
+    assert (data.cut.name, data.views, layers.clock.pictures) == ("pictures", 0, 0)
     features, labels = next(iter(data.make_training()))
     assert (features.shape, labels.shape) == ((8, 32, 32, 3), (8, 3))
 
@@ -357,3 +370,104 @@ def test_an_engine_that_fails_at_one_cut_does_not_end_a_run_that_chose_it_itself
     assert layers.make_engine(cuts[:1], batch).name == "vectors"
     monkeypatch.setattr(engines, "list_candidates", lambda: ("vectors", "tensorflow"))
     assert layers.make_engine(cuts[1:], batch).name == "tensorflow"
+
+
+def test_a_run_takes_whatever_engine_has_stored_its_features_and_one_alone(
+    make_layers, pictures, cuts, monkeypatch
+):
+    monkeypatch.setattr(frozen, "list_candidates", lambda: ("xla", "tensorflow"))
+    wanted = {0: cuts[:1]}
+    compute_tables(make_layers(engine="tensorflow"), pictures.train, wanted, "training")
+    layers = make_layers(engine="auto")
+    compute_tables(layers, pictures.train, wanted, "training")
+    assert (layers.engine_name, layers.clock.pictures) == ("tensorflow", 0)
+    compute_tables(layers, pictures.validation, wanted, "validation")
+    assert (layers.engine_name, layers.clock.pictures) == ("tensorflow", 9)
+
+
+def test_features_that_are_no_numbers_are_not_stored(make_layers, pictures, cuts, monkeypatch):
+    """The first batch, which the engine is compared on, is as it should be."""
+
+    def build_overflowing(prefix):
+        run = engines.build_tensorflow(prefix)
+        count = itertools.count()
+        return lambda batches: (
+            [part + np.float32(np.inf if next(count) > 1 else 0) for part in parts]
+            for parts in run(batches)
+        )
+
+    monkeypatch.setitem(engines.ENGINES, "xla", build_overflowing)
+    layers = make_layers(engine="xla")
+    with pytest.raises(InputError, match=r"must be finite.*'xla'.*features\.engine=tensorflow"):
+        compute_tables(layers, pictures.train, {0: cuts[:1]}, "training")
+    assert missing(layers, pictures, {0: cuts[:1]}) == [42]
+
+
+def test_a_pass_that_is_interrupted_keeps_the_files_that_are_whole(
+    make_layers, pictures, cuts, monkeypatch
+):
+    monkeypatch.setattr(compute, "_SHARD_PICTURES", 16)
+    wanted, layers = {0: cuts, 1: cuts[1:]}, make_layers()
+    seen = itertools.count()
+    run = layers.run
+
+    def stop_in_the_third(*arguments):
+        if next(seen) == 2:
+            raise KeyboardInterrupt
+        return run(*arguments)
+
+    monkeypatch.setattr(layers, "run", stop_in_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        compute_tables(layers, pictures.train, wanted, "training")
+    assert missing(make_layers(), pictures, wanted) == [10, 10, 42]
+    again = make_layers()
+    compute_tables(again, pictures.train, wanted, "training")
+    assert again.clock.pictures == 10 + 42
+    assert missing(again, pictures, wanted) == [0, 0, 0]
+
+
+def test_a_store_that_loses_what_it_is_given_is_an_error(make_layers, pictures, cuts, monkeypatch):
+    layers = make_layers()
+    write = store.write_shard
+
+    @contextmanager
+    def write_and_lose(folder, *arguments):
+        with write(folder, *arguments) as append:
+            yield append
+        cache.clear(folder)
+
+    monkeypatch.setattr(store, "write_shard", write_and_lose)
+    with pytest.raises(InputError, match=r"42 were gone again.*cache_dir=DIR"):
+        compute_tables(layers, pictures.train, {0: cuts[:1]}, "training")
+
+
+def test_a_run_goes_on_when_another_one_clears_the_cache(make_layers, pictures):
+    layers = make_layers()
+    data = make_phase_data(layers, pictures, [phase(unfreeze=3, views=2)], 8)
+    before = epochs_of(data.make_training(), 1)
+    assert cache.clear(layers.folder) > 0
+    assert cache.list_stored(layers.folder) == []
+    for (x, y), (x2, y2) in zip(before[0], epochs_of(data.make_training(), 1)[0], strict=True):
+        np.testing.assert_array_equal(x, x2)
+        np.testing.assert_array_equal(y, y2)
+
+
+@pytest.mark.parametrize(("producer", "consumer", "waits"), [(0.02, 0.0, True), (0.0, 0.02, False)])
+def test_waiting_is_counted_where_the_batches_are_slower_than_the_training(
+    producer, consumer, waits
+):
+    def make(index):
+        time.sleep(producer)
+        return np.float32(index)
+
+    batches = tf.data.Dataset.range(40).map(
+        lambda index: (tf.numpy_function(make, [index], tf.float32), index)
+    )
+    waiting = Waiting()
+    timed = time_waiting(batches.prefetch(2), waiting)
+    assert int(timed.cardinality()) == 40
+    for number, (value, index) in enumerate(timed):
+        assert (float(value), int(index)) == (number, number)
+        time.sleep(consumer)
+    assert (waiting.seconds > 0.6) == waits
+    assert (waiting.seconds < 0.2) != waits

@@ -12,6 +12,7 @@ from rich.console import Console
 
 import tfxfer
 from tfxfer.config import BackboneConfig, HeadConfig, ResolvedPhase
+from tfxfer.data.pictures import untuned
 from tfxfer.errors import InputError
 from tfxfer.features.feed import PhaseData
 from tfxfer.features.split import PICTURES, build_prefix, find_cut
@@ -60,7 +61,8 @@ def make_data(backbone, head, pictures):
         labels = np.arange(24) % 3
         dataset = tf.data.Dataset.from_tensor_slices(
             (features, np.eye(3, dtype=np.float32)[labels])
-        ).batch(8)
+        )
+        dataset = untuned(dataset.batch(8))
         return PhaseData(cut, lambda: dataset, dataset, (labels, labels), 3, batch_size=8)
 
     return make
@@ -153,7 +155,7 @@ def test_a_phase_that_only_harms_changes_nothing(backbone, head, make_data, pict
     expected = model.predict(pictures, verbose=0)
     harmful = phase(name="q", unfreeze=2, learning_rate=50.0, warmup=0.0)
     result = fit_phase(backbone, head, harmful, make_data(2), good, tmp_path, QUIET)
-    assert result.best_epoch == 0
+    assert (result.has_improved, result.best_epoch) == (False, 0)
     assert result.val_accuracy == good.val_accuracy
     for path, value in snapshot(backbone).items():
         np.testing.assert_array_equal(value, before[path])
@@ -202,8 +204,8 @@ def test_keep_best_prefers_accuracy_then_cross_entropy():
 def test_keep_best_starts_from_the_phase_before():
     previous = PhaseResult(
         name="head", unfrozen=(), cut="pooled", views=1, solver="logistic", precision="float32",
-        trainable_parameters=1, epochs=0, best_epoch=0, val_accuracy=0.9, val_cross_entropy=0.3,
-        seconds=1.0, history={},
+        trainable_parameters=1, epochs=0, has_improved=True, best_epoch=0,
+        val_accuracy=0.9, val_cross_entropy=0.3, seconds=1.0, history={},
     )  # fmt: skip
     keeper = KeepBest(patience=1, standing=Standing.of(previous))
     keeper.set_model(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]))

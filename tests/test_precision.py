@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import tensorflow as tf
 from rich.console import Console
 
 from tfxfer.config import ResolvedPhase
+from tfxfer.data.pictures import untuned
 from tfxfer.features.feed import PhaseData
 from tfxfer.features.split import build_prefix, find_cut
 from tfxfer.phases.fit import fit_phase, prepare_phase
@@ -38,7 +41,7 @@ def batches(small_backbone, small_head, cut):
     pictures = noise + 80 * labels[:, None, None, None]
     features = build_prefix(small_backbone, small_head, [cut]).predict(pictures, verbose=0)
     dataset = tf.data.Dataset.from_tensor_slices((features, np.eye(3, dtype=np.float32)[labels]))
-    return dataset.batch(8)
+    return untuned(dataset.batch(8))
 
 
 def phase(**changes) -> ResolvedPhase:
@@ -78,6 +81,27 @@ def test_a_trial_leaves_weights_optimizer_and_random_states_as_they_were(
         np.testing.assert_array_equal(value, expected)
     assert [layer.compute_dtype for layer in top] == ["float32"] * len(top)
     assert not is_rewriting()
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(1.0, "bfloat16_rewrite"), (1.2, "float32")])
+def test_what_is_faster_is_taken_if_its_losses_agree(
+    small_backbone, small_head, cut, top, batches, factor, expected
+):
+    """TensorFlow's rewrite is made the fastest here, and then wrong as well."""
+
+    def build():
+        model, _ = prepare_phase(small_backbone, small_head, phase(), cut, 20)
+        step, rewrites = model.train_on_batch, is_rewriting()
+
+        def train_on_batch(*batch):
+            time.sleep(0.0 if rewrites else 0.2)
+            loss, *others = step(*batch)
+            return [loss * (factor if rewrites else 1.0), *others]
+
+        model.train_on_batch = train_on_batch
+        return model
+
+    assert choose_precision(build, top, batches, 10**9, first_step=2)[0] == expected
 
 
 def test_a_trial_changes_nothing_of_the_training_that_follows(

@@ -28,7 +28,7 @@ def chosen(settings: PhaseConfig, pictures: int) -> tuple:
     [
         (100, (60, 1, 0.0), (38, 8, 0.0)),
         (1_000, (20, 1, 0.0), (12, 8, 0.0)),
-        (50_000, (6, 1, 0.1), (3, 1, 0.1)),
+        (50_000, (6, 1, 0.0), (3, 1, 0.1)),
     ],
 )
 def test_phases_are_as_long_and_as_varied_as_the_data_are_few(pictures, head, fine_tune):

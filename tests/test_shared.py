@@ -22,6 +22,7 @@ def test_a_network_that_knows_birds_tells_ten_species_apart(shared, tmp_path):
         settings={
             "phases.head.epochs": 3,
             "phases.fine-tune.epochs": 1,
+            "phases.fine-tune.views": 1,
         },
         out=tmp_path / "run",
         quiet=True,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,13 +12,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tfxfer.config import HeadConfig, ResolvedPhase
+from tfxfer.data.pictures import untuned
 from tfxfer.errors import InputError
 from tfxfer.features import store
 from tfxfer.features.feed import PhaseData
 from tfxfer.features.split import find_cut
 from tfxfer.heads import build_head
 from tfxfer.phases.fit import fit_phase, prepare_phase
-from tfxfer.phases.solver import can_solve, solve_head
+from tfxfer.phases.solver import can_solve, channel_scale, estimate_seconds, solve_head
 from tfxfer.records import PhaseResult
 
 CHANNELS = 256  # of the small network
@@ -56,6 +55,13 @@ def softmax(logits) -> np.ndarray:
     return powers / powers.sum(axis=1, keepdims=True)
 
 
+def objective(kernel, bias, features, labels, strength) -> float:
+    """What ridge logistic regression minimises: cross-entropy, and the kernel's squares."""
+    probabilities = softmax(features @ kernel + bias)
+    cross_entropies = -np.log(probabilities[np.arange(len(labels)), labels])
+    return cross_entropies.sum() + (kernel**2).sum() / (2 * strength)
+
+
 @pytest.mark.parametrize(("classes", "views"), [(3, 1), (3, 2), (2, 1)])
 def test_the_head_gives_scikit_learn_s_probabilities_on_features_as_they_are(
     make_table, classes, views
@@ -72,9 +78,17 @@ def test_the_head_gives_scikit_learn_s_probabilities_on_features_as_they_are(
     features, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
     mean, deviation = features.mean(axis=0), features.std(axis=0)
     deviation[0] = 1
+    scale = channel_scale(deviation, solution.evenness)
     reference = LogisticRegression(C=solution.strength, max_iter=1000, tol=1e-6)
-    reference.fit((features - mean) / deviation, labels)
-    expected = reference.predict_proba((held_out - mean) / deviation)
+    scaled = (features - mean) / scale
+    reference.fit(scaled, labels)
+    kernel, bias = reference.coef_.T, reference.intercept_
+    if classes == 2:  # scikit-learn leaves out the first class's column of zeros
+        kernel, bias = np.hstack([0 * kernel, kernel]), np.append(0, bias)
+    least = objective(kernel, bias, scaled, labels, solution.strength)
+    ours = solution.kernel * scale[:, None], solution.bias + mean @ solution.kernel
+    assert objective(*ours, scaled, labels, solution.strength) <= 1.002 * least
+    expected = reference.predict_proba((held_out - mean) / scale)
     np.testing.assert_allclose(probabilities, expected, atol=0.03)
     assert np.abs(expected - 1 / classes).max() > 0.2
 
@@ -98,17 +112,26 @@ def test_the_penalty_is_the_one_that_is_best_on_validation(make_table):
     assert (clear.strength, clear.accuracy) == (1.0, 1.0)
 
 
-def test_a_linear_head_on_stored_features_can_be_solved_and_no_other(make_table):
-    table = make_table(draw_features(3, 6, 0)[0])
-    assert can_solve(build_head(HeadConfig(), 3, 0), (table, table))
-    assert can_solve(build_head(HeadConfig(dropout=0), 3, 0), (table, table))
-    assert not can_solve(build_head(HeadConfig(kind="mlp"), 3, 0), (table, table))
-    assert not can_solve(build_head(HeadConfig(), 3, 0), ())
-    million = replace(table, rows=np.zeros((10**6, 2), np.int64))
-    assert not can_solve(build_head(HeadConfig(), 3, 0), (million, table)), "memory"
-    some = replace(table, rows=np.zeros((50_000, 2), np.int64))
-    assert can_solve(build_head(HeadConfig(), 3, 0), (some, table))
-    assert not can_solve(build_head(HeadConfig(), 1000, 0), (some, table)), "time"
+@pytest.mark.parametrize("evenness", [0.0, 0.5, 1.0])
+def test_channels_weigh_the_more_alike_the_more_even_their_scale(evenness):
+    deviation = np.array([0.1, 1.0, 10.0])
+    scaled = deviation / channel_scale(deviation, evenness)
+    assert np.mean(scaled**2) == pytest.approx(1)
+    assert scaled[2] / scaled[0] == pytest.approx(100 ** (1 - evenness))
+
+
+def test_a_linear_head_can_be_solved_where_its_features_are_not_too_many():
+    linear, many_classes = build_head(HeadConfig(), 3, 0), build_head(HeadConfig(), 1000, 0)
+    assert can_solve(linear, 50_000, 1280)
+    assert can_solve(build_head(HeadConfig(dropout=0), 3, 0), 6, 1280)
+    assert not can_solve(build_head(HeadConfig(kind="mlp"), 3, 0), 6, 1280)
+    assert not can_solve(linear, 10**6, 1280), "memory"
+    assert not can_solve(many_classes, 50_000, 1280), "time"
+    assert estimate_seconds(many_classes, 1000, 100) > estimate_seconds(linear, 1000, 100) > 0
+
+
+def make_batches(*arrays) -> tf.data.Dataset:
+    return untuned(tf.data.Dataset.from_tensor_slices(arrays).batch(8))
 
 
 @pytest.fixture
@@ -119,8 +142,8 @@ def data(small_backbone, small_head, make_table):
     one_hot = np.eye(3, dtype=np.float32)
     return PhaseData(
         find_cut(small_backbone, small_head, 0),
-        lambda: tf.data.Dataset.from_tensor_slices((training, one_hot[labels])).batch(8),
-        tf.data.Dataset.from_tensor_slices((validation, one_hot[validation_labels])).batch(8),
+        lambda: make_batches(training, one_hot[labels]),
+        make_batches(validation, one_hot[validation_labels]),
         (labels, validation_labels),
         steps_per_epoch=6,
         batch_size=8,
@@ -141,6 +164,7 @@ def test_a_head_phase_is_solved_and_its_figures_are_those_of_the_model(
         small_backbone, small_head, phase(), data, None, tmp_path, Console(quiet=True)
     )
     assert (result.solver, result.epochs, result.history) == ("logistic", 0, {})
+    assert result.has_improved
     model, _ = prepare_phase(small_backbone, small_head, phase(), data.cut, 1)
     figures = model.evaluate(data.validation, verbose=0, return_dict=True)
     assert figures["accuracy"] == pytest.approx(result.val_accuracy)
@@ -154,13 +178,15 @@ def test_a_solution_that_is_worse_than_what_there_was_is_not_taken(
     before = small_head.layers[-1].get_weights()
     better = PhaseResult(
         name="earlier", unfrozen=(), cut="pooled", views=1, solver="adamw", precision="float32",
-        trainable_parameters=1, epochs=1, best_epoch=1, val_accuracy=1.0, val_cross_entropy=0.0,
+        trainable_parameters=1, epochs=1, has_improved=True, best_epoch=1,
+        val_accuracy=1.0, val_cross_entropy=0.0,
         seconds=1.0, history={},
     )  # fmt: skip
     result = fit_phase(
         small_backbone, small_head, phase(), data, better, tmp_path, Console(quiet=True)
     )
     assert (result.val_accuracy, result.val_cross_entropy) == (1.0, 0.0)
+    assert not result.has_improved
     for value, expected in zip(small_head.layers[-1].get_weights(), before, strict=True):
         np.testing.assert_array_equal(value, expected)
 
@@ -172,6 +198,13 @@ def test_adamw_trains_the_head_where_a_phase_asks_for_it(
         small_backbone, small_head, phase(solver="adamw"), data, None, tmp_path, Console(quiet=True)
     )
     assert (result.solver, result.epochs) == ("adamw", 2)
+
+
+def test_mixing_needs_gradient_steps(small_backbone, small_head, data, tmp_path):
+    result = fit_phase(
+        small_backbone, small_head, phase(mixup=0.2), data, None, tmp_path, Console(quiet=True)
+    )
+    assert result.solver == "adamw"
 
 
 def test_a_head_that_cannot_be_solved_is_refused_where_a_phase_asks_for_it(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -78,15 +79,19 @@ def test_a_failure_while_writing_leaves_nothing(tmp_path):
     assert store.look_up(tmp_path, KIND, NAMES).missing.size == 4
 
 
-def test_what_a_killed_process_left_is_ignored_and_removed_after_a_day(tmp_path):
+def test_what_a_killed_process_left_is_ignored_and_removed_after_a_while(tmp_path):
     write(tmp_path)
     (shard,) = shards_of(tmp_path)
     left = shard.rename(tmp_path / "key" / ".unfinished-1")
     assert store.look_up(tmp_path, KIND, NAMES).missing.size == 4
     write(tmp_path, ("a",), FEATURES[:1])
     assert left.is_dir(), "another process may still be writing it"
-    yesterday = time.time() - 25 * 3600
-    os.utime(left, (yesterday, yesterday))
+    long_ago = time.time() - 2 * 3600
+    os.utime(left, (long_ago, long_ago))
+    write(tmp_path, ("a",), FEATURES[:1])
+    assert left.is_dir(), "its file was written to lately"
+    for path in left.iterdir():
+        os.utime(path, (long_ago, long_ago))
     write(tmp_path, ("b",), FEATURES[1:2])
     assert not left.exists()
 
@@ -138,13 +143,53 @@ def test_an_index_that_is_none_is_not_believed(tmp_path, text):
     assert shards_of(tmp_path) == []
 
 
-def test_features_of_another_shape_or_fewer_rows_are_not_believed(tmp_path):
+def test_features_of_another_shape_are_not_believed(tmp_path):
     write(tmp_path)
     wider = store.Kind(KIND.key, (2, 4), {})
     assert store.look_up(tmp_path, wider, NAMES).missing.size == 4
-    with store.write_shard(tmp_path, KIND, NAMES, "float16") as append:
-        append(FEATURES[:3])
+
+
+@pytest.mark.parametrize("rows", [FEATURES[:3], np.concatenate([FEATURES, FEATURES])])
+def test_a_shard_with_rows_that_are_missing_or_too_many_is_not_kept(tmp_path, rows):
+    with (
+        pytest.raises(ValueError, match=f"of 4 pictures got features of {len(rows)}"),
+        store.write_shard(tmp_path, KIND, NAMES, "float16") as append,
+    ):
+        append(rows)
     assert store.look_up(tmp_path, KIND, NAMES).missing.size == 4
+
+
+def test_missing_rows_are_not_read_as_others(tmp_path):
+    write(tmp_path)
+    table = store.look_up(tmp_path, KIND, ["a", "unknown"])
+    with pytest.raises(LookupError, match="features of 1 pictures are not stored"):
+        table.read()
+    with pytest.raises(LookupError):
+        store.look_up(tmp_path / "nowhere", KIND, ["a"]).read()
+
+
+def test_shards_that_hold_nothing_of_what_is_wanted_are_not_read(tmp_path):
+    write(tmp_path, ("a", "b"), FEATURES[:2])
+    (other,) = shards_of(tmp_path)
+    (other / "features.npy").write_bytes(b"damaged")
+    write(tmp_path, ("c", "d"), FEATURES[2:])
+    table = store.look_up(tmp_path, KIND, ["c", "d"])
+    assert (table.damaged, len(table.shards)) == (0, 1)
+    np.testing.assert_array_equal(table.read(), FEATURES[2:])
+    assert other.is_dir()
+
+
+def test_features_that_cannot_be_read_for_now_are_left_alone(tmp_path, monkeypatch):
+    write(tmp_path)
+
+    def refuse(*arguments):
+        raise OSError(errno.EMFILE, "too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.open", refuse)
+        table = store.look_up(tmp_path, KIND, NAMES)
+    assert (table.missing.size, table.damaged) == (4, 0)
+    assert store.look_up(tmp_path, KIND, NAMES).missing.size == 0
 
 
 def test_damage_to_one_shard_leaves_the_others(tmp_path):
@@ -208,70 +253,6 @@ def test_a_number_that_does_not_fit_is_an_error_and_infinity_is_kept(tmp_path):
     assert shards_of(tmp_path) == []
 
 
-@pytest.fixture
-def cache(tmp_path) -> Path:
-    """Features of three kinds, last used one after the other, a first, in a folder of its own."""
-    for age, key in enumerate(["c", "b", "a"]):
-        write(tmp_path / "cache", kind=store.Kind(key, KIND.shape, {"network": f"net {key}"}))
-        used = 1_700_000_000 - 1000 * age
-        os.utime(tmp_path / "cache" / key, (used, used))
-    return tmp_path / "cache"
-
-
-def keys(cache) -> list[str]:
-    return [line.path.name for line in store.list_stored(cache)]
-
-
-def test_what_is_stored_is_listed_the_last_used_first(cache):
-    lines = store.list_stored(cache)
-    assert [line.about["network"] for line in lines] == ["net c", "net b", "net a"]
-    assert lines[0].about["shape"] == [2, 3]
-    for line in lines:
-        assert line.pictures == 4
-        files = [path for path in line.path.rglob("*") if path.is_file()]
-        assert line.bytes == sum(path.stat().st_size for path in files) > FEATURES.size * 2
-    assert lines[0].used > lines[1].used > lines[2].used
-    assert store.list_stored(cache / "nowhere") == []
-
-
-def test_looking_features_up_counts_as_use(cache):
-    store.look_up(cache, store.Kind("a", KIND.shape, {}), NAMES)
-    assert keys(cache) == ["a", "c", "b"]
-
-
-def test_room_is_made_by_removing_what_was_used_least_recently(cache):
-    size = store.list_stored(cache)[0].bytes
-    assert store.make_room(cache, size, keep=[], budget_bytes=4 * size)
-    assert keys(cache) == ["c", "b", "a"], "there is room for one more"
-    assert store.make_room(cache, size, keep=[], budget_bytes=3 * size)
-    assert keys(cache) == ["c", "b"]
-    assert store.make_room(cache, size, keep=["b"], budget_bytes=2 * size)
-    assert keys(cache) == ["b"]
-
-
-def test_room_is_refused_where_what_stays_leaves_too_little(cache):
-    size = store.list_stored(cache)[0].bytes
-    assert not store.make_room(cache, size, keep=["a", "b", "c"], budget_bytes=4 * size - 1)
-    assert not store.make_room(cache, 5 * size, keep=[], budget_bytes=4 * size)
-    assert not store.make_room(cache, 1, keep=[], budget_bytes=0)
-    assert keys(cache) == ["c", "b", "a"], "nothing goes for what does not fit anyway"
-
-
-def test_without_a_budget_the_disk_and_the_memory_set_one(cache):
-    assert store.make_room(cache, 1000, keep=[])
-    assert store.make_room(cache / "not" / "there" / "yet", 1000, keep=[])
-    assert not store.make_room(cache, 10**18, keep=[])
-    assert len(keys(cache)) == 3
-
-
-def test_clearing_removes_everything_but_what_is_kept(cache):
-    held = sum(line.bytes for line in store.list_stored(cache))
-    assert store.clear(cache, keep=["b"]) == held * 2 // 3
-    assert keys(cache) == ["b"]
-    assert store.clear(cache) == held // 3
-    assert store.list_stored(cache) == []
-
-
 def test_a_cache_that_cannot_be_written_to_is_named(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(InputError, match=r"Received: '.*file.*cache_dir=DIR"):
@@ -284,14 +265,3 @@ def test_the_index_is_plain_json(tmp_path):
     _, text = (shards_of(tmp_path)[0] / "index.json").read_text().split("\n")
     index = json.loads(text)
     assert (index["dtype"], index["identities"]) == ("float16", list(NAMES))
-
-
-def test_the_folder_is_as_configured_or_named_or_the_user_s_cache(monkeypatch):
-    monkeypatch.setenv("TFXFER_CACHE", "/named")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
-    assert store.cache_folder("/configured") == Path("/configured")
-    assert store.cache_folder() == Path("/named")
-    monkeypatch.delenv("TFXFER_CACHE")
-    assert store.cache_folder() == Path("/xdg/tfxfer")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert store.cache_folder() == Path.home() / ".cache" / "tfxfer"

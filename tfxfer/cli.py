@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tfxfer import train
-from tfxfer.backbones.families import NETWORKS, PREPROCESSINGS
+from tfxfer.backbones.families import COUNTS, NETWORKS, PREPROCESSINGS
 from tfxfer.errors import exit_code
 from tfxfer.presets import list_presets, load_config
 from tfxfer.report.console import make_console
@@ -24,48 +24,38 @@ def list_presets_command(arguments: argparse.Namespace) -> None:
 
 
 def list_backbones_command(arguments: argparse.Namespace) -> None:
-    """Print each network with its parameters, blocks, size and preprocessing.
-
-    Parameters and blocks are counted on the network itself, built without weights.
-    """
-    from tfxfer import runtime
-
-    console = make_console()
+    """Print each network with its parameters, blocks, size and preprocessing."""
     table = Table("network", "parameters", "blocks", "size", "preprocessing", "weights", box=None)
-    with console.status("Building every network once"):
-        runtime.import_tensorflow()
-        from tfxfer.backbones.blocks import list_blocks
-        from tfxfer.backbones.build import outline_network
-
-        for name, family in NETWORKS.items():
-            network = outline_network(name, family.sizes_px[name])
-            table.add_row(
-                name,
-                f"{network.count_params() / 1e6:.1f} M",
-                str(len(list_blocks(network, family))),
-                f"{family.sizes_px[name]} px",
-                PREPROCESSINGS[family.preprocessing],
-                family.weights_licence,
-            )
-    console.print(table)
+    for name, family in NETWORKS.items():
+        parameters, blocks = COUNTS[name]
+        table.add_row(
+            name,
+            f"{parameters / 1e6:.1f} M",
+            str(blocks),
+            f"{family.sizes_px[name]} px",
+            PREPROCESSINGS[family.preprocessing],
+            family.weights_licence,
+        )
+    make_console().print(table)
 
 
 def cache_command(arguments: argparse.Namespace) -> None:
     """Show what is stored of frozen layers' features, or remove it."""
-    from tfxfer.features import store
+    from tfxfer.features import cache
 
     console = make_console()
-    folder = store.cache_folder(arguments.dir)
+    folder = cache.locate(arguments.dir)
     if arguments.clear:
-        freed = store.clear(folder)
+        freed = cache.clear(folder)
         console.print(f"freed {freed / 1e6:,.1f} MB in {escape(str(folder))}", soft_wrap=True)
         return
-    lines = store.list_stored(folder)
-    table = Table("network", "cut behind", "pictures and views", "size", "last used", box=None)
+    lines = cache.list_stored(folder)
+    columns = ("network", "cut behind", "pictures of", "changes", "views", "size", "last used")
+    table = Table(*columns, box=None)
     for line in lines:
         table.add_row(
-            str(line.about.get("network", "?")),
-            str(line.about.get("cut", "?")),
+            *(escape(str(line.about.get(key, "?"))) for key in ("network", "cut", "source")),
+            str(line.about.get("changes", "?")).split(",")[0],
             f"{line.pictures:,}",
             f"{line.bytes / 1e6:,.1f} MB",
             f"{line.used:%Y-%m-%d %H:%M}",

@@ -23,6 +23,16 @@ def _absolute(path: str) -> str:
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_are_no_truth_values(cls, values: Any) -> Any:
+        """Pydantic would read true as 1."""
+        for key, value in values.items() if isinstance(values, dict) else ():
+            field = cls.model_fields.get(key)
+            if isinstance(value, bool) and field is not None and field.annotation is not bool:
+                raise InputError(f"{key} must not be true or false. Received: {key}={value}.")
+        return values
+
 
 class DataConfig(_Table):
     """Which pictures, and how they are read."""
@@ -111,11 +121,13 @@ class FeaturesConfig(_Table):
 
     engine: Literal["auto", "openvino", "tensorflow", "xla"] = "auto"
     cache_dir: str | None = None  # None: $TFXFER_CACHE or ~/.cache/tfxfer
-    max_disk_gb: float | None = Field(None, ge=0)  # of the cache; None: a share of free space
+    max_disk_gb: float | None = Field(None, ge=0, le=1e6)  # of the cache; None: by free space
 
     @field_validator("cache_dir")
     @classmethod
     def _is_absolute(cls, value: str | None) -> str | None:
+        if value is not None and not value.strip():
+            raise InputError("cache_dir must name a folder. Received: ''. Leave it out instead.")
         return None if value is None else _absolute(value)
 
 
@@ -130,7 +142,8 @@ class PhaseConfig(_Table):
     epochs: int | None = Field(None, ge=1)
     # Stored views of each picture, the first as it is; "stream": a new one in every epoch.
     views: int | Literal["stream"] | None = None
-    # Of a head alone; "auto": "logistic" where it is linear and its features are stored.
+    # Of a head alone; "auto": "logistic" where it is linear, its features are stored and nothing
+    # is mixed. It knows no epochs, rates and label smoothing; the ridge penalty stands for them.
     solver: Literal["auto", "logistic", "adamw"] = "auto"
     precision: Literal["auto", "float32", "bfloat16_rewrite", "mixed_bfloat16"] = "auto"
     mixup: float | None = Field(None, ge=0)  # of the Beta distribution; 0: none
@@ -139,7 +152,7 @@ class PhaseConfig(_Table):
     warmup: float = Field(0.1, ge=0, lt=1)  # share of the phase's steps
     layer_decay: float = Field(1.0, gt=0, le=1)  # of the rate, for each block further down
     weight_decay: float = Field(1e-4, ge=0)
-    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    label_smoothing: float = Field(0.1, ge=0, lt=1)  # of gradient steps
     clip_norm: float = Field(1.0, gt=0)  # of all gradients together
     patience: int = Field(5, ge=1)  # epochs in a row that are no better on validation
     batch_norm: Literal["frozen", "train"] = "frozen"
@@ -147,7 +160,7 @@ class PhaseConfig(_Table):
     @field_validator("unfreeze", mode="before")
     @classmethod
     def _is_in_range(cls, unfreeze: Any) -> Any:
-        if isinstance(unfreeze, bool) or (isinstance(unfreeze, int) and unfreeze < 0):
+        if isinstance(unfreeze, int) and unfreeze < 0:
             raise InputError(
                 "unfreeze must be a number of blocks from 0 up, 'all' or a block's name. "
                 f"Received: unfreeze={unfreeze}."
@@ -157,8 +170,8 @@ class PhaseConfig(_Table):
     @field_validator("views", mode="before")
     @classmethod
     def _is_a_number_of_views(cls, views: Any) -> Any:
-        is_number = isinstance(views, int) and not isinstance(views, bool)
-        if views is not None and views != "stream" and not (is_number and 1 <= views <= 64):
+        is_number = isinstance(views, int) and 1 <= views <= 64
+        if views is not None and views != "stream" and not is_number:
             raise InputError(
                 "views must be a number of stored views from 1 to 64, or 'stream'. "
                 f"Received: views={views!r}."
@@ -172,6 +185,12 @@ class PhaseConfig(_Table):
                 "solver='logistic' fits the head on stored features. Received: "
                 f"unfreeze={self.unfreeze!r}, views={self.views!r} in phase {self.name!r}. "
                 "Take unfreeze=0 and a number of views, or solver='adamw'."
+            )
+        if self.solver == "logistic" and self.mixup:
+            raise InputError(
+                "mixup needs gradient steps; logistic regression fits features as they are. "
+                f"Received: solver='logistic', mixup={self.mixup:g} in phase {self.name!r}. "
+                "Take solver='adamw', or leave mixup out."
             )
         if self.cutmix and self.unfreeze == 0:
             raise InputError(
@@ -216,6 +235,27 @@ class Config(_Table):
         names = [phase.name for phase in self.phases]
         if len(set(names)) != len(names):
             raise InputError(f"Phases must have names of their own. Received: {names}.")
+        return self
+
+    @model_validator(mode="after")
+    def _cache_lies_elsewhere(self) -> Config:
+        cache, source = self.features.cache_dir, self.data.source
+        if cache and source and Path(cache).is_relative_to(source):
+            raise InputError(
+                "features.cache_dir must lie outside of the folder of pictures, whose folders are "
+                f"classes. Received: {cache!r} in {source!r}. Name a folder elsewhere."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _only_a_linear_head_is_solved(self) -> Config:
+        solved = [phase.name for phase in self.phases if phase.solver == "logistic"]
+        if solved and self.head.kind != "linear":
+            raise InputError(
+                "solver='logistic' fits a linear head. Received: "
+                f"head.kind={self.head.kind!r}, solver='logistic' in phase {solved[0]!r}. "
+                "Take head.kind='linear', or solver='auto'."
+            )
         return self
 
     @model_validator(mode="after")

@@ -31,9 +31,9 @@ class PictureBar:
             self._bar.start()
         return self
 
-    def advance(self, pictures: int) -> None:
-        """Count some pictures."""
-        self._done += pictures
+    def show(self, before: int, done: int) -> None:
+        """Show how many pictures are done: those of the files before, and those of this one."""
+        self._done = before + done
         self._bar.update(self._task, completed=self._done, speed=self._speed())
 
     def __exit__(self, *error: object) -> None:

@@ -26,6 +26,7 @@ class PhasePlan:
         learning_rate: peak rate.
         cut: as in `PhaseResult`.
         views: stored views of each training picture; 0: the frozen layers run in every epoch.
+        solver: as in `PhaseResult`.
         stored_bytes: disk space that its features take.
         seconds: estimate from a timed trial; None where no trial was run.
     """
@@ -38,6 +39,7 @@ class PhasePlan:
     learning_rate: float
     cut: str
     views: int
+    solver: str
     stored_bytes: int
     seconds: float | None = None
 
@@ -50,7 +52,7 @@ class Plan:
         counts: pictures in each split.
         class_counts: training pictures of each class.
         blocks: name and parameters of each block, from input to output.
-        notes: what the user should know before the run starts.
+        notes: what the user should know before the run starts; in a result, of the run as well.
     """
 
     source: str
@@ -75,10 +77,11 @@ class PhaseResult:
         solver: what fitted the weights: ``"logistic"`` (no epochs then) or ``"adamw"``.
         precision: arithmetic of the unfrozen blocks.
         history: a list an epoch for each metric (``loss``, ``accuracy``, ``val_accuracy``, …).
-        best_epoch: the epoch, from 1, whose weights were kept; 0: those from before the phase,
-            because no epoch was better on validation.
-        seconds: wall time, of which `input_seconds` were spent waiting for decoded pictures and
-            `prefix_seconds` waiting for the frozen layers.
+        has_improved: whether the phase's weights were kept; else those from before it are back,
+            because none was better on validation.
+        best_epoch: the epoch, from 1, whose weights were kept; 0: none, or fitted without epochs.
+        seconds: wall time, of which `input_seconds` were spent waiting for pictures or stored
+            features and `prefix_seconds` waiting for the frozen layers.
     """
 
     name: str
@@ -89,6 +92,7 @@ class PhaseResult:
     precision: str
     trainable_parameters: int
     epochs: int
+    has_improved: bool
     best_epoch: int
     val_accuracy: float
     val_cross_entropy: float
@@ -151,7 +155,8 @@ class RunResult:
         classes: class names in the order of the model's outputs.
         validation, test: metrics of the final model; the test split was read once, at the end.
         total_parameters: parameters of the model, its head included.
-        engine: what ran the frozen layers last; None where nothing was left to compute.
+        engine: what gave the features, in this run or when they were stored; None where no layer
+            was frozen.
         seconds: wall time of the whole run.
         versions: of Python and the packages that decide the result.
         device: what it ran on.

@@ -68,13 +68,17 @@ def list_versions() -> dict[str, str]:
     return {"python": platform.python_version(), "tfxfer": tfxfer.__version__} | packages
 
 
-def available_memory_bytes() -> int | None:
-    """Memory that a batch can use; None on a GPU, whose allocator says so itself."""
-    import psutil
+def has_gpu() -> bool:
+    """Whether batches lie in a GPU's memory, whose allocator says itself when it is full."""
     import tensorflow as tf
 
-    if tf.config.list_physical_devices("GPU"):
-        return None
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def available_memory_bytes() -> int:
+    """Memory of the machine, or of the container, that the process can still take."""
+    import psutil
+
     available = int(psutil.virtual_memory().available)
     limit, used = (_read_number(_CGROUP / name) for name in ("memory.max", "memory.current"))
     return available if limit is None or used is None else min(available, limit - used)

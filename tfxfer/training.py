@@ -20,8 +20,9 @@ from tfxfer.data.pipeline import make_evaluation_dataset
 from tfxfer.data.sources import load_data
 from tfxfer.evaluation import evaluate
 from tfxfer.export.saved_model import export_saved_model
-from tfxfer.features.compute import FrozenLayers
 from tfxfer.features.feed import make_phase_data
+from tfxfer.features.frozen import FrozenLayers
+from tfxfer.features.split import PICTURES
 from tfxfer.heads import build_head, build_model
 from tfxfer.phases.estimate import check_memory, plan_phase
 from tfxfer.phases.fit import fit_phase, memory_errors
@@ -86,20 +87,20 @@ def run_training(
         result = RunResult(
             path=folder,
             classes=classes,
-            plan=plan,
+            plan=replace(plan, notes=(*plan.notes, *job.layers.notes)),
             phases=tuple(results),
             validation=validation,
             test=test,
             exported=replace(exported, path=folder / run.EXPORT),
             total_parameters=model.count_params(),
-            engine=job.layers.engine.name if job.layers.engine else None,
+            engine=job.layers.engine_name if any(p.cut != PICTURES for p in results) else None,
             seed=config.seed,
             seconds=time.monotonic() - started,
             versions=runtime.list_versions(),
             device=runtime.describe_device(),
             quarantined=pictures.quarantined,
         )
-        run.write_config(staging, _with_precisions(config, results))
+        run.write_config(staging, _with_choices(config, result))
         run.write_result(staging, result)
     print_result(console, result)
     return result
@@ -115,7 +116,13 @@ def prepare(config: Config, console: Console) -> Job:
         backbone = build_backbone(config.backbone)
     head = build_head(config.head, len(pictures.classes), config.seed)
     layers = FrozenLayers(
-        backbone, head, config.augmentation, config.features, config.seed, console
+        backbone,
+        head,
+        config.augmentation,
+        config.features,
+        config.seed,
+        console,
+        pictures.source,
     )
     count = len(pictures.train.labels)
     phases = tuple(resolve_phase(phase, count) for phase in config.phases)
@@ -132,8 +139,9 @@ def train_phase(
 ) -> PhaseResult:
     """Run the frozen layers of a phase where their features are not stored yet, and train it."""
     started, clock = time.monotonic(), job.layers.clock
-    input_seconds, prefix_seconds = clock.input_seconds, clock.prefix_seconds
+    before = replace(clock)
     data = make_phase_data(job.layers, job.pictures, job.phases[position:], job.batch_size)
+    passed = replace(clock)
     result = fit_phase(
         job.layers.backbone,
         job.layers.head,
@@ -144,11 +152,16 @@ def train_phase(
         console,
         after_epoch,
     )
+    # What trained has waited for pictures and for frozen layers that ran meanwhile.
+    decoding = clock.input_seconds - passed.input_seconds
+    running = clock.prefix_seconds - passed.prefix_seconds
+    for_prefix = data.waiting.seconds * (running / (decoding + running) if running else 0.0)
+    for_input = data.waiting.seconds - for_prefix
     return replace(
         result,
         seconds=time.monotonic() - started,
-        input_seconds=clock.input_seconds - input_seconds,
-        prefix_seconds=clock.prefix_seconds - prefix_seconds,
+        input_seconds=passed.input_seconds - before.input_seconds + for_input,
+        prefix_seconds=passed.prefix_seconds - before.prefix_seconds + for_prefix,
     )
 
 
@@ -165,7 +178,7 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
     for phase in job.phases:
         at_hand = int(any(earlier.views for earlier in phases))
         phases.append(plan_phase(job.layers, pictures, phase, job.batch_size, at_hand, is_timed))
-    available = runtime.available_memory_bytes()
+    available = None if runtime.has_gpu() else runtime.available_memory_bytes()
     for planned in phases:
         if available is not None:
             check_memory(backbone, len(planned.unfrozen), job.batch_size, available)
@@ -201,13 +214,15 @@ def _evaluate(model: keras.Model, split: str, pictures: PictureSet, job: Job) ->
     return evaluate(model, split, dataset, pictures.labels, classes)
 
 
-def _with_precisions(config: Config, results: Sequence[PhaseResult]) -> Config:
-    """The config with each phase's precision as a trial chose it: a replay needs no trial."""
+def _with_choices(config: Config, result: RunResult) -> Config:
+    """The config with engine and precisions as trials chose them: a replay needs no trial."""
     phases = tuple(
-        phase.model_copy(update={"precision": result.precision})
-        for phase, result in zip(config.phases, results, strict=True)
+        phase.model_copy(update={"precision": trained.precision})
+        for phase, trained in zip(config.phases, result.phases, strict=True)
     )
-    return config.model_copy(update={"phases": phases})
+    engine = result.engine or config.features.engine
+    features = config.features.model_copy(update={"engine": engine})
+    return config.model_copy(update={"phases": phases, "features": features})
 
 
 def _describe(config: Config) -> str:

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -59,7 +60,8 @@ def run(data: Path, weights: Path, work: Path, limit_bytes: float) -> dict:
     process = subprocess.Popen(command, env=environment)
     watched = psutil.Process(process.pid)
     while process.poll() is None:
-        peak = max(peak, watched.memory_info().rss)
+        with suppress(psutil.NoSuchProcess):  # it may end right now
+            peak = max(peak, watched.memory_info().rss)
         if peak > limit_bytes:
             process.kill()
             raise SystemExit(f"{data.name} pictures passed the limit of {limit_bytes:,.0f} bytes")

@@ -45,7 +45,7 @@ def estimate_seconds(preset: str, paths: tuple[str, ...]) -> list[float]:
     from tfxfer.backbones.build import Backbone, build_network
     from tfxfer.backbones.families import find_family
     from tfxfer.data.pictures import FileSet, PictureData
-    from tfxfer.features.compute import FrozenLayers
+    from tfxfer.features.frozen import FrozenLayers
     from tfxfer.heads import build_head
     from tfxfer.phases.estimate import plan_phase
     from tfxfer.phases.schedules import resolve_phase

@@ -170,6 +170,50 @@ FAMILIES = (
 
 NETWORKS: dict[str, Family] = {name: family for family in FAMILIES for name in family.sizes_px}
 
+# Parameters, at width 1, and blocks of each network; counted by `tests/test_blocks.py`.
+COUNTS: dict[str, tuple[int, int]] = {
+    "VGG16": (14_714_688, 5),
+    "VGG19": (20_024_384, 5),
+    "ResNet50": (23_587_712, 16),
+    "ResNet101": (42_658_176, 33),
+    "ResNet152": (58_370_944, 50),
+    "ResNet50V2": (23_564_800, 17),
+    "ResNet101V2": (42_626_560, 34),
+    "ResNet152V2": (58_331_648, 51),
+    "InceptionV3": (21_802_784, 11),
+    "InceptionResNetV2": (54_336_736, 43),
+    "Xception": (20_861_480, 13),
+    "MobileNet": (3_228_864, 13),
+    "MobileNetV2": (2_257_984, 18),
+    "MobileNetV3Small": (939_120, 12),
+    "MobileNetV3Large": (2_996_352, 16),
+    "DenseNet121": (7_037_504, 62),
+    "DenseNet169": (12_642_880, 86),
+    "DenseNet201": (18_321_984, 102),
+    "NASNetMobile": (4_269_716, 16),
+    "NASNetLarge": (84_916_818, 22),
+    "EfficientNetB0": (4_049_571, 17),
+    "EfficientNetB1": (6_575_239, 24),
+    "EfficientNetB2": (7_768_569, 24),
+    "EfficientNetB3": (10_783_535, 27),
+    "EfficientNetB4": (17_673_823, 33),
+    "EfficientNetB5": (28_513_527, 40),
+    "EfficientNetB6": (40_960_143, 46),
+    "EfficientNetB7": (64_097_687, 56),
+    "EfficientNetV2B0": (5_919_312, 22),
+    "EfficientNetV2B1": (6_931_124, 28),
+    "EfficientNetV2B2": (8_769_374, 29),
+    "EfficientNetV2B3": (12_930_622, 33),
+    "EfficientNetV2S": (20_331_360, 41),
+    "EfficientNetV2M": (53_150_388, 58),
+    "EfficientNetV2L": (117_746_848, 80),
+    "ConvNeXtTiny": (27_820_128, 19),
+    "ConvNeXtSmall": (49_454_688, 37),
+    "ConvNeXtBase": (87_566_464, 37),
+    "ConvNeXtLarge": (196_230_336, 37),
+    "ConvNeXtXLarge": (348_147_968, 37),
+}
+
 # Weights that ship in the package: the network, its width, the size it was trained at, the file.
 EMBEDDED_NETWORK = "MobileNetV2"
 EMBEDDED_ALPHA = 0.35

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer.data.decode import READABLE, decode_picture, sniff
+from tfxfer.data.pictures import PARALLEL_CALLS, untuned
 from tfxfer.errors import InputError
 from tfxfer.records import BadFile
 
@@ -32,11 +33,11 @@ def _find_good(paths: Sequence[str]) -> set[str]:
     if not readable:
         return set()
     names = [os.fsencode(path) for path in readable]
-    decoded = (
+    decoded = untuned(
         tf.data.Dataset.from_tensor_slices((names, np.arange(len(names))))
         .map(
             lambda name, index: (_decode(tf.io.read_file(name)), index),
-            num_parallel_calls=tf.data.AUTOTUNE,
+            num_parallel_calls=PARALLEL_CALLS,
         )
         .ignore_errors(log_warning=False)
     )

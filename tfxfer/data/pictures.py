@@ -12,6 +12,8 @@ import tensorflow as tf
 
 from tfxfer.records import BadFile
 
+# Pictures that are read or decoded at the same time.
+PARALLEL_CALLS = os.cpu_count() or 1
 # Encoded pictures of a TFDS split are shuffled through a buffer of this many.
 _SHUFFLE_BUFFER = 4096
 
@@ -53,6 +55,17 @@ class PictureSet(Protocol):
         """Tell the pictures apart, in the order of `labels`."""
 
 
+def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Switch off what tunes the parallel calls of a data set while it is read.
+
+    `fit` drops an iterator after each epoch, and then waits until the tuning thread wakes up,
+    which took up to ten seconds (TensorFlow 2.21).
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
 @dataclass(frozen=True)
 class FileSet:
     """Pictures in files."""
@@ -68,7 +81,7 @@ class FileSet:
             # The paths are shuffled, not the pictures: a full shuffle at no memory.
             dataset = dataset.shuffle(len(self.paths), seed=shuffle_seed)
         return dataset.map(
-            lambda path, label: (tf.io.read_file(path), label), num_parallel_calls=tf.data.AUTOTUNE
+            lambda path, label: (tf.io.read_file(path), label), num_parallel_calls=PARALLEL_CALLS
         )
 
     def choose(self, indices: np.ndarray) -> FileSet:

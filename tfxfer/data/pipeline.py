@@ -11,7 +11,10 @@ import tensorflow as tf
 from tfxfer.config import AugmentationConfig
 from tfxfer.data.augment import decode_augmented
 from tfxfer.data.decode import decode_picture, resize_picture
-from tfxfer.data.pictures import PictureSet
+from tfxfer.data.pictures import PARALLEL_CALLS, PictureSet, untuned
+
+# Batches that are ready before they are asked for.
+_PREFETCHED = 2
 
 
 @lru_cache(maxsize=32)
@@ -63,11 +66,11 @@ def make_training_dataset(
         encoded, label = example
         return make_view(encoded, picture_seed), tf.one_hot(label, class_count)
 
-    return (
+    return untuned(
         tf.data.Dataset.zip(pictures.encoded(shuffle_seed=seed), seeds)
-        .map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+        .map(prepare, num_parallel_calls=PARALLEL_CALLS)
         .batch(batch_size, drop_remainder=len(pictures.labels) >= batch_size)
-        .prefetch(tf.data.AUTOTUNE)
+        .prefetch(_PREFETCHED)
     )
 
 
@@ -85,11 +88,11 @@ def make_evaluation_dataset(
     def prepare(encoded, label):
         return make_view(encoded), tf.one_hot(label, class_count)
 
-    return (
+    return untuned(
         pictures.encoded()
-        .map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+        .map(prepare, num_parallel_calls=PARALLEL_CALLS)
         .batch(batch_size)
-        .prefetch(tf.data.AUTOTUNE)
+        .prefetch(_PREFETCHED)
     )
 
 
@@ -111,9 +114,9 @@ def make_view_batches(
     """
     encoded = pictures.encoded().map(lambda encoded, _: encoded)
     if augmentation is None or seeds is None:
-        views = encoded.map(plain_view(size_px), num_parallel_calls=tf.data.AUTOTUNE)
+        views = encoded.map(plain_view(size_px), num_parallel_calls=PARALLEL_CALLS)
     else:
         views = tf.data.Dataset.zip(encoded, tf.data.Dataset.from_tensor_slices(seeds)).map(
-            augmented_view(size_px, augmentation), num_parallel_calls=tf.data.AUTOTUNE
+            augmented_view(size_px, augmentation), num_parallel_calls=PARALLEL_CALLS
         )
-    return views.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    return untuned(views.batch(batch_size).prefetch(_PREFETCHED))

@@ -22,18 +22,17 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import ml_dtypes
 import numpy as np
-import psutil
 
 from tfxfer.errors import InputError
 
-_ABOUT, _FEATURES, _INDEX = "about.json", "features.npy", "index.json"
+ABOUT, _FEATURES, _INDEX = "about.json", "features.npy", "index.json"
+MADE_BY = "tfxfer"
 _UNFINISHED = ".unfinished-"
 _DTYPES = {
     "float16": np.dtype(np.float16),
@@ -43,14 +42,7 @@ _DTYPES = {
 # Rounding errors that are accepted, as a share of the features' norm: far below an engine's.
 _ROUNDING = {"float16": 1e-3, "bfloat16": 5e-3}
 _READ_BYTES = 1 << 24
-_ABANDONED_SECONDS = 24 * 3600
-
-
-def cache_folder(configured: str | None = None) -> Path:
-    """Where features are kept: as configured, else ``$TFXFER_CACHE``, else ``~/.cache/tfxfer``."""
-    named = configured or os.environ.get("TFXFER_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(named) if named else Path(base) / "tfxfer"
+_ABANDONED_SECONDS = 3600
 
 
 def make_folder(path: Path) -> None:
@@ -79,12 +71,17 @@ def digest(*parts: str | bytes) -> str:
     return state.hexdigest()
 
 
+class _DamageError(Exception):
+    """A shard is not what was written."""
+
+
 @dataclass(frozen=True)
 class Kind:
     """What some features are: of the same kind and picture, they are the same numbers.
 
     Attributes:
-        key: hash of the weights, cut, preprocessing, picture size and engine.
+        key: hash of the layers below the cut, the engine, the changes to the pictures, and where
+            those come from.
         shape: of one picture's features.
         about: the same in words, for people.
     """
@@ -96,11 +93,18 @@ class Kind:
 
 @dataclass(frozen=True)
 class Shard:
-    """A file of features, and what is in its rows."""
+    """A file of features, and what is in its rows.
+
+    Attributes:
+        file: open, so that the features stay readable when another process removes the file.
+        offset: of the first row in the file, in bytes.
+    """
 
     path: Path
     dtype: str
     identities: tuple[str, ...]
+    file: BinaryIO = field(compare=False, repr=False)
+    offset: int
 
 
 @dataclass(frozen=True)
@@ -137,13 +141,21 @@ class Table:
         """Read the features at some positions, ``[positions, *shape]``.
 
         Files are mapped anew for each call, so that what was read does not stay in the process.
+
+        Raises:
+            LookupError: a picture's features are missing.
         """
         chosen = self.rows[positions]
+        if (chosen < 0).any():
+            raise LookupError(f"features of {(chosen[:, 0] < 0).sum()} pictures are not stored")
         features = np.empty((len(chosen), *self.shape), _DTYPES[self.dtype])
         for number in np.unique(chosen[:, 0]):
             shard, here = self.shards[number], chosen[:, 0] == number
-            mapped = np.load(shard.path / _FEATURES, mmap_mode="r").view(_DTYPES[shard.dtype])
-            features[here] = mapped[chosen[here, 1]]
+            shape = (len(shard.identities), *self.shape)
+            mapped: np.memmap = np.memmap(
+                shard.file, _stored_dtype(shard.dtype), "r", shard.offset, shape
+            )
+            features[here] = mapped.view(_DTYPES[shard.dtype])[chosen[here, 1]]
         return features
 
 
@@ -154,9 +166,19 @@ def look_up(folder: Path, kind: Kind, identities: Sequence[str]) -> Table:
         folder: the cache.
         identities: of the pictures, in the order of the table to be.
     """
-    place = folder / kind.key
-    found = [_read_shard(path, kind.shape) for path in _visible(place)]
-    shards = tuple(shard for shard in found if shard)
+    place, wanted = folder / kind.key, frozenset(identities)
+    shards: list[Shard] = []
+    damaged = 0
+    for path in list_folders(place):
+        try:
+            shard = _open_shard(path, kind.shape, wanted)
+        except _DamageError:
+            shutil.rmtree(path, ignore_errors=True)
+            damaged += 1
+        except OSError:
+            pass  # removed meanwhile, or out of reach for now: whole, for all that is known
+        else:
+            shards += [shard] if shard else []
     where = {
         identity: (number, row)
         for number, shard in enumerate(shards)
@@ -167,7 +189,7 @@ def look_up(folder: Path, kind: Kind, identities: Sequence[str]) -> Table:
         with suppress(OSError):  # someone else's cache, say
             os.utime(place)
     rows = np.array(rows, np.int64).reshape(-1, 2)
-    return Table(shards, rows, kind.shape, damaged=found.count(None))
+    return Table(tuple(shards), rows, kind.shape, damaged)
 
 
 @contextmanager
@@ -178,34 +200,36 @@ def write_shard(
 
     Raises:
         OverflowError: a number is too large for the type; nothing is kept then.
+        ValueError: rows are missing, or too many; nothing is kept then.
     """
     place = folder / kind.key
     staging = place / f"{_UNFINISHED}{uuid.uuid4().hex}"
     make_folder(staging)
     _remove_abandoned(place)
-    about = {**kind.about, "shape": kind.shape}
-    (place / _ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-    # NumPy's file format knows no bfloat16.
-    stored = np.dtype(np.uint16) if dtype == "bfloat16" else _DTYPES[dtype]
+    about = {**kind.about, "shape": kind.shape, "made_by": MADE_BY}
+    (place / ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     header = {
-        "descr": np.lib.format.dtype_to_descr(stored),
+        "descr": np.lib.format.dtype_to_descr(_stored_dtype(dtype)),
         "fortran_order": False,
         "shape": (len(identities), *kind.shape),
     }
     start = io.BytesIO()
     np.lib.format.write_array_header_1_0(start, header)
-    checksum = zlib.crc32(start.getvalue())
+    checksum, written = zlib.crc32(start.getvalue()), 0
     try:
         with open(staging / _FEATURES, "wb") as file:
             file.write(start.getvalue())
 
             def write(features: np.ndarray) -> None:
-                nonlocal checksum
+                nonlocal checksum, written
                 data = cast(features, dtype).tobytes()
                 checksum = zlib.crc32(data, checksum)
                 file.write(data)
+                written += len(features)
 
             yield write
+        if written != len(identities):
+            raise ValueError(f"a shard of {len(identities)} pictures got features of {written}")
         index = json.dumps({"dtype": dtype, "checksum": checksum, "identities": list(identities)})
         (staging / _INDEX).write_text(f"{digest(index)}\n{index}", encoding="utf-8")
         staging.rename(place / uuid.uuid4().hex)
@@ -236,113 +260,70 @@ def choose_dtype(features: np.ndarray) -> str:
     return "float32"
 
 
-@dataclass(frozen=True)
-class Stored:
-    """One line of ``tfxfer cache``: features of one kind."""
-
-    path: Path
-    about: dict[str, Any]
-    pictures: int
-    bytes: int
-    used: datetime
-
-
-def list_stored(folder: Path) -> list[Stored]:
-    """List what the cache holds, the most recently used first."""
-    lines = []
-    for place in _visible(folder):
-        if not (place / _ABOUT).is_file():
-            continue
-        rows = sum(len(_read_index(path).get("identities", ())) for path in _visible(place))
-        size = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
-        used = datetime.fromtimestamp(place.stat().st_mtime)
-        lines.append(Stored(place, _read_about(place), rows, size, used))
-    return sorted(lines, key=lambda line: line.used, reverse=True)
-
-
-def make_room(
-    folder: Path, needed_bytes: int, keep: Sequence[str], budget_bytes: int | None = None
-) -> bool:
-    """Say whether so much more may be stored; what was used least recently goes for it.
-
-    Args:
-        keep: keys that stay.
-        budget_bytes: of the whole cache; None: a quarter of the disk's free space and of what the
-            cache holds already, and no more than four times the memory at hand: a larger store
-            would be read from the disk again in every epoch.
-    """
-    held = list_stored(folder)
-    held_bytes = sum(line.bytes for line in held)
-    if budget_bytes is None:
-        existing = next(path for path in (folder, *folder.parents) if path.is_dir())
-        free = shutil.disk_usage(existing).free
-        memory = int(psutil.virtual_memory().available)
-        budget_bytes = min((free + held_bytes) // 4, 4 * memory)
-    kept_bytes = sum(line.bytes for line in held if line.path.name in keep)
-    if kept_bytes + needed_bytes > budget_bytes:
-        return False
-    excess = held_bytes + needed_bytes - budget_bytes
-    if excess > 0:
-        clear(folder, keep, excess)
-    return True
-
-
-def clear(folder: Path, keep: Sequence[str] = (), needed_bytes: int | None = None) -> int:
-    """Remove stored features, the least recently used first, and return the bytes that are freed.
-
-    Args:
-        keep: keys that stay.
-        needed_bytes: stop when this much is freed; None: remove everything.
-    """
-    freed = 0
-    for line in reversed(list_stored(folder)):
-        if needed_bytes is not None and freed >= needed_bytes:
-            break
-        if line.path.name not in keep:
-            shutil.rmtree(line.path, ignore_errors=True)
-            freed += line.bytes
-    return freed
+def is_being_written(place: Path) -> bool:
+    """Whether some process is adding a shard to the features of one kind."""
+    return any(not _is_abandoned(path) for path in place.glob(f"{_UNFINISHED}*"))
 
 
 def _remove_abandoned(place: Path) -> None:
     """Remove what a process that was killed left half written."""
     for path in place.glob(f"{_UNFINISHED}*"):
-        with suppress(OSError):
-            if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
-                shutil.rmtree(path, ignore_errors=True)
+        if _is_abandoned(path):
+            shutil.rmtree(path, ignore_errors=True)
 
 
-def _read_about(place: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads((place / _ABOUT).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return {}
+def _is_abandoned(staging: Path) -> bool:
+    """Whether nothing was written to an unfinished shard for long."""
+    with suppress(OSError):
+        written = max(path.stat().st_mtime for path in (staging, *staging.iterdir()))
+        return time.time() - written > _ABANDONED_SECONDS
+    return False
 
 
-def _read_index(path: Path) -> dict[str, Any]:
-    """A shard's index; empty where it is damaged."""
-    with suppress(OSError, ValueError):
-        expected, _, text = (path / _INDEX).read_text(encoding="utf-8").partition("\n")
+def list_folders(folder: Path) -> list[Path]:
+    """The folders in a folder, but for those that are being written; none where it is not there."""
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def read_index(path: Path) -> dict[str, Any]:
+    """A shard's ``identities``, ``dtype`` and ``checksum``; empty where it is damaged."""
+    data = (path / _INDEX).read_bytes()
+    with suppress(ValueError):
+        expected, _, text = data.decode("utf-8").partition("\n")
         # Nothing of a file is read before its checksum holds.
         if digest(text) == expected:
             return dict(json.loads(text))
     return {}
 
 
-def _read_shard(path: Path, shape: tuple[int, ...]) -> Shard | None:
-    """Read a shard; None, and away with it, where it is damaged or of another shape."""
-    index = _read_index(path)
-    with suppress(OSError, ValueError):
-        status = (path / _FEATURES).stat()
-        checksum = _checksum(path / _FEATURES, status.st_size, status.st_mtime_ns)
-        if index and checksum == index["checksum"]:
-            shard = Shard(path, index["dtype"], tuple(index["identities"]))
-            mapped = np.load(path / _FEATURES, mmap_mode="r")
-            if mapped.shape == (len(shard.identities), *shape):
-                return shard
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    return None
+def _open_shard(path: Path, shape: tuple[int, ...], wanted: frozenset[str]) -> Shard | None:
+    """Open a shard; None where it holds none of what is wanted.
+
+    Raises:
+        _DamageError: it is damaged or of another shape.
+        OSError: it cannot be read.
+    """
+    index = read_index(path)
+    if not index:
+        raise _DamageError
+    if wanted.isdisjoint(index["identities"]):
+        return None
+    file = open(path / _FEATURES, "rb")  # noqa: SIM115  # as long as the shard is in use
+    status = os.fstat(file.fileno())
+    if _checksum(path / _FEATURES, status.st_size, status.st_mtime_ns) != index["checksum"]:
+        raise _DamageError
+    np.lib.format.read_magic(file)
+    stored_shape, _, _ = np.lib.format.read_array_header_1_0(file)
+    if stored_shape != (len(index["identities"]), *shape):
+        raise _DamageError
+    return Shard(path, index["dtype"], tuple(index["identities"]), file, file.tell())
+
+
+def _stored_dtype(dtype: str) -> np.dtype:
+    """NumPy's file format knows no bfloat16."""
+    return np.dtype(np.uint16) if dtype == "bfloat16" else _DTYPES[dtype]
 
 
 @lru_cache(maxsize=4096)
@@ -353,9 +334,3 @@ def _checksum(path: Path, size: int, changed_ns: int) -> int:
         while data := file.read(_READ_BYTES):
             checksum = zlib.crc32(data, checksum)
     return checksum
-
-
-def _visible(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))

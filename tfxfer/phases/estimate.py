@@ -7,15 +7,16 @@ import time
 
 import keras
 
-from tfxfer.backbones.blocks import resolve_unfreeze
 from tfxfer.backbones.build import Backbone
 from tfxfer.config import ResolvedPhase
 from tfxfer.data.pictures import PictureData
-from tfxfer.features.compute import FrozenLayers
 from tfxfer.features.engines import BATCH
-from tfxfer.features.feed import make_streamed_data
-from tfxfer.features.split import PICTURES, Cut, find_cut
-from tfxfer.phases.fit import out_of_memory, prepare_phase
+from tfxfer.features.feed import check_mixing, make_streamed_data
+from tfxfer.features.frozen import FrozenLayers
+from tfxfer.features.plan import count_missing, cut_of, has_room, views_of
+from tfxfer.features.split import Cut
+from tfxfer.phases.fit import check_solver, out_of_memory, prepare_phase
+from tfxfer.phases.solver import estimate_seconds
 from tfxfer.phases.unfreeze import count_parameters
 from tfxfer.records import PhasePlan
 
@@ -42,20 +43,33 @@ def plan_phase(
     Args:
         views_at_hand: stored views of the training pictures that a phase before it makes.
     """
-    backbone = layers.backbone
-    cut = find_cut(backbone, layers.head, resolve_unfreeze(phase.unfreeze, backbone.blocks))
+    cut = cut_of(layers, phase)
+    check_mixing(phase, cut)
     training, validation = len(pictures.train.labels), len(pictures.validation.labels)
     steps = phase.epochs * max(1, training // batch_size)
-    model, unfrozen = prepare_phase(backbone, layers.head, phase, cut, steps)
-    views = phase.views if isinstance(phase.views, int) and cut.name != PICTURES else 0
-    passes = views - min(views_at_hand, views) if views else phase.epochs
-    decoded = training * passes + validation * (1 if views else phase.epochs)
+    model, unfrozen = prepare_phase(layers.backbone, layers.head, phase, cut, steps)
+    views = views_of(phase, cut)
+    decoded = (training + validation) * phase.epochs
+    if views:
+        prefixes = layers.hash_prefixes([cut])
+        wanted = {view: [cut] for view in range(views)}
+        if has_room(layers, pictures, wanted, prefixes):
+            left = {view: cuts for view, cuts in wanted.items() if view >= views_at_hand}
+            decoded = count_missing(layers, pictures.train, left, prefixes)
+            decoded += count_missing(layers, pictures.validation, {0: [cut]}, prefixes)
+        else:
+            views = 0
+    rows = views * training + validation
+    is_solved = check_solver(phase, layers.head, cut, rows if views else 0)
     seconds = None
     if is_timed:
         picture_seconds, step_seconds, start_seconds = _time(
             layers, pictures, model, cut, phase, batch_size
         )
-        seconds = start_seconds + decoded * picture_seconds + steps * step_seconds
+        fit_seconds = steps * step_seconds
+        if is_solved:
+            fit_seconds = estimate_seconds(layers.head, rows, cut.shape[0])
+        seconds = start_seconds + decoded * picture_seconds + fit_seconds
     return PhasePlan(
         name=phase.name,
         unfrozen=tuple(block.name for block in unfrozen),
@@ -65,7 +79,8 @@ def plan_phase(
         learning_rate=phase.learning_rate,
         cut=cut.name,
         views=views,
-        stored_bytes=(views * training + validation) * math.prod(cut.shape) * 2 if views else 0,
+        solver="logistic" if is_solved else "adamw",
+        stored_bytes=rows * math.prod(cut.shape) * 2 if views else 0,
         seconds=seconds,
     )
 

@@ -99,26 +99,19 @@ def fit_phase(
 
     unfrozen = unfreeze_top(backbone.network, backbone.blocks, phase.unfreeze, phase.batch_norm)
     layers = _layers_of(backbone.network, unfrozen)
-    best = KeepBest(phase.patience, Standing.of(previous))
+    before = Standing.of(previous)
+    best = KeepBest(phase.patience, before)
     figures: dict[str, list[float]] = {}
-    is_solved = check_solver(phase, head, data)
+    is_solved = check_solver(phase, head, data.cut, sum(map(len, data.tables)))
     if is_solved:
         model, precision = build(), "float32"
         with console.status("Fitting the head by logistic regression"):
             solution = solve_head(data.tables, *data.labels)
-        best.standing = _put_if_better(solution, model, best.standing)
+        best.standing = _put_if_better(solution, model, before)
     else:
         precision, model = _choose_precision(build, layers, phase, data, steps)
         with in_precision(layers, precision):
-            callbacks = [
-                best,
-                keras.callbacks.TensorBoard(log_folder / phase.name, write_graph=False),
-            ]
-            if after_epoch:
-                callbacks.append(
-                    keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: after_epoch())
-                )
-            figures = _fit_steps(model, phase, data, callbacks, console)
+            figures = _fit_steps(model, phase, data, best, log_folder, console, after_epoch)
         best.restore()
     return PhaseResult(
         name=phase.name,
@@ -129,6 +122,7 @@ def fit_phase(
         precision=precision,
         trainable_parameters=count_parameters(model.trainable_weights),
         epochs=len(figures.get("loss", ())),
+        has_improved=best.standing != before,
         best_epoch=best.epoch,
         val_accuracy=best.standing.accuracy,
         val_cross_entropy=best.standing.cross_entropy,
@@ -137,37 +131,46 @@ def fit_phase(
     )
 
 
-def check_solver(phase: ResolvedPhase, head: Head, data: PhaseData) -> bool:
+def check_solver(phase: ResolvedPhase, head: Head, cut: Cut, rows: int) -> bool:
     """Say whether logistic regression fits the phase's head.
+
+    Args:
+        rows: stored features, as of `can_solve`; 0: none are.
 
     Raises:
         InputError: the phase asks for it, and it cannot.
     """
-    can = data.cut.name == POOLED and can_solve(head, data.tables)
+    can = cut.name == POOLED and rows > 0 and can_solve(head, rows, cut.shape[0])
     if phase.solver == "logistic" and not can:
         raise InputError(
-            "solver='logistic' fits a linear head on stored features that fit in memory. Received: "
-            f"phase {phase.name!r} with {len(data.tables)} tables of features of shape "
-            f"{data.cut.shape}. Take head.kind='linear' and fewer views, or solver='auto'."
+            "solver='logistic' fits a linear head on stored features that are not too many. "
+            f"Received: phase {phase.name!r} with {rows:,} stored features of shape {cut.shape}. "
+            "Take fewer views, more room (--set features.max_disk_gb=…), or solver='auto'."
         )
-    return can and phase.solver != "adamw"
+    return can and not phase.mixup and phase.solver != "adamw"
 
 
 def _fit_steps(
     model: keras.Model,
     phase: ResolvedPhase,
     data: PhaseData,
-    callbacks: Sequence[keras.callbacks.Callback],
+    best: KeepBest,
+    log_folder: Path,
     console: Console,
+    after_epoch: Callable[[], None] | None,
 ) -> dict[str, list[float]]:
     """Call `fit`, and give its figures by epoch."""
     bar = ProgressBar(phase.name, phase.epochs, data.steps_per_epoch, data.batch_size, console)
+    curves = keras.callbacks.TensorBoard(log_folder / phase.name, write_graph=False)
+    callbacks = [best, curves, bar]
+    if after_epoch:
+        callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: after_epoch()))
     try:
         history = model.fit(
             data.make_training(),
             validation_data=data.validation,
             epochs=phase.epochs,
-            callbacks=[*callbacks, bar],
+            callbacks=callbacks,
             shuffle=False,  # tf.data has shuffled
             verbose=0,
         ).history
@@ -195,7 +198,8 @@ def _choose_precision(
 ) -> tuple[str, keras.Model]:
     """The precision of a phase, and its model; a head alone is not worth a trial."""
     if phase.precision == "auto" and layers:
-        return choose_precision(build, layers, data.make_training(), steps)
+        warmed_up = round(phase.warmup * steps)
+        return choose_precision(build, layers, data.make_training(), steps, warmed_up)
     precision = "float32" if phase.precision == "auto" else phase.precision
     with in_precision(layers, precision):
         return precision, build()

@@ -34,6 +34,7 @@ def in_precision(layers: Sequence[keras.layers.Layer], precision: str) -> Iterat
         layers: layers of the model that is to be built.
         precision: one of `PRECISIONS`.
     """
+    rewrites = tf.config.optimizer.get_experimental_options().get(_REWRITE, False)
     if precision == "bfloat16_rewrite":
         tf.config.optimizer.set_experimental_options({_REWRITE: True})
     policies = [layer.dtype_policy for layer in layers]
@@ -43,7 +44,7 @@ def in_precision(layers: Sequence[keras.layers.Layer], precision: str) -> Iterat
     try:
         yield
     finally:
-        tf.config.optimizer.set_experimental_options({_REWRITE: False})
+        tf.config.optimizer.set_experimental_options({_REWRITE: rewrites})
         for layer, policy in zip(layers, policies, strict=True):
             layer.dtype_policy = policy
 
@@ -53,14 +54,17 @@ def choose_precision(
     layers: Sequence[keras.layers.Layer],
     batches: tf.data.Dataset,
     steps: int,
+    first_step: int = 0,
 ) -> tuple[str, keras.Model]:
     """Try float32, TensorFlow's rewrite and the mixed policy on a few batches.
 
     Args:
         build: makes a compiled model; over the same weights each time.
         layers: the layers whose policy may change.
-        batches: training batches.
+        batches: training batches, as of `PhaseData`.
         steps: of the phase, to know whether a trial is worth its time.
+        first_step: of the trial, for the learning rate: a rate of zero would tell no gradients
+            apart.
 
     Returns:
         The fastest of `PRECISIONS` whose losses agree with those of float32, and its model, whose
@@ -71,7 +75,7 @@ def choose_precision(
     for precision in PRECISIONS:
         if best_seconds * steps < _WORTH_SECONDS:
             break
-        model, seconds, losses = _try(build, layers, precision, sample)
+        model, seconds, losses = _try(build, layers, precision, sample, first_step)
         if precision == "float32":
             best, best_model, best_seconds, expected = precision, model, seconds, losses
         elif seconds * _LEAST_GAIN < best_seconds and agree(losses, expected):
@@ -84,7 +88,9 @@ def agree(losses: np.ndarray, expected: np.ndarray) -> bool:
     return bool(np.all(np.abs(losses - expected) <= _LOSS_TOLERANCE * np.abs(expected)))
 
 
-def _try(build, layers, precision: str, sample) -> tuple[keras.Model, float, np.ndarray]:
+def _try(
+    build, layers, precision: str, sample, first_step: int
+) -> tuple[keras.Model, float, np.ndarray]:
     """Train a few steps and undo them; give the model, median seconds of a step, and the losses."""
     times, losses = [], []
     with in_precision(layers, precision):
@@ -92,6 +98,7 @@ def _try(build, layers, precision: str, sample) -> tuple[keras.Model, float, np.
         model.optimizer.build(model.trainable_variables)
         states = [*model.variables, *model.optimizer.variables]
         before = [np.array(state) for state in states]
+        model.optimizer.iterations.assign(first_step)
         for examples, labels in sample:
             start = time.monotonic()
             losses.append(float(model.train_on_batch(examples, labels)[0]))

@@ -16,10 +16,12 @@ _MIXUP_FROM, _MIXUP_ALPHA = 20_000, 0.1
 def resolve_phase(phase: PhaseConfig, pictures: int) -> ResolvedPhase:
     """Fill in what a phase leaves to the number of training pictures."""
     is_head = phase.unfreeze == 0
+    epochs = phase.epochs or (choose_head_epochs(pictures) if is_head else choose_epochs(pictures))
     chosen = {
-        "epochs": choose_head_epochs(pictures) if is_head else choose_epochs(pictures),
-        "views": 1 if is_head else choose_views(pictures),
-        "mixup": choose_mixup(pictures),
+        "epochs": epochs,
+        # An epoch shows one view of a picture: more of them than epochs are never seen.
+        "views": 1 if is_head else min(choose_views(pictures), epochs),
+        "mixup": 0.0 if is_head else choose_mixup(pictures),
     }
     return ResolvedPhase(**(chosen | phase.model_dump(exclude_none=True)))
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -15,18 +14,24 @@ from sklearn.metrics import log_loss
 from tfxfer.features.store import Table
 from tfxfer.heads import Head
 
-# Inverse penalties, from the strongest on: each fit starts from the one before it. Features are
-# standardised, so that one list serves every network.
+# Features are divided by this power of their deviations: 1 gives every channel the same weight in
+# the penalty; less lets those that vary little count for less.
+_EVENNESS = (1.0, 0.5)
+# Where the data are so few that trying both takes no longer than this.
+_CHEAP_SECONDS = 2.0
+# Inverse penalties, from the strongest on: each fit starts from the one before it.
 _STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 # L-BFGS comes to the same optimum and took three times as long on 3,000 pictures: scikit-learn's
 # keeps float64 numbers, and turns the float32 features into them at each step.
 _ALGORITHM = "newton-cg"
 _MAX_ITERATIONS = 100
 _TOLERANCE = 1e-4
-# Features are held in memory as float32, about three times over.
+# Features are held in memory as float32, about twice over.
 _MOST_BYTES = 600_000_000
-# Features times classes: a fit takes about 0.1 s for each million of these.
-_MOST_WORK = 1_000_000_000
+# Seconds for a million features times classes: of all fits together, on two CPU cores.
+_SECONDS = 0.1
+# Gradient steps come to much the same in less time where a fit would take longer.
+_MOST_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class Solution:
         bias: ``[classes]`` float32.
         strength: the chosen inverse penalty.
         accuracy, cross_entropy: on validation.
+        evenness: the chosen one, see `channel_scale`.
     """
 
     kernel: np.ndarray
@@ -45,15 +51,25 @@ class Solution:
     strength: float
     accuracy: float
     cross_entropy: float
+    evenness: float = 1.0
 
 
-def can_solve(head: Head, tables: tuple[Table, ...]) -> bool:
-    """Whether the head is one linear layer, on stored features that are not too many for this."""
-    *others, last = head.layers
+def can_solve(head: Head, rows: int, channels: int) -> bool:
+    """Whether the head is one linear layer, and its features are not too many for this.
+
+    Args:
+        rows: training pictures, each view by itself, and validation pictures.
+        channels: numbers of a picture's features.
+    """
+    *others, _ = head.layers
     is_linear = all(isinstance(layer, keras.layers.Dropout) for layer in others)
-    elements = sum(len(table) * math.prod(table.shape) for table in tables)
-    is_small = elements * 4 <= _MOST_BYTES and elements * last.units <= _MOST_WORK
-    return is_linear and bool(tables) and is_small
+    is_small = rows * channels * 4 <= _MOST_BYTES
+    return is_linear and is_small and estimate_seconds(head, rows, channels) <= _MOST_SECONDS
+
+
+def estimate_seconds(head: Head, rows: int, channels: int) -> float:
+    """How long `solve_head` will take, roughly."""
+    return rows * channels * head.layers[-1].units / 1e6 * _SECONDS
 
 
 def solve_head(
@@ -65,18 +81,55 @@ def solve_head(
         tables: stored training features ``[pictures, channels]`` of each view, then those of the
             validation pictures.
         labels: ``[pictures]`` class numbers; every class occurs.
-        validation_labels: of the validation pictures.
+        validation_labels: ``[validation pictures]`` class numbers.
 
     Returns:
-        The fit that has the highest accuracy on validation and, of those, the lowest
-        cross-entropy: the order in which epochs are chosen, too.
+        The fit, over some penalties and scales of the channels, that has the highest accuracy on
+        validation and, of those, the lowest cross-entropy: so are epochs chosen, too.
     """
-    *views, held_out = (table.read().astype(np.float32) for table in tables)
-    features, targets = np.concatenate(views), np.tile(labels, len(views))
+    *views, validation = tables
+    targets = np.tile(labels, len(views))
+    features = np.empty((len(targets), *validation.shape), np.float32)
+    for number, table in enumerate(views):
+        features[number * len(labels) : (number + 1) * len(labels)] = table.read()
     mean, deviation = features.mean(axis=0), features.std(axis=0)
     deviation[deviation < 1e-6] = 1.0
-    features = (features - mean) / deviation
-    held_out_scaled = (held_out - mean) / deviation
+    held_out = validation.read().astype(np.float32)
+    features -= mean
+    held_out -= mean
+    classes = int(labels.max()) + 1
+    work = features.size + held_out.size
+    is_cheap = work * classes / 1e6 * _SECONDS * len(_EVENNESS) <= _CHEAP_SECONDS
+    solutions: list[Solution] = []
+    applied = np.ones_like(deviation)
+    for evenness in _EVENNESS if is_cheap else _EVENNESS[:1]:
+        scale = channel_scale(deviation, evenness)
+        for part in (features, held_out):
+            part *= applied / scale
+        applied = scale
+        for fitted in _fit_path(features, targets, held_out, validation_labels):
+            kernel = fitted.kernel / scale[:, np.newaxis]
+            bias = fitted.bias - mean @ kernel
+            solutions.append(replace(fitted, kernel=kernel, bias=bias, evenness=evenness))
+    return max(solutions, key=lambda solution: (solution.accuracy, -solution.cross_entropy))
+
+
+def channel_scale(deviation: np.ndarray, evenness: float) -> np.ndarray:
+    """What features ``[channels]`` of some deviations are divided by.
+
+    Whatever the evenness, from 0 to 1, all channels together come to a mean square of 1.
+    """
+    left = deviation ** (1 - evenness)
+    return deviation**evenness * np.sqrt(np.mean(left**2))
+
+
+def _fit_path(
+    features: np.ndarray,
+    targets: np.ndarray,
+    held_out: np.ndarray,
+    validation_labels: np.ndarray,
+) -> list[Solution]:
+    """Fit one penalty after the other, from the strongest on, for features as they are given."""
     model = LogisticRegression(
         solver=_ALGORITHM, max_iter=_MAX_ITERATIONS, tol=_TOLERANCE, warm_start=True
     )
@@ -87,27 +140,23 @@ def solve_head(
             # The last iterations change the head by less than the next penalty does.
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(features, targets)
-        probabilities = model.predict_proba(held_out_scaled)
+        probabilities = model.predict_proba(held_out)
         cross_entropy = float(
             log_loss(validation_labels, probabilities, labels=np.arange(len(model.classes_)))
         )
         accuracy = float((probabilities.argmax(axis=1) == validation_labels).mean())
-        kernel, bias = _for_plain_features(model, mean, deviation)
+        kernel, bias = _kernel_of(model)
         solutions.append(Solution(kernel, bias, strength, accuracy, cross_entropy))
         lately = [solution.cross_entropy for solution in solutions[-3:]]
         if len(lately) == 3 and lately == sorted(lately):
             break  # twice worse in a row: weaker penalties only overfit
-    return max(solutions, key=lambda solution: (solution.accuracy, -solution.cross_entropy))
+    return solutions
 
 
-def _for_plain_features(
-    model: LogisticRegression, mean: np.ndarray, deviation: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel and bias that take features which are not standardised."""
-    scaled, bias = model.coef_, model.intercept_
-    # Two classes come with one row: the second's logit, the first's being zero.
-    if len(scaled) == 1:
-        scaled = np.concatenate([np.zeros_like(scaled), scaled])
-        bias = np.concatenate([np.zeros_like(bias), bias])
-    kernel = scaled / deviation
-    return kernel.T.astype(np.float32), (bias - kernel @ mean).astype(np.float32)
+def _kernel_of(model: LogisticRegression) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel ``[channels, classes]`` and bias ``[classes]``, float32."""
+    kernel, bias = model.coef_.T, model.intercept_
+    # Two classes come with one column: the second's logit, the first's being zero.
+    if kernel.shape[1] == 1:
+        kernel, bias = np.hstack([0 * kernel, kernel]), np.append(0, bias)
+    return kernel.astype(np.float32), bias.astype(np.float32)

@@ -46,12 +46,12 @@ def print_plan(console: Console, plan: Plan, with_blocks: bool) -> None:
 
 def print_phase(console: Console, phase: PhaseResult) -> None:
     """Show in two lines how a phase ended, and where its time went."""
-    if phase.solver == "logistic":
+    if not phase.has_improved:
+        outcome = "nothing was better than before the phase; the weights of then were put back"
+    elif phase.solver == "logistic":
         outcome = "fitted by logistic regression"
-    elif phase.best_epoch:
-        outcome = f"best epoch {phase.best_epoch} of {phase.epochs}"
     else:
-        outcome = "no epoch was better than before the phase; its weights were put back"
+        outcome = f"best epoch {phase.best_epoch} of {phase.epochs}"
     console.print(
         f"[green]✓[/] [bold]{phase.name}[/] {phase.seconds:.0f} s, "
         f"{phase.trainable_parameters:,} trainable parameters, "
@@ -118,9 +118,11 @@ def _phases_table(plan: Plan) -> Table:
             unfrozen,
             f"{phase.trainable_parameters:,}",
             _describe_frozen(phase),
-            str(phase.epochs),
-            str(phase.steps),
-            f"{phase.learning_rate:g}",
+            *(
+                ("–", "logistic regression", "–")
+                if phase.solver == "logistic"
+                else (str(phase.epochs), str(phase.steps), f"{phase.learning_rate:g}")
+            ),
         ]
         table.add_row(*cells, *([_duration(phase.seconds)] if phase.seconds is not None else []))
     return table

@@ -1,0 +1,127 @@
+"""What the cache holds is listed, and what was used least recently goes first."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfxfer.features import cache, store
+
+SHAPE, NAMES = (2, 3), ("a", "b", "c", "d")
+
+
+def make_kind(name) -> store.Kind:
+    return store.Kind(store.digest(name), SHAPE, {"network": name})
+
+
+@pytest.fixture
+def stored(tmp_path) -> Path:
+    """Features of three kinds, last used one after the other, a first, in a folder of its own."""
+    for age, name in enumerate(["c", "b", "a"]):
+        kind = make_kind(name)
+        with store.write_shard(tmp_path / "cache", kind, NAMES, "float16") as append:
+            append(np.zeros((len(NAMES), *SHAPE), np.float32))
+        used = 1_700_000_000 - 1000 * age
+        os.utime(tmp_path / "cache" / kind.key, (used, used))
+    return tmp_path / "cache"
+
+
+def keys(stored) -> list[str]:
+    return [line.about["network"] for line in cache.list_stored(stored)]
+
+
+def test_what_is_stored_is_listed_the_last_used_first(stored):
+    lines = cache.list_stored(stored)
+    assert [line.about["network"] for line in lines] == ["c", "b", "a"]
+    assert lines[0].about["shape"] == [2, 3]
+    for line in lines:
+        assert line.pictures == 4
+        files = [path for path in line.path.rglob("*") if path.is_file()]
+        assert line.bytes == sum(path.stat().st_size for path in files) > 2 * 4 * 2 * 3
+    assert lines[0].used > lines[1].used > lines[2].used
+    assert cache.list_stored(stored / "nowhere") == []
+
+
+def test_looking_features_up_counts_as_use(stored):
+    store.look_up(stored, make_kind("a"), NAMES)
+    assert keys(stored) == ["a", "c", "b"]
+
+
+def test_room_is_made_by_removing_what_was_used_least_recently(stored):
+    size = cache.list_stored(stored)[0].bytes
+    assert cache.make_room(stored, size, keep=[], budget_bytes=4 * size)
+    assert keys(stored) == ["c", "b", "a"], "there is room for one more"
+    assert cache.make_room(stored, size, keep=[], budget_bytes=3 * size)
+    assert keys(stored) == ["c", "b"]
+    assert cache.make_room(stored, size, keep=[make_kind("b").key], budget_bytes=2 * size)
+    assert keys(stored) == ["b"]
+
+
+def test_room_is_refused_where_what_stays_leaves_too_little(stored):
+    size = cache.list_stored(stored)[0].bytes
+    assert not cache.make_room(
+        stored, size, keep=[make_kind(name).key for name in "abc"], budget_bytes=4 * size - 1
+    )
+    assert not cache.make_room(stored, 5 * size, keep=[], budget_bytes=4 * size)
+    assert not cache.make_room(stored, 1, keep=[], budget_bytes=0)
+    assert keys(stored) == ["c", "b", "a"], "nothing goes for what does not fit anyway"
+
+
+def test_without_a_budget_the_disk_and_the_memory_set_one(stored):
+    assert cache.make_room(stored, 1000, keep=[])
+    assert cache.make_room(stored / "not" / "there" / "yet", 1000, keep=[])
+    assert not cache.make_room(stored, 10**18, keep=[])
+    assert len(keys(stored)) == 3
+
+
+def test_clearing_removes_everything_but_what_is_kept(stored):
+    held = sum(line.bytes for line in cache.list_stored(stored))
+    assert cache.clear(stored, keep=[make_kind("b").key]) == held * 2 // 3
+    assert keys(stored) == ["b"]
+    assert cache.clear(stored) == held // 3
+    assert cache.list_stored(stored) == []
+
+
+def test_the_folder_is_as_configured_or_named_or_the_user_s_cache(monkeypatch):
+    monkeypatch.setenv("TFXFER_CACHE", "/named")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
+    assert cache.locate("/configured") == Path("/configured")
+    assert cache.locate() == Path("/named")
+    monkeypatch.delenv("TFXFER_CACHE")
+    assert cache.locate() == Path("/xdg/tfxfer")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache.locate() == Path.home() / ".cache" / "tfxfer"
+
+
+def test_folders_of_others_are_neither_listed_nor_removed(stored):
+    for name, about in (
+        ("mine", {"made_by": "tfxfer"}),
+        (store.digest("not tfxfer's"), {"about": "me"}),
+        (store.digest("no object"), [1]),
+    ):
+        (stored / name).mkdir()
+        (stored / name / "about.json").write_text(json.dumps(about))
+    assert keys(stored) == ["c", "b", "a"]
+    cache.clear(stored)
+    assert len(list(stored.iterdir())) == 3
+
+
+def test_what_is_being_written_stays(stored):
+    kind = make_kind("a")
+    with store.write_shard(stored, kind, NAMES, "float16") as append:
+        append(np.zeros((2, *SHAPE), np.float32))
+        cache.clear(stored)
+        assert keys(stored) == ["a"]
+        append(np.zeros((2, *SHAPE), np.float32))
+    assert store.look_up(stored, kind, NAMES).missing.size == 0
+
+
+def test_a_budget_is_no_more_than_the_disk_has(stored):
+    free = shutil.disk_usage(stored).free
+    assert not cache.has_room(stored, 2 * free, keep=[], budget_bytes=10 * free)
+    assert cache.has_room(stored, 1000, keep=[], budget_bytes=10 * free)

@@ -1,0 +1,139 @@
+"""Batches of features: read from the store, or computed as they are asked for."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+import tensorflow as tf
+
+from tfxfer.data.pictures import untuned
+from tfxfer.features import store
+from tfxfer.features.engines import BATCH, Engine
+from tfxfer.features.frozen import FrozenLayers
+from tfxfer.features.split import Cut
+
+
+@dataclass
+class Waiting:
+    """How long training waited for its batches, in seconds."""
+
+    seconds: float = 0.0
+    since: float = 0.0
+
+
+def make_stored_training(
+    tables: Sequence[store.Table], labels: np.ndarray, classes: int, batch_size: int, seed: int
+) -> tf.data.Dataset:
+    """Give shuffled batches of stored features; each epoch shows the next view of each picture."""
+    shape, dtype = tables[0].shape, _common_dtype(tables)
+    steps = max(1, len(labels) // batch_size)
+    epochs = count()
+
+    def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        epoch = next(epochs)
+        order = np.random.default_rng([seed, epoch]).permutation(len(labels))
+        for positions in np.split(order[: steps * batch_size], steps):
+            # Neighbours are at different views, so that each epoch has some of every one.
+            views = (positions + epoch) % len(tables)
+            features = np.empty((len(positions), *shape), dtype.as_numpy_dtype)
+            for view in np.unique(views):
+                features[views == view] = tables[view].read(positions[views == view])
+            yield features, labels[positions]
+
+    return _from_generator(generate, shape, dtype, classes, steps)
+
+
+def make_stored_evaluation(
+    table: store.Table, labels: np.ndarray, classes: int, batch_size: int
+) -> tf.data.Dataset:
+    """Give the stored features of every picture once, in order."""
+
+    def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for start in range(0, len(labels), batch_size):
+            positions = np.arange(start, min(start + batch_size, len(labels)))
+            yield table.read(positions), labels[positions]
+
+    steps = math.ceil(len(labels) / batch_size)
+    return _from_generator(generate, table.shape, _common_dtype([table]), classes, steps)
+
+
+def make_streamed_dataset(
+    layers: FrozenLayers,
+    engine: Engine,
+    cut: Cut,
+    classes: int,
+    pictures: tf.data.Dataset,
+    steps: int,
+) -> tf.data.Dataset:
+    """Run the frozen layers on batches of pictures as they come, in their order.
+
+    Args:
+        engine: of the layers below the cut.
+        pictures: batches of ``(pictures, one-hot labels)``.
+        steps: number of the batches.
+    """
+
+    def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        labels: deque[np.ndarray] = deque()
+
+        def pieces() -> Iterator[np.ndarray]:
+            for batch, batch_labels in pictures.as_numpy_iterator():
+                labels.append(batch_labels)
+                yield from np.split(batch, range(BATCH, len(batch), BATCH))
+
+        ready: list[np.ndarray] = []
+        for (features,) in layers.run(engine, pieces()):
+            ready.append(features)
+            if sum(map(len, ready)) == len(labels[0]):
+                yield np.concatenate(ready), labels.popleft().argmax(axis=1)
+                ready.clear()
+
+    return _from_generator(generate, cut.shape, tf.float32, classes, steps)
+
+
+def time_waiting(dataset: tf.data.Dataset, waiting: Waiting) -> tf.data.Dataset:
+    """Give the same batches, and add up how long whoever asks for one waits until it is there."""
+
+    def start() -> np.int64:
+        waiting.since = time.monotonic()
+        return np.int64(0)
+
+    def stop() -> np.int64:
+        waiting.seconds += time.monotonic() - waiting.since
+        return np.int64(0)
+
+    def note_end(_, batch):
+        with tf.control_dependencies(tf.nest.flatten(batch)):
+            done = tf.numpy_function(stop, [], tf.int64)
+        with tf.control_dependencies([done]):
+            return tf.nest.map_structure(tf.identity, batch)
+
+    # A zip asks its parts one after the other: first the clock, then whoever makes the batch.
+    begun = tf.data.Dataset.counter().map(lambda _: tf.numpy_function(start, [], tf.int64))
+    timed = tf.data.Dataset.zip(begun, dataset).map(note_end)
+    options = tf.data.Options()
+    options.experimental_optimization.inject_prefetch = False  # it would be the one who waits
+    timed = timed.apply(tf.data.experimental.assert_cardinality(dataset.cardinality()))
+    return untuned(timed.with_options(options))
+
+
+def _from_generator(
+    generate: Callable, shape: tuple[int, ...], dtype: tf.DType, classes: int, steps: int
+) -> tf.data.Dataset:
+    features = tf.TensorSpec((None, *shape), dtype)
+    labels = tf.TensorSpec((None,), tf.int64)
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=(features, labels))
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
+    dataset = dataset.map(lambda x, y: (tf.cast(x, tf.float32), tf.one_hot(y, classes)))
+    return untuned(dataset.prefetch(4))
+
+
+def _common_dtype(tables: Sequence[store.Table]) -> tf.DType:
+    used = {table.dtype for table in tables}
+    return tf.as_dtype(used.pop() if len(used) == 1 else "float32")

@@ -1,0 +1,125 @@
+"""The folder of stored features as a whole: where it is, what it holds, and what may go.
+
+Imports no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tfxfer.features.store import ABOUT, MADE_BY, is_being_written, list_folders, read_index
+from tfxfer.runtime import available_memory_bytes
+
+# Names of folders that are the cache's own: no other one is touched.
+_KEY = re.compile(r"[0-9a-f]{32}")
+
+
+def locate(configured: str | None = None) -> Path:
+    """Where features are kept: as configured, else ``$TFXFER_CACHE``, else ``~/.cache/tfxfer``."""
+    named = configured or os.environ.get("TFXFER_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(named) if named else Path(base) / "tfxfer"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One line of ``tfxfer cache``: features of one kind.
+
+    Attributes:
+        about: what they are, in words.
+        pictures: rows; several views of a picture are several.
+        used: when they were last looked up.
+    """
+
+    path: Path
+    about: dict[str, Any]
+    pictures: int
+    bytes: int
+    used: datetime
+
+
+def list_stored(folder: Path) -> list[Stored]:
+    """List what the cache holds, the most recently used first; other folders in it are ignored."""
+    lines = []
+    for place in list_folders(folder):
+        with suppress(OSError, ValueError, TypeError):  # another process may be removing it
+            about = dict(json.loads((place / ABOUT).read_text(encoding="utf-8")))
+            if about.get("made_by") != MADE_BY or not _KEY.fullmatch(place.name):
+                continue
+            rows = sum(len(read_index(path).get("identities", ())) for path in list_folders(place))
+            files = [path for path in place.glob("**/*") if path.is_file()]
+            size = sum(path.stat().st_size for path in files)
+            used = datetime.fromtimestamp(place.stat().st_mtime)
+            lines.append(Stored(place, about, rows, size, used))
+    return sorted(lines, key=lambda line: line.used, reverse=True)
+
+
+def has_room(
+    folder: Path, needed_bytes: int, keep: Collection[str], budget_bytes: int | None = None
+) -> bool:
+    """Say whether so much more may be stored, were all else removed.
+
+    Args:
+        keep: keys that stay.
+        budget_bytes: of the whole cache; None: a quarter of the disk's free space and of what the
+            cache holds already, and no more than four times the memory at hand: a larger store
+            would be read from the disk again in every epoch.
+    """
+    return _excess(list_stored(folder), folder, needed_bytes, keep, budget_bytes)[1]
+
+
+def make_room(
+    folder: Path, needed_bytes: int, keep: Collection[str], budget_bytes: int | None = None
+) -> bool:
+    """Say what `has_room` says, and remove what was used least recently to make it so."""
+    excess, fits = _excess(list_stored(folder), folder, needed_bytes, keep, budget_bytes)
+    if fits and excess > 0:
+        clear(folder, keep, excess)
+    return fits
+
+
+def clear(folder: Path, keep: Collection[str] = (), needed_bytes: int | None = None) -> int:
+    """Remove stored features, the least recently used first, and return the bytes that are freed.
+
+    A run that reads them goes on: it holds the files open. What is being written stays.
+
+    Args:
+        keep: keys that stay.
+        needed_bytes: stop when this much is freed; None: remove everything.
+    """
+    freed = 0
+    for line in reversed(list_stored(folder)):
+        if needed_bytes is not None and freed >= needed_bytes:
+            break
+        if line.path.name not in keep and not is_being_written(line.path):
+            shutil.rmtree(line.path, ignore_errors=True)
+            freed += 0 if line.path.exists() else line.bytes
+    return freed
+
+
+def _excess(
+    held: list[Stored],
+    folder: Path,
+    needed_bytes: int,
+    keep: Collection[str],
+    budget_bytes: int | None,
+) -> tuple[int, bool]:
+    """Bytes that have to go for some more, and whether enough may go."""
+    held_bytes = sum(line.bytes for line in held)
+    existing = next(path for path in (folder, *folder.parents) if path.is_dir())
+    free_bytes = shutil.disk_usage(existing).free
+    if budget_bytes is None:
+        memory_bytes = available_memory_bytes()
+        budget_bytes = min((free_bytes + held_bytes) // 4, 4 * memory_bytes)
+    budget_bytes = min(budget_bytes, free_bytes + held_bytes)
+    stays = sum(line.bytes for line in held if line.path.name in keep)
+    return held_bytes + needed_bytes - budget_bytes, stays + needed_bytes <= budget_bytes

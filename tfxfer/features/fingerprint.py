@@ -1,0 +1,51 @@
+"""Hashes that say which numbers some stored features are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfxfer.backbones.build import Backbone
+from tfxfer.data.pictures import Identity
+from tfxfer.features.split import Cut
+from tfxfer.features.store import digest
+from tfxfer.heads import Head
+
+# Raised when a change to the code changes features: of decoding, augmentation or the prefix.
+_VERSION = 2
+
+
+def hash_prefix(backbone: Backbone, head: Head, cut: Cut) -> str:
+    """Hash all that decides what the layers below a cut give for a decoded picture.
+
+    Weights above the cut do not count, nor does the engine.
+    """
+    network = backbone.network
+    frozen = backbone.blocks[: len(backbone.blocks) - cut.unfrozen]
+    layers = [network.get_layer(name) for block in frozen for name in block.layers]
+    facts = (
+        _VERSION,
+        keras.__version__,
+        tf.__version__,  # decodes and resizes
+        network.name,
+        backbone.size_px,
+        backbone.family.preprocessing,
+        cut,
+        [type(pooling).__name__ for pooling in head.poolings],
+    )
+    weights = (digest(np.asarray(weight).tobytes()) for layer in layers for weight in layer.weights)
+    return digest(repr(facts), *weights)
+
+
+def name_views(identities: Sequence[Identity], view: int) -> list[str]:
+    """Name one view of each picture; a picture that is replaced or edited has another name."""
+    return [digest(item.name, item.stamp, str(view)) for item in identities]
+
+
+def view_seeds(identities: Sequence[Identity], seed: int, view: int) -> np.ndarray:
+    """``[pictures, 2]`` int64: the same picture, seed and view give the same changes anywhere."""
+    digests = [digest(item.name, str(seed), str(view)) for item in identities]
+    return np.frombuffer(bytes.fromhex("".join(digests)), np.int64).reshape(-1, 2)

@@ -1,0 +1,167 @@
+"""The frozen layers of a run: which they are, what runs them, and where the time goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+
+from tfxfer.backbones.build import Backbone
+from tfxfer.config import AugmentationConfig, FeaturesConfig
+from tfxfer.features import cache, store
+from tfxfer.features.engines import (
+    BATCH,
+    Engine,
+    choose_engine,
+    describe_engine,
+    list_candidates,
+)
+from tfxfer.features.fingerprint import hash_prefix
+from tfxfer.features.split import Cut, build_prefix
+from tfxfer.heads import Head
+
+
+@dataclass
+class Clock:
+    """Seconds that frozen layers took: waiting for decoded pictures, and for the engine."""
+
+    input_seconds: float = 0.0
+    prefix_seconds: float = 0.0
+    pictures: int = 0
+
+
+@dataclass(frozen=True)
+class Prefixes:
+    """The layers below some cuts, with the weights of one moment: those that a phase starts with.
+
+    Attributes:
+        hashes: of the layers below each cut.
+        engines: what was made ready to run so far, by the cuts of a pass.
+    """
+
+    hashes: dict[Cut, str]
+    engines: dict[tuple[Cut, ...], Engine] = field(default_factory=dict)
+
+
+class FrozenLayers:
+    """Runs the frozen layers of one training run; the engine is chosen once, when one is needed.
+
+    Args:
+        augmentation: changes of all views but view 0, which shows the pictures as they are.
+        seed: decides the changes.
+        source: where the pictures come from; those of each source are stored by themselves.
+
+    Attributes:
+        clock: where the time went so far.
+        engine_name: what gave the features, now or when they were stored; None before the first.
+        notes: what was printed for the user.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        head: Head,
+        augmentation: AugmentationConfig,
+        config: FeaturesConfig,
+        seed: int,
+        console: Console,
+        source: str = "",
+    ):
+        self.backbone, self.head = backbone, head
+        self.augmentation, self.config, self.seed = augmentation, config, seed
+        self.folder = cache.locate(config.cache_dir)
+        self.console, self.source = console, source
+        self.clock = Clock()
+        self.engine_name: str | None = None if config.engine == "auto" else config.engine
+        self.notes: list[str] = []
+
+    def hash_prefixes(self, cuts: Iterable[Cut]) -> Prefixes:
+        """Take the layers below some cuts as they are now."""
+        return Prefixes({cut: hash_prefix(self.backbone, self.head, cut) for cut in set(cuts)})
+
+    def make_engine(self, cuts: Sequence[Cut], pictures: np.ndarray) -> Engine:
+        """Make the layers below some cuts ready to run.
+
+        Args:
+            pictures: ``[pictures, size, size, 3]`` float32, some of those that will be run, to
+                compare the engine with Keras on.
+        """
+        start = time.monotonic()
+        before = self.engine_name if self.config.engine == "auto" else None
+        prefix = build_prefix(self.backbone, self.head, cuts)
+        engine, refused = choose_engine(prefix, pictures[:BATCH], self.config.engine, before)
+        for line in refused:
+            self.say(line)
+        self.engine_name = engine.name
+        self.clock.prefix_seconds += time.monotonic() - start
+        return engine
+
+    def run(self, engine: Engine, batches: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+        """Run an engine and keep the time: what is not waiting for pictures is the engine's.
+
+        Args:
+            batches: pictures ``[batch, size, size, 3]`` float32, at most `BATCH` each.
+
+        Returns:
+            Features ``[batch, …]`` float32 by cut, for each batch in its order.
+        """
+        waited = 0.0
+
+        def timed() -> Iterator[np.ndarray]:
+            nonlocal waited
+            iterator = iter(batches)
+            while True:
+                start = time.monotonic()
+                batch = next(iterator, None)
+                waited += time.monotonic() - start
+                if batch is None:
+                    return
+                self.clock.pictures += len(batch)
+                yield batch
+
+        results = engine.run(timed())
+        while True:
+            start, before = time.monotonic(), waited
+            result = next(results, None)
+            waiting = waited - before
+            self.clock.input_seconds += waiting
+            self.clock.prefix_seconds += time.monotonic() - start - waiting
+            if result is None:
+                return
+            yield result
+
+    def say(self, note: str) -> None:
+        """Print a note once, and keep it."""
+        if note not in self.notes:
+            self.notes.append(note)
+            self.console.print(f"[yellow]note[/] {escape(note)}")
+
+    def engine_names(self) -> tuple[str, ...]:
+        """Engines whose features will do; one, as soon as a run has taken it."""
+        return (self.engine_name,) if self.engine_name else list_candidates()
+
+    def kind(self, cut: Cut, view: int, engine_name: str, prefixes: Prefixes) -> store.Kind:
+        """What the features of a view at a cut are, as this engine gives them."""
+        changes = f"seed {self.seed}, {self.augmentation.model_dump_json()}" if view else "none"
+        key = store.digest(prefixes.hashes[cut], describe_engine(engine_name), self.source, changes)
+        about = {
+            "network": self.backbone.network.name,
+            "cut": cut.name,
+            "source": self.source,
+            "engine": engine_name,
+            "changes": changes,
+        }
+        return store.Kind(key, cut.shape, about)
+
+    def keys(self, prefixes: Prefixes, views: Iterable[int]) -> set[str]:
+        """Keys under which views of these layers are stored, by whatever engine may be taken."""
+        return {
+            self.kind(cut, view, name, prefixes).key
+            for cut in prefixes.hashes
+            for view in views
+            for name in self.engine_names()
+        }

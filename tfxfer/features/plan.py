@@ -1,0 +1,110 @@
+"""What is to be stored for a phase: which views, behind which cuts, and whether there is room."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+
+from tfxfer.backbones.blocks import resolve_unfreeze
+from tfxfer.config import ResolvedPhase
+from tfxfer.data.pictures import PictureData, PictureSet
+from tfxfer.features import cache
+from tfxfer.features.compute import find_tables
+from tfxfer.features.frozen import FrozenLayers, Prefixes
+from tfxfer.features.split import PICTURES, Cut, find_cut
+
+_STORED_BYTES = 2  # float16 or bfloat16
+_GIGABYTE = 10**9
+
+Views = dict[int, list[Cut]]
+
+
+def cut_of(layers: FrozenLayers, phase: ResolvedPhase) -> Cut:
+    """Where the frozen layers of a phase end."""
+    unfrozen = resolve_unfreeze(phase.unfreeze, layers.backbone.blocks)
+    return find_cut(layers.backbone, layers.head, unfrozen)
+
+
+def views_of(phase: ResolvedPhase, cut: Cut) -> int:
+    """Stored views of each training picture that a phase asks for; 0: none."""
+    return phase.views if isinstance(phase.views, int) and cut.name != PICTURES else 0
+
+
+def plan_views(
+    layers: FrozenLayers,
+    pictures: PictureData,
+    phases: Sequence[ResolvedPhase],
+    cuts: Sequence[Cut],
+    prefixes: Prefixes,
+) -> Views:
+    """Choose the cuts to store of each view: the first phase's own, and those of later phases.
+
+    A later phase's are among them where no phase before it trains a layer below its cut: one pass
+    gives both. Features that were used least recently are removed where this needs their room.
+
+    Args:
+        cuts: of the phases.
+        prefixes: of these cuts, as the first phase starts with them.
+
+    Returns:
+        Nothing where the first phase stores nothing, or where there is no room: it streams.
+    """
+    wanted: Views = {view: [cuts[0]] for view in range(views_of(phases[0], cuts[0]))}
+    if not wanted:
+        return {}
+    if not has_room(layers, pictures, wanted, prefixes):
+        layers.say(
+            f"phase {phases[0].name!r}: features of {len(wanted)} views do not fit in the cache's "
+            "share of the disk (--set features.max_disk_gb=…); the frozen layers run in every "
+            "epoch instead"
+        )
+        return {}
+    for position, (other, cut) in enumerate(zip(phases, cuts, strict=True)):
+        is_frozen_till_then = all(each.unfrozen <= cut.unfrozen for each in cuts[:position])
+        if cut in wanted[0] or not views_of(other, cut) or not is_frozen_till_then:
+            continue
+        extended = {
+            view: [*own, cut] if view < views_of(other, cut) else own
+            for view, own in wanted.items()
+        }
+        if has_room(layers, pictures, extended, prefixes):
+            wanted = extended
+    _ask_cache(layers, pictures, wanted, prefixes, cache.make_room)
+    return wanted
+
+
+def has_room(
+    layers: FrozenLayers,
+    pictures: PictureData,
+    wanted: Mapping[int, Sequence[Cut]],
+    prefixes: Prefixes,
+) -> bool:
+    """Whether what is missing of some training views, and of validation, may be stored."""
+    return _ask_cache(layers, pictures, wanted, prefixes, cache.has_room)
+
+
+def count_missing(
+    layers: FrozenLayers, pictures: PictureSet, wanted: Views, prefixes: Prefixes
+) -> int:
+    """Pictures, each view by itself, that have yet to go through the frozen layers."""
+    tables = find_tables(layers, pictures, wanted, prefixes)
+    return sum(max(tables[view, cut].missing.size for cut in cuts) for view, cuts in wanted.items())
+
+
+def _ask_cache(
+    layers: FrozenLayers,
+    pictures: PictureData,
+    wanted: Mapping[int, Sequence[Cut]],
+    prefixes: Prefixes,
+    ask: Callable[[Path, int, Collection[str], int | None], bool],
+) -> bool:
+    """Ask `cache.has_room` or `cache.make_room` about what is missing."""
+    needed = 0
+    for split, views in ((pictures.train, wanted), (pictures.validation, {0: wanted[0]})):
+        for (_, cut), table in find_tables(layers, split, views, prefixes).items():
+            needed += len(table.missing) * math.prod(cut.shape) * _STORED_BYTES
+    keys = layers.keys(prefixes, wanted)
+    limit = layers.config.max_disk_gb
+    budget = None if limit is None else int(limit * _GIGABYTE)
+    return needed == 0 or ask(layers.folder, needed, keys, budget)
