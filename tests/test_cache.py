@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfxfer.features import cache, store
+from tfxfer.features import cache, shards, store
 
 SHAPE, NAMES = (2, 3), ("a", "b", "c", "d")
 
 
-def make_kind(name) -> store.Kind:
-    return store.Kind(store.digest(name), SHAPE, {"network": name})
+def make_kind(name) -> shards.Kind:
+    return shards.Kind(shards.digest(name), SHAPE, {"network": name})
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def stored(tmp_path) -> Path:
     """Features of three kinds, last used one after the other, a first, in a folder of its own."""
     for age, name in enumerate(["c", "b", "a"]):
         kind = make_kind(name)
-        with store.write_shard(tmp_path / "cache", kind, NAMES, "float16") as append:
+        with shards.write_shard(tmp_path / "cache", kind, NAMES, "float16") as append:
             append(np.zeros((len(NAMES), *SHAPE), np.float32))
         used = 1_700_000_000 - 1000 * age
         os.utime(tmp_path / "cache" / kind.key, (used, used))
@@ -101,8 +101,8 @@ def test_the_folder_is_as_configured_or_named_or_the_user_s_cache(monkeypatch):
 def test_folders_of_others_are_neither_listed_nor_removed(stored):
     for name, about in (
         ("mine", {"made_by": "tfxfer"}),
-        (store.digest("not tfxfer's"), {"about": "me"}),
-        (store.digest("no object"), [1]),
+        (shards.digest("not tfxfer's"), {"about": "me"}),
+        (shards.digest("no object"), [1]),
     ):
         (stored / name).mkdir()
         (stored / name / "about.json").write_text(json.dumps(about))
@@ -113,7 +113,7 @@ def test_folders_of_others_are_neither_listed_nor_removed(stored):
 
 def test_what_is_being_written_stays(stored):
     kind = make_kind("a")
-    with store.write_shard(stored, kind, NAMES, "float16") as append:
+    with shards.write_shard(stored, kind, NAMES, "float16") as append:
         append(np.zeros((2, *SHAPE), np.float32))
         cache.clear(stored)
         assert keys(stored) == ["a"]

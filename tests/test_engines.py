@@ -17,8 +17,9 @@ from tfxfer.backbones.families import NETWORKS
 from tfxfer.config import HeadConfig
 from tfxfer.errors import InputError
 from tfxfer.features import engines
-from tfxfer.features.engines import BATCH, ENGINES, TOLERANCE, Engine, choose_engine, largest_error
+from tfxfer.features.engines import BATCH, ENGINES, Engine
 from tfxfer.features.split import build_prefix, find_cut
+from tfxfer.features.trial import TOLERANCE, choose_engine, largest_error
 from tfxfer.heads import build_head
 
 # Behind four and nine blocks: random weights lose bfloat16's few bits in the blocks above.

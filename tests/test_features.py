@@ -28,7 +28,7 @@ from tfxfer.config import (
 from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset, make_view_batches
 from tfxfer.data.sources import load_data
 from tfxfer.errors import InputError
-from tfxfer.features import cache, compute, engines, frozen, store
+from tfxfer.features import cache, compute, engines, frozen, shards
 from tfxfer.features.batches import (
     Waiting,
     make_stored_training,
@@ -428,7 +428,7 @@ def test_a_pass_that_is_interrupted_keeps_the_files_that_are_whole(
 
 def test_a_store_that_loses_what_it_is_given_is_an_error(make_layers, pictures, cuts, monkeypatch):
     layers = make_layers()
-    write = store.write_shard
+    write = shards.write_shard
 
     @contextmanager
     def write_and_lose(folder, *arguments):
@@ -436,7 +436,7 @@ def test_a_store_that_loses_what_it_is_given_is_an_error(make_layers, pictures, 
             yield append
         cache.clear(folder)
 
-    monkeypatch.setattr(store, "write_shard", write_and_lose)
+    monkeypatch.setattr(shards, "write_shard", write_and_lose)
     with pytest.raises(InputError, match=r"42 were gone again.*cache_dir=DIR"):
         compute_tables(layers, pictures.train, {0: cuts[:1]}, "training")
 

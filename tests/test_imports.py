@@ -37,7 +37,15 @@ HEAVY = {"tensorflow", "keras", "tensorflow_datasets", "sklearn", "h5py"}
 # What `import tfxfer` and `--help` load; they start in a moment.
 LIGHT = {"", "errors", "config", "presets", "records", "run", "runtime", "train", "cli"}
 LIGHT |= {"__main__", "backbones", "backbones.families", "report", "report.console"}
-LIGHT |= {"data", "features", "features.store", "features.cache", "phases", "export"}
+LIGHT |= {
+    "data",
+    "features",
+    "features.store",
+    "features.shards",
+    "features.cache",
+    "phases",
+    "export",
+}
 
 
 def module_name(path: Path) -> str:

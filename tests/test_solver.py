@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from tfxfer.config import HeadConfig, ResolvedPhase
 from tfxfer.data.pictures import untuned
 from tfxfer.errors import InputError
-from tfxfer.features import store
+from tfxfer.features import shards, store
 from tfxfer.features.feed import PhaseData
 from tfxfer.features.split import find_cut
 from tfxfer.heads import build_head
@@ -42,8 +42,8 @@ def make_table(tmp_path):
 
     def make(features) -> store.Table:
         names = [str(index) for index in range(len(features))]
-        kind = store.Kind(store.digest(features.tobytes()), features.shape[1:], {})
-        with store.write_shard(tmp_path / "cache", kind, names, "float32") as append:
+        kind = shards.Kind(shards.digest(features.tobytes()), features.shape[1:], {})
+        with shards.write_shard(tmp_path / "cache", kind, names, "float32") as append:
             append(features)
         return store.look_up(tmp_path / "cache", kind, names)
 

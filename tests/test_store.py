@@ -14,16 +14,16 @@ import pytest
 
 from tfxfer.data.pictures import FileSet
 from tfxfer.errors import InputError
-from tfxfer.features import store
+from tfxfer.features import shards, store
 
-KIND = store.Kind("key", (2, 3), {"network": "net", "cut": "block"})
+KIND = shards.Kind("key", (2, 3), {"network": "net", "cut": "block"})
 NAMES = ("a", "b", "c", "d")
 # Numbers that every type of the store holds exactly.
 FEATURES = np.arange(24, dtype=np.float32).reshape(4, 2, 3)
 
 
 def write(folder, names=NAMES, features=FEATURES, dtype="float16", kind=KIND) -> None:
-    with store.write_shard(folder, kind, names, dtype) as append:
+    with shards.write_shard(folder, kind, names, dtype) as append:
         for start in range(0, len(names), 3):
             append(features[start : start + 3])
 
@@ -48,7 +48,7 @@ def test_pictures_are_found_in_any_order_and_missing_ones_told(tmp_path):
     table = store.look_up(tmp_path, KIND, ["d", "unknown", "a"])
     np.testing.assert_array_equal(table.missing, [1])
     np.testing.assert_array_equal(table.read(np.array([0, 2])), FEATURES[[3, 0]])
-    other = store.Kind("other", KIND.shape, {})
+    other = shards.Kind("other", KIND.shape, {})
     np.testing.assert_array_equal(store.look_up(tmp_path, other, NAMES).missing, range(4))
 
 
@@ -62,7 +62,7 @@ def test_two_shards_are_read_as_one(tmp_path):
 
 
 def test_a_shard_is_there_when_it_is_whole_and_not_before(tmp_path):
-    with store.write_shard(tmp_path, KIND, NAMES, "float16") as append:
+    with shards.write_shard(tmp_path, KIND, NAMES, "float16") as append:
         append(FEATURES)
         assert store.look_up(tmp_path, KIND, NAMES).missing.size == 4
     assert store.look_up(tmp_path, KIND, NAMES).missing.size == 0
@@ -71,7 +71,7 @@ def test_a_shard_is_there_when_it_is_whole_and_not_before(tmp_path):
 def test_a_failure_while_writing_leaves_nothing(tmp_path):
     with (
         pytest.raises(KeyboardInterrupt),
-        store.write_shard(tmp_path, KIND, NAMES, "float16") as append,
+        shards.write_shard(tmp_path, KIND, NAMES, "float16") as append,
     ):
         append(FEATURES[:3])
         raise KeyboardInterrupt
@@ -145,7 +145,7 @@ def test_an_index_that_is_none_is_not_believed(tmp_path, text):
 
 def test_features_of_another_shape_are_not_believed(tmp_path):
     write(tmp_path)
-    wider = store.Kind(KIND.key, (2, 4), {})
+    wider = shards.Kind(KIND.key, (2, 4), {})
     assert store.look_up(tmp_path, wider, NAMES).missing.size == 4
 
 
@@ -153,7 +153,7 @@ def test_features_of_another_shape_are_not_believed(tmp_path):
 def test_a_shard_with_rows_that_are_missing_or_too_many_is_not_kept(tmp_path, rows):
     with (
         pytest.raises(ValueError, match=f"of 4 pictures got features of {len(rows)}"),
-        store.write_shard(tmp_path, KIND, NAMES, "float16") as append,
+        shards.write_shard(tmp_path, KIND, NAMES, "float16") as append,
     ):
         append(rows)
     assert store.look_up(tmp_path, KIND, NAMES).missing.size == 4
@@ -220,9 +220,9 @@ def test_a_file_that_is_replaced_is_another_picture(tmp_path):
 
 
 def test_hashes_tell_parts_apart():
-    assert store.digest("ab", "c") != store.digest("a", "bc") != store.digest("abc")
-    assert store.digest("é") == store.digest("é".encode())
-    assert store.digest("caf\udce9") != store.digest("caf")  # a file's name need not be UTF-8
+    assert shards.digest("ab", "c") != shards.digest("a", "bc") != shards.digest("abc")
+    assert shards.digest("é") == shards.digest("é".encode())
+    assert shards.digest("caf\udce9") != shards.digest("caf")  # a file's name need not be UTF-8
 
 
 @pytest.mark.parametrize(
@@ -238,15 +238,15 @@ def test_hashes_tell_parts_apart():
 )
 def test_the_shortest_type_that_keeps_the_features_is_chosen(features, dtype):
     features = features.astype(np.float32)
-    assert store.choose_dtype(features) == dtype
-    rounded = store.cast(features, dtype).astype(np.float32)
+    assert shards.choose_dtype(features) == dtype
+    rounded = shards.cast(features, dtype).astype(np.float32)
     np.testing.assert_allclose(rounded, features, rtol=5e-3, atol=1e-3 * np.abs(features).max())
 
 
 def test_a_number_that_does_not_fit_is_an_error_and_infinity_is_kept(tmp_path):
     with pytest.raises(OverflowError, match=r"up to 7e\+04 do not fit float16"):
-        store.cast(np.array([1.0, 70_000.0], np.float32), "float16")
-    assert np.isinf(store.cast(np.array([np.inf], np.float32), "float16")).all()
+        shards.cast(np.array([1.0, 70_000.0], np.float32), "float16")
+    assert np.isinf(shards.cast(np.array([np.inf], np.float32), "float16")).all()
     with pytest.raises(OverflowError):
         write(tmp_path, features=FEATURES * 1e5)
     assert store.look_up(tmp_path, KIND, NAMES).missing.size == 4

@@ -178,8 +178,8 @@ def speeds(folder: Path, begun: float, data: str, weights: str) -> dict:
     from tfxfer.backbones.build import build_backbone
     from tfxfer.config import BackboneConfig, HeadConfig
     from tfxfer.features.engines import BATCH as ENGINE_BATCH
-    from tfxfer.features.engines import choose_engine
     from tfxfer.features.split import build_prefix, find_cut
+    from tfxfer.features.trial import choose_engine
     from tfxfer.heads import build_head
 
     batches = [np.asarray(x) for x, _ in read_folder(data, "train", shuffle=True).take(10)]

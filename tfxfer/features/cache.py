@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tfxfer.features.store import ABOUT, MADE_BY, is_being_written, list_folders, read_index
+from tfxfer.features.shards import ABOUT, MADE_BY, is_being_written, list_folders, read_index
 from tfxfer.runtime import available_memory_bytes
 
 # Names of folders that are the cache's own: no other one is touched.

@@ -12,7 +12,7 @@ import numpy as np
 from tfxfer.data.pictures import Identity, PictureSet
 from tfxfer.data.pipeline import make_view_batches
 from tfxfer.errors import InputError
-from tfxfer.features import store
+from tfxfer.features import shards, store
 from tfxfer.features.engines import BATCH, ENGINES
 from tfxfer.features.fingerprint import name_views, view_seeds
 from tfxfer.features.frozen import FrozenLayers, Prefixes
@@ -167,11 +167,11 @@ def _store_shards(
             if not writers:
                 writers = [
                     stack.enter_context(
-                        store.write_shard(
+                        shards.write_shard(
                             layers.folder,
                             layers.kind(cut, view, engine.name, prefixes),
                             names,
-                            dtype or store.choose_dtype(part),
+                            dtype or shards.choose_dtype(part),
                         )
                     )
                     for cut, part in zip(cuts, parts, strict=True)

@@ -1,15 +1,13 @@
-"""Inference engines for frozen layers: whatever runs them fastest, where it agrees with Keras."""
+"""Inference engines for frozen layers: functions from a prefix to one over batches of pictures."""
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
-from itertools import repeat
 
 import keras
 import numpy as np
@@ -17,23 +15,9 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from tfxfer import runtime
-from tfxfer.errors import InputError, first_line
 
-# An engine's features may differ from those of Keras in float32 by this much: the Euclidean norm
-# of the difference, over that of the features with their mean over the pictures taken off: what
-# pictures have in common tells none of them apart.
-TOLERANCE = 0.2
 # Pictures in one call: larger ones fall out of the CPU's caches.
 BATCH = 16
-_TRIAL_BATCHES = 3
-# An engine further down the list must be this much faster: near ties would fall now one way, now
-# the other.
-_MARGIN = 1.15
-
-# Keras as it is, layer by layer, is at most this much slower than TensorFlow's best: an engine that
-# leaves it behind needs no other one tried, which would take seconds to compile.
-_MUCH_FASTER = 3.0
-
 Run = Callable[[Iterable[np.ndarray]], Iterator[list[np.ndarray]]]
 
 
@@ -87,7 +71,7 @@ def build_openvino(prefix: keras.Model) -> Run:
         # Requests of this run alone: another one may have been left in the middle.
         requests = [compiled.create_infer_request() for _ in range(count)]
         waiting: deque = deque()
-        for index, (batch, size) in enumerate(_padded(batches)):
+        for index, (batch, size) in enumerate(padded(batches)):
             if len(waiting) == count:
                 request, earlier = waiting.popleft()
                 yield [output[:earlier] for output in collect(request)]
@@ -109,7 +93,7 @@ def build_xla(prefix: keras.Model) -> Run:
     """XLA with mixed precision: bfloat16, or float16 on GPUs that are older than it."""
     mixed = _with_policy(prefix, _mixed_policy())
     mixed.set_weights(prefix.get_weights())
-    return _call_each(tf.function(_caller(mixed), jit_compile=True))
+    return _call_each(tf.function(caller(mixed), jit_compile=True))
 
 
 ENGINES: dict[str, Callable[[keras.Model], Run]] = {
@@ -136,130 +120,13 @@ def list_candidates() -> tuple[str, ...]:
     return ("openvino", "tensorflow") if find_spec("openvino") else ("tensorflow",)
 
 
-def choose_engine(
-    prefix: keras.Model, pictures: np.ndarray, wanted: str, before: str | None = None
-) -> tuple[Engine, tuple[str, ...]]:
-    """Make an engine ready whose features agree with those of Keras.
-
-    Args:
-        prefix: frozen layers, from pictures to a list of features.
-        pictures: ``[pictures, size, size, 3]`` float32, at most `BATCH`; the first of the run.
-        wanted: a key of `ENGINES`, or ``"auto"``: the fastest in a short trial.
-        before: the engine that ``"auto"`` took for other layers of the network: it is taken again
-            without a trial, where it agrees.
-
-    Returns:
-        The engine, and a line on each one that was refused.
-
-    Raises:
-        InputError: the wanted engine is not installed, or does not agree with Keras.
-    """
-    expected = [part.numpy() for part in _caller(prefix)(tf.constant(pictures))]
-    if not all(np.isfinite(part).all() for part in expected):
-        raise InputError(
-            "Weights must give finite features. Received: a network whose features of the first "
-            "pictures are infinite or no numbers. Take another file (--weights)."
-        )
-    refused: list[str] = []
-    best: Engine | None = None
-    for name in _order(wanted, before):
-        if best and _speed(best) > _MUCH_FASTER * _keras_speed(prefix, pictures):
-            break
-        engine = _check_engine(name, prefix, pictures, expected, is_wanted=name == wanted)
-        if isinstance(engine, str):
-            refused.append(engine)
-            continue
-        if wanted != "auto" or before:
-            return engine, tuple(refused)
-        engine = replace(engine, pictures_per_second=_time(engine, pictures))
-        if best is None or _speed(engine) > _MARGIN * _speed(best):
-            best = engine
-    if best is None:
-        raise InputError(
-            f"engine must be auto, {', '.join(ENGINES)}, and give what Keras gives. Received: "
-            f"engine={wanted!r}: {'; '.join(refused)}. Take --set features.engine=auto."
-        )
-    return best, tuple(refused)
-
-
-def _order(wanted: str, before: str | None) -> list[str]:
-    if wanted != "auto":
-        return [wanted]
-    return list(dict.fromkeys([*([before] if before else []), *list_candidates()]))
-
-
-def _check_engine(
-    name: str,
-    prefix: keras.Model,
-    pictures: np.ndarray,
-    expected: list[np.ndarray],
-    is_wanted: bool,
-) -> Engine | str:
-    """Make an engine ready, or say why it is refused."""
-    try:
-        run = ENGINES[name](prefix)
-        error = largest_error(next(run([pictures])), expected)
-    # Whatever an engine cannot compile, another one can: TensorFlow runs every network.
-    except Exception as failure:
-        if name == "tensorflow":
-            raise
-        if is_wanted and isinstance(failure, ModuleNotFoundError):
-            raise InputError(
-                f"engine={name!r} needs the package {failure.name}. Received: an environment "
-                f"without it. Install it (pip install {failure.name}), or take engine='auto'."
-            ) from failure
-        return f"engine {name} cannot run these layers ({first_line(failure)})"
-    if not error <= TOLERANCE:
-        return (
-            f"engine {name} was refused: its features differ from Keras's by {error:.2g} "
-            f"(at most {TOLERANCE:g} is accepted)"
-        )
-    return Engine(name, run, error)
-
-
-def largest_error(features: list[np.ndarray], expected: list[np.ndarray]) -> float:
-    """Relative Euclidean difference of the output that differs most.
-
-    Args:
-        features, expected: ``[pictures, …]`` for each output. The difference is relative to
-            what is expected, less its mean over two pictures or more.
-    """
-    errors = []
-    for one, other in zip(features, expected, strict=True):
-        common = other.mean(axis=0) if len(other) > 1 else 0.0
-        scale = max(float(np.linalg.norm(other - common)), 1e-12)
-        errors.append(float(np.linalg.norm(one - other)) / scale)
-    return float(np.max(errors))  # unlike `max`, not a number where one of them is none
-
-
-def _speed(engine: Engine) -> float:
-    return engine.pictures_per_second or 0.0
-
-
-def _time(engine: Engine, pictures: np.ndarray) -> float:
-    """Pictures a second over a few batches; the first call, which compiles, has been made."""
-    ((batch, _),) = _padded([pictures])
-    start = time.monotonic()
-    for _ in engine.run(repeat(batch, _TRIAL_BATCHES)):
-        pass
-    return _TRIAL_BATCHES * len(batch) / (time.monotonic() - start)
-
-
-def _keras_speed(prefix: keras.Model, pictures: np.ndarray) -> float:
-    """Pictures a second of the model itself; it has been called before."""
-    ((batch, _),) = _padded([pictures])
-    start = time.monotonic()
-    _caller(prefix)(tf.constant(batch))
-    return len(batch) / (time.monotonic() - start)
-
-
 def _trace(prefix: keras.Model):
     """A concrete function over batches of `BATCH` pictures."""
     spec = tf.TensorSpec([BATCH, *prefix.input_shape[1:]], tf.float32)
-    return tf.function(_caller(prefix)).get_concrete_function(spec)
+    return tf.function(caller(prefix)).get_concrete_function(spec)
 
 
-def _caller(model: keras.Model) -> Callable[[tf.Tensor], list[tf.Tensor]]:
+def caller(model: keras.Model) -> Callable[[tf.Tensor], list[tf.Tensor]]:
     def call(pictures: tf.Tensor) -> list[tf.Tensor]:
         outputs = keras.tree.flatten(model(pictures, training=False))
         return [tf.cast(output, tf.float32) for output in outputs]
@@ -269,13 +136,13 @@ def _caller(model: keras.Model) -> Callable[[tf.Tensor], list[tf.Tensor]]:
 
 def _call_each(function: Callable) -> Run:
     def run(batches: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
-        for batch, size in _padded(batches):
+        for batch, size in padded(batches):
             yield [output.numpy()[:size] for output in function(tf.constant(batch))]
 
     return run
 
 
-def _padded(batches: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, int]]:
+def padded(batches: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, int]]:
     """Fill up smaller batches, since engines compile for one size; give their true sizes too."""
     for batch in batches:
         size = len(batch)

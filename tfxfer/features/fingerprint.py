@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from tfxfer.backbones.build import Backbone
 from tfxfer.data.pictures import Identity
+from tfxfer.features.shards import digest
 from tfxfer.features.split import Cut
-from tfxfer.features.store import digest
 from tfxfer.heads import Head
 
 # Raised when a change to the code changes features: of decoding, augmentation or the prefix.

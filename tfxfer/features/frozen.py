@@ -12,16 +12,11 @@ from rich.markup import escape
 
 from tfxfer.backbones.build import Backbone
 from tfxfer.config import AugmentationConfig, FeaturesConfig
-from tfxfer.features import cache, store
-from tfxfer.features.engines import (
-    BATCH,
-    Engine,
-    choose_engine,
-    describe_engine,
-    list_candidates,
-)
+from tfxfer.features import cache, shards
+from tfxfer.features.engines import BATCH, Engine, describe_engine, list_candidates
 from tfxfer.features.fingerprint import hash_prefix
 from tfxfer.features.split import Cut, build_prefix
+from tfxfer.features.trial import choose_engine
 from tfxfer.heads import Head
 
 
@@ -144,10 +139,12 @@ class FrozenLayers:
         """Engines whose features will do; one, as soon as a run has taken it."""
         return (self.engine_name,) if self.engine_name else list_candidates()
 
-    def kind(self, cut: Cut, view: int, engine_name: str, prefixes: Prefixes) -> store.Kind:
+    def kind(self, cut: Cut, view: int, engine_name: str, prefixes: Prefixes) -> shards.Kind:
         """What the features of a view at a cut are, as this engine gives them."""
         changes = f"seed {self.seed}, {self.augmentation.model_dump_json()}" if view else "none"
-        key = store.digest(prefixes.hashes[cut], describe_engine(engine_name), self.source, changes)
+        key = shards.digest(
+            prefixes.hashes[cut], describe_engine(engine_name), self.source, changes
+        )
         about = {
             "network": self.backbone.network.name,
             "cut": cut.name,
@@ -155,7 +152,7 @@ class FrozenLayers:
             "engine": engine_name,
             "changes": changes,
         }
-        return store.Kind(key, cut.shape, about)
+        return shards.Kind(key, cut.shape, about)
 
     def keys(self, prefixes: Prefixes, views: Iterable[int]) -> set[str]:
         """Keys under which views of these layers are stored, by whatever engine may be taken."""

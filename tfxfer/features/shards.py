@@ -1,0 +1,251 @@
+"""Files of features: a folder for each network, cut and source, in it shards that are written once.
+
+    <cache>/<key>/about.json               what the features are
+    <cache>/<key>/<shard>/features.npy     [rows, *shape]
+    <cache>/<key>/<shard>/index.json       a line with its hash, then each row's identity and the
+                                           checksum of the other file
+
+A shard gets its name when it is whole, so readers and other writers need no lock; rows that are
+missing go into a new shard. Imports no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import time
+import uuid
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import ml_dtypes
+import numpy as np
+
+from tfxfer.errors import InputError
+
+ABOUT, _FEATURES, _INDEX = "about.json", "features.npy", "index.json"
+MADE_BY = "tfxfer"
+_UNFINISHED = ".unfinished-"
+DTYPES = {
+    "float16": np.dtype(np.float16),
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+    "float32": np.dtype(np.float32),
+}
+# Rounding errors that are accepted, as a share of the features' norm: far below an engine's.
+_ROUNDING = {"float16": 1e-3, "bfloat16": 5e-3}
+_READ_BYTES = 1 << 24
+_ABANDONED_SECONDS = 3600
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder of the cache.
+
+    Raises:
+        InputError: the cache cannot be written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            "The cache of features must be a folder that can be written to. Received: "
+            f"{str(path.parent)!r}: {error.strerror}. Name another with "
+            "--set features.cache_dir=DIR or the environment variable TFXFER_CACHE."
+        ) from error
+
+
+def digest(*parts: str | bytes) -> str:
+    """Hash some texts; the same on every machine."""
+    state = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        data = part if isinstance(part, bytes) else part.encode("utf-8", "surrogateescape")
+        state.update(len(data).to_bytes(8, "little"))
+        state.update(data)
+    return state.hexdigest()
+
+
+class DamageError(Exception):
+    """A shard is not what was written."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What some features are: of the same kind and picture, they are the same numbers.
+
+    Attributes:
+        key: hash of the layers below the cut, the engine, the changes to the pictures, and where
+            those come from.
+        shape: of one picture's features.
+        about: the same in words, for people.
+    """
+
+    key: str
+    shape: tuple[int, ...]
+    about: dict[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A file of features, and what is in its rows.
+
+    Attributes:
+        file: open, so that the features stay readable when another process removes the file.
+        offset: of the first row in the file, in bytes.
+    """
+
+    path: Path
+    dtype: str
+    identities: tuple[str, ...]
+    file: BinaryIO = field(compare=False, repr=False)
+    offset: int
+
+
+@contextmanager
+def write_shard(
+    folder: Path, kind: Kind, identities: Sequence[str], dtype: str
+) -> Iterator[Callable[[np.ndarray], None]]:
+    """Give a function that appends rows ``[rows, *shape]``; the shard is there when all are.
+
+    Raises:
+        OverflowError: a number is too large for the type; nothing is kept then.
+        ValueError: rows are missing, or too many; nothing is kept then.
+    """
+    place = folder / kind.key
+    staging = place / f"{_UNFINISHED}{uuid.uuid4().hex}"
+    make_folder(staging)
+    _remove_abandoned(place)
+    about = {**kind.about, "shape": kind.shape, "made_by": MADE_BY}
+    (place / ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    header = {
+        "descr": np.lib.format.dtype_to_descr(stored_dtype(dtype)),
+        "fortran_order": False,
+        "shape": (len(identities), *kind.shape),
+    }
+    start = io.BytesIO()
+    np.lib.format.write_array_header_1_0(start, header)
+    checksum, written = zlib.crc32(start.getvalue()), 0
+    try:
+        with open(staging / _FEATURES, "wb") as file:
+            file.write(start.getvalue())
+
+            def write(features: np.ndarray) -> None:
+                nonlocal checksum, written
+                data = cast(features, dtype).tobytes()
+                checksum = zlib.crc32(data, checksum)
+                file.write(data)
+                written += len(features)
+
+            yield write
+        if written != len(identities):
+            raise ValueError(f"a shard of {len(identities)} pictures got features of {written}")
+        index = json.dumps({"dtype": dtype, "checksum": checksum, "identities": list(identities)})
+        (staging / _INDEX).write_text(f"{digest(index)}\n{index}", encoding="utf-8")
+        staging.rename(place / uuid.uuid4().hex)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+
+
+def cast(features: np.ndarray, dtype: str) -> np.ndarray:
+    """Round features to a type of the store; `OverflowError` where that makes them infinite."""
+    with np.errstate(over="ignore"):
+        rounded = np.ascontiguousarray(features).astype(DTYPES[dtype])
+    if dtype != "float32" and not np.isfinite(rounded).all() and np.isfinite(features).all():
+        raise OverflowError(f"features of up to {np.abs(features).max():.3g} do not fit {dtype}")
+    return rounded
+
+
+def choose_dtype(features: np.ndarray) -> str:
+    """The shortest type that keeps some features: float16, else bfloat16, else float32."""
+    norm = max(float(np.linalg.norm(features)), 1e-12)
+    for dtype, accepted in _ROUNDING.items():
+        try:
+            rounded = cast(features, dtype).astype(np.float32)
+        except OverflowError:
+            continue
+        if np.linalg.norm(rounded - features) <= accepted * norm:
+            return dtype
+    return "float32"
+
+
+def is_being_written(place: Path) -> bool:
+    """Whether some process is adding a shard to the features of one kind."""
+    return any(not _is_abandoned(path) for path in place.glob(f"{_UNFINISHED}*"))
+
+
+def _remove_abandoned(place: Path) -> None:
+    """Remove what a process that was killed left half written."""
+    for path in place.glob(f"{_UNFINISHED}*"):
+        if _is_abandoned(path):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_abandoned(staging: Path) -> bool:
+    """Whether nothing was written to an unfinished shard for long."""
+    with suppress(OSError):
+        written = max(path.stat().st_mtime for path in (staging, *staging.iterdir()))
+        return time.time() - written > _ABANDONED_SECONDS
+    return False
+
+
+def list_folders(folder: Path) -> list[Path]:
+    """The folders in a folder, but for those that are being written; none where it is not there."""
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def read_index(path: Path) -> dict[str, Any]:
+    """A shard's ``identities``, ``dtype`` and ``checksum``; empty where it is damaged."""
+    data = (path / _INDEX).read_bytes()
+    with suppress(ValueError):
+        expected, _, text = data.decode("utf-8").partition("\n")
+        # Nothing of a file is read before its checksum holds.
+        if digest(text) == expected:
+            return dict(json.loads(text))
+    return {}
+
+
+def open_shard(path: Path, shape: tuple[int, ...], wanted: frozenset[str]) -> Shard | None:
+    """Open a shard; None where it holds none of what is wanted.
+
+    Raises:
+        DamageError: it is damaged or of another shape.
+        OSError: it cannot be read.
+    """
+    index = read_index(path)
+    if not index:
+        raise DamageError
+    if wanted.isdisjoint(index["identities"]):
+        return None
+    file = open(path / _FEATURES, "rb")  # noqa: SIM115  # as long as the shard is in use
+    status = os.fstat(file.fileno())
+    if _checksum(path / _FEATURES, status.st_size, status.st_mtime_ns) != index["checksum"]:
+        raise DamageError
+    np.lib.format.read_magic(file)
+    stored_shape, _, _ = np.lib.format.read_array_header_1_0(file)
+    if stored_shape != (len(index["identities"]), *shape):
+        raise DamageError
+    return Shard(path, index["dtype"], tuple(index["identities"]), file, file.tell())
+
+
+def stored_dtype(dtype: str) -> np.dtype:
+    """NumPy's file format knows no bfloat16."""
+    return np.dtype(np.uint16) if dtype == "bfloat16" else DTYPES[dtype]
+
+
+@lru_cache(maxsize=4096)
+def _checksum(path: Path, size: int, changed_ns: int) -> int:
+    """CRC-32 of a file, which is read once in a process while it does not change."""
+    checksum = 0
+    with open(path, "rb") as file:
+        while data := file.read(_READ_BYTES):
+            checksum = zlib.crc32(data, checksum)
+    return checksum
