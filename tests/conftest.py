@@ -29,7 +29,6 @@ from tfxfer.backbones.build import (  # noqa: E402
     Backbone,
     build_backbone,
     build_network,
-    outline_network,
 )
 from tfxfer.backbones.families import NETWORKS  # noqa: E402
 from tfxfer.config import BackboneConfig, HeadConfig  # noqa: E402
@@ -66,6 +65,12 @@ def small_size_px(name: str) -> int:
     """The smallest picture that a network is built for; its weights do not depend on it."""
     family = NETWORKS[name]
     return family.sizes_px[name] if family.name == "NASNet" else family.min_size_px
+
+
+def outline_network(name: str, size_px: int, alpha: float | None = None) -> keras.Model:
+    """Build a network whose weights have shapes but no values: for counting, in a moment."""
+    with keras.StatelessScope(initialize_variables=False):
+        return build_network(name, size_px, alpha)
 
 
 @cache

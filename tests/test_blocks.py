@@ -7,10 +7,10 @@ import inspect
 import keras
 import numpy as np
 import pytest
-from conftest import outline
+from conftest import outline, outline_network
 
 from tfxfer.backbones.blocks import list_blocks, resolve_unfreeze
-from tfxfer.backbones.build import apply_preprocessing, outline_network
+from tfxfer.backbones.build import apply_preprocessing
 from tfxfer.backbones.families import (
     COUNTS,
     FAMILIES,

@@ -21,6 +21,7 @@ from tfxfer.cli import main as tfxfer_main
 from tfxfer.data.decode import decode_picture, resize_picture
 from tfxfer.errors import InputError
 from tfxfer.features.cache import list_stored
+from tfxfer.features.engines import list_candidates
 from tfxfer.presets import load_config
 from tfxfer.report.console import make_console
 from tfxfer.train import main as train_main
@@ -275,6 +276,8 @@ def test_three_phases_unfreeze_step_by_step_without_the_bad_files(small, own_fol
     (listed,) = json.loads((result.path / "quarantine.json").read_text())
     assert listed == {"path": str(own_folder / "blue" / "empty.jpg"), "reason": "empty file"}
     assert metrics_of(result.path)["quarantined"] == 1
+    assert result.engine in list_candidates()
+    assert load_config(result.path / "config.toml").features.engine == result.engine
 
 
 @pytest.mark.parametrize(
@@ -309,6 +312,16 @@ def test_embedded_weights_on_photographs_are_warned_of(picture_folder):
     config = load_config("birds", data=picture_folder)
     plan = make_plan(config, prepare(config, make_console(is_quiet=True)))
     assert any("know nothing of photographs" in note for note in plan.notes)
+
+
+def test_an_engine_that_is_not_installed_is_named_before_anything_is_read(
+    finished, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    arguments = ["--preset", str(finished.path / "config.toml"), "--out", str(tmp_path / "run")]
+    assert train_main([*arguments, "--set", "features.engine=openvino"]) == 2
+    assert "engine='openvino' needs the package openvino" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_lists_of_presets_and_backbones(capsys):

@@ -275,6 +275,27 @@ def test_stored_epochs_show_every_picture_once_and_its_views_in_turn(make_layers
     assert orders[0] != orders[1]
 
 
+def test_fit_shows_every_view_as_well(make_layers, pictures, cuts):
+    """Keras makes more iterators than it reads; views go by those that are read."""
+    train = pictures.train.choose(np.arange(40))
+    found = compute_tables(make_layers(), train, {0: cuts[:1], 1: cuts[:1]}, "training")
+    tables = [found[view, cuts[0]] for view in range(2)]
+    stored = {row.astype(np.float32).tobytes() for table in tables for row in table.read()}
+    seen: list[bytes] = []
+
+    class Recorder(keras.Model):
+        def train_step(self, data):
+            seen.extend(row.tobytes() for row in data[0].numpy())
+            return {"loss": tf.constant(0.0)}
+
+    model = Recorder()
+    model.compile(run_eagerly=True)
+    batches = make_stored_training(tables, train.labels, 3, 8, seed=0)
+    model.fit(batches, epochs=2, shuffle=False, verbose=0)
+    assert len(stored) == len(seen) == 80
+    assert set(seen) == stored
+
+
 def test_the_same_seed_gives_the_same_stored_epochs(make_layers, pictures):
     layers = make_layers()
     settings = phase(unfreeze=3, views=2, mixup=0.2)
@@ -385,6 +406,37 @@ def test_a_run_takes_whatever_engine_has_stored_its_features_and_one_alone(
     assert (layers.engine_name, layers.clock.pictures) == ("tensorflow", 9)
 
 
+def test_an_engine_that_cannot_even_be_described_is_left_out(
+    make_layers, pictures, cuts, monkeypatch
+):
+    def describe(name):
+        if name == "openvino":
+            raise ImportError("libopenvino.so is missing")
+        return name
+
+    monkeypatch.setattr(frozen, "list_candidates", lambda: ("openvino", "tensorflow"))
+    monkeypatch.setattr(engines, "list_candidates", lambda: ("openvino", "tensorflow"))
+    monkeypatch.setattr(frozen, "describe_engine", describe)
+    monkeypatch.setitem(engines.ENGINES, "openvino", describe)
+    layers = make_layers(engine="auto")
+    compute_tables(layers, pictures.train, {0: cuts[:1]}, "training")
+    assert layers.engine_name == "tensorflow"
+    assert any("openvino cannot be used here" in note for note in layers.notes)
+
+
+def test_a_few_missing_pictures_are_computed_by_the_engine_of_the_others(
+    make_layers, pictures, cuts, monkeypatch
+):
+    monkeypatch.setattr(frozen, "list_candidates", lambda: ("fast", "tensorflow"))
+    monkeypatch.setattr(engines, "list_candidates", lambda: ("fast", "tensorflow"))
+    monkeypatch.setitem(engines.ENGINES, "fast", engines.build_tensorflow)
+    some = pictures.train.choose(np.arange(40))
+    compute_tables(make_layers(engine="tensorflow"), some, {0: cuts[:1]}, "training")
+    layers = make_layers(engine="auto")
+    compute_tables(layers, pictures.train, {0: cuts[:1]}, "training")
+    assert (layers.engine_name, layers.clock.pictures) == ("tensorflow", 2)
+
+
 def test_features_that_are_no_numbers_are_not_stored(make_layers, pictures, cuts, monkeypatch):
     """The first batch, which the engine is compared on, is as it should be."""
 
@@ -437,7 +489,7 @@ def test_a_store_that_loses_what_it_is_given_is_an_error(make_layers, pictures, 
         cache.clear(folder)
 
     monkeypatch.setattr(shards, "write_shard", write_and_lose)
-    with pytest.raises(InputError, match=r"42 were gone again.*cache_dir=DIR"):
+    with pytest.raises(InputError, match=r"42 pictures were gone again.*cache_dir=DIR"):
         compute_tables(layers, pictures.train, {0: cuts[:1]}, "training")
 
 
@@ -464,10 +516,9 @@ def test_waiting_is_counted_where_the_batches_are_slower_than_the_training(
         lambda index: (tf.numpy_function(make, [index], tf.float32), index)
     )
     waiting = Waiting()
-    timed = time_waiting(batches.prefetch(2), waiting)
+    timed = time_waiting(batches.prefetch(2), 40, waiting)
     assert int(timed.cardinality()) == 40
     for number, (value, index) in enumerate(timed):
         assert (float(value), int(index)) == (number, number)
         time.sleep(consumer)
-    assert (waiting.seconds > 0.6) == waits
-    assert (waiting.seconds < 0.2) != waits
+    assert (waiting.seconds > 0.5) == waits

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from conftest import outline_network
 
 from tfxfer.backbones.blocks import list_blocks, resolve_unfreeze
-from tfxfer.backbones.build import outline_network
 from tfxfer.backbones.families import find_family
 from tfxfer.presets import list_presets, load_config
 

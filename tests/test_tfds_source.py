@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from conftest import COLOURS, draw_picture
+from rich.console import Console
 
-from tfxfer.config import DataConfig
+from tfxfer.config import AugmentationConfig, DataConfig, FeaturesConfig, ResolvedPhase
 from tfxfer.data.sources import load_data
 from tfxfer.errors import InputError
+from tfxfer.features.feed import make_phase_data
+from tfxfer.features.frozen import FrozenLayers
 
 
 def examples(count: int, offset: int):
@@ -83,6 +86,22 @@ def test_a_cut_of_a_cut_keeps_to_the_first(data_dir):
     everything = [bytes(x) for x, _ in train.encoded().as_numpy_iterator()]
     few = [bytes(x) for x, _ in chosen.encoded().as_numpy_iterator()]
     assert few == [everything[index] for index in (1, 5, 30)]
+
+
+@pytest.mark.parametrize(("unfreeze", "views"), [("all", 1), (3, "stream"), (3, 1)])
+def test_cut_splits_are_trained_on(data_dir, small_backbone, small_head, tmp_path, unfreeze, views):
+    """What is filtered does not know its length; a phase's batches do."""
+    pictures = load_data(DataConfig(source="tfds:colours", data_dir=str(data_dir)), seed=0)
+    features = FeaturesConfig(engine="tensorflow", cache_dir=str(tmp_path))
+    layers = FrozenLayers(small_backbone, small_head, AugmentationConfig(), features, 0,
+                          Console(quiet=True))  # fmt: skip
+    phase = ResolvedPhase(name="p", unfreeze=unfreeze, epochs=1, learning_rate=1e-3, views=views,
+                          mixup=0.0)  # fmt: skip
+    data = make_phase_data(layers, pictures, [phase], 8)
+    for dataset, count in ((data.make_training(), 48), (data.validation, 9)):
+        batches = list(dataset.as_numpy_iterator())
+        assert len(batches) == int(dataset.cardinality())
+        assert sum(len(labels) for _, labels in batches) == count
 
 
 def test_an_unknown_name_is_an_error_with_the_nearest():

@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.set_defaults(call=train.call)
     command = commands.add_parser("presets", help="list the presets")
     command.set_defaults(call=list_presets_command)
-    command = commands.add_parser("backbones", help="list the networks (builds each one once)")
+    command = commands.add_parser("backbones", help="list the networks")
     command.set_defaults(call=list_backbones_command)
     command = commands.add_parser("cache", help="show or clear the stored features")
     command.add_argument("--clear", action="store_true", help="remove all of them")

@@ -81,7 +81,18 @@ def available_memory_bytes() -> int:
 
     available = int(psutil.virtual_memory().available)
     limit, used = (_read_number(_CGROUP / name) for name in ("memory.max", "memory.current"))
-    return available if limit is None or used is None else min(available, limit - used)
+    if limit is None or used is None:
+        return available
+    # Files that were read are counted as used, and go when memory is asked for.
+    return max(0, min(available, limit - used + _read_cached_bytes(_CGROUP / "memory.stat")))
+
+
+def _read_cached_bytes(path: Path) -> int:
+    try:
+        lines = dict(line.split() for line in path.read_text().splitlines())
+    except (OSError, ValueError):
+        return 0
+    return int(lines.get("inactive_file", 0))
 
 
 def _read_number(path: Path) -> int | None:

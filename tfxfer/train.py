@@ -63,7 +63,7 @@ def plan(
     settings: Mapping[str, Any] | None = None,
     quiet: bool = False,
 ) -> Plan:
-    """Print and return what `train` would do with these arguments; train and write nothing."""
+    """Print and return what `train` would do with these arguments; train and store nothing."""
     config = load_config(preset, data=data, backbone=backbone, weights=weights, settings=settings)
     console = make_console(quiet)
     with console.status("Starting TensorFlow"):

@@ -13,6 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from tfxfer import run, runtime
+from tfxfer.backbones.blocks import resolve_unfreeze
 from tfxfer.backbones.build import build_backbone
 from tfxfer.config import Config, ResolvedPhase
 from tfxfer.data.pictures import PictureData, PictureSet
@@ -177,7 +178,11 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
     phases: list[PhasePlan] = []
     for phase in job.phases:
         at_hand = int(any(earlier.views for earlier in phases))
-        phases.append(plan_phase(job.layers, pictures, phase, job.batch_size, at_hand, is_timed))
+        unfrozen = resolve_unfreeze(phase.unfreeze, backbone.blocks)
+        has_changed = any(len(earlier.unfrozen) > unfrozen for earlier in phases)
+        phases.append(
+            plan_phase(job.layers, pictures, phase, job.batch_size, at_hand, has_changed, is_timed)
+        )
     available = None if runtime.has_gpu() else runtime.available_memory_bytes()
     for planned in phases:
         if available is not None:
@@ -199,7 +204,7 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
 
 
 def dry_run(config: Config, console: Console) -> Plan:
-    """Print the plan with a timed estimate; train and write nothing."""
+    """Print the plan with a timed estimate; train and store nothing."""
     with memory_errors(config.data.batch_size):
         job = prepare(config, console)
         with console.status("Timing a few steps"):

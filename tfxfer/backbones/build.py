@@ -80,12 +80,6 @@ def build_network(name: str, size_px: int, alpha: float | None = None) -> keras.
         ) from error
 
 
-def outline_network(name: str, size_px: int, alpha: float | None = None) -> keras.Model:
-    """Build a network whose weights have shapes but no values: for counting, in a moment."""
-    with keras.StatelessScope(initialize_variables=False):
-        return build_network(name, size_px, alpha)
-
-
 def apply_preprocessing(pictures: keras.KerasTensor, preprocessing: str) -> keras.KerasTensor:
     """Apply a network's own preprocessing inside the model.
 

@@ -127,8 +127,10 @@ class TfdsSet:
             read_config=tfds.ReadConfig(try_autocache=False),
         )
         if self.chosen is not None:
-            chosen = tf.constant(self.chosen)
-            dataset = dataset.enumerate().filter(lambda index, _: chosen[index])
+            chosen, places = tf.constant(self.chosen), np.flatnonzero(self.chosen)
+            first, last = (places[0], places[-1]) if len(places) else (0, -1)
+            dataset = dataset.enumerate().skip(first).take(last - first + 1)
+            dataset = dataset.filter(lambda index, _: chosen[index])
             dataset = dataset.map(lambda _, example: example)
         dataset = dataset.map(lambda example: (example[picture_key], example[label_key]))
         if shuffle_seed is not None:

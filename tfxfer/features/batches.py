@@ -97,8 +97,12 @@ def make_streamed_dataset(
     return _from_generator(generate, cut.shape, tf.float32, classes, steps)
 
 
-def time_waiting(dataset: tf.data.Dataset, waiting: Waiting) -> tf.data.Dataset:
-    """Give the same batches, and add up how long whoever asks for one waits until it is there."""
+def time_waiting(dataset: tf.data.Dataset, steps: int, waiting: Waiting) -> tf.data.Dataset:
+    """Give the same batches, and add up how long whoever asks for one waits until it is there.
+
+    Args:
+        steps: number of the batches; a data set that filters does not know it.
+    """
 
     def start() -> np.int64:
         waiting.since = time.monotonic()
@@ -119,7 +123,7 @@ def time_waiting(dataset: tf.data.Dataset, waiting: Waiting) -> tf.data.Dataset:
     timed = tf.data.Dataset.zip(begun, dataset).map(note_end)
     options = tf.data.Options()
     options.experimental_optimization.inject_prefetch = False  # it would be the one who waits
-    timed = timed.apply(tf.data.experimental.assert_cardinality(dataset.cardinality()))
+    timed = timed.apply(tf.data.experimental.assert_cardinality(steps))
     return untuned(timed.with_options(options))
 
 

@@ -61,29 +61,50 @@ def compute_tables(
     prefixes = prefixes or layers.hash_prefixes(c for cuts in wanted.values() for c in cuts)
     # A picture that changes meanwhile is stored as what it was, and found missing next time.
     identities = pictures.identities()
-    for _ in range(len(wanted) + len(ENGINES)):
-        name, tables = _find(layers, identities, wanted, prefixes)
-        missing = {key: table.missing for key, table in tables.items() if table.missing.size}
-        if not missing:
+    for _ in ENGINES:
+        tables, names = Tables(), set()
+        for view, cuts in wanted.items():
+            label = f"{split} pictures, view {view}"
+            found = _complete_view(layers, pictures, identities, view, cuts, prefixes, label)
+            tables |= found
+            names.add(layers.engine_name)
+        if len(names) == 1:
+            break  # else the last cuts needed another engine: all are to come from that one
+    return tables
+
+
+def _complete_view(
+    layers: FrozenLayers,
+    pictures: PictureSet,
+    identities: Sequence[Identity],
+    view: int,
+    cuts: Sequence[Cut],
+    prefixes: Prefixes,
+    label: str,
+) -> Tables:
+    """Store what one view lacks, by one engine, and give its tables."""
+    for _ in range(1 + len(ENGINES)):
+        name, tables = _find(layers, identities, {view: cuts}, prefixes)
+        missing = {cut: tables[view, cut].missing for cut in cuts}
+        lacking = tuple(cut for cut in cuts if missing[cut].size)
+        if not lacking:
             layers.engine_name = name
             return tables
-        view = min(view for view, _ in missing)
-        cuts = tuple(cut for cut in wanted[view] if (view, cut) in missing)
-        rows = np.unique(np.concatenate([missing[view, cut] for cut in cuts]))
+        rows = np.unique(np.concatenate([missing[cut] for cut in lacking]))
         chosen = pictures.choose(rows)
-        engine = prefixes.engines.get(cuts)
+        engine = prefixes.engines.get(lacking)
         if engine is None or engine.name != layers.engine_name:
-            prefixes.engines[cuts] = layers.make_engine(cuts, _sample(layers, chosen))
-        if layers.engine_name != name:
-            continue  # what that one has stored may be whole
-        label = f"{split} pictures, view {view}"
-        names = [identities[row] for row in rows]
-        _store_view(layers, chosen, names, view, cuts, prefixes, label)
+            stored_by = name if len(rows) < len(identities) else None
+            sample = _sample(layers, pictures)
+            prefixes.engines[lacking] = layers.make_engine(lacking, sample, stored_by)
+        if layers.engine_name == name:  # else: what that one has stored may be whole
+            names = [identities[row] for row in rows]
+            _store_view(layers, chosen, names, view, lacking, prefixes, label)
     raise InputError(
         "Features must stay in the cache while a run computes them. Received: "
-        f"{str(layers.folder)!r}, where {sum(map(len, missing.values())):,} were gone again. "
-        "Does another program clear it? Name another folder with "
-        "--set features.cache_dir=DIR, or take --set features.max_disk_gb=0 to store nothing."
+        f"{str(layers.folder)!r}, where those of {len(rows):,} pictures were gone again. Does "
+        "another program clear it? Name another folder with --set features.cache_dir=DIR, or "
+        "take --set features.max_disk_gb=0 to store nothing."
     )
 
 

@@ -15,6 +15,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from tfxfer import runtime
+from tfxfer.errors import InputError
 
 # Pictures in one call: larger ones fall out of the CPU's caches.
 BATCH = 16
@@ -111,6 +112,19 @@ def describe_engine(name: str) -> str:
 
         return f"openvino {version('openvino')}, {_openvino_precision(ov.Core())}"
     return f"xla, {_mixed_policy()}" if name == "xla" else name
+
+
+def check_installed(name: str) -> None:
+    """Refuse an engine whose package is not there.
+
+    Raises:
+        InputError: with what to install.
+    """
+    if name == "openvino" and find_spec("openvino") is None:
+        raise InputError(
+            f"engine={name!r} needs the package openvino. Received: an environment without it. "
+            "Install it (pip install openvino), or take engine='auto'."
+        )
 
 
 def list_candidates() -> tuple[str, ...]:

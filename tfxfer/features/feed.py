@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from tfxfer.features.compute import compute_tables
 from tfxfer.features.frozen import FrozenLayers, Prefixes
 from tfxfer.features.mixing import mix_batches
 from tfxfer.features.plan import Views, cut_of, plan_views
+from tfxfer.features.shards import FULL
 from tfxfer.features.split import PICTURES, Cut
 
 
@@ -98,7 +98,7 @@ def make_phase_data(
         try:
             return make_stored_data(layers, pictures, phase, wanted, batch_size, prefixes)
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            if error.errno not in FULL:
                 raise
             layers.say(
                 f"phase {phase.name!r}: the disk of {str(layers.folder)!r} is full; the frozen "
@@ -193,17 +193,19 @@ def _join(
 ) -> PhaseData:
     """Mix training batches as a phase wants it, and watch how long they are waited for."""
     waiting = Waiting()
+    train, held_out = pictures.train.labels, pictures.validation.labels
+    steps = _steps(train, batch_size)
 
     def make_mixed() -> tf.data.Dataset:
         mixed = mix_batches(make_training(), phase.mixup, phase.cutmix, seed)
-        return time_waiting(mixed, waiting)
+        return time_waiting(mixed, steps, waiting)
 
     return PhaseData(
         cut=cut,
         make_training=make_mixed,
-        validation=time_waiting(validation, waiting),
-        labels=(pictures.train.labels, pictures.validation.labels),
-        steps_per_epoch=_steps(pictures.train.labels, batch_size),
+        validation=time_waiting(validation, math.ceil(len(held_out) / batch_size), waiting),
+        labels=(train, held_out),
+        steps_per_epoch=steps,
         batch_size=batch_size,
         views=max(0, len(tables) - 1),
         tables=tables,

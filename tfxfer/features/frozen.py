@@ -12,8 +12,15 @@ from rich.markup import escape
 
 from tfxfer.backbones.build import Backbone
 from tfxfer.config import AugmentationConfig, FeaturesConfig
+from tfxfer.errors import first_line
 from tfxfer.features import cache, shards
-from tfxfer.features.engines import BATCH, Engine, describe_engine, list_candidates
+from tfxfer.features.engines import (
+    BATCH,
+    Engine,
+    check_installed,
+    describe_engine,
+    list_candidates,
+)
 from tfxfer.features.fingerprint import hash_prefix
 from tfxfer.features.split import Cut, build_prefix
 from tfxfer.features.trial import choose_engine
@@ -66,6 +73,8 @@ class FrozenLayers:
         console: Console,
         source: str = "",
     ):
+        if config.engine != "auto":
+            check_installed(config.engine)
         self.backbone, self.head = backbone, head
         self.augmentation, self.config, self.seed = augmentation, config, seed
         self.folder = cache.locate(config.cache_dir)
@@ -78,15 +87,19 @@ class FrozenLayers:
         """Take the layers below some cuts as they are now."""
         return Prefixes({cut: hash_prefix(self.backbone, self.head, cut) for cut in set(cuts)})
 
-    def make_engine(self, cuts: Sequence[Cut], pictures: np.ndarray) -> Engine:
+    def make_engine(
+        self, cuts: Sequence[Cut], pictures: np.ndarray, stored_by: str | None = None
+    ) -> Engine:
         """Make the layers below some cuts ready to run.
 
         Args:
+            stored_by: the engine that has stored other features of theirs; ``"auto"`` takes it
+                again, where it agrees.
             pictures: ``[pictures, size, size, 3]`` float32, some of those that will be run, to
                 compare the engine with Keras on.
         """
         start = time.monotonic()
-        before = self.engine_name if self.config.engine == "auto" else None
+        before = (self.engine_name or stored_by) if self.config.engine == "auto" else None
         prefix = build_prefix(self.backbone, self.head, cuts)
         engine, refused = choose_engine(prefix, pictures[:BATCH], self.config.engine, before)
         for line in refused:
@@ -137,7 +150,17 @@ class FrozenLayers:
 
     def engine_names(self) -> tuple[str, ...]:
         """Engines whose features will do; one, as soon as a run has taken it."""
-        return (self.engine_name,) if self.engine_name else list_candidates()
+        if self.engine_name:
+            return (self.engine_name,)
+        usable = []
+        for name in list_candidates():
+            try:
+                describe_engine(name)
+            except Exception as failure:  # whatever a broken installation does
+                self.say(f"engine {name} cannot be used here ({first_line(failure)})")
+            else:
+                usable.append(name)
+        return tuple(usable)
 
     def kind(self, cut: Cut, view: int, engine_name: str, prefixes: Prefixes) -> shards.Kind:
         """What the features of a view at a cut are, as this engine gives them."""

@@ -56,8 +56,8 @@ def plan_views(
     if not has_room(layers, pictures, wanted, prefixes):
         layers.say(
             f"phase {phases[0].name!r}: features of {len(wanted)} views do not fit in the cache's "
-            "share of the disk (--set features.max_disk_gb=…); the frozen layers run in every "
-            "epoch instead"
+            "share of disk and memory (--set features.max_disk_gb=…); the frozen layers run in "
+            "every epoch instead"
         )
         return {}
     for position, (other, cut) in enumerate(zip(phases, cuts, strict=True)):

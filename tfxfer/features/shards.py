@@ -11,6 +11,7 @@ missing go into a new shard. Imports no TensorFlow.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -33,6 +34,8 @@ from tfxfer.errors import InputError
 
 ABOUT, _FEATURES, _INDEX = "about.json", "features.npy", "index.json"
 MADE_BY = "tfxfer"
+# The disk, or a user's share of it, is full.
+FULL = (errno.ENOSPC, errno.EDQUOT)
 _UNFINISHED = ".unfinished-"
 DTYPES = {
     "float16": np.dtype(np.float16),
@@ -50,10 +53,13 @@ def make_folder(path: Path) -> None:
 
     Raises:
         InputError: the cache cannot be written to.
+        OSError: the disk is full.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        if error.errno in FULL:
+            raise
         raise InputError(
             "The cache of features must be a folder that can be written to. Received: "
             f"{str(path.parent)!r}: {error.strerror}. Name another with "

@@ -5,6 +5,7 @@ Imports no TensorFlow.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Sequence
@@ -94,8 +95,10 @@ def look_up(folder: Path, kind: Kind, identities: Sequence[str]) -> Table:
         except DamageError:
             shutil.rmtree(path, ignore_errors=True)
             damaged += 1
-        except OSError:
-            pass  # removed meanwhile, or out of reach for now: whole, for all that is known
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise
+            # Removed meanwhile, or out of reach for now: whole, for all that is known.
         else:
             shards += [shard] if shard else []
     where = {

@@ -20,6 +20,8 @@ from tfxfer.features.engines import ENGINES, Engine, caller, padded
 # the worst that was measured, a MobileNetV2 restored from 8-bit weights, comes to 0.17, and linear
 # heads on its features are as good as on Keras's. Mixed-up pictures come to 1 and more.
 TOLERANCE = 0.2
+# Of the norm: what pictures that are all but alike are taken to differ by.
+_LEAST_SPREAD = 0.01
 _TRIAL_BATCHES = 3
 # An engine further down the list must be this much faster: near ties would fall now one way, now
 # the other.
@@ -48,6 +50,8 @@ def choose_engine(
     Raises:
         InputError: the wanted engine is not installed, or does not agree with Keras.
     """
+    if wanted != "auto":
+        engines.check_installed(wanted)
     expected = [part.numpy() for part in caller(prefix)(tf.constant(pictures))]
     if not all(np.isfinite(part).all() for part in expected):
         raise InputError(
@@ -59,7 +63,7 @@ def choose_engine(
     for name in _order(wanted, before):
         if best and _speed(best) > _MUCH_FASTER * _keras_speed(prefix, pictures):
             break
-        engine = _check_engine(name, prefix, pictures, expected, is_wanted=name == wanted)
+        engine = _check_engine(name, prefix, pictures, expected)
         if isinstance(engine, str):
             refused.append(engine)
             continue
@@ -87,7 +91,6 @@ def _check_engine(
     prefix: keras.Model,
     pictures: np.ndarray,
     expected: list[np.ndarray],
-    is_wanted: bool,
 ) -> Engine | str:
     """Make an engine ready, or say why it is refused."""
     try:
@@ -97,11 +100,6 @@ def _check_engine(
     except Exception as failure:
         if name == "tensorflow":
             raise
-        if is_wanted and isinstance(failure, ModuleNotFoundError):
-            raise InputError(
-                f"engine={name!r} needs the package {failure.name}. Received: an environment "
-                f"without it. Install it (pip install {failure.name}), or take engine='auto'."
-            ) from failure
         return f"engine {name} cannot run these layers ({first_line(failure)})"
     if not error <= TOLERANCE:
         return (
@@ -121,7 +119,8 @@ def largest_error(features: list[np.ndarray], expected: list[np.ndarray]) -> flo
     errors = []
     for one, other in zip(features, expected, strict=True):
         common = other.mean(axis=0) if len(other) > 1 else 0.0
-        scale = max(float(np.linalg.norm(other - common)), 1e-12)
+        least = max(_LEAST_SPREAD * float(np.linalg.norm(other)), 1e-12)
+        scale = max(float(np.linalg.norm(other - common)), least)
         errors.append(float(np.linalg.norm(one - other)) / scale)
     return float(np.max(errors))  # unlike `max`, not a number where one of them is none
 

@@ -34,6 +34,7 @@ def plan_phase(
     phase: ResolvedPhase,
     batch_size: int,
     views_at_hand: int = 0,
+    has_changed: bool = False,
     is_timed: bool = False,
 ) -> PhasePlan:
     """Say what a phase will do; with `is_timed`, run a few batches to estimate its seconds.
@@ -42,6 +43,8 @@ def plan_phase(
 
     Args:
         views_at_hand: stored views of the training pictures that a phase before it makes.
+        has_changed: whether a phase before it trains layers below its cut: nothing that is stored
+            by now will do then.
     """
     cut = cut_of(layers, phase)
     check_mixing(phase, cut)
@@ -54,9 +57,11 @@ def plan_phase(
         prefixes = layers.hash_prefixes([cut])
         wanted = {view: [cut] for view in range(views)}
         if has_room(layers, pictures, wanted, prefixes):
-            left = {view: cuts for view, cuts in wanted.items() if view >= views_at_hand}
-            decoded = count_missing(layers, pictures.train, left, prefixes)
-            decoded += count_missing(layers, pictures.validation, {0: [cut]}, prefixes)
+            decoded = views * training + validation
+            if not has_changed:
+                left = {view: cuts for view, cuts in wanted.items() if view >= views_at_hand}
+                decoded = count_missing(layers, pictures.train, left, prefixes)
+                decoded += count_missing(layers, pictures.validation, {0: [cut]}, prefixes)
         else:
             views = 0
     rows = views * training + validation
@@ -98,17 +103,19 @@ def _time(
     data = make_streamed_data(layers, pictures, phase, cut, batch_size)
     batches = iter(data.make_training().repeat())
     examples, labels = next(batches)
-    model.train_on_batch(examples, labels)
     start = time.monotonic()
-    start_seconds = start - begun
+    # At once: while a model is compiled, the batches to come would get ready.
     for _ in range(_TRIAL_STEPS):
         next(batches)
-    between = time.monotonic()
+    read = time.monotonic()
+    model.train_on_batch(examples, labels)
+    compiled = time.monotonic()
     for _ in range(_TRIAL_STEPS):
         model.train_on_batch(examples, labels)
     end = time.monotonic()
-    picture_seconds = (between - start) / (_TRIAL_STEPS * len(labels))
-    return picture_seconds, (end - between) / _TRIAL_STEPS, start_seconds
+    picture_seconds = (read - start) / (_TRIAL_STEPS * len(labels))
+    start_seconds = (start - begun) + (compiled - read)
+    return picture_seconds, (end - compiled) / _TRIAL_STEPS, start_seconds
 
 
 def check_memory(backbone: Backbone, unfrozen: int, batch_size: int, available_bytes: int) -> None:

@@ -82,7 +82,7 @@ def fit_phase(
     """Train one phase and leave the weights of its best epoch in the backbone and the head.
 
     Where no epoch is better on validation than what the phase before ended with, the weights from
-    before this phase come back, and the result says so (``best_epoch`` 0).
+    before this phase come back, and the result says so (``has_improved``).
 
     Args:
         phase: what to do.

@@ -1,0 +1,41 @@
+"""What the machine has left, in a container as well."""
+
+from __future__ import annotations
+
+import psutil
+import pytest
+
+from tfxfer import runtime
+
+
+@pytest.fixture
+def container(tmp_path, monkeypatch):
+    """Gives a function that writes a container's limits."""
+    monkeypatch.setattr(runtime, "_CGROUP", tmp_path)
+
+    def write(limit, used, cached=None):
+        (tmp_path / "memory.max").write_text(f"{limit}\n")
+        (tmp_path / "memory.current").write_text(f"{used}\n")
+        if cached is not None:
+            (tmp_path / "memory.stat").write_text(
+                f"anon 5\nactive_file 7\ninactive_file {cached}\n"
+            )
+
+    return write
+
+
+def test_a_container_s_limit_counts_and_files_that_were_read_do_not(container):
+    assert runtime.available_memory_bytes() <= psutil.virtual_memory().total, "no container"
+    container(10_000, 4_000)
+    assert runtime.available_memory_bytes() == 6_000
+    container(10_000, 9_000, cached=8_000)
+    assert runtime.available_memory_bytes() == 9_000
+    container(10_000, 11_000)
+    assert runtime.available_memory_bytes() <= 7_000
+    container("max", 4_000)
+    assert runtime.available_memory_bytes() > 10_000
+
+
+def test_memory_is_never_less_than_nothing(container):
+    container(10_000, 12_000, cached=1_000)
+    assert runtime.available_memory_bytes() == 0
