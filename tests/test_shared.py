@@ -13,21 +13,18 @@ WEIGHTS = "weights/mobilenetv2_100_224_{}_notop.weights.h5"
 @pytest.mark.shared
 @pytest.mark.slow
 def test_a_network_that_knows_birds_tells_ten_species_apart(shared, tmp_path):
-    """Head-only training comes to 0.98 or more within a few epochs; chance is 0.10."""
+    """A linear head comes to 0.97 and more; chance is 0.10."""
+    preset = tmp_path / "head.toml"
+    preset.write_text('[[phases]]\nname = "head"\nlearning_rate = 1e-3\n')
     result = tfxfer.train(
-        "photos",
+        preset,
         data=shared / "data" / "birds10",
         backbone="MobileNetV2",
         weights=shared / WEIGHTS.format("inat_bird"),
-        settings={
-            "phases.head.epochs": 3,
-            "phases.fine-tune.epochs": 1,
-            "phases.fine-tune.views": 1,
-        },
         out=tmp_path / "run",
         quiet=True,
     )
-    assert result.validation.accuracy >= 0.95
+    assert result.validation.accuracy >= 0.965
     assert any("no test split" in note for note in result.plan.notes)
 
 

@@ -80,7 +80,7 @@ def test_every_cut_goes_through_all_that_leads_from_frozen_to_unfrozen_blocks(na
         assert cut.name == blocks[-unfrozen - 1].name
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", SMALLEST)
 def test_prefix_and_suffix_share_no_weight_and_leave_none_out(name):
     backbone, head = outline_backbone(name), pooling_head()
     unfrozen = len(backbone.blocks) // 2

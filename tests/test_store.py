@@ -182,13 +182,19 @@ def test_shards_that_hold_nothing_of_what_is_wanted_are_not_read(tmp_path):
 def test_features_that_cannot_be_read_for_now_are_left_alone(tmp_path, monkeypatch):
     write(tmp_path)
 
-    def refuse(*arguments):
-        raise OSError(errno.EMFILE, "too many open files")
+    def fail_with(number):
+        def refuse(*arguments):
+            raise OSError(number, "refused")
+
+        return refuse
 
     with monkeypatch.context() as patch:
-        patch.setattr("builtins.open", refuse)
+        patch.setattr("builtins.open", fail_with(errno.EIO))
         table = store.look_up(tmp_path, KIND, NAMES)
     assert (table.missing.size, table.damaged) == (4, 0)
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="refused"):
+        patch.setattr("builtins.open", fail_with(errno.EMFILE))  # to compute anew opens even more
+        store.look_up(tmp_path, KIND, NAMES)
     assert store.look_up(tmp_path, KIND, NAMES).missing.size == 0
 
 
