@@ -21,7 +21,7 @@ import time
 import uuid
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -231,14 +231,16 @@ def open_shard(path: Path, shape: tuple[int, ...], wanted: frozenset[str]) -> Sh
         raise DamageError
     if wanted.isdisjoint(index["identities"]):
         return None
-    file = open(path / _FEATURES, "rb")  # noqa: SIM115  # as long as the shard is in use
-    status = os.fstat(file.fileno())
-    if _checksum(path / _FEATURES, status.st_size, status.st_mtime_ns) != index["checksum"]:
-        raise DamageError
-    np.lib.format.read_magic(file)
-    stored_shape, _, _ = np.lib.format.read_array_header_1_0(file)
-    if stored_shape != (len(index["identities"]), *shape):
-        raise DamageError
+    with ExitStack() as on_failure:
+        file = on_failure.enter_context(open(path / _FEATURES, "rb"))
+        status = os.fstat(file.fileno())
+        if _checksum(path / _FEATURES, status.st_size, status.st_mtime_ns) != index["checksum"]:
+            raise DamageError
+        np.lib.format.read_magic(file)
+        stored_shape, _, _ = np.lib.format.read_array_header_1_0(file)
+        if stored_shape != (len(index["identities"]), *shape):
+            raise DamageError
+        on_failure.pop_all()  # it stays open as long as the shard is in use
     return Shard(path, index["dtype"], tuple(index["identities"]), file, file.tell())
 
 
