@@ -201,6 +201,18 @@ def test_keep_best_prefers_accuracy_then_cross_entropy():
     assert model.get_weights()[0].item() == 2
 
 
+def test_keep_best_without_patience_waits_for_the_last_epoch():
+    keeper = KeepBest(patience=None, standing=Standing(0.9, 0.3))
+    keeper.set_model(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]))
+    keeper.model.stop_training = False
+    keeper.on_train_begin()
+    for epoch in range(50):
+        keeper.on_epoch_end(epoch, {"val_accuracy": 0.1, "val_cross_entropy": 3.0})
+    assert not keeper.model.stop_training
+    keeper.on_epoch_end(50, {"val_accuracy": 0.91, "val_cross_entropy": 3.0})
+    assert keeper.epoch == 51
+
+
 def test_keep_best_starts_from_the_phase_before():
     previous = PhaseResult(
         name="head", unfrozen=(), cut="pooled", views=1, solver="logistic", precision="float32",

@@ -154,7 +154,9 @@ class PhaseConfig(_Table):
     weight_decay: float = Field(1e-4, ge=0)
     label_smoothing: float = Field(0.1, ge=0, lt=1)  # of gradient steps
     clip_norm: float = Field(1.0, gt=0)  # of all gradients together
-    patience: int = Field(5, ge=1)  # epochs in a row that are no better on validation
+    # Epochs in a row that are no better on validation end a phase; None: it takes all of its
+    # epochs, since the last ones, at a low rate, are often the best.
+    patience: int | None = Field(None, ge=1)
     batch_norm: Literal["frozen", "train"] = "frozen"
 
     @field_validator("unfreeze", mode="before")

@@ -32,14 +32,14 @@ class Standing:
 
 
 class KeepBest(keras.callbacks.Callback):
-    """Stop after `patience` epochs without a better one, and bring the best weights back.
+    """Bring the best weights back; stop after `patience` epochs without better ones.
 
     A loss that is no number any more ends the phase at once. Unlike
     `keras.callbacks.EarlyStopping`, the weights from before the training are a candidate too: a
     phase that only harms changes nothing.
 
     Args:
-        patience: epochs in a row that are no better.
+        patience: epochs in a row that are no better; None: however many.
         standing: what an epoch has to beat.
 
     Attributes:
@@ -47,7 +47,7 @@ class KeepBest(keras.callbacks.Callback):
         standing: the best so far.
     """
 
-    def __init__(self, patience: int, standing: Standing):
+    def __init__(self, patience: int | None, standing: Standing):
         super().__init__()
         self._patience = patience
         self.epoch = 0
@@ -66,7 +66,7 @@ class KeepBest(keras.callbacks.Callback):
             self.standing = Standing(accuracy, cross_entropy)
             self.epoch = epoch + 1
             self._weights = self.model.get_weights()
-        elif epoch + 1 - self.epoch >= self._patience:
+        elif self._patience is not None and epoch + 1 - self.epoch >= self._patience:
             self.model.stop_training = True
 
     def restore(self) -> None:
