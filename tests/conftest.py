@@ -25,11 +25,8 @@ runtime.import_tensorflow()
 
 import keras  # noqa: E402
 
-from tfxfer.backbones.build import (  # noqa: E402
-    Backbone,
-    build_backbone,
-    build_network,
-)
+from tfxfer.backbones.backbone import Backbone  # noqa: E402
+from tfxfer.backbones.build import build_backbone, build_network  # noqa: E402
 from tfxfer.backbones.families import NETWORKS  # noqa: E402
 from tfxfer.config import BackboneConfig, HeadConfig  # noqa: E402
 from tfxfer.heads import Head, build_head  # noqa: E402

@@ -109,12 +109,40 @@ def test_paths_are_saved_absolute(tmp_path, monkeypatch):
         ({"settings": {"features.cachedir": "x"}}, "Did you mean 'cache_dir'"),
         ({"backbone": "VGG16", "settings": {"backbone.alpha": 0.5}}, "MobileNet families"),
         ({"backbone": "VGG16", "weights": "embedded"}, "belong to MobileNetV2"),
+        ({"backbone": "VGG16", "weights": "own"}, "belong to a hub module or a KerasHub preset"),
+        ({"backbone": "VGG16", "settings": {"backbone.output": "a"}}, "for hub modules"),
+        ({"backbone": "hub: "}, "takes a handle or a path"),
+        ({"backbone": "hub:m", "weights": "none"}, "brings its weights, and cannot be built"),
+        ({"backbone": "hub:m", "settings": {"backbone.mirror": "x"}}, "mirror must be an address"),
+        ({"backbone": "hub:m", "settings": {"backbone.alpha": 0.5}}, "MobileNet families"),
+        (
+            {"backbone": "keras_hub:p", "weights": "imagenet"},
+            "A KerasHub preset brings its weights",
+        ),
     ],
 )
 def test_mistakes_are_named_with_what_to_do(arguments, expected):
     with pytest.raises(InputError, match=r"[Rr]eceived|not fit") as caught:
         load_config(**{"preset": "birds", **arguments})
     assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("hub:modules/m", "hub:{here}/modules/m"),
+        ("hub:https://tfhub.dev/google/m/1", None),
+        ("hub:google/m/tensorFlow2/small/1", None),
+        ("keras_hub:vit_base_patch16_224_imagenet", None),
+        ("keras_hub:presets/vit", "keras_hub:{here}/presets/vit"),
+        ("keras_hub:hf://someone/vit", None),
+    ],
+)
+def test_paths_of_modules_are_absolute_and_handles_are_kept(tmp_path, monkeypatch, name, expected):
+    monkeypatch.chdir(tmp_path)
+    backbone = load_config("photos", backbone=name).backbone
+    assert backbone.name == (expected or name).format(here=tmp_path)
+    assert backbone.weights == "own"
 
 
 def test_frozen_phases_on_random_weights_are_refused():

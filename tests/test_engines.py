@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from conftest import small_size_px
 
-from tfxfer.backbones.blocks import list_blocks
-from tfxfer.backbones.build import Backbone, build_network
+from tfxfer.backbones.build import build_network, wrap_network
 from tfxfer.backbones.families import NETWORKS
 from tfxfer.config import HeadConfig
 from tfxfer.errors import InputError
@@ -108,7 +107,7 @@ def test_xla_runs_networks_that_hold_more_than_layers(name, frozen, pooling):
     keras.utils.set_random_seed(0)
     size_px, family = small_size_px(name), NETWORKS[name]
     network = build_network(name, size_px, 0.25 if name == "MobileNet" else None)
-    backbone = Backbone(network, list_blocks(network, family), family, size_px)
+    backbone = wrap_network(network, family, size_px)
     head = build_head(HeadConfig(pooling=pooling), 3, seed=0)
     cut = find_cut(backbone, head, len(backbone.blocks) - frozen)
     prefix = build_prefix(backbone, head, [cut])

@@ -14,8 +14,7 @@ from conftest import draw_picture, write_classes
 from PIL import Image
 from rich.console import Console
 
-from tfxfer.backbones.blocks import list_blocks
-from tfxfer.backbones.build import Backbone, build_backbone
+from tfxfer.backbones.build import build_backbone, wrap_network
 from tfxfer.backbones.families import Family
 from tfxfer.config import (
     AugmentationConfig,
@@ -221,7 +220,7 @@ def test_features_that_outgrow_their_type_are_stored_in_a_wider_one(make_layers,
     below = keras.layers.Conv2D(4, 1, kernel_initializer="ones", name="block1")(inputs * 1000)
     network = keras.Model(inputs, keras.layers.Conv2D(4, 1, name="block2")(below))
     family = Family("Tiny", {}, r"(?P<name>block\d)$", "inside", "MIT")
-    backbone = Backbone(network, list_blocks(network, family), family, 32)
+    backbone = wrap_network(network, family, 32)
     layers = make_layers(backbone)
     cut = find_cut(backbone, layers.head, 1)
     table = compute_tables(layers, train, {0: [cut]}, "training")[0, cut]

@@ -14,11 +14,13 @@ PACKAGE = Path(__file__).parent.parent / "tfxfer"
 # A module may import its own level and those below; the longest matching prefix counts.
 LEVELS = {
     "errors": 0,
+    "tables": 0,
     "config": 0,
     "presets": 0,
     "records": 0,
     "run": 0,
     "backbones.families": 0,
+    "backbones.settings": 0,
     "runtime": 1,
     "progress": 1,
     "data": 1,
@@ -28,6 +30,7 @@ LEVELS = {
     "phases": 2,
     "evaluation": 2,
     "export": 3,
+    "saved": 3,
     "training": 4,
     "train": 4,
     "cli": 5,
@@ -36,7 +39,8 @@ LEVELS = {
 HEAVY = {"tensorflow", "keras", "tensorflow_datasets", "sklearn", "h5py"}
 # What `import tfxfer` and `--help` load; they start in a moment.
 LIGHT = {"", "errors", "config", "presets", "records", "run", "runtime", "train", "cli"}
-LIGHT |= {"__main__", "backbones", "backbones.families", "report", "report.console"}
+LIGHT |= {"__main__", "tables", "backbones", "backbones.families", "backbones.settings", "saved"}
+LIGHT |= {"report", "report.console"}
 LIGHT |= {
     "data",
     "features",

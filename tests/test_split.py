@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from conftest import outline, small_size_px
 
-from tfxfer.backbones.blocks import list_blocks
-from tfxfer.backbones.build import Backbone, build_network
+from tfxfer.backbones.backbone import Backbone
+from tfxfer.backbones.build import build_network, wrap_network
 from tfxfer.backbones.families import FAMILIES, NETWORKS
 from tfxfer.config import HeadConfig
 from tfxfer.features.split import build_prefix, build_suffix, find_cut
@@ -20,7 +20,7 @@ SMALLEST = [next(iter(family.sizes_px)) for family in FAMILIES]
 
 def outline_backbone(name: str) -> Backbone:
     family, network = NETWORKS[name], outline(name)
-    return Backbone(network, list_blocks(network, family), family, small_size_px(name))
+    return wrap_network(network, family, small_size_px(name))
 
 
 def pooling_head() -> Head:
@@ -33,7 +33,7 @@ def test_prefix_and_suffix_give_what_the_whole_network_gives(name):
     family, size_px = NETWORKS[name], small_size_px(name)
     keras.utils.set_random_seed(0)
     network = build_network(name, size_px)
-    backbone = Backbone(network, list_blocks(network, family), family, size_px)
+    backbone = wrap_network(network, family, size_px)
     head, count = pooling_head(), len(backbone.blocks)
     pictures = np.random.default_rng(0).uniform(0, 255, (2, size_px, size_px, 3))
     expected = build_model(backbone, head)(pictures, training=False).numpy()

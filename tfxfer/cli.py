@@ -33,7 +33,7 @@ def list_backbones_command(arguments: argparse.Namespace) -> None:
             f"{parameters / 1e6:.1f} M",
             str(blocks),
             f"{family.sizes_px[name]} px",
-            PREPROCESSINGS[family.preprocessing],
+            PREPROCESSINGS[family.preprocessing].about,
             family.weights_licence,
         )
     make_console().print(table)

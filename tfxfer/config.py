@@ -6,35 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from tfxfer.backbones.families import EMBEDDED_ALPHA, EMBEDDED_NETWORK, find_family
+from tfxfer.backbones.settings import BackboneConfig
 from tfxfer.errors import InputError, nearest
+from tfxfer.tables import Table, absolute
 
-WEIGHTS = ("imagenet", "embedded", "none")
 SOURCE_PREFIXES = ("tfds:", "embedded:")
 
 
-def _absolute(path: str) -> str:
-    """A saved config replays its run from whatever folder it is called in."""
-    return str(Path(path).expanduser().absolute())
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _numbers_are_no_truth_values(cls, values: Any) -> Any:
-        """Pydantic would read true as 1."""
-        for key, value in values.items() if isinstance(values, dict) else ():
-            field = cls.model_fields.get(key)
-            if isinstance(value, bool) and field is not None and field.annotation is not bool:
-                raise InputError(f"{key} must not be true or false. Received: {key}={value}.")
-        return values
-
-
-class DataConfig(_Table):
+class DataConfig(Table):
     """Which pictures, and how they are read."""
 
     source: str | None = None  # a folder, "tfds:NAME" or "embedded:birds"
@@ -47,15 +28,15 @@ class DataConfig(_Table):
 
     @field_validator("source", "data_dir")
     @classmethod
-    def _is_absolute(cls, value: str | None) -> str | None:
+    def _isabsolute(cls, value: str | None) -> str | None:
         if value is None or value.startswith(SOURCE_PREFIXES):
             return value
         if not value.strip():
             raise InputError("a folder, tfds:NAME or embedded:birds is needed. Received: ''.")
-        return _absolute(value)
+        return absolute(value)
 
 
-class AugmentationConfig(_Table):
+class AugmentationConfig(Table):
     """Random changes to training pictures; never part of the exported model."""
 
     crop_min_area: float = Field(0.5, gt=0, le=1)  # smallest crop, as a share; 1: no crop
@@ -64,50 +45,7 @@ class AugmentationConfig(_Table):
     colour: float = Field(0.2, ge=0, le=1)  # strength of brightness, contrast, saturation
 
 
-class BackboneConfig(_Table):
-    """The pretrained network."""
-
-    name: str = "EfficientNetV2B0"
-    weights: str = "imagenet"  # "imagenet", "embedded", "none" or a file
-    alpha: float | None = Field(None, gt=0)  # width, for the MobileNet families
-    image_size_px: int | None = Field(None, ge=32)  # None: the network's own
-
-    @field_validator("name")
-    @classmethod
-    def _is_known(cls, name: str) -> str:
-        find_family(name)
-        return name
-
-    @field_validator("weights")
-    @classmethod
-    def _is_absolute(cls, weights: str) -> str:
-        if weights in WEIGHTS:
-            return weights
-        if not weights.endswith(".h5"):
-            raise InputError(
-                f"weights must be {', '.join(WEIGHTS)} or a file that ends in .weights.h5 or .h5. "
-                f"Received: weights={weights!r}.{nearest(weights, WEIGHTS)}"
-            )
-        return _absolute(weights)
-
-    @model_validator(mode="after")
-    def _weights_fit(self) -> BackboneConfig:
-        is_embedded_network = (self.name, self.alpha) == (EMBEDDED_NETWORK, EMBEDDED_ALPHA)
-        if self.weights == "embedded" and not is_embedded_network:
-            raise InputError(
-                f"weights='embedded' belong to {EMBEDDED_NETWORK} with alpha={EMBEDDED_ALPHA}. "
-                f"Received: name={self.name!r}, alpha={self.alpha}. "
-                "Use --weights imagenet, none or a file with this backbone."
-            )
-        if self.alpha is not None and not find_family(self.name).alphas:
-            raise InputError(
-                "alpha (the width multiplier) is for the MobileNet families only. Received: "
-                f"name={self.name!r}, alpha={self.alpha}. Leave alpha out."
-            )
-        return self
-
-
-class HeadConfig(_Table):
+class HeadConfig(Table):
     """What stands on the backbone: pooling, then layers up to the class probabilities."""
 
     kind: Literal["linear", "mlp"] = "linear"
@@ -116,7 +54,7 @@ class HeadConfig(_Table):
     hidden_units: int = Field(512, ge=1)  # of the "mlp" head
 
 
-class FeaturesConfig(_Table):
+class FeaturesConfig(Table):
     """How the frozen layers run, and what is kept of them."""
 
     engine: Literal["auto", "openvino", "tensorflow", "xla"] = "auto"
@@ -125,13 +63,13 @@ class FeaturesConfig(_Table):
 
     @field_validator("cache_dir")
     @classmethod
-    def _is_absolute(cls, value: str | None) -> str | None:
+    def _isabsolute(cls, value: str | None) -> str | None:
         if value is not None and not value.strip():
             raise InputError("cache_dir must name a folder. Received: ''. Leave it out instead.")
-        return None if value is None else _absolute(value)
+        return None if value is None else absolute(value)
 
 
-class PhaseConfig(_Table):
+class PhaseConfig(Table):
     """One phase of training: what is unfrozen, at which rate, for how long.
 
     What is None is chosen by the number of training pictures (`phases/schedules.py`).
@@ -220,7 +158,7 @@ class ResolvedPhase(PhaseConfig):
     mixup: float = Field(ge=0)
 
 
-class Config(_Table):
+class Config(Table):
     """A whole run, resolved: the same config gives the same run."""
 
     summary: str = ""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
-from tfxfer.backbones.build import Backbone, apply_preprocessing
+from tfxfer.backbones.backbone import Backbone, apply_preprocessing
 from tfxfer.config import HeadConfig
+from tfxfer.errors import InputError
 
 
 def linear_layers(config: HeadConfig) -> list[keras.layers.Layer]:
@@ -46,8 +48,28 @@ class Head:
     poolings: tuple[keras.layers.Layer, ...]
     layers: tuple[keras.layers.Layer, ...]
 
+    def count_pooled(self, shape: tuple[Any, ...]) -> int:
+        """Number of channels that `pool` gives for features of a shape, the batch included.
+
+        Raises:
+            InputError: the features are a vector, and are to be pooled in several ways.
+        """
+        kinds = [type(pooling).__name__ for pooling in self.poolings]
+        if len(shape) == 2 and kinds != ["GlobalAveragePooling2D"]:
+            raise InputError(
+                "This backbone gives features that are pooled already: head.pooling must be 'avg', "
+                f"which leaves them as they are. Received: {', '.join(kinds)}. "
+                "Use --set head.pooling=avg"
+            )
+        return len(self.poolings) * shape[-1]
+
     def pool(self, features: keras.KerasTensor) -> keras.KerasTensor:
-        """Map features ``[batch, h, w, channels]`` to a vector ``[batch, channels]``."""
+        """Map features ``[batch, h, w, channels]`` to a vector ``[batch, channels]``.
+
+        Features that are a vector already stay as they are.
+        """
+        if len(features.shape) == 2:
+            return features
         pooled = [pooling(features) for pooling in self.poolings]
         return pooled[0] if len(pooled) == 1 else keras.ops.concatenate(pooled, axis=-1)
 
@@ -89,7 +111,7 @@ def build_model(backbone: Backbone, head: Head, trains_batch_norm: bool = False)
         ``[batch, classes]`` float32.
     """
     pictures = keras.Input((backbone.size_px, backbone.size_px, 3), name="pictures")
-    preprocessed = apply_preprocessing(pictures, backbone.family.preprocessing)
+    preprocessed = apply_preprocessing(pictures, backbone.preprocessing)
     mode = {} if trains_batch_norm else {"training": False}
     features = backbone.network(preprocessed, **mode)
     return keras.Model(

@@ -33,7 +33,8 @@ def train(
     Args:
         preset: a preset's name (`tfxfer presets` lists them) or a TOML file.
         data: a folder, ``"tfds:NAME"`` or ``"embedded:birds"``; None: the preset's.
-        backbone: a Keras Applications network at its own size; None: the preset's.
+        backbone: a Keras Applications network at its own size, ``"hub:HANDLE_OR_PATH"`` or
+            ``"keras_hub:PRESET"``; None: the preset's.
         weights: ``"imagenet"``, ``"embedded"``, ``"none"`` or a file; None: the preset's.
         settings: other values by dotted key, such as ``{"phases.fine-tune.unfreeze": 4}``.
         out: the run folder; None: ``runs/<preset>-<time>``.
@@ -77,7 +78,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
     parser.add_argument("--preset", required=True, metavar="NAME|FILE", help="what to train")
     parser.add_argument("--data", metavar="WHAT", help="a folder of class folders, or tfds:NAME")
-    parser.add_argument("--backbone", metavar="NAME", help="`tfxfer backbones` lists them")
+    parser.add_argument(
+        "--backbone",
+        metavar="NAME",
+        help="see `tfxfer backbones`; or hub:HANDLE_OR_PATH, keras_hub:PRESET",
+    )
     parser.add_argument("--weights", metavar="WHAT", help="imagenet, none, embedded or a file")
     parser.add_argument(
         "--set",

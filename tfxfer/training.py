@@ -199,7 +199,7 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
         parameters=backbone.network.count_params(),
         blocks=tuple((block.name, block.parameters) for block in backbone.blocks),
         phases=tuple(phases),
-        notes=(*pictures.notes, *_warnings(config)),
+        notes=(*pictures.notes, *backbone.notes, *_warnings(config)),
     )
 
 

@@ -41,8 +41,7 @@ def draw_pictures(folder: Path) -> tuple[str, ...]:
 
 def estimate_seconds(preset: str, paths: tuple[str, ...]) -> list[float]:
     """Seconds of each phase of a preset."""
-    from tfxfer.backbones.blocks import list_blocks
-    from tfxfer.backbones.build import Backbone, build_network
+    from tfxfer.backbones.build import build_network, wrap_network
     from tfxfer.backbones.families import find_family
     from tfxfer.data.pictures import FileSet, PictureData
     from tfxfer.features.frozen import FrozenLayers
@@ -56,7 +55,7 @@ def estimate_seconds(preset: str, paths: tuple[str, ...]) -> list[float]:
     family = find_family(config.backbone.name)
     size_px = config.backbone.image_size_px or family.sizes_px[config.backbone.name]
     network = build_network(config.backbone.name, size_px, config.backbone.alpha)
-    backbone = Backbone(network, list_blocks(network, family), family, size_px)
+    backbone = wrap_network(network, family, size_px)
     head = build_head(config.head, classes, config.seed)
     console = make_console(is_quiet=True)
     layers = FrozenLayers(backbone, head, config.augmentation, config.features, 0, console)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import keras
 
-from tfxfer.backbones.families import Family, match_block_end
+from tfxfer.backbones.families import match_block_end
 from tfxfer.errors import InputError, nearest
 
 
@@ -20,6 +21,8 @@ class Block:
         parameters: number of their weights' elements.
         operations: names of all operations in it, with and without weights.
         end: name of the operation at which the block ends.
+        why_whole: why the backbone has no other block; empty where it has.
+        why_frozen: why the block cannot be trained; empty where it can.
     """
 
     name: str
@@ -27,9 +30,21 @@ class Block:
     parameters: int
     operations: frozenset[str]
     end: str
+    why_whole: str = ""
+    why_frozen: str = ""
 
 
-def list_blocks(backbone: keras.Model, family: Family) -> tuple[Block, ...]:
+class HasBlocks(Protocol):
+    """What says where the blocks of a network end: a row in a table of families."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def block_end(self) -> str: ...
+
+
+def list_blocks(backbone: keras.Model, family: HasBlocks) -> tuple[Block, ...]:
     """List the blocks of a backbone from input to output.
 
     A block is every ancestor of its ending operation that no earlier block holds. Endings without
@@ -39,13 +54,15 @@ def list_blocks(backbone: keras.Model, family: Family) -> tuple[Block, ...]:
     Raises:
         InputError: an operation with weights stands behind the last block's end.
     """
+    # A layer may stand in other networks as well.
+    nodes = {id(node) for level in backbone._nodes_by_depth.values() for node in level}
     claimed: set[str] = set()
     blocks: list[Block] = []
     for operation in backbone.operations:
-        name = match_block_end(family, operation.name)
+        name = match_block_end(family.block_end, operation.name)
         if name is None:
             continue
-        members = _unclaimed_ancestors(operation, claimed)
+        members = _unclaimed_ancestors(operation, claimed, nodes)
         names = frozenset(member.name for member in members)
         claimed |= names
         weighted = [member for member in members if getattr(member, "weights", None)]
@@ -68,7 +85,7 @@ def list_blocks(backbone: keras.Model, family: Family) -> tuple[Block, ...]:
         raise InputError(
             f"Every layer with weights must lie in a block of the family. Received: "
             f"{backbone.name} with {left} outside of all blocks. Correct `block_end` of family "
-            f"{family.name} in tfxfer/backbones/families.py."
+            f"{family.name} in tfxfer/backbones."
         )
     return tuple(blocks)
 
@@ -82,11 +99,28 @@ def resolve_unfreeze(unfreeze: int | str, blocks: tuple[Block, ...]) -> int:
         blocks: the backbone's blocks from input to output.
 
     Raises:
-        InputError: the number is out of range, or no block has that name.
+        InputError: the number is out of range, no block has that name, or a block that cannot be
+            trained would be unfrozen.
     """
+    count = _count_unfrozen(unfreeze, blocks)
+    if count and (why := blocks[-count].why_frozen):
+        raise InputError(
+            f"This backbone can only be used frozen: {why}. Received: unfreeze={unfreeze!r}. Take "
+            "unfreeze=0 in every phase, such as --set phases.fine-tune.unfreeze=0"
+        )
+    return count
+
+
+def _count_unfrozen(unfreeze: int | str, blocks: tuple[Block, ...]) -> int:
     names = [block.name for block in blocks]
     if unfreeze == "all":
         return len(blocks)
+    if isinstance(unfreeze, int) and unfreeze > 0 and blocks[0].why_whole:
+        raise InputError(
+            f"unfreeze must be 0 or 'all' here: {blocks[0].why_whole}. Received: "
+            f"unfreeze={unfreeze}. Train all of it, with --set phases.fine-tune.unfreeze=all, or "
+            "take a Keras Applications or KerasHub backbone, which have blocks."
+        )
     if isinstance(unfreeze, str):
         if unfreeze not in names:
             raise InputError(
@@ -102,8 +136,8 @@ def resolve_unfreeze(unfreeze: int | str, blocks: tuple[Block, ...]) -> int:
     return unfreeze
 
 
-def _unclaimed_ancestors(operation, claimed: set[str]) -> list:
-    """The operation and what leads to it, without the operations claimed already."""
+def _unclaimed_ancestors(operation, claimed: set[str], nodes: set[int]) -> list:
+    """The operation and what leads to it by some nodes, without what is claimed already."""
     found, stack = {}, [operation]
     while stack:
         current = stack.pop()
@@ -111,7 +145,8 @@ def _unclaimed_ancestors(operation, claimed: set[str]) -> list:
             continue
         found[current.name] = current
         for node in current._inbound_nodes:
-            stack.extend(parent.operation for parent in node.parent_nodes)
+            if id(node) in nodes:
+                stack.extend(parent.operation for parent in node.parent_nodes)
     return list(found.values())
 
 

@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import keras
 
-from tfxfer.backbones.blocks import Block, list_blocks
-from tfxfer.backbones.families import (
-    CAFFE_MEAN_BGR,
-    PREPROCESSINGS,
-    TORCH_MEAN,
-    TORCH_STD,
-    Family,
-    find_family,
-)
+from tfxfer.backbones.backbone import Backbone
+from tfxfer.backbones.blocks import list_blocks
+from tfxfer.backbones.families import PREPROCESSINGS, Family, find_family
+from tfxfer.backbones.settings import HUB, KERAS_HUB, BackboneConfig
 from tfxfer.backbones.weights import build_imagenet, call_builder, load_weights
-from tfxfer.config import BackboneConfig
 from tfxfer.errors import InputError, first_line
-
-
-@dataclass(frozen=True)
-class Backbone:
-    """A headless network, its blocks and what it expects of its input.
-
-    Attributes:
-        network: `keras.Model` from preprocessed pictures ``[batch, size, size, 3]`` float32 to a
-            feature map ``[batch, h, w, channels]``.
-        blocks: its blocks from input to output.
-        family: its row in the table of families.
-        size_px: side of its input pictures in pixels.
-    """
-
-    network: keras.Model
-    blocks: tuple[Block, ...]
-    family: Family
-    size_px: int
 
 
 def build_backbone(config: BackboneConfig) -> Backbone:
@@ -45,6 +19,9 @@ def build_backbone(config: BackboneConfig) -> Backbone:
         InputError: unknown network, size or width that it does not take, weights that cannot be
             had or that belong to another network.
     """
+    for prefix, build in _BUILDERS.items():
+        if config.name.startswith(prefix):
+            return build(config)
     family = find_family(config.name)
     size_px = config.image_size_px or family.sizes_px[config.name]
     if size_px < family.min_size_px:
@@ -57,7 +34,29 @@ def build_backbone(config: BackboneConfig) -> Backbone:
     else:
         network = build_network(config.name, size_px, config.alpha)
         load_weights(network, config.weights)
-    return Backbone(network, list_blocks(network, family), family, size_px)
+    return wrap_network(network, family, size_px)
+
+
+def _build_hub(config: BackboneConfig) -> Backbone:
+    from tfxfer.backbones.hub import build_hub_backbone
+
+    return build_hub_backbone(config)
+
+
+def _build_keras_hub(config: BackboneConfig) -> Backbone:
+    from tfxfer.backbones.keras_hub import build_keras_hub_backbone
+
+    return build_keras_hub_backbone(config)
+
+
+# What names with a prefix stand for; both are imported when they are asked for.
+_BUILDERS = {HUB: _build_hub, KERAS_HUB: _build_keras_hub}
+
+
+def wrap_network(network: keras.Model, family: Family, size_px: int) -> Backbone:
+    """Find the blocks of a headless network of a family, and its preprocessing."""
+    preprocessing = PREPROCESSINGS[family.preprocessing]
+    return Backbone(network, list_blocks(network, family), preprocessing, size_px)
 
 
 def build_network(name: str, size_px: int, alpha: float | None = None) -> keras.Model:
@@ -78,30 +77,3 @@ def build_network(name: str, size_px: int, alpha: float | None = None) -> keras.
             f"{name} cannot be built like this. Received: image_size_px={size_px}, alpha={alpha} "
             f"({first_line(error)}). Take its default size and width."
         ) from error
-
-
-def apply_preprocessing(pictures: keras.KerasTensor, preprocessing: str) -> keras.KerasTensor:
-    """Apply a network's own preprocessing inside the model.
-
-    Standing in the model and not in the input pipeline, it cannot differ between training and
-    serving.
-
-    Args:
-        pictures: ``[batch, height, width, 3]`` float32, RGB, 0…255.
-        preprocessing: a key of `families.PREPROCESSINGS`.
-    """
-    if preprocessing == "inside":
-        return pictures
-    if preprocessing == "tf":
-        return keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="preprocessing")(pictures)
-    if preprocessing == "torch":
-        scale = [1 / (255 * std) for std in TORCH_STD]
-        offset = [-mean / std for mean, std in zip(TORCH_MEAN, TORCH_STD, strict=True)]
-        return keras.layers.Rescaling(scale, offset=offset, name="preprocessing")(pictures)
-    if preprocessing == "caffe":
-        bgr = keras.ops.flip(pictures, axis=-1)
-        offset = [-mean for mean in CAFFE_MEAN_BGR]
-        return keras.layers.Rescaling(1.0, offset=offset, name="preprocessing")(bgr)
-    raise InputError(
-        f"preprocessing must be one of {', '.join(PREPROCESSINGS)}. Received: {preprocessing!r}."
-    )

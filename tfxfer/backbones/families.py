@@ -12,18 +12,41 @@ from dataclasses import dataclass, field
 
 from tfxfer.errors import InputError, nearest
 
-PREPROCESSINGS = {
-    "inside": "inside the network",
-    "tf": "scaled to -1…1",
-    "torch": "ImageNet mean and deviation",
-    "caffe": "BGR minus ImageNet mean",
-}
-
 # Mean and standard deviation of ImageNet's training pictures, RGB: the constants that
 # `keras.applications.*.preprocess_input` subtracts and divides by.
 TORCH_MEAN = (0.485, 0.456, 0.406)
 TORCH_STD = (0.229, 0.224, 0.225)
 CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a network expects of its input: ``pictures * scale + offset``.
+
+    Attributes:
+        about: the same in words.
+        scale, offset: for pictures 0…255, one number for all channels or one for each.
+        is_bgr: whether the channels are reversed first.
+    """
+
+    about: str
+    scale: tuple[float, ...] = (1.0,)
+    offset: tuple[float, ...] = (0.0,)
+    is_bgr: bool = False
+
+
+PREPROCESSINGS = {
+    "inside": Preprocessing("inside the network"),
+    "tf": Preprocessing("scaled to -1…1", (1 / 127.5,), (-1.0,)),
+    "torch": Preprocessing(
+        "ImageNet mean and deviation",
+        tuple(1 / (255 * deviation) for deviation in TORCH_STD),
+        tuple(-mean / std for mean, std in zip(TORCH_MEAN, TORCH_STD, strict=True)),
+    ),
+    "caffe": Preprocessing(
+        "BGR minus ImageNet mean", offset=tuple(-mean for mean in CAFFE_MEAN_BGR), is_bgr=True
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -225,18 +248,19 @@ def find_family(network: str) -> Family:
     """Return the family of a network; `InputError` with the nearest name if there is none."""
     if network not in NETWORKS:
         raise InputError(
-            f"backbone must be a Keras Applications network. Received: backbone={network!r}."
-            f"{nearest(network, NETWORKS)} `tfxfer backbones` lists them all."
+            "backbone must be a Keras Applications network, hub:HANDLE_OR_PATH or "
+            f"keras_hub:PRESET. Received: backbone={network!r}.{nearest(network, NETWORKS)} "
+            "`tfxfer backbones` lists the networks."
         )
     return NETWORKS[network]
 
 
-def match_block_end(family: Family, operation_name: str) -> str | None:
+def match_block_end(block_end: str, operation_name: str) -> str | None:
     """Return the block's name if a block ends at this operation.
 
     Returns None where no block ends, and an empty string for a block that has no name of its own.
     """
-    found = re.match(family.block_end, operation_name)
+    found = re.match(block_end, operation_name)
     if found is None:
         return None
     return next((name for name in found.groupdict().values() if name), "")

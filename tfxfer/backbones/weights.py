@@ -53,9 +53,9 @@ def load_weights(network: keras.Model, weights: str) -> None:
         InputError: there is no such file, or it belongs to another network.
     """
     if weights == "embedded":
-        _load_file(network, Path(__file__).parent / "embedded" / EMBEDDED_FILE)
+        load_file(network, Path(__file__).parent / "embedded" / EMBEDDED_FILE)
     elif weights != "none":
-        _load_file(network, Path(weights))
+        load_file(network, Path(weights))
         _divide_by_deviation(network)
 
 
@@ -84,7 +84,8 @@ def _offline_message(name: str, error: Exception) -> str:
     )
 
 
-def _load_file(network: keras.Model, path: Path) -> None:
+def load_file(network: keras.Model, path: Path) -> None:
+    """Load a file of weights; `InputError` where it is not there or of another network."""
     if not path.is_file():
         raise InputError(
             f"weights must name a file that exists. Received: weights={str(path)!r}, "

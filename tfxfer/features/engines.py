@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -92,9 +93,9 @@ def build_tensorflow(prefix: keras.Model) -> Run:
 
 def build_xla(prefix: keras.Model) -> Run:
     """XLA with mixed precision: bfloat16, or float16 on GPUs that are older than it."""
-    mixed = _with_policy(prefix, _mixed_policy())
-    mixed.set_weights(prefix.get_weights())
-    return _call_each(tf.function(caller(mixed), jit_compile=True))
+    layers = [layer for layer in prefix._flatten_layers() if layer is not prefix]
+    with in_policy(layers, _mixed_policy()):
+        return _call_each(_trace(prefix, jit_compile=True))
 
 
 ENGINES: dict[str, Callable[[keras.Model], Run]] = {
@@ -134,10 +135,23 @@ def list_candidates() -> tuple[str, ...]:
     return ("openvino", "tensorflow") if find_spec("openvino") else ("tensorflow",)
 
 
-def _trace(prefix: keras.Model):
+@contextmanager
+def in_policy(layers: Sequence[keras.layers.Layer], policy: str) -> Iterator[None]:
+    """Build or trace a model over layers that compute as a precision policy says, for a while."""
+    before = [layer.dtype_policy for layer in layers]
+    for layer in layers:
+        layer.dtype_policy = keras.DTypePolicy(policy)
+    try:
+        yield
+    finally:
+        for layer, own in zip(layers, before, strict=True):
+            layer.dtype_policy = own
+
+
+def _trace(prefix: keras.Model, jit_compile: bool | None = None):
     """A concrete function over batches of `BATCH` pictures."""
     spec = tf.TensorSpec([BATCH, *prefix.input_shape[1:]], tf.float32)
-    return tf.function(caller(prefix)).get_concrete_function(spec)
+    return tf.function(caller(prefix), jit_compile=jit_compile).get_concrete_function(spec)
 
 
 def caller(model: keras.Model) -> Callable[[tf.Tensor], list[tf.Tensor]]:
@@ -177,15 +191,3 @@ def _mixed_policy() -> str:
         if details.get("compute_capability", (8, 0)) < (8, 0):
             return "mixed_float16"
     return "mixed_bfloat16"
-
-
-def _with_policy(model: keras.Model, policy: str) -> keras.Model:
-    """A copy of a model with weights of its own and another precision policy."""
-
-    def clone(layer: keras.Operation) -> keras.Operation:
-        if not isinstance(layer, keras.layers.Layer):
-            return layer  # has no weights, and takes numbers of any type
-        config = layer.get_config()
-        return type(layer).from_config({**config, "dtype": policy})
-
-    return keras.models.clone_model(model, clone_function=clone, recursive=True)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.backbones.build import Backbone
+from tfxfer.backbones.backbone import Backbone
 from tfxfer.data.pictures import Identity
 from tfxfer.features.shards import digest
 from tfxfer.features.split import Cut
@@ -32,7 +32,7 @@ def hash_prefix(backbone: Backbone, head: Head, cut: Cut) -> str:
         tf.__version__,  # decodes and resizes
         network.name,
         backbone.size_px,
-        backbone.family.preprocessing,
+        backbone.preprocessing,
         cut,
         [type(pooling).__name__ for pooling in head.poolings],
     )

@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
-from tfxfer.backbones.build import Backbone
+from tfxfer.backbones.backbone import Backbone
 from tfxfer.config import AugmentationConfig, FeaturesConfig
 from tfxfer.errors import first_line
 from tfxfer.features import cache, shards

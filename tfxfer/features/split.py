@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import keras
 
-from tfxfer.backbones.build import Backbone, apply_preprocessing
+from tfxfer.backbones.backbone import Backbone, apply_preprocessing
 from tfxfer.heads import Head
 
 POOLED = "pooled"
@@ -51,7 +51,7 @@ def find_cut(backbone: Backbone, head: Head, unfrozen: int) -> Cut:
         shape = (backbone.size_px, backbone.size_px, 3)
         return Cut(unfrozen, PICTURES, shape, (shape,))
     if unfrozen == 0:
-        channels = len(head.poolings) * backbone.network.output.shape[-1]
+        channels = head.count_pooled(backbone.network.output.shape)
         return Cut(0, POOLED, (channels,), ((channels,),))
     tensors = tuple(tuple(t.shape[1:]) for t in _boundary(backbone, unfrozen))
     packed = tensors[0] if len(tensors) == 1 else (sum(map(math.prod, tensors)),)
@@ -67,7 +67,7 @@ def build_prefix(backbone: Backbone, head: Head, cuts: Sequence[Cut]) -> keras.M
     """
     size_px = backbone.size_px
     pictures = keras.Input((size_px, size_px, 3), name="pictures")
-    preprocessed = apply_preprocessing(pictures, backbone.family.preprocessing)
+    preprocessed = apply_preprocessing(pictures, backbone.preprocessing)
     wanted = [
         _boundary(backbone, cut.unfrozen) if cut.unfrozen else (backbone.network.output,)
         for cut in cuts

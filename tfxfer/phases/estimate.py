@@ -7,7 +7,7 @@ import time
 
 import keras
 
-from tfxfer.backbones.build import Backbone
+from tfxfer.backbones.backbone import Backbone
 from tfxfer.config import ResolvedPhase
 from tfxfer.data.pictures import PictureData
 from tfxfer.features.engines import BATCH

@@ -12,8 +12,8 @@ import keras
 import tensorflow as tf
 from rich.console import Console
 
+from tfxfer.backbones.backbone import Backbone
 from tfxfer.backbones.blocks import Block
-from tfxfer.backbones.build import Backbone
 from tfxfer.config import ResolvedPhase
 from tfxfer.errors import InputError
 from tfxfer.features.feed import PhaseData

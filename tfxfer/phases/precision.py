@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+from tfxfer.features.engines import in_policy
 
 _REWRITE = "auto_mixed_precision_onednn_bfloat16"
 PRECISIONS = ("float32", "bfloat16_rewrite", "mixed_bfloat16")
@@ -37,16 +39,12 @@ def in_precision(layers: Sequence[keras.layers.Layer], precision: str) -> Iterat
     rewrites = tf.config.optimizer.get_experimental_options().get(_REWRITE, False)
     if precision == "bfloat16_rewrite":
         tf.config.optimizer.set_experimental_options({_REWRITE: True})
-    policies = [layer.dtype_policy for layer in layers]
-    if precision == "mixed_bfloat16":
-        for layer in layers:
-            layer.dtype_policy = keras.DTypePolicy("mixed_bfloat16")
+    is_mixed = precision == "mixed_bfloat16"
     try:
-        yield
+        with in_policy(layers, "mixed_bfloat16") if is_mixed else nullcontext():
+            yield
     finally:
         tf.config.optimizer.set_experimental_options({_REWRITE: rewrites})
-        for layer, policy in zip(layers, policies, strict=True):
-            layer.dtype_policy = policy
 
 
 def choose_precision(

@@ -7,6 +7,7 @@ import math
 import keras
 
 from tfxfer.backbones.blocks import Block, resolve_unfreeze
+from tfxfer.backbones.hub_layer import HubModule
 
 # Keras Applications keep up to 0.999 of the moving statistics at each step, made for ImageNet's
 # hundreds of thousands of steps; a phase has hundreds, and its statistics would lag behind.
@@ -42,11 +43,16 @@ def unfreeze_top(
     # The container's flag overwrites its layers', so it comes first.
     backbone.trainable = True
     for layer in backbone.layers:
-        # `training=False` alone does not protect moving statistics (Keras 3.15.1); the flag does.
-        is_held = batch_norm == "frozen" and isinstance(layer, keras.layers.BatchNormalization)
-        layer.trainable = layer.name in names and not is_held
-        if layer.trainable and isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = min(layer.momentum, _MOMENTUM)
+        layer.trainable = layer.name in names
+        # KerasHub's blocks are layers that hold others.
+        for inner in layer._flatten_layers():
+            if isinstance(inner, HubModule):
+                inner.follows_mode = batch_norm == "train"
+            if layer.trainable and isinstance(inner, keras.layers.BatchNormalization):
+                # `training=False` alone does not protect moving statistics (Keras 3.15.1); the
+                # flag does.
+                inner.trainable = batch_norm == "train"
+                inner.momentum = min(inner.momentum, _MOMENTUM)
     return unfrozen
 
 

@@ -1,0 +1,217 @@
+"""Where a hub module comes from: a folder, an archive, an address or a Kaggle handle."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import socket
+import sys
+import tarfile
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+
+from packaging.version import parse
+
+from tfxfer.backbones.settings import is_hub_handle
+from tfxfer.errors import InputError, first_line
+
+_SAVED_MODEL = ("saved_model.pb", "saved_model.pbtxt")
+_ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
+_PAUSES_SECONDS = (1.0, 2.0)  # before the second and the third attempt
+_TIMEOUT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class FoundModule:
+    """A SavedModel on this machine.
+
+    Attributes:
+        folder: where it lies.
+        bytes: size of its files.
+        sha256: of the names and contents of its files.
+    """
+
+    folder: Path
+    bytes: int
+    sha256: str
+
+
+def find_module(place: str, mirror: str | None = None) -> FoundModule:
+    """Find a SavedModel, and fetch it where it is not on this machine.
+
+    Args:
+        place: a SavedModel's folder, an archive of one (.tar.gz, .tgz, .tar, .zip), an address
+            (``https://tfhub.dev/…`` or that of an archive), or a Kaggle handle
+            (``google/mobilenet-v2/tensorFlow2/035-128-feature-vector/2``).
+        mirror: an address that is asked instead of tfhub.dev and Kaggle, for
+            ``<mirror>/<what follows the host, or the Kaggle handle>``; it answers with a tar.gz.
+
+    Raises:
+        InputError: there is none, it cannot be fetched, or it is no SavedModel.
+    """
+    if is_hub_handle(place):
+        folder = _fetch(place, mirror)
+    elif Path(place).is_dir():
+        folder = Path(place)
+    elif Path(place).is_file():
+        folder = _unpack(Path(place))
+    else:
+        raise InputError(
+            "A hub module must be a SavedModel's folder, an archive of one, an address "
+            "(https://tfhub.dev/…) or a Kaggle handle (owner/model/tensorFlow2/variation/1). "
+            f"Received: {place!r}, which is not there. Check the path."
+        )
+    folder = _holding_saved_model(folder, place)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
+        with open(path, "rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+    return FoundModule(folder, sum(path.stat().st_size for path in files), digest.hexdigest())
+
+
+def hub_cache() -> Path:
+    """Where TF-Hub keeps what it has fetched: ``$TFHUB_CACHE_DIR``, else a temporary folder."""
+    named = os.environ.get("TFHUB_CACHE_DIR")
+    return Path(named) if named else Path(tempfile.gettempdir()) / "tfhub_modules"
+
+
+def _holding_saved_model(folder: Path, place: str) -> Path:
+    """The folder itself, or the only folder in it, whichever holds the SavedModel."""
+    inner = [path for path in folder.iterdir() if path.is_dir()]
+    for candidate in (folder, *(inner if len(inner) == 1 else ())):
+        if any((candidate / name).is_file() for name in _SAVED_MODEL):
+            return candidate
+    held = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
+    raise InputError(
+        f"A hub module is a SavedModel, which holds {_SAVED_MODEL[0]}. Received: {place!r}, which "
+        f"holds {held}. Name the folder in which {_SAVED_MODEL[0]} lies."
+    )
+
+
+def _fetch(handle: str, mirror: str | None) -> Path:
+    is_address = "://" in handle
+    path = urlsplit(handle).path.strip("/") if is_address else handle
+    address = f"{mirror.rstrip('/')}/{path}" if mirror else handle
+    if is_address or mirror:
+        if not address.startswith(("http://", "https://")) and not address.endswith(_ARCHIVES):
+            raise InputError(
+                "A hub module is fetched from https://, http://, or from an archive at gs://. "
+                f"Received: {address!r}. Copy it into a folder, and name that."
+            )
+        name = hashlib.sha1(address.encode()).hexdigest()  # TF-Hub's own rule
+        cached = hub_cache() / name
+        if cached.is_dir() and any(cached.iterdir()):
+            return cached  # without TF-Hub, whose import takes seconds
+        fetch: Callable[[str], str] = _resolve_address
+    else:
+        base = os.environ.get("KAGGLEHUB_CACHE") or Path.home() / ".cache" / "kagglehub"
+        version = "" if handle.rsplit("/", 1)[1].isdecimal() else "/<version>"
+        cached = Path(f"{base}/models/{handle}{version}")
+        fetch = _resolve_kaggle
+    try:
+        return Path(fetch(address))
+    # Both libraries raise whatever their transport does.
+    except Exception as error:
+        if (cached / _SAVED_MODEL[0]).is_file():
+            return cached  # put there by hand, without Kaggle's mark of a whole download
+        versioned = (
+            ""
+            if "<version>" not in str(cached)
+            else (" A handle without a version asks Kaggle for the newest one each time: add it.")
+        )
+        raise InputError(
+            f"The hub module {handle} could not be fetched. Tried: {address}: "
+            f"{first_line(error)}.{versioned}\nWithout a network, do one of these: put the "
+            f"SavedModel's files into {cached}; name a folder or an archive that holds it "
+            "(--backbone hub:PATH); or name a mirror (--set backbone.mirror=https://…)."
+        ) from error
+
+
+def _resolve_address(address: str) -> str:
+    """Let TF-Hub fetch and keep a module; a connection that fails is tried again."""
+    hub = _import_tensorflow_hub()
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_TIMEOUT_SECONDS)  # TF-Hub sets none, and would wait for ever
+    try:
+        for pause in _PAUSES_SECONDS:
+            try:
+                return hub.resolve(address)
+            except OSError as error:
+                if isinstance(error, HTTPError) and error.code < 500:
+                    raise  # an answer, which would be the same again
+                time.sleep(pause)
+        return hub.resolve(address)
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _resolve_kaggle(handle: str) -> str:
+    import kagglehub
+
+    return kagglehub.model_download(handle)  # it retries by itself, and compares checksums
+
+
+def _import_tensorflow_hub() -> ModuleType:
+    with _parse_version_at_hand():
+        import tensorflow_hub
+    return tensorflow_hub
+
+
+@contextmanager
+def _parse_version_at_hand() -> Iterator[None]:
+    """TF-Hub 0.16.1 takes `parse_version` from `pkg_resources`, which setuptools has dropped."""
+    if "pkg_resources" in sys.modules or importlib.util.find_spec("pkg_resources"):
+        yield
+        return
+    stand_in = ModuleType("pkg_resources")
+    stand_in.parse_version = parse  # type: ignore[attr-defined]
+    sys.modules["pkg_resources"] = stand_in
+    try:
+        yield
+    finally:
+        del sys.modules["pkg_resources"]
+
+
+def _unpack(archive: Path) -> Path:
+    """Unpack an archive into TF-Hub's cache, under the hash of its contents."""
+    if not archive.name.endswith(_ARCHIVES):
+        raise InputError(
+            f"An archive of a hub module must end in {', '.join(_ARCHIVES)}. "
+            f"Received: {str(archive)!r}. Name the SavedModel's folder, or pack it as tar.gz."
+        )
+    with open(archive, "rb") as file:
+        folder = hub_cache() / hashlib.file_digest(file, "sha256").hexdigest()[:40]
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix="unpacking-", dir=folder.parent))
+    try:
+        if archive.name.endswith(".zip"):
+            with zipfile.ZipFile(archive) as packed:
+                packed.extractall(staging)  # it keeps names inside of the folder
+        else:
+            with tarfile.open(archive) as packed:
+                packed.extractall(staging, filter="data")  # no path and no link leads outside
+        staging.rename(folder)
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError, OSError) as error:
+        if not folder.is_dir():  # another process may have been quicker
+            raise InputError(
+                f"An archive of a hub module must be whole. Received: {str(archive)!r} "
+                f"({first_line(error)}). Fetch it again, or unpack it yourself and name the folder."
+            ) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return folder

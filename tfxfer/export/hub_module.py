@@ -1,0 +1,85 @@
+"""Write a backbone as a reusable SavedModel, to be shared: the interface of TF-Hub's modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfxfer.backbones.backbone import Backbone, apply_preprocessing
+from tfxfer.errors import InputError
+
+
+def export_hub_module(backbone: Backbone, path: Path, weight_decay: float = 0.0) -> None:
+    """Write a backbone with its preprocessing and average pooling.
+
+    What is written can be called on pictures ``[batch, size, size, 3]`` float32, 0…1, and gives
+    features ``[batch, channels]`` float32. It has an argument ``training``, for which
+    BatchNormalization takes the statistics of the batch and updates its own, and
+    ``trainable_variables``, ``variables`` and ``regularization_losses``; see
+    https://www.tensorflow.org/hub/reusable_saved_models. The backbone's weights are those of the
+    moment; all that can be trained is marked so, whatever is frozen now.
+
+    Args:
+        path: the folder to write; there may not be one yet.
+        weight_decay: factor of the squares' sum of each kernel, as a regularization loss; 0: none.
+
+    Raises:
+        InputError: there is such a folder already.
+    """
+    if path.exists():
+        raise InputError(
+            f"A hub module is written into a new folder. Received: {str(path)!r}, which is there. "
+            "Name another one, or remove it."
+        )
+    network, size_px = backbone.network, backbone.size_px
+    flags = [(layer, layer.trainable) for layer in network._flatten_layers()]
+    try:
+        for layer, _ in flags:
+            layer.trainable = True
+        pictures = keras.Input((size_px, size_px, 3), name="pictures")
+        features = network(apply_preprocessing(pictures * 255.0, backbone.preprocessing))
+        if len(features.shape) == 4:
+            features = keras.layers.GlobalAveragePooling2D(name="features")(features)
+        model = keras.Model(pictures, features)
+        tf.saved_model.save(_make_module(model, size_px, weight_decay), str(path))
+    finally:
+        for layer, is_trainable in flags:
+            layer.trainable = is_trainable
+
+
+class _ReusableModule(tf.Module):
+    """What TF-Hub's interface asks for; these are no properties, so that they are saved."""
+
+    variables: Any = None
+    trainable_variables: Any = None
+    regularization_losses: Any = None
+
+
+def _make_module(model: keras.Model, size_px: int, weight_decay: float) -> tf.Module:
+    def call(pictures: tf.Tensor, training: bool = False) -> tf.Tensor:
+        return model(pictures, training=training)
+
+    module = _ReusableModule()
+    module.__call__ = tf.function(call)
+    spec = tf.TensorSpec([None, size_px, size_px, 3], tf.float32, "pictures")
+    for training in (False, True):
+        module.__call__.get_concrete_function(spec, training=training)
+    module.variables = [weight.value for weight in model.weights]
+    module.trainable_variables = [weight.value for weight in model.trainable_weights]
+    kernels = [w.value for w in model.trainable_weights if weight_decay and "kernel" in w.name]
+    module.regularization_losses = [_make_loss(kernel, weight_decay) for kernel in kernels]
+    # Keras calls its variables "kernel" and "bias"; these are the paths that tell them apart.
+    module.weights = {weight.path.replace("/", "."): weight.value for weight in model.weights}
+    return module
+
+
+def _make_loss(kernel: tf.Variable, weight_decay: float) -> Callable[[], tf.Tensor]:
+    @tf.function(input_signature=[])
+    def loss() -> tf.Tensor:
+        return weight_decay * tf.reduce_sum(tf.square(kernel))
+
+    return loss

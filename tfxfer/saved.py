@@ -1,0 +1,52 @@
+"""Read the model that a run left."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+from tfxfer import run, runtime
+from tfxfer.errors import InputError, first_line
+
+
+def load_model(path: str | Path, trust: bool = False):
+    """Load the model of a run, whatever its backbone is made of.
+
+    Args:
+        path: a run's folder, or a ``.keras`` file.
+        trust: also load what holds a hub module: a SavedModel is a program, and may do anything.
+
+    Returns:
+        A `keras.Model` from pictures ``[batch, size, size, 3]`` float32, RGB, 0…255, to
+        probabilities ``[batch, classes]`` float32.
+
+    Raises:
+        InputError: there is no such file, it is broken, or it holds a program and is not trusted.
+    """
+    runtime.import_tensorflow()
+    import keras
+
+    # Known to Keras by name once they are imported.
+    from tfxfer.backbones import flat_network, hub_layer  # noqa: F401
+
+    place = Path(path)
+    file = place / run.MODEL if place.is_dir() else place
+    if not file.is_file() or not zipfile.is_zipfile(file):
+        raise InputError(
+            f"A model is a run's folder or a .keras file. Received: {str(path)!r}, where there is "
+            "none. Check the path."
+        )
+    try:
+        return keras.models.load_model(file, compile=False, safe_mode=not trust)
+    except Exception as error:  # Keras wraps what its layers raise in errors of several types
+        if not trust and "safe_mode=False" in str(error):
+            raise InputError(
+                "A model with a hub module holds a program, and is loaded where its maker is "
+                f"trusted alone. Received: {str(file)!r}, trust=False. If you trust it: "
+                "tfxfer.load_model(path, trust=True)."
+            ) from error
+        raise InputError(
+            f"A .keras file must hold a whole model of this version's layers. Received: "
+            f"{str(file)!r} ({first_line(error)}). Install what it was made with (config.toml and "
+            "metrics.json beside it say), or train it again."
+        ) from error

@@ -1,0 +1,68 @@
+"""Turn a backbone into a reusable SavedModel that `--backbone hub:DIR` takes, to share it.
+
+    python tools/make_hub_module.py --run runs/birds-20261121-120000 --out birds-module
+    python tools/make_hub_module.py --backbone MobileNetV2 --weights FILE --out module
+
+The first form takes the fine-tuned backbone of a run, the second one as it was published.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tfxfer import runtime
+from tfxfer.errors import InputError, exit_code
+
+
+def make_module(arguments: argparse.Namespace) -> None:
+    runtime.import_tensorflow()
+
+    from tfxfer.backbones.build import build_backbone
+    from tfxfer.export.hub_module import export_hub_module
+    from tfxfer.presets import load_config
+    from tfxfer.saved import load_model
+
+    if arguments.run is not None:
+        for name in ("config.toml", "model.keras"):
+            if not (arguments.run / name).is_file():
+                raise InputError(
+                    f"--run takes the folder of a finished run, which holds {name}. Received: "
+                    f"{str(arguments.run)!r}. Name another one."
+                )
+        backbone = build_backbone(load_config(arguments.run / "config.toml").backbone)
+        # A run of one's own: what it holds is no stranger's program.
+        model = load_model(arguments.run, trust=True)
+        trained = model.get_layer(backbone.network.name)
+        backbone.network.set_weights(trained.get_weights())
+    else:
+        chosen = {"backbone.alpha": arguments.alpha, "backbone.image_size_px": arguments.size}
+        config = load_config(
+            "photos",
+            backbone=arguments.backbone,
+            weights=arguments.weights,
+            settings={key: value for key, value in chosen.items() if value is not None},
+        ).backbone
+        backbone = build_backbone(config)
+    export_hub_module(backbone, arguments.out, arguments.weight_decay)
+    size = sum(path.stat().st_size for path in arguments.out.rglob("*") if path.is_file())
+    print(f"{arguments.out}: {size / 1e6:.1f} MB, pictures of {backbone.size_px} px, 0…1")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--run", type=Path, metavar="DIR", help="take the backbone of a run")
+    source.add_argument("--backbone", metavar="NAME", help="`tfxfer backbones` lists them")
+    parser.add_argument("--weights", metavar="WHAT", help="of --backbone; default imagenet")
+    parser.add_argument("--alpha", type=float, help="width, for the MobileNet families")
+    parser.add_argument("--size", type=int, metavar="PX", help="default: the network's own")
+    parser.add_argument("--weight-decay", type=float, default=0.0, help="a regularization loss")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new folder")
+    arguments = parser.parse_args()
+    return exit_code(lambda: make_module(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
