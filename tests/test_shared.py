@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 import tfxfer
+from tfxfer.backbones.build import build_backbone
+from tfxfer.config import BackboneConfig, HeadConfig
 from tfxfer.errors import InputError
+from tfxfer.export.hub_module import export_hub_module
+from tfxfer.features.split import build_prefix, find_cut
+from tfxfer.heads import build_head
 
 WEIGHTS = "weights/mobilenetv2_100_224_{}_notop.weights.h5"
 
@@ -40,3 +47,20 @@ def test_a_folder_with_a_gif_in_it_is_refused_by_name(shared, tmp_path):
             quiet=True,
         )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.shared
+def test_a_module_of_real_weights_gives_the_network_s_features(shared, tmp_path):
+    weights = str(shared / WEIGHTS.format("imagenet"))
+    original = build_backbone(BackboneConfig(name="MobileNetV2", weights=weights))
+    export_hub_module(original, tmp_path / "module")
+    module = build_backbone(BackboneConfig(name=f"hub:{tmp_path / 'module'}"))
+    head = build_head(HeadConfig(), 10, seed=0)
+    paths = sorted((shared / "data" / "birds10" / "validation").glob("*/*"))[::40]
+    pictures = tf.stack([tf.io.decode_jpeg(tf.io.read_file(str(path)), 3) for path in paths])
+    given, expected = (
+        build_prefix(backbone, head, [find_cut(backbone, head, 0)])(tf.cast(pictures, tf.float32))
+        for backbone in (module, original)
+    )
+    np.testing.assert_allclose(given[0], expected[0], atol=1e-5)
+    assert np.ptp(expected[0]) > 1
