@@ -81,6 +81,14 @@ SMALL = {
         },
         ["block1a", "block2a", "block2b", "block3a", "block3b", "top"],
     ),
+    "VGGBackbone": (
+        {"stackwise_num_repeats": [1, 2], "stackwise_num_filters": [4, 8]},
+        ["block1", "block2"],
+    ),
+    "DenseNetBackbone": (
+        {"stackwise_num_repeats": [2, 1], "compression_ratio": 0.5, "growth_rate": 4},
+        ["stack1_block1", "stack1_block2", "transition1", "stack2_block1"],
+    ),
     "MobileNetBackbone": (
         {
             "stackwise_expansion": [[40, 56], [64, 144]],
@@ -160,7 +168,7 @@ def test_a_preset_is_taken_apart_into_its_blocks(presets, name):
 def test_prefix_and_suffix_give_what_the_whole_network_gives(presets, name):
     backbone, head = build(presets(name)[1]), build_head(HeadConfig(), 3, seed=0)
     expected = build_model(backbone, head)(pictures(), training=False)
-    for unfrozen in (0, 2, len(backbone.blocks) - 1):
+    for unfrozen in {0, len(backbone.blocks) // 2, len(backbone.blocks) - 1}:
         cut = find_cut(backbone, head, unfrozen)
         features = build_prefix(backbone, head, [cut])(pictures(), training=False)
         suffix = build_suffix(backbone, head, cut)
@@ -247,9 +255,9 @@ def test_mistakes_are_named(presets, tmp_path):
 
 
 def test_a_preset_of_no_known_family_is_named(tmp_path):
-    network = keras_hub.models.VGGBackbone(
-        stackwise_num_repeats=[1], stackwise_num_filters=[4], image_shape=(SIDE, SIDE, 3)
+    network = keras_hub.models.BertBackbone(
+        vocabulary_size=8, num_layers=1, num_heads=1, hidden_dim=2, intermediate_dim=2
     )
-    network.save_to_preset(tmp_path / "vgg")
-    with pytest.raises(InputError, match=r"which is a VGGBackbone. Take another preset"):
-        build(tmp_path / "vgg")
+    network.save_to_preset(tmp_path / "bert")
+    with pytest.raises(InputError, match=r"which is a BertBackbone. Take another preset"):
+        build(tmp_path / "bert")

@@ -114,6 +114,11 @@ FAMILIES = {
         ),
         KerasHubFamily("ResNetBackbone", r"(?P<name>stack\d+_block\d+)_out$|(?P<top>post)_relu$"),
         KerasHubFamily("EfficientNetBackbone", _MBCONV),
+        KerasHubFamily("VGGBackbone", r"(?P<name>block\d+)_pool$"),
+        KerasHubFamily(
+            "DenseNetBackbone",
+            r"(?P<name>stack\d+_block\d+)_concat$|(?P<pool>transition\d+)_pool$|(?P<top>relu)$",
+        ),
         KerasHubFamily("MobileNetBackbone", r"(?P<name>block_\d+_\d+)$"),
     )
 }
