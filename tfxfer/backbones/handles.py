@@ -127,14 +127,10 @@ def _fetch(handle: str, mirror: str | None) -> Path:
     except Exception as error:
         if (cached / _SAVED_MODEL[0]).is_file():
             return cached  # put there by hand, without Kaggle's mark of a whole download
-        versioned = (
-            ""
-            if "<version>" not in str(cached)
-            else (" A handle without a version asks Kaggle for the newest one each time: add it.")
-        )
         raise InputError(
             f"The hub module {handle} could not be fetched. Tried: {address}: "
-            f"{first_line(error)}.{versioned}\nWithout a network, do one of these: put the "
+            f"{first_line(error)}. (Kaggle is asked for the newest version where a handle names "
+            "none.)\nWithout a network, do one of these: put the "
             f"SavedModel's files into {cached}; name a folder or an archive that holds it "
             "(--backbone hub:PATH); or name a mirror (--set backbone.mirror=https://…)."
         ) from error

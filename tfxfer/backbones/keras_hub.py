@@ -123,6 +123,8 @@ def _choose_size(backbone: Any, converter: Any, config: BackboneConfig) -> int:
 
 def _merge_norm(blocks: tuple[Block, ...], network: keras.Model) -> tuple[Block, ...]:
     """Count the last normalisation to the last block: alone it is not worth unfreezing."""
+    if len(blocks) < 2:
+        return blocks
     *others, before, last = blocks
     kinds = (keras.layers.LayerNormalization, keras.layers.BatchNormalization)
     if not all(isinstance(network.get_layer(name), kinds) for name in last.layers):
