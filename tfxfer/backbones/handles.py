@@ -127,10 +127,11 @@ def _fetch(handle: str, mirror: str | None) -> Path:
     except Exception as error:
         if (cached / _SAVED_MODEL[0]).is_file():
             return cached  # put there by hand, without Kaggle's mark of a whole download
+        is_open = "<version>" in cached.name
+        hint = " Kaggle is asked for the newest version: add a number to spare that." * is_open
         raise InputError(
             f"The hub module {handle} could not be fetched. Tried: {address}: "
-            f"{first_line(error)}. (Kaggle is asked for the newest version where a handle names "
-            "none.)\nWithout a network, do one of these: put the "
+            f"{first_line(error)}.{hint}\nWithout a network, do one of these: put the "
             f"SavedModel's files into {cached}; name a folder or an archive that holds it "
             "(--backbone hub:PATH); or name a mirror (--set backbone.mirror=https://…)."
         ) from error
