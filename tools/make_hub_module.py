@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tfxfer import runtime
+from tfxfer import run, runtime
 from tfxfer.errors import InputError, exit_code
 
 
@@ -25,13 +25,13 @@ def make_module(arguments: argparse.Namespace) -> None:
     from tfxfer.saved import load_model
 
     if arguments.run is not None:
-        for name in ("config.toml", "model.keras"):
+        for name in (run.CONFIG, run.MODEL):
             if not (arguments.run / name).is_file():
                 raise InputError(
                     f"--run takes the folder of a finished run, which holds {name}. Received: "
                     f"{str(arguments.run)!r}. Name another one."
                 )
-        backbone = build_backbone(load_config(arguments.run / "config.toml").backbone)
+        backbone = build_backbone(load_config(arguments.run / run.CONFIG).backbone)
         # A run of one's own: what it holds is no stranger's program.
         model = load_model(arguments.run, trust=True)
         trained = model.get_layer(backbone.network.name)

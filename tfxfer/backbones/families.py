@@ -37,6 +37,7 @@ class Preprocessing:
 
 PREPROCESSINGS = {
     "inside": Preprocessing("inside the network"),
+    "unit": Preprocessing("scaled to 0…1", (1 / 255,)),
     "tf": Preprocessing("scaled to -1…1", (1 / 127.5,), (-1.0,)),
     "torch": Preprocessing(
         "ImageNet mean and deviation",

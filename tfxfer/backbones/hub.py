@@ -10,7 +10,7 @@ import keras
 
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.backbones.blocks import Block
-from tfxfer.backbones.families import Preprocessing
+from tfxfer.backbones.families import PREPROCESSINGS
 from tfxfer.backbones.handles import find_module
 from tfxfer.backbones.hub_layer import HubModule, make_hub_layer
 from tfxfer.backbones.saved_model import load_saved_model
@@ -18,7 +18,7 @@ from tfxfer.backbones.settings import HUB, BackboneConfig
 from tfxfer.errors import InputError
 
 # https://www.tensorflow.org/hub/common_signatures/images: what every image module takes.
-PREPROCESSING = Preprocessing("scaled to 0…1", (1 / 255,))
+_PREPROCESSING = PREPROCESSINGS["unit"]
 
 
 def build_hub_backbone(config: BackboneConfig) -> Backbone:
@@ -60,7 +60,7 @@ def build_hub_backbone(config: BackboneConfig) -> Backbone:
         f"module {place}: {found.bytes / 1e6:.1f} MB, sha256 {found.sha256}",
         *([f"the module can only be used frozen: {layer.why_frozen}"] if layer.why_frozen else []),
     ]
-    return Backbone(network, (block,), PREPROCESSING, size_px, tuple(notes))
+    return Backbone(network, (block,), _PREPROCESSING, size_px, tuple(notes))
 
 
 def choose_size(

@@ -13,7 +13,7 @@ import keras
 
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.backbones.blocks import Block, list_blocks
-from tfxfer.backbones.families import Preprocessing
+from tfxfer.backbones.families import PREPROCESSINGS, Preprocessing
 from tfxfer.backbones.flat_network import FAMILIES, FlatNetwork
 from tfxfer.backbones.settings import KERAS_HUB, BackboneConfig, is_keras_hub_preset
 from tfxfer.backbones.weights import load_file
@@ -90,7 +90,7 @@ def _load_converter(keras_hub: ModuleType, preset: str) -> tuple[Any, list[str]]
 
 def _describe_converter(converter: Any) -> Preprocessing:
     if converter is None:
-        return Preprocessing("scaled to 0…1", (1 / 255,))
+        return PREPROCESSINGS["unit"]
     return Preprocessing(
         "as the preset says",
         _numbers(converter.scale, 1.0),
