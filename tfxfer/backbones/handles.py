@@ -39,11 +39,13 @@ class FoundModule:
         folder: where it lies.
         bytes: size of its files.
         sha256: of the names and contents of its files.
+        retries: connections that failed before it was fetched.
     """
 
     folder: Path
     bytes: int
     sha256: str
+    retries: int = 0
 
 
 def find_module(place: str, mirror: str | None = None) -> FoundModule:
@@ -59,8 +61,9 @@ def find_module(place: str, mirror: str | None = None) -> FoundModule:
     Raises:
         InputError: there is none, it cannot be fetched, or it is no SavedModel.
     """
+    retries = 0
     if is_hub_handle(place):
-        folder = _fetch(place, mirror)
+        folder, retries = _fetch(place, mirror)
     elif Path(place).is_dir():
         folder = Path(place)
     elif Path(place).is_file():
@@ -79,7 +82,8 @@ def find_module(place: str, mirror: str | None = None) -> FoundModule:
         with open(path, "rb") as file:
             while piece := file.read(1 << 20):
                 digest.update(piece)
-    return FoundModule(folder, sum(path.stat().st_size for path in files), digest.hexdigest())
+    size = sum(path.stat().st_size for path in files)
+    return FoundModule(folder, size, digest.hexdigest(), retries)
 
 
 def hub_cache() -> Path:
@@ -101,7 +105,8 @@ def _holding_saved_model(folder: Path, place: str) -> Path:
     )
 
 
-def _fetch(handle: str, mirror: str | None) -> Path:
+def _fetch(handle: str, mirror: str | None) -> tuple[Path, int]:
+    """The folder of a module that is fetched or was before, and how often that was tried again."""
     is_address = "://" in handle
     path = urlsplit(handle).path.strip("/") if is_address else handle
     address = f"{mirror.rstrip('/')}/{path}" if mirror else handle
@@ -114,19 +119,20 @@ def _fetch(handle: str, mirror: str | None) -> Path:
         name = hashlib.sha1(address.encode()).hexdigest()  # TF-Hub's own rule
         cached = hub_cache() / name
         if cached.is_dir() and any(cached.iterdir()):
-            return cached  # without TF-Hub, whose import takes seconds
-        fetch: Callable[[str], str] = _resolve_address
+            return cached, 0  # without TF-Hub, whose import takes seconds
+        fetch: Callable[[str], tuple[str, int]] = _resolve_address
     else:
         base = os.environ.get("KAGGLEHUB_CACHE") or Path.home() / ".cache" / "kagglehub"
         version = "" if handle.rsplit("/", 1)[1].isdecimal() else "/<version>"
         cached = Path(f"{base}/models/{handle}{version}")
         fetch = _resolve_kaggle
     try:
-        return Path(fetch(address))
+        folder, retries = fetch(address)
+        return Path(folder), retries
     # Both libraries raise whatever their transport does.
     except Exception as error:
         if (cached / _SAVED_MODEL[0]).is_file():
-            return cached  # put there by hand, without Kaggle's mark of a whole download
+            return cached, 0  # put there by hand, without Kaggle's mark of a whole download
         is_open = "<version>" in cached.name
         hint = " Kaggle is asked for the newest version: add a number to spare that." * is_open
         raise InputError(
@@ -137,28 +143,29 @@ def _fetch(handle: str, mirror: str | None) -> Path:
         ) from error
 
 
-def _resolve_address(address: str) -> str:
+def _resolve_address(address: str) -> tuple[str, int]:
     """Let TF-Hub fetch and keep a module; a connection that fails is tried again."""
     hub = _import_tensorflow_hub()
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_TIMEOUT_SECONDS)  # TF-Hub sets none, and would wait for ever
     try:
-        for pause in _PAUSES_SECONDS:
+        for retries, pause in enumerate(_PAUSES_SECONDS):
             try:
-                return hub.resolve(address)
+                return hub.resolve(address), retries
             except OSError as error:
                 if isinstance(error, HTTPError) and error.code < 500:
                     raise  # an answer, which would be the same again
                 time.sleep(pause)
-        return hub.resolve(address)
+        return hub.resolve(address), len(_PAUSES_SECONDS)
     finally:
         socket.setdefaulttimeout(before)
 
 
-def _resolve_kaggle(handle: str) -> str:
+def _resolve_kaggle(handle: str) -> tuple[str, int]:
     import kagglehub
 
-    return kagglehub.model_download(handle)  # it retries by itself, and compares checksums
+    # It tries again by itself, says so, and compares checksums.
+    return kagglehub.model_download(handle), 0
 
 
 def _import_tensorflow_hub() -> ModuleType:

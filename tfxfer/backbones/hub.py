@@ -57,7 +57,8 @@ def build_hub_backbone(config: BackboneConfig) -> Backbone:
         why_frozen=layer.why_frozen,
     )
     notes = [
-        f"module {place}: {found.bytes / 1e6:.1f} MB, sha256 {found.sha256}",
+        f"module {place}: {found.bytes / 1e6:.1f} MB, sha256 {found.sha256}"
+        + f", fetched after {found.retries} failed attempts" * bool(found.retries),
         *([f"the module can only be used frozen: {layer.why_frozen}"] if layer.why_frozen else []),
     ]
     return Backbone(network, (block,), _PREPROCESSING, size_px, tuple(notes))
