@@ -15,6 +15,7 @@ from rich.console import Console
 from tfxfer import run, runtime
 from tfxfer.backbones.blocks import resolve_unfreeze
 from tfxfer.backbones.build import build_backbone
+from tfxfer.backbones.levels import add_levels
 from tfxfer.config import Config, ResolvedPhase
 from tfxfer.data.pictures import PictureData, PictureSet
 from tfxfer.data.pipeline import make_evaluation_dataset
@@ -114,7 +115,7 @@ def prepare(config: Config, console: Console) -> Job:
     # Not earlier: preparing a data set draws random numbers as well.
     keras.utils.set_random_seed(config.seed)
     with console.status("Building the network"):
-        backbone = build_backbone(config.backbone)
+        backbone = add_levels(build_backbone(config.backbone), config.head.levels)
     head = build_head(config.head, len(pictures.classes), config.seed)
     layers = FrozenLayers(
         backbone,

@@ -35,7 +35,9 @@ def make_module(arguments: argparse.Namespace) -> None:
         # A run of one's own: what it holds is no stranger's program.
         model = load_model(arguments.run, trust=True)
         trained = model.get_layer(backbone.network.name)
-        backbone.network.set_weights(trained.get_weights())
+        # Layer by layer: a head that reads several blocks gives them another order.
+        for layer in backbone.network.layers:
+            layer.set_weights(trained.get_layer(layer.name).get_weights())
     else:
         chosen = {"backbone.alpha": arguments.alpha, "backbone.image_size_px": arguments.size}
         config = load_config(
