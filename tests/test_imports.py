@@ -21,6 +21,7 @@ LEVELS = {
     "run": 0,
     "backbones.families": 0,
     "backbones.settings": 0,
+    "data.settings": 0,
     "runtime": 1,
     "progress": 1,
     "data": 1,
@@ -40,6 +41,7 @@ HEAVY = {"tensorflow", "keras", "tensorflow_datasets", "sklearn", "h5py"}
 # What `import tfxfer` and `--help` load; they start in a moment.
 LIGHT = {"", "errors", "config", "presets", "records", "run", "runtime", "train", "cli"}
 LIGHT |= {"__main__", "tables", "backbones", "backbones.families", "backbones.settings", "saved"}
+LIGHT |= {"data.settings"}
 LIGHT |= {"report", "report.console"}
 LIGHT |= {
     "data",

@@ -9,40 +9,9 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from tfxfer.backbones.settings import BackboneConfig
+from tfxfer.data.settings import AugmentationConfig, DataConfig
 from tfxfer.errors import InputError, nearest
 from tfxfer.tables import Table, absolute
-
-SOURCE_PREFIXES = ("tfds:", "embedded:")
-
-
-class DataConfig(Table):
-    """Which pictures, and how they are read."""
-
-    source: str | None = None  # a folder, "tfds:NAME" or "embedded:birds"
-    data_dir: str | None = None  # where TensorFlow Datasets are prepared; None: their default
-    batch_size: int = Field(32, ge=1, le=65536)
-    # Shares of the training pictures, cut where the source has no such split.
-    validation_fraction: float = Field(0.15, gt=0, lt=0.5)
-    test_fraction: float = Field(0.15, gt=0, lt=0.5)
-    on_bad: Literal["fail", "quarantine"] = "fail"
-
-    @field_validator("source", "data_dir")
-    @classmethod
-    def _isabsolute(cls, value: str | None) -> str | None:
-        if value is None or value.startswith(SOURCE_PREFIXES):
-            return value
-        if not value.strip():
-            raise InputError("a folder, tfds:NAME or embedded:birds is needed. Received: ''.")
-        return absolute(value)
-
-
-class AugmentationConfig(Table):
-    """Random changes to training pictures; never part of the exported model."""
-
-    crop_min_area: float = Field(0.5, gt=0, le=1)  # smallest crop, as a share; 1: no crop
-    flip: bool = True  # left and right
-    rotate: bool = False  # by quarter turns and upside down, where a picture has no top
-    colour: float = Field(0.2, ge=0, le=1)  # strength of brightness, contrast, saturation
 
 
 class HeadConfig(Table):

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import keras
-import numpy as np
 from rich.console import Console
 
 from tfxfer import run, runtime
@@ -17,6 +16,7 @@ from tfxfer.backbones.blocks import resolve_unfreeze
 from tfxfer.backbones.build import build_backbone
 from tfxfer.backbones.levels import add_levels
 from tfxfer.config import Config, ResolvedPhase
+from tfxfer.data.labels import count_classes
 from tfxfer.data.pictures import PictureData, PictureSet
 from tfxfer.data.pipeline import make_evaluation_dataset
 from tfxfer.data.sources import load_data
@@ -189,7 +189,7 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
         if available is not None:
             check_memory(backbone, len(planned.unfrozen), job.batch_size, available)
     splits = {"train": pictures.train, "validation": pictures.validation, "test": pictures.test}
-    counts = np.bincount(pictures.train.labels, minlength=len(pictures.classes))
+    counts = count_classes(pictures.train.labels, len(pictures.classes))
     return Plan(
         source=pictures.source,
         counts={name: len(split.labels) for name, split in splits.items()},

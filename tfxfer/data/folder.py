@@ -8,11 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from tfxfer.config import DataConfig
-from tfxfer.data.check import check_files, fail_on_bad_files
+from tfxfer.data.files import make_file_data
 from tfxfer.data.pictures import FileSet, PictureData
-from tfxfer.data.splits import complete_splits
 from tfxfer.errors import InputError, nearest
-from tfxfer.records import BadFile
 
 _SPLIT_FOLDERS = {
     "train": "train",
@@ -47,20 +45,8 @@ def load_folder(config: DataConfig, seed: int) -> PictureData:
     classes = tuple(listed["train"])
     for name, found in listed.items():
         _check_classes(name, found, classes)
-    listed, quarantined = _leave_out_bad(listed, config.on_bad)
-    for name, found in listed.items():
-        _check_split(name, found, classes, root, notes)
     splits = {name: _make_set(found, classes) for name, found in listed.items()}
-    completed, cut_notes = complete_splits(splits, classes, config, seed)
-    return PictureData(
-        source=str(root),
-        classes=classes,
-        train=completed["train"],
-        validation=completed["validation"],
-        test=completed["test"],
-        notes=(*notes, *cut_notes),
-        quarantined=quarantined,
-    )
+    return make_file_data(str(root), classes, splits, config, seed, notes)
 
 
 def _find_splits(root: Path, notes: list[str]) -> list[tuple[str, Path]]:
@@ -123,21 +109,6 @@ def _list_files(folder: Path) -> list[str]:
     return sorted(file for file in files if os.path.isfile(file) or os.path.islink(file))
 
 
-def _check_split(
-    split: str, found: dict[str, list[str]], classes: tuple[str, ...], root: Path, notes: list[str]
-) -> None:
-    """Refuse a split without readable pictures; note the classes that it has none of."""
-    if not any(found.values()):
-        raise InputError(
-            "data must hold class folders with pictures in them, or train/, val/ and test/ above "
-            f"them. Received: {str(root)!r}, with no readable picture in a class folder of its "
-            f"{split} split. Put each class's pictures into a folder of the class's name."
-        )
-    absent = [name for name in classes if not found.get(name)]
-    if absent and split != "train":
-        notes.append(f"the {split} split has no pictures of {', '.join(absent)}")
-
-
 def _check_classes(split: str, found: dict[str, list[str]], classes: tuple[str, ...]) -> None:
     """Refuse classes without pictures to train on, unknown ones, and names that are no text."""
     unprintable = [name for name in found if not name.isprintable()]
@@ -159,22 +130,6 @@ def _check_classes(split: str, found: dict[str, list[str]], classes: tuple[str, 
             f"({', '.join(classes[:20])}). Received: {unknown[0]!r}."
             f"{nearest(unknown[0], classes)} Rename or remove the folder."
         )
-
-
-def _leave_out_bad(
-    listed: dict[str, dict[str, list[str]]], on_bad: str
-) -> tuple[dict[str, dict[str, list[str]]], tuple[BadFile, ...]]:
-    """Check every file; fail on the bad ones or leave them out."""
-    paths = [path for found in listed.values() for files in found.values() for path in files]
-    bad = check_files(paths)
-    if on_bad == "fail":
-        fail_on_bad_files(bad, len(paths))
-    bad_paths = {file.path for file in bad}
-    good = {
-        split: {name: [p for p in files if p not in bad_paths] for name, files in found.items()}
-        for split, found in listed.items()
-    }
-    return good, bad
 
 
 def _make_set(found: dict[str, list[str]], classes: tuple[str, ...]) -> FileSet:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import tensorflow as tf
 
+from tfxfer.data.labels import has_several
 from tfxfer.records import BadFile
 
 # Pictures that are read or decoded at the same time.
@@ -34,14 +35,15 @@ class PictureSet(Protocol):
     """The pictures of one split.
 
     Attributes:
-        labels: ``[pictures]`` int64, class numbers in the order in which `encoded` gives them.
+        labels: in the order in which `encoded` gives the pictures: ``[pictures]`` int64 class
+            numbers, or ``[pictures, classes]`` int8 zeros and ones where they have several.
     """
 
     @property
     def labels(self) -> np.ndarray: ...
 
     def encoded(self, shuffle_seed: int | None = None) -> tf.data.Dataset:
-        """Give ``(encoded picture: string, label: int64)``, one at a time.
+        """Give ``(encoded picture: string, its label or row of labels)``, one at a time.
 
         Args:
             shuffle_seed: shuffle anew in every epoch, in an order that the seed decides; None
@@ -68,10 +70,16 @@ def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 @dataclass(frozen=True)
 class FileSet:
-    """Pictures in files."""
+    """Pictures in files.
+
+    Attributes:
+        groups: what each picture shows, such as which bird: a group stays in one split; empty
+            where nobody said.
+    """
 
     paths: tuple[str, ...]
     labels: np.ndarray
+    groups: tuple[str, ...] = ()
 
     def encoded(self, shuffle_seed: int | None = None) -> tf.data.Dataset:
         # A file's name is bytes, which need not be UTF-8.
@@ -86,7 +94,11 @@ class FileSet:
 
     def choose(self, indices: np.ndarray) -> FileSet:
         """Keep the pictures at these positions."""
-        return FileSet(tuple(self.paths[index] for index in indices), self.labels[indices])
+        return FileSet(
+            tuple(self.paths[index] for index in indices),
+            self.labels[indices],
+            tuple(self.groups[index] for index in indices) if self.groups else (),
+        )
 
     def identities(self) -> list[Identity]:
         """Name files by their class folder and name; stamp them with path, size and time."""
@@ -173,3 +185,8 @@ class PictureData:
     test: PictureSet
     notes: tuple[str, ...] = ()
     quarantined: tuple[BadFile, ...] = ()
+
+    @property
+    def has_several(self) -> bool:
+        """Whether a picture may have several labels, or none."""
+        return has_several(self.train.labels)

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfxfer.config import AugmentationConfig
 from tfxfer.data.augment import decode_augmented
 from tfxfer.data.decode import decode_picture, resize_picture
+from tfxfer.data.labels import has_several, to_targets
 from tfxfer.data.pictures import PARALLEL_CALLS, PictureSet, untuned
 
 # Batches that are ready before they are asked for.
@@ -56,15 +57,16 @@ def make_training_dataset(
 
     Returns:
         Batches of ``(pictures [batch, size, size, 3] float32 0…255,
-        one-hot labels [batch, classes] float32)``.
+        targets [batch, classes] float32)``.
     """
     seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
 
     make_view = augmented_view(size_px, augmentation)
+    several = has_several(pictures.labels)
 
     def prepare(example, picture_seed):
         encoded, label = example
-        return make_view(encoded, picture_seed), tf.one_hot(label, class_count)
+        return make_view(encoded, picture_seed), to_targets(label, class_count, several)
 
     return untuned(
         tf.data.Dataset.zip(pictures.encoded(shuffle_seed=seed), seeds)
@@ -84,9 +86,10 @@ def make_evaluation_dataset(
     """
 
     make_view = plain_view(size_px)
+    several = has_several(pictures.labels)
 
     def prepare(encoded, label):
-        return make_view(encoded), tf.one_hot(label, class_count)
+        return make_view(encoded), to_targets(label, class_count, several)
 
     return untuned(
         pictures.encoded()

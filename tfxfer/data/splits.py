@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfxfer.config import DataConfig
+from tfxfer.data.labels import count_classes, stratify_by
 from tfxfer.data.pictures import FileSet, TfdsSet
 from tfxfer.errors import InputError
 
@@ -59,8 +60,9 @@ def cut_stratified(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.n
     """
     generator = np.random.default_rng(seed)
     kept, cut = [], []
-    for label in np.unique(labels):
-        positions = generator.permutation(np.flatnonzero(labels == label))
+    strata = stratify_by(labels)
+    for label in np.unique(strata):
+        positions = generator.permutation(np.flatnonzero(strata == label))
         count = min(max(1, round(fraction * len(positions))), len(positions) - 1)
         cut.append(positions[:count])
         kept.append(positions[count:])
@@ -76,7 +78,7 @@ def check_class_sizes(
             "A classifier needs pictures of at least two classes, a folder each. "
             f"Received: {len(classes)} class ({', '.join(classes)}). Add another class folder."
         )
-    counts = np.bincount(labels, minlength=len(classes))
+    counts = count_classes(labels, len(classes))
     small = [
         f"{name} ({count})" for name, count in zip(classes, counts, strict=True) if count < minimum
     ]

@@ -1,0 +1,120 @@
+"""Which pictures a run takes, and how they are read, parted and changed. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from tfxfer.errors import InputError
+from tfxfer.tables import Table, absolute
+
+SOURCE_PREFIXES = ("tfds:", "embedded:", "tfrecord:", "arrayrecord:")
+POLICIES = ("none", "light", "standard", "randaugment", "trivialaugment")
+Policy = Literal["none", "light", "standard", "randaugment", "trivialaugment"]
+
+
+def is_address(source: str) -> bool:
+    """Whether a source is somewhere else than in the file system: ``gs://…``."""
+    return re.match(r"[a-z][a-z0-9+.-]*://", source, re.IGNORECASE) is not None
+
+
+class DataConfig(Table):
+    """Which pictures, and how they are read."""
+
+    # A folder of class folders; a manifest (.csv, .tsv, .parquet, .jsonl); an archive of a folder
+    # (.zip, .tar, .tar.gz, .tgz); "tfds:NAME", "tfrecord:PATTERN", "arrayrecord:PATTERN" or
+    # "embedded:birds". Folders, manifests and records may lie where `tf.io.gfile` reads (gs://…).
+    source: str | None = None
+    data_dir: str | None = None  # where TensorFlow Datasets are prepared; None: their default
+    batch_size: int = Field(32, ge=1, le=65536)
+    on_bad: Literal["fail", "quarantine"] = "fail"
+    # Training pictures that are copies of validation or test pictures are left out.
+    fix_leaks: bool = False
+
+    # Of a manifest: names of its columns, and where its relative paths are looked for, one root
+    # after the other; none: beside the manifest.
+    path_column: str = "path"
+    label_column: str = "label"
+    split_column: str = "split"
+    roots: tuple[str, ...] = ()
+    label_separator: str | None = None  # several labels a picture, parted by this
+
+    # Of TFDS and records. Splits: TFDS expressions such as "train[:80%]"; patterns of files of
+    # records. The features that hold the encoded picture and the label, and the classes' names
+    # where labels are numbers.
+    train_split: str | None = None
+    validation_split: str | None = None
+    test_split: str | None = None
+    picture_key: str | None = None
+    label_key: str | None = None
+    class_names: tuple[str, ...] = ()
+
+    # Shares of the training pictures, cut where the source has no such split.
+    validation_fraction: float = Field(0.15, gt=0, lt=0.5)
+    test_fraction: float = Field(0.15, gt=0, lt=0.5)
+    # "hash": by each picture's name, so that no picture moves when others are added.
+    split_by: Literal["random", "hash"] = "random"
+    # Pictures of one group go into one split: a manifest's column, or an expression that matches
+    # in a picture's path below the source; its first group, or all of it, names the group.
+    group_column: str | None = None
+    group_pattern: str | None = None
+    folds: int | None = Field(None, ge=2, le=100)
+    shots: int | None = Field(None, ge=1)  # training pictures of each class; None: all
+    # What is done about classes of different sizes (phases/balance.py).
+    balance: Literal["none", "class_weights", "sampling", "logit_adjustment"] = "none"
+
+    @field_validator("source", "data_dir")
+    @classmethod
+    def _isabsolute(cls, value: str | None) -> str | None:
+        if value is None or value.startswith(SOURCE_PREFIXES) or is_address(value):
+            return value
+        if not value.strip():
+            raise InputError("a folder, tfds:NAME or embedded:birds is needed. Received: ''.")
+        return absolute(value)
+
+    @field_validator("roots")
+    @classmethod
+    def _are_absolute(cls, roots: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(root if is_address(root) else absolute(root) for root in roots)
+
+    @field_validator("group_pattern")
+    @classmethod
+    def _is_an_expression(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise InputError(
+                "group_pattern must be a regular expression, such as '/(bird\\d+)_'. Received: "
+                f"group_pattern={pattern!r} ({error})."
+            ) from error
+        return pattern
+
+    @model_validator(mode="after")
+    def _several_labels_go_with_it(self) -> DataConfig:
+        if self.label_separator is not None and (self.balance != "none" or self.shots):
+            raise InputError(
+                "balance and shots need one label a picture. Received: "
+                f"label_separator={self.label_separator!r}, balance={self.balance!r}, "
+                f"shots={self.shots}. Leave them out."
+            )
+        if self.group_column and self.group_pattern:
+            raise InputError(
+                "Groups come from a column or from a pattern. Received: "
+                f"group_column={self.group_column!r}, group_pattern={self.group_pattern!r}. "
+                "Leave one of them out."
+            )
+        return self
+
+
+class AugmentationConfig(Table):
+    """Random changes to training pictures; never part of the exported model."""
+
+    policy: Policy = "standard"
+    crop_min_area: float = Field(0.5, gt=0, le=1)  # smallest crop, as a share; 1: no crop
+    flip: bool = True  # left and right
+    rotate: bool = False  # by quarter turns and upside down, where a picture has no top
+    colour: float = Field(0.2, ge=0, le=1)  # strength of brightness, contrast, saturation
+    magnitude: float = Field(0.3, ge=0, le=1)  # of randaugment's operations
+    erasing: float = Field(0.0, ge=0, le=1)  # probability that a rectangle is erased
