@@ -153,6 +153,7 @@ def small(weights_file) -> dict:
             "backbone.alpha": 0.25,
             "backbone.image_size_px": 32,
             "data.batch_size": 8,
+            "head.levels": 1,
             "phases.head.epochs": 2,
             "phases.fine-tune.epochs": 1,
             "phases.fine-tune.views": 1,
