@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import keras
 from rich.console import Console
 
 from tfxfer import run
@@ -58,9 +57,7 @@ def run_folds(
                 run.remove_earlier(folder, keep=place.name)
             finished[fold] = identified
             run.write_unfinished(folder, config, finished)
-        # A fold is to be what it is when it is trained alone: names of layers start anew.
-        keras.backend.clear_session()
-        gc.collect()
+        gc.collect()  # a fold's model, whose layers know one another
     result = sum_up(folder, finished)
     run.write_folds(folder, config, result)
     print_folds(console, result)
