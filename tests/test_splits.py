@@ -323,6 +323,8 @@ def test_shots_are_taken_from_as_many_groups_as_there_are():
     rows, _ = pick_shots(np.arange(300) % 3, groups, 8, 0)
     for label in range(3):
         assert len({groups[row] for row in rows if row % 3 == label}) == 8
+    fewer, _ = pick_shots(np.arange(300) % 3, groups, 5, 0)
+    assert set(fewer) < set(rows)
 
 
 def test_shots_need_one_label_a_picture():
