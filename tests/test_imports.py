@@ -33,6 +33,7 @@ LEVELS = {
     "export": 3,
     "saved": 3,
     "training": 4,
+    "folds": 4,
     "train": 4,
     "cli": 5,
     "__main__": 5,

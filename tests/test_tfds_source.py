@@ -71,6 +71,20 @@ def test_a_prepared_data_set_is_read_and_its_missing_split_cut(data_dir):
     assert len(train | validation) == 60
 
 
+@pytest.mark.parametrize("split_by", ["random", "hash"])
+def test_folds_and_shots_of_a_data_set_have_the_labels_of_their_pictures(data_dir, split_by):
+    held_out = []
+    for fold in (1, 2, 3):
+        settings = {"folds": 3, "fold": fold, "shots": 5, "split_by": split_by}
+        config = DataConfig(source="tfds:colours", data_dir=str(data_dir), **settings)
+        data = load_data(config, seed=0)
+        for part in (data.train, data.validation):
+            assert [int(label) for _, label in part.encoded()] == part.labels.tolist()
+        assert np.bincount(data.train.labels).tolist() == [5, 5, 5]
+        held_out += [identity.name for identity in data.validation.identities()]
+    assert len(held_out) == len(set(held_out)) == 60
+
+
 def test_a_seed_shuffles_the_same_way_again(data_dir):
     config = DataConfig(source="tfds:colours", data_dir=str(data_dir))
     train = load_data(config, seed=0).train

@@ -39,16 +39,23 @@ def exit_code(action: Callable[[], object]) -> int:
     try:
         action()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}", *_notes_of(error), sep="\n", file=sys.stderr)
         return 2
     except OSError as error:
         print(
             f"error: a file or folder cannot be used. Received: {error}. "
             "Check that it exists, may be read and written, and that the disk has room.",
+            *_notes_of(error),
+            sep="\n",
             file=sys.stderr,
         )
         return 2
-    except KeyboardInterrupt:
-        print("interrupted; nothing was kept", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print("interrupted;", *(_notes_of(error) or ["nothing was kept"]), file=sys.stderr)
         return 130
     return 0
+
+
+def _notes_of(error: BaseException) -> list[str]:
+    """What was added to an error on its way, such as what is left."""
+    return getattr(error, "__notes__", [])

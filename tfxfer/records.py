@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean, stdev
 
 
 @dataclass(frozen=True)
@@ -177,3 +178,66 @@ class RunResult:
     versions: dict[str, str]
     device: str
     quarantined: tuple[BadFile, ...]
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """Figures of one fold: of the pictures that it held out.
+
+    Attributes:
+        fold: its number, from 1.
+        path: its run folder.
+        pictures: those that were held out.
+        seconds: wall time of its run.
+    """
+
+    fold: int
+    path: Path
+    pictures: int
+    accuracy: float
+    macro_f1: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class FoldsResult:
+    """What `tfxfer.train` returns where ``data.folds`` is set; fractions in 0…1.
+
+    Attributes:
+        path: the folder with a run folder for each fold.
+        split: what the folds are: ``"test"``, or ``"validation"`` where the source has a test
+            split of its own; validation pictures chose the epochs, so their figures flatter.
+        pooled_accuracy: of all pictures, each predicted by the model that was not trained on it.
+        pooled_interval: its 95 % Wilson interval.
+    """
+
+    path: Path
+    split: str
+    folds: tuple[FoldResult, ...]
+    pooled_accuracy: float
+    pooled_interval: tuple[float, float]
+
+    @property
+    def accuracy_mean(self) -> float:
+        """Mean over the folds."""
+        return mean(fold.accuracy for fold in self.folds)
+
+    @property
+    def accuracy_sd(self) -> float:
+        """Standard deviation between the folds (of a sample: divided by folds - 1)."""
+        return stdev(fold.accuracy for fold in self.folds)
+
+    @property
+    def macro_f1_mean(self) -> float:
+        """Mean over the folds."""
+        return mean(fold.macro_f1 for fold in self.folds)
+
+    @property
+    def macro_f1_sd(self) -> float:
+        """Standard deviation between the folds (of a sample: divided by folds - 1)."""
+        return stdev(fold.macro_f1 for fold in self.folds)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of all folds together."""
+        return sum(fold.seconds for fold in self.folds)

@@ -13,7 +13,7 @@ from typing import Any
 from tfxfer import run, runtime
 from tfxfer.errors import exit_code
 from tfxfer.presets import load_config, parse_setting
-from tfxfer.records import Plan, RunResult
+from tfxfer.records import FoldsResult, Plan, RunResult
 from tfxfer.report.console import make_console
 
 
@@ -27,8 +27,8 @@ def train(
     out: str | Path | None = None,
     overwrite: bool = False,
     quiet: bool = False,
-) -> RunResult:
-    """Train a preset and write its run folder.
+) -> RunResult | FoldsResult:
+    """Train a preset and write its run folder, or one for each fold where ``data.folds`` is set.
 
     Args:
         preset: a preset's name (`tfxfer presets` lists them) or a TOML file.
@@ -42,14 +42,20 @@ def train(
         quiet: print nothing.
 
     Raises:
-        InputError: what was asked for cannot be done; nothing is written then.
+        InputError: what was asked for cannot be done; nothing is written then, but finished folds
+            stay.
     """
     config = load_config(preset, data=data, backbone=backbone, weights=weights, settings=settings)
     folder = Path(out) if out is not None else run.default_folder(str(preset))
-    run.check_folder(folder, overwrite, config.data.source)
+    all_folds = config.data.folds is not None and config.data.fold is None
+    run.check_folder(folder, overwrite, config.data.source, config if all_folds else None)
     console = make_console(quiet)
     with console.status("Starting TensorFlow"):
         runtime.import_tensorflow()
+    if all_folds:
+        from tfxfer.folds import run_folds
+
+        return run_folds(config, folder, console, overwrite)
     from tfxfer.training import run_training
 
     return run_training(config, folder, console, overwrite)
@@ -69,6 +75,10 @@ def plan(
     console = make_console(quiet)
     with console.status("Starting TensorFlow"):
         runtime.import_tensorflow()
+    if config.data.folds is not None and config.data.fold is None:
+        from tfxfer.folds import plan_folds
+
+        return plan_folds(config, console)
     from tfxfer.training import dry_run
 
     return dry_run(config, console)
@@ -127,7 +137,7 @@ class _CallableModule(ModuleType):
 
     __signature__ = inspect.signature(train)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> RunResult:
+    def __call__(self, *args: Any, **kwargs: Any) -> RunResult | FoldsResult:
         return train(*args, **kwargs)
 
 

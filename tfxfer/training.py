@@ -52,6 +52,7 @@ def run_training(
     console: Console,
     overwrite: bool = False,
     watch: Callable[[keras.Model], None] | None = None,
+    pictures: PictureData | None = None,
 ) -> RunResult:
     """Train, evaluate, export, and put the run folder in its place when all is done.
 
@@ -60,6 +61,7 @@ def run_training(
     Args:
         watch: is called after each epoch, and after each phase, with the whole model, from
             pictures to probabilities.
+        pictures: those of `config`, where they are loaded already.
 
     Raises:
         InputError: the config cannot be carried out on its pictures; no folder is left then.
@@ -68,7 +70,7 @@ def run_training(
     started = time.monotonic()
     results: list[PhaseResult] = []
     with run.staged(folder, overwrite) as staging, memory_errors(config.data.batch_size):
-        job = prepare(config, console)
+        job = prepare(config, console, pictures)
         plan = make_plan(config, job)
         print_plan(console, plan, with_blocks=False)
         backbone, head = job.layers.backbone, job.layers.head
@@ -108,10 +110,11 @@ def run_training(
     return result
 
 
-def prepare(config: Config, console: Console) -> Job:
-    """Load the pictures and build the network and its head."""
-    with console.status("Reading and checking the pictures"):
-        pictures = load_data(config.data, config.seed)
+def prepare(config: Config, console: Console, pictures: PictureData | None = None) -> Job:
+    """Load the pictures, unless they are, and build the network and its head."""
+    if pictures is None:
+        with console.status("Reading and checking the pictures"):
+            pictures = load_data(config.data, config.seed)
     # Not earlier: preparing a data set draws random numbers as well.
     keras.utils.set_random_seed(config.seed)
     with console.status("Building the network"):

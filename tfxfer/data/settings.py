@@ -60,7 +60,9 @@ class DataConfig(Table):
     # in a picture's path below the source; its first group, or all of it, names the group.
     group_column: str | None = None
     group_pattern: str | None = None
+    # Cross-validation: a whole run for each fold (tfxfer/folds.py), or one of them alone.
     folds: int | None = Field(None, ge=2, le=100)
+    fold: int | None = Field(None, ge=1)  # from 1; None: all of them
     shots: int | None = Field(None, ge=1)  # training pictures of each class; None: all
     # What is done about classes of different sizes (phases/balance.py).
     balance: Literal["none", "class_weights", "sampling", "logit_adjustment"] = "none"
@@ -90,6 +92,15 @@ class DataConfig(Table):
                 f"group_pattern={pattern!r} ({error})."
             ) from error
         return pattern
+
+    @model_validator(mode="after")
+    def _is_one_of_the_folds(self) -> DataConfig:
+        if self.fold is not None and self.fold > (self.folds or 0):
+            raise InputError(
+                "fold names one of the folds, from 1 to data.folds. Received: "
+                f"fold={self.fold}, folds={self.folds}. Leave it out to train all of them."
+            )
+        return self
 
     @model_validator(mode="after")
     def _several_labels_go_with_it(self) -> DataConfig:

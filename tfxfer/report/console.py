@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tfxfer.records import Evaluation, PhasePlan, PhaseResult, Plan, RunResult
-from tfxfer.run import EXPORT, METRICS, MODEL, TENSORBOARD
+from tfxfer.records import Evaluation, FoldsResult, PhasePlan, PhaseResult, Plan, RunResult
+from tfxfer.run import EXPORT, FOLDS, METRICS, MODEL, TENSORBOARD
 
 _LOG_COLUMNS = 140  # width of lines that go to a file or a pipe
 
@@ -88,6 +88,35 @@ def print_result(console: Console, result: RunResult) -> None:
         soft_wrap=True,
     )
     console.print(f"curves       tensorboard --logdir {path}/{TENSORBOARD}", soft_wrap=True)
+
+
+def print_folds(console: Console, result: FoldsResult) -> None:
+    """Show each fold's figures, their mean and spread, and where they lie."""
+    table = Table("fold", f"{result.split} pictures", "accuracy", "macro F1", "time")
+    for fold in result.folds:
+        figures = (f"{fold.accuracy:.3f}", f"{fold.macro_f1:.3f}", f"{fold.seconds:.0f} s")
+        table.add_row(str(fold.fold), f"{fold.pictures:,}", *figures)
+    table.add_section()
+    table.add_row(
+        "mean ± sd",
+        "",
+        f"[bold]{result.accuracy_mean:.3f}[/] ± {result.accuracy_sd:.3f}",
+        f"{result.macro_f1_mean:.3f} ± {result.macro_f1_sd:.3f}",
+        f"{result.seconds:.0f} s",
+    )
+    console.print(table)
+    low, high = result.pooled_interval
+    total = sum(fold.pictures for fold in result.folds)
+    console.print(
+        f"all {total:,} pictures together: accuracy {result.pooled_accuracy:.3f}, 95 % interval "
+        f"{low:.3f}…{high:.3f}"
+    )
+    if result.split == "validation":
+        console.print(
+            "[yellow]note[/] the data have a test split, so that the folds are validation splits, "
+            "which chose the epochs: these figures flatter. Each fold's metrics have the test's"
+        )
+    console.print(f"folds        {escape(str(result.path))}/{FOLDS}", soft_wrap=True)
 
 
 def _evaluation_cells(evaluation: Evaluation) -> list[str]:
