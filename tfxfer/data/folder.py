@@ -12,7 +12,8 @@ from tfxfer.data.files import make_file_data
 from tfxfer.data.pictures import FileSet, PictureData
 from tfxfer.errors import InputError, nearest
 
-_SPLIT_FOLDERS = {
+# What splits are called, in folders and in manifests.
+SPLIT_NAMES = {
     "train": "train",
     "training": "train",
     "val": "validation",
@@ -37,7 +38,8 @@ def load_folder(config: DataConfig, seed: int) -> PictureData:
     if not root.is_dir():
         state = "a file" if root.exists() else "not there"
         raise InputError(
-            f"data must be a folder of class folders, tfds:NAME or embedded:birds. "
+            "data must be a folder of class folders, a manifest (.csv, .tsv, .jsonl, .parquet), an "
+            "archive of a folder (.zip, .tar, .tar.gz), tfds:NAME or embedded:birds. "
             f"Received: {str(root)!r}, which is {state}. Check the path."
         )
     notes: list[str] = []
@@ -52,7 +54,7 @@ def load_folder(config: DataConfig, seed: int) -> PictureData:
 def _find_splits(root: Path, notes: list[str]) -> list[tuple[str, Path]]:
     """The folders that hold class folders: those of the splits, or the root for ``train``."""
     folders = _visible_folders(root)
-    named = {_SPLIT_FOLDERS[f.name.lower()]: f for f in folders if f.name.lower() in _SPLIT_FOLDERS}
+    named = {SPLIT_NAMES[f.name.lower()]: f for f in folders if f.name.lower() in SPLIT_NAMES}
     # A class may be called "train"; as a split it has class folders in it.
     if "train" in named and _visible_folders(named["train"]):
         others = [folder.name for folder in folders if folder not in named.values()]

@@ -39,7 +39,8 @@ class DataConfig(Table):
     label_column: str = "label"
     split_column: str = "split"
     roots: tuple[str, ...] = ()
-    label_separator: str | None = None  # several labels a picture, parted by this
+    # Several labels a picture, parted by this.
+    label_separator: str | None = Field(None, min_length=1)
 
     # Of TFDS and records. Splits: TFDS expressions such as "train[:80%]"; patterns of files of
     # records. The features that hold the encoded picture and the label, and the classes' names
