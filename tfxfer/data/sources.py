@@ -6,11 +6,13 @@ import os
 from collections.abc import Callable
 
 from tfxfer.config import DataConfig
+from tfxfer.data.archive import load_archive
 from tfxfer.data.folder import load_folder
 from tfxfer.data.manifest import load_manifest
 from tfxfer.data.manifest_rows import MANIFEST_ENDINGS
 from tfxfer.data.pictures import PictureData
 from tfxfer.data.tfds_source import load_embedded, load_tfds
+from tfxfer.data.unpack import ARCHIVE_ENDINGS
 from tfxfer.errors import InputError
 
 Load = Callable[[DataConfig, int], PictureData]
@@ -23,6 +25,7 @@ PREFIXES: dict[str, Load] = {
 # By how a file ends; a folder of class folders may end so as well.
 ENDINGS: dict[str, Load] = {
     **dict.fromkeys(MANIFEST_ENDINGS, load_manifest),
+    **dict.fromkeys(ARCHIVE_ENDINGS, load_archive),
 }
 
 
