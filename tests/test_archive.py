@@ -6,6 +6,7 @@ import io
 import stat
 import tarfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import COLOURS
@@ -13,7 +14,7 @@ from conftest import COLOURS
 from tfxfer.config import DataConfig
 from tfxfer.data.archive import unpack_once
 from tfxfer.data.sources import load_data
-from tfxfer.data.unpack import ARCHIVE_ENDINGS, Limits
+from tfxfer.data.unpack import ARCHIVE_ENDINGS, LIMITS, Limits
 from tfxfer.errors import InputError
 
 
@@ -91,6 +92,16 @@ def test_it_is_unpacked_once_and_again_when_it_changed(own_folder, tmp_path, cac
     pack(archive, [*files_of(own_folder), ("blue/more.jpg", files_of(own_folder)[6][1])])
     assert sum(sizes(load(archive))) == 19
     assert len(left_in(cache)) == 2
+
+
+def test_runs_that_start_together_share_what_is_unpacked(own_folder, tmp_path):
+    archive = pack(tmp_path / "photos.zip", files_of(own_folder))
+    with ThreadPoolExecutor(4) as pool:
+        runs = [pool.submit(unpack_once, archive, tmp_path / "place", LIMITS) for _ in range(4)]
+    folders, new = zip(*(run.result() for run in runs), strict=True)
+    assert len(set(folders)) == 1
+    assert sum(new) == 1
+    assert list((tmp_path / "place").iterdir()) == [folders[0]]
 
 
 def test_splits_and_groups_are_those_of_a_folder(own_folder, tmp_path):

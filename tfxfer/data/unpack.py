@@ -21,6 +21,7 @@ ARCHIVE_ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _PACKED_WRONG = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError,
                  ValueError, struct.error)  # fmt: skip
 _BROKEN = (*_PACKED_WRONG, NotImplementedError, OSError)
+_BLOCK_BYTES = 4096
 # Bits that a zip sets for a member.
 _ENCRYPTED, _UTF8 = 0x1, 0x800
 
@@ -61,10 +62,11 @@ class _Guard:
         )
 
     def count(self, size: int) -> None:
-        """Refuse too many members, or ones too large together."""
+        """Refuse too many members, or ones too large together; the disk gives them whole blocks."""
         limits = self.limits
         self.members += 1
-        self.bytes += size
+        # A broken header may say less than nothing.
+        self.bytes += -(-max(size, 0) // _BLOCK_BYTES) * _BLOCK_BYTES
         if self.members > limits.members:
             raise self.refuse(
                 f"with more than {limits.members:,} members", "Unpack it and name the folder."
