@@ -10,7 +10,7 @@ import numpy as np
 
 from tfxfer.config import DataConfig
 from tfxfer.data.files import make_file_data
-from tfxfer.data.groups import find_groups
+from tfxfer.data.group_pattern import find_groups
 from tfxfer.data.pictures import FileSet, PictureData
 from tfxfer.errors import InputError, nearest
 

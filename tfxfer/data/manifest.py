@@ -15,7 +15,7 @@ import numpy as np
 from tfxfer.config import DataConfig
 from tfxfer.data.files import make_file_data
 from tfxfer.data.folder import SPLIT_NAMES
-from tfxfer.data.groups import find_groups
+from tfxfer.data.group_pattern import find_groups
 from tfxfer.data.manifest_rows import Row, read_rows
 from tfxfer.data.pictures import FileSet, PictureData
 from tfxfer.data.settings import is_address
