@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from tfxfer.backbones.settings import BackboneConfig
-from tfxfer.data.settings import AugmentationConfig, DataConfig
+from tfxfer.data.settings import AugmentationConfig, DataConfig, is_among_pictures
 from tfxfer.errors import InputError, nearest
 from tfxfer.tables import Table, absolute
 
@@ -160,7 +159,7 @@ class Config(Table):
     @model_validator(mode="after")
     def _cache_lies_elsewhere(self) -> Config:
         cache, source = self.features.cache_dir, self.data.source
-        if cache and source and Path(cache).is_relative_to(source):
+        if cache and is_among_pictures(cache, source):
             raise InputError(
                 "features.cache_dir must lie outside of the folder of pictures, whose folders are "
                 f"classes. Received: {cache!r} in {source!r}. Name a folder elsewhere."

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tfxfer.config import Config
+from tfxfer.data.settings import is_among_pictures
 from tfxfer.errors import InputError
 from tfxfer.presets import dump_config
 from tfxfer.records import FoldResult, FoldsResult, RunResult
@@ -57,7 +58,7 @@ def check_folder(
     folder = folder.resolve()
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out must name a folder. Received: {str(folder)!r}, which is a file.")
-    if source is not None and folder.is_relative_to(Path(source).resolve()):
+    if is_among_pictures(folder, source):
         raise InputError(
             "--out must lie outside of the folder of pictures, whose folders are classes. "
             f"Received: {str(folder)!r} in {source!r}. Name a folder elsewhere."

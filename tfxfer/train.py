@@ -87,7 +87,11 @@ def plan(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
     parser.add_argument("--preset", required=True, metavar="NAME|FILE", help="what to train")
-    parser.add_argument("--data", metavar="WHAT", help="a folder of class folders, or tfds:NAME")
+    parser.add_argument(
+        "--data",
+        metavar="WHAT",
+        help="a folder of class folders, an archive of one, a manifest, or tfds:NAME",
+    )
     parser.add_argument(
         "--backbone",
         metavar="NAME",

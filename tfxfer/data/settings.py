@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -20,12 +21,25 @@ def is_address(source: str) -> bool:
     return re.match(r"[a-z][a-z0-9+.-]*://", source, re.IGNORECASE) is not None
 
 
+def is_among_pictures(path: str | Path, source: str | None) -> bool:
+    """Whether a path lies in the folder of pictures that a source names.
+
+    Manifests, archives and records are files, which nothing can be written into; what is written
+    beside them is not taken for pictures.
+    """
+    if source is None or source.startswith(SOURCE_PREFIXES) or is_address(source):
+        return False
+    folder = Path(source).resolve()
+    return not folder.is_file() and Path(path).resolve().is_relative_to(folder)
+
+
 class DataConfig(Table):
     """Which pictures, and how they are read."""
 
     # A folder of class folders; a manifest (.csv, .tsv, .parquet, .jsonl); an archive of a folder
-    # (.zip, .tar, .tar.gz, .tgz); "tfds:NAME", "tfrecord:PATTERN", "arrayrecord:PATTERN" or
-    # "embedded:birds". Folders, manifests and records may lie where `tf.io.gfile` reads (gs://…).
+    # (.zip, .tar, .tar.gz, .tgz, .tar.bz2, .tar.xz); "tfds:NAME", "tfrecord:PATTERN",
+    # "arrayrecord:PATTERN" or "embedded:birds". Folders, manifests and records may lie where
+    # `tf.io.gfile` reads (gs://…).
     source: str | None = None
     data_dir: str | None = None  # where TensorFlow Datasets are prepared; None: their default
     batch_size: int = Field(32, ge=1, le=65536)
@@ -39,7 +53,8 @@ class DataConfig(Table):
     label_column: str = "label"
     split_column: str = "split"
     roots: tuple[str, ...] = ()
-    label_separator: str | None = None  # several labels a picture, parted by this
+    # Several labels a picture, parted by this.
+    label_separator: str | None = Field(None, min_length=1)
 
     # Of TFDS and records. Splits: TFDS expressions such as "train[:80%]"; patterns of files of
     # records. The features that hold the encoded picture and the label, and the classes' names
@@ -73,7 +88,9 @@ class DataConfig(Table):
         if value is None or value.startswith(SOURCE_PREFIXES) or is_address(value):
             return value
         if not value.strip():
-            raise InputError("a folder, tfds:NAME or embedded:birds is needed. Received: ''.")
+            raise InputError(
+                "a folder, a file, tfds:NAME or embedded:birds is needed. Received: ''."
+            )
         return absolute(value)
 
     @field_validator("roots")
