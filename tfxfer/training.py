@@ -115,6 +115,15 @@ def prepare(config: Config, console: Console) -> Job:
     """Load the pictures and build the network and its head."""
     with console.status("Reading and checking the pictures"):
         pictures = load_data(config.data, config.seed)
+    return make_job(config, pictures, console)
+
+
+def make_job(config: Config, pictures: PictureData, console: Console) -> Job:
+    """Build the network and its head for some pictures.
+
+    Raises:
+        InputError: the config does not go with the pictures or the network.
+    """
     objective = make_objective(pictures, config.data.balance)
     # Not earlier: preparing a data set draws random numbers as well.
     keras.utils.set_random_seed(config.seed)
