@@ -178,6 +178,17 @@ class Config(Table):
         return self
 
     @model_validator(mode="after")
+    def _several_labels_are_not_solved(self) -> Config:
+        solved = [phase.name for phase in self.phases if phase.solver == "logistic"]
+        if solved and self.data.label_separator is not None:
+            raise InputError(
+                "solver='logistic' fits one label a picture: its probabilities sum to 1. Received: "
+                f"label_separator={self.data.label_separator!r}, solver='logistic' in phase "
+                f"{solved[0]!r}. Take solver='auto', which trains such a head by gradient steps."
+            )
+        return self
+
+    @model_validator(mode="after")
     def _random_weights_are_trained(self) -> Config:
         frozen = [p.name for p in self.phases if (p.unfreeze, p.batch_norm) != ("all", "train")]
         if self.backbone.weights == "none" and frozen:

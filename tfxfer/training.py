@@ -26,8 +26,10 @@ from tfxfer.features.feed import make_phase_data
 from tfxfer.features.frozen import FrozenLayers
 from tfxfer.features.split import PICTURES
 from tfxfer.heads import build_head, build_model
+from tfxfer.phases.balance import note_imbalance
 from tfxfer.phases.estimate import check_memory, plan_phase
 from tfxfer.phases.fit import fit_phase, memory_errors
+from tfxfer.phases.objective import Objective, make_objective
 from tfxfer.phases.schedules import resolve_phase
 from tfxfer.records import Evaluation, PhasePlan, PhaseResult, Plan, RunResult
 from tfxfer.report.console import print_phase, print_plan, print_result
@@ -44,6 +46,7 @@ class Job:
     layers: FrozenLayers
     phases: tuple[ResolvedPhase, ...]
     batch_size: int
+    objective: Objective
 
 
 def run_training(
@@ -115,11 +118,21 @@ def prepare(config: Config, console: Console, pictures: PictureData | None = Non
     if pictures is None:
         with console.status("Reading and checking the pictures"):
             pictures = load_data(config.data, config.seed)
+    return make_job(config, pictures, console)
+
+
+def make_job(config: Config, pictures: PictureData, console: Console) -> Job:
+    """Build the network and its head for some pictures.
+
+    Raises:
+        InputError: the config does not go with the pictures or the network.
+    """
+    objective = make_objective(pictures, config.data.balance)
     # Not earlier: preparing a data set draws random numbers as well.
     keras.utils.set_random_seed(config.seed)
     with console.status("Building the network"):
         backbone = add_levels(build_backbone(config.backbone), config.head.levels)
-    head = build_head(config.head, len(pictures.classes), config.seed)
+    head = build_head(config.head, len(pictures.classes), config.seed, pictures.has_several)
     layers = FrozenLayers(
         backbone,
         head,
@@ -131,7 +144,7 @@ def prepare(config: Config, console: Console, pictures: PictureData | None = Non
     )
     count = len(pictures.train.labels)
     phases = tuple(resolve_phase(phase, count) for phase in config.phases)
-    return Job(pictures, layers, phases, min(config.data.batch_size, count))
+    return Job(pictures, layers, phases, min(config.data.batch_size, count), objective)
 
 
 def train_phase(
@@ -145,17 +158,19 @@ def train_phase(
     """Run the frozen layers of a phase where their features are not stored yet, and train it."""
     started, clock = time.monotonic(), job.layers.clock
     before = replace(clock)
-    data = make_phase_data(job.layers, job.pictures, job.phases[position:], job.batch_size)
+    phases, draws_evenly = job.phases[position:], job.objective.draws_evenly
+    data = make_phase_data(job.layers, job.pictures, phases, job.batch_size, draws_evenly)
     passed = replace(clock)
     result = fit_phase(
         job.layers.backbone,
         job.layers.head,
-        job.phases[position],
+        phases[0],
         data,
         earlier[-1] if earlier else None,
         logs,
         console,
         after_epoch,
+        job.objective,
     )
     # What trained has waited for pictures and for frozen layers that ran meanwhile.
     decoding = clock.input_seconds - passed.input_seconds
@@ -185,7 +200,16 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
         unfrozen = resolve_unfreeze(phase.unfreeze, backbone.blocks)
         has_changed = any(len(earlier.unfrozen) > unfrozen for earlier in phases)
         phases.append(
-            plan_phase(job.layers, pictures, phase, job.batch_size, at_hand, has_changed, is_timed)
+            plan_phase(
+                job.layers,
+                pictures,
+                phase,
+                job.batch_size,
+                at_hand,
+                has_changed,
+                is_timed,
+                job.objective,
+            )
         )
     available = None if runtime.has_gpu() else runtime.available_memory_bytes()
     for planned in phases:
@@ -193,17 +217,19 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
             check_memory(backbone, len(planned.unfrozen), job.batch_size, available)
     splits = {"train": pictures.train, "validation": pictures.validation, "test": pictures.test}
     counts = count_classes(pictures.train.labels, len(pictures.classes))
+    class_counts = dict(zip(pictures.classes, map(int, counts), strict=True))
+    imbalance = [] if pictures.has_several else note_imbalance(class_counts, config.data.balance)
     return Plan(
         source=pictures.source,
         counts={name: len(split.labels) for name, split in splits.items()},
-        class_counts=dict(zip(pictures.classes, map(int, counts), strict=True)),
+        class_counts=class_counts,
         backbone=_describe(config),
         weights=config.backbone.weights,
         image_size_px=backbone.size_px,
         parameters=backbone.network.count_params(),
         blocks=tuple((block.name, block.parameters) for block in backbone.blocks),
         phases=tuple(phases),
-        notes=(*pictures.notes, *backbone.notes, *_warnings(config)),
+        notes=(*pictures.notes, *backbone.notes, *_warnings(config), *imbalance),
     )
 
 
