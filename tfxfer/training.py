@@ -127,7 +127,8 @@ def prepare(config: Config, console: Console) -> Job:
         pictures.source,
     )
     count = len(pictures.train.labels)
-    phases = tuple(resolve_phase(phase, count) for phase in config.phases)
+    policy = config.augmentation.policy
+    phases = tuple(resolve_phase(phase, count, policy) for phase in config.phases)
     return Job(pictures, layers, phases, min(config.data.batch_size, count))
 
 

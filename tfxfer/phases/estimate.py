@@ -54,7 +54,7 @@ def plan_phase(
     views = views_of(phase, cut)
     decoded = (training + validation) * phase.epochs
     if views:
-        prefixes = layers.hash_prefixes([cut])
+        prefixes = layers.hash_prefixes([cut], phase.augmentation)
         wanted = {view: [cut] for view in range(views)}
         if has_room(layers, pictures, wanted, prefixes):
             decoded = views * training + validation
