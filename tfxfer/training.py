@@ -201,7 +201,12 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
         parameters=backbone.network.count_params(),
         blocks=tuple((block.name, block.parameters) for block in backbone.blocks),
         phases=tuple(phases),
-        notes=(*pictures.notes, *backbone.notes, *_warnings(config)),
+        notes=(
+            *pictures.notes,
+            *backbone.notes,
+            *_warnings(config),
+            *_augmentation_notes(config, job.phases),
+        ),
     )
 
 
@@ -213,6 +218,23 @@ def dry_run(config: Config, console: Console) -> Plan:
             plan = make_plan(config, job, is_timed=True)
     print_plan(console, plan, with_blocks=True)
     return plan
+
+
+def _augmentation_notes(config: Config, phases: Sequence[ResolvedPhase]) -> list[str]:
+    """Say where what was asked for makes no difference."""
+    notes = []
+    for asked, phase in zip(config.phases, phases, strict=True):
+        augmentation = config.augmentation.under(phase.augmentation)
+        is_changed = augmentation.policy not in ("none", "standard") or augmentation.erasing
+        name = f"phase {phase.name!r}"
+        if isinstance(asked.views, int) and asked.views != phase.views:
+            notes.append(f"{name}: without augmentation all views are one, and one is stored")
+        elif is_changed and phase.views == 1 and phase.unfreeze not in (0, "all"):
+            notes.append(
+                f"{name} stores one view, the picture as it is: policy {augmentation.policy!r} is "
+                f"not seen (--set phases.{phase.name}.views=2 or more, or stream)"
+            )
+    return notes
 
 
 def _evaluate(model: keras.Model, split: str, pictures: PictureSet, job: Job) -> Evaluation:

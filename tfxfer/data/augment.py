@@ -91,7 +91,14 @@ def _erase(picture: tf.Tensor, seed: tf.Tensor, probability: float) -> tf.Tensor
         places = tf.range(size_px)
         rows, columns = ((places >= starts[a]) & (places < ends[a]) for a in range(2))
         is_erased = (rows[:, tf.newaxis] & columns[tf.newaxis])[..., tf.newaxis]
-        noise = tf.random.stateless_uniform(picture.shape, seed, 0.0, 255.0)
-        return tf.where(is_erased, noise, picture)
+        return tf.where(is_erased, _noise(seed, size_px), picture)
 
     return tf.cond(draws[0] < probability, erase, lambda: picture)
+
+
+def _noise(seed: tf.Tensor, size_px: int) -> tf.Tensor:
+    """``[size, size, 3]`` float32 of whole numbers 0…255, four of each number that is drawn."""
+    count = 3 * size_px * size_px
+    drawn = tf.random.stateless_uniform([-(-count // 4)], seed, None, None, tf.int32)
+    values = tf.reshape(tf.bitcast(drawn, tf.uint8), [-1])[:count]
+    return tf.cast(tf.reshape(values, [size_px, size_px, 3]), tf.float32)

@@ -76,7 +76,9 @@ def change_at_random(picture: tf.Tensor, seed: tf.Tensor, config: AugmentationCo
     draws = tf.random.stateless_uniform([1 if is_single else 2, 3], seed)
     for place in range(1 if is_single else 2):
         # Just below 1, a float32 times the number of operations may round to that number.
-        which = tf.minimum(tf.cast(draws[place, 0] * len(operations), tf.int32), len(operations) - 1)
+        which = tf.minimum(
+            tf.cast(draws[place, 0] * len(operations), tf.int32), len(operations) - 1
+        )
         sign = tf.where(draws[place, 1] < 0.5, -1.0, 1.0)
         strength = draws[place, 2] if is_single else tf.constant(config.magnitude, tf.float32)
         # Only the chosen one runs.
@@ -152,7 +154,7 @@ def _autocontrast(picture, amount, fill):
 
 def _equalize(picture, amount, fill):
     """As Pillow does: a value becomes the share of values below it, channel by channel."""
-    values = tf.cast(tf.round(picture), tf.int32) + [0, 256, 512]
+    values = tf.cast(tf.round(picture), tf.int32) + tf.constant([0, 256, 512])
     counts = tf.reshape(tf.math.bincount(values, minlength=768, maxlength=768), [3, 256])
     highest = tf.reduce_max(values, axis=[0, 1])
     at_highest = tf.gather(tf.reshape(counts, [-1]), highest)[:, tf.newaxis]

@@ -14,9 +14,7 @@ from tfxfer.data.settings import Policy
 _MIXUP_FROM, _MIXUP_ALPHA = 20_000, 0.1
 
 
-def resolve_phase(
-    phase: PhaseConfig, pictures: int, policy: Policy = "standard"
-) -> ResolvedPhase:
+def resolve_phase(phase: PhaseConfig, pictures: int, policy: Policy = "standard") -> ResolvedPhase:
     """Fill in what a phase leaves to the number of training pictures.
 
     Args:
