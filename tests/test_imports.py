@@ -35,6 +35,7 @@ LEVELS = {
     "training": 4,
     "folds": 4,
     "train": 4,
+    "preview": 4,
     "cli": 5,
     "__main__": 5,
 }
@@ -42,7 +43,7 @@ HEAVY = {"tensorflow", "keras", "tensorflow_datasets", "sklearn", "h5py"}
 # What `import tfxfer` and `--help` load; they start in a moment.
 LIGHT = {"", "errors", "config", "presets", "records", "run", "runtime", "train", "cli"}
 LIGHT |= {"__main__", "tables", "backbones", "backbones.families", "backbones.settings", "saved"}
-LIGHT |= {"data.settings"}
+LIGHT |= {"data.settings", "preview"}
 LIGHT |= {"report", "report.console"}
 LIGHT |= {
     "data",

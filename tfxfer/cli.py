@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from tfxfer import train
+from tfxfer import preview, train
 from tfxfer.backbones.families import COUNTS, NETWORKS, PREPROCESSINGS
 from tfxfer.errors import exit_code
 from tfxfer.presets import list_presets, load_config
@@ -77,6 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = commands.add_parser("train", help="train a preset")
     train.add_arguments(command)
     command.set_defaults(call=train.call)
+    command = commands.add_parser("augment-preview", help="draw what training sees")
+    preview.add_arguments(command)
+    command.set_defaults(call=preview.call)
     command = commands.add_parser("presets", help="list the presets")
     command.set_defaults(call=list_presets_command)
     command = commands.add_parser("backbones", help="list the networks")

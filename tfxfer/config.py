@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from tfxfer.backbones.settings import BackboneConfig
-from tfxfer.data.settings import AugmentationConfig, DataConfig, is_among_pictures
+from tfxfer.data.settings import AugmentationConfig, DataConfig, Policy, is_among_pictures
 from tfxfer.errors import InputError, nearest
 from tfxfer.tables import Table, absolute
 
@@ -59,6 +59,7 @@ class PhaseConfig(Table):
     epochs: int | None = Field(None, ge=1)
     # Stored views of each picture, the first as it is; "stream": a new one in every epoch.
     views: int | Literal["stream"] | None = None
+    augmentation: Policy | None = None  # of its views but the first; None: that of [augmentation]
     # Of a head alone; "auto": "logistic" where it is linear, its features are stored and nothing
     # is mixed. It knows no epochs, rates and label smoothing; the ridge penalty stands for them.
     solver: Literal["auto", "logistic", "adamw"] = "auto"

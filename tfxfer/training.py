@@ -143,7 +143,8 @@ def make_job(config: Config, pictures: PictureData, console: Console) -> Job:
         pictures.source,
     )
     count = len(pictures.train.labels)
-    phases = tuple(resolve_phase(phase, count) for phase in config.phases)
+    policy = config.augmentation.policy
+    phases = tuple(resolve_phase(phase, count, policy) for phase in config.phases)
     return Job(pictures, layers, phases, min(config.data.batch_size, count), objective)
 
 
@@ -229,7 +230,13 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
         parameters=backbone.network.count_params(),
         blocks=tuple((block.name, block.parameters) for block in backbone.blocks),
         phases=tuple(phases),
-        notes=(*pictures.notes, *backbone.notes, *_warnings(config), *imbalance),
+        notes=(
+            *pictures.notes,
+            *backbone.notes,
+            *_warnings(config),
+            *_augmentation_notes(config, job.phases),
+            *imbalance,
+        ),
     )
 
 
@@ -241,6 +248,23 @@ def dry_run(config: Config, console: Console) -> Plan:
             plan = make_plan(config, job, is_timed=True)
     print_plan(console, plan, with_blocks=True)
     return plan
+
+
+def _augmentation_notes(config: Config, phases: Sequence[ResolvedPhase]) -> list[str]:
+    """Say where what was asked for makes no difference."""
+    notes = []
+    for asked, phase in zip(config.phases, phases, strict=True):
+        augmentation = config.augmentation.under(phase.augmentation)
+        is_changed = augmentation.policy not in ("none", "standard") or augmentation.erasing
+        name = f"phase {phase.name!r}"
+        if isinstance(asked.views, int) and asked.views != phase.views:
+            notes.append(f"{name}: without augmentation all views are one, and one is stored")
+        elif is_changed and phase.views == 1 and phase.unfreeze not in (0, "all"):
+            notes.append(
+                f"{name} stores one view, the picture as it is: policy {augmentation.policy!r} is "
+                f"not seen (--set phases.{phase.name}.views=2 or more, or stream)"
+            )
+    return notes
 
 
 def _evaluate(model: keras.Model, split: str, pictures: PictureSet, job: Job) -> Evaluation:

@@ -137,12 +137,36 @@ class DataConfig(Table):
 
 
 class AugmentationConfig(Table):
-    """Random changes to training pictures; never part of the exported model."""
+    """Random changes to training pictures; never part of the exported model.
 
-    policy: Policy = "standard"
+    A phase may take another policy, and mixes its batches by `mixup` and `cutmix` of its own.
+    """
+
+    policy: Policy = "standard"  # what each one does: data/augment.py
     crop_min_area: float = Field(0.5, gt=0, le=1)  # smallest crop, as a share; 1: no crop
-    flip: bool = True  # left and right
-    rotate: bool = False  # by quarter turns and upside down, where a picture has no top
-    colour: float = Field(0.2, ge=0, le=1)  # strength of brightness, contrast, saturation
+    flip: bool = True  # left and right; not where a mirror image is another thing, as of letters
+    rotate: bool = False  # by quarter turns, where a picture has no top; with flip, all 8 ways
+    # Strength of brightness, contrast, saturation. Below 0.2 it limits these operations of
+    # randaugment and trivialaugment too, and leaves out those that redraw colours altogether.
+    colour: float = Field(0.2, ge=0, le=1)
     magnitude: float = Field(0.3, ge=0, le=1)  # of randaugment's operations
     erasing: float = Field(0.0, ge=0, le=1)  # probability that a rectangle is erased
+
+    def under(self, policy: Policy | None) -> AugmentationConfig:
+        """The same with a phase's policy; None: as it is."""
+        return self if policy is None else self.model_copy(update={"policy": policy})
+
+    def describe(self) -> str:
+        """All that decides the changes, and nothing else: two that agree give the same views."""
+        unused = set()
+        if self.policy == "none":
+            return "none"
+        if self.policy == "standard":
+            unused.add("policy")  # features that were stored before there was another one
+        if self.policy == "light":
+            unused.add("colour")
+        if self.policy != "randaugment":
+            unused.add("magnitude")
+        if not self.erasing:
+            unused.add("erasing")
+        return self.model_dump_json(exclude=unused)

@@ -94,7 +94,8 @@ def make_phase_data(
     """
     phase, cuts = phases[0], [cut_of(layers, each) for each in phases]
     check_mixing(phase, cuts[0])
-    prefixes = layers.hash_prefixes(cut for cut in cuts if cut.name != PICTURES)
+    frozen = (cut for cut in cuts if cut.name != PICTURES)
+    prefixes = layers.hash_prefixes(frozen, phase.augmentation)
     wanted = plan_views(layers, pictures, phases, cuts, prefixes)
     if wanted:
         try:
@@ -163,10 +164,11 @@ def make_streamed_data(
     """
     train, validation, seed = pictures.train, pictures.validation, layers.seed
     classes, size_px = len(pictures.classes), layers.backbone.size_px
+    augmentation = layers.augmentation.under(phase.augmentation)
 
     def make_pictures() -> tf.data.Dataset:
         return make_training_dataset(
-            train, classes, size_px, batch_size, layers.augmentation, seed, draws_evenly
+            train, classes, size_px, batch_size, augmentation, seed, draws_evenly
         )
 
     def run(dataset: tf.data.Dataset, steps: int) -> tf.data.Dataset:

@@ -93,7 +93,7 @@ def _count_decoded(
     """Views of a training picture that are stored, and pictures that are decoded in all."""
     training, validation = len(pictures.train.labels), len(pictures.validation.labels)
     views = views_of(phase, cut)
-    prefixes = layers.hash_prefixes([cut]) if views else None
+    prefixes = layers.hash_prefixes([cut], phase.augmentation) if views else None
     wanted = {view: [cut] for view in range(views)}
     if prefixes is None or not has_room(layers, pictures, wanted, prefixes):
         return 0, (training + validation) * phase.epochs
