@@ -22,6 +22,7 @@ LEVELS = {
     "backbones.families": 0,
     "backbones.settings": 0,
     "data.settings": 0,
+    "data.looks": 0,
     "runtime": 1,
     "progress": 1,
     "data": 1,
@@ -36,6 +37,7 @@ LEVELS = {
     "folds": 4,
     "train": 4,
     "preview": 4,
+    "audit": 4,
     "cli": 5,
     "__main__": 5,
 }

@@ -29,7 +29,11 @@ def first_line(error: BaseException) -> str:
 
 
 def exit_code(action: Callable[[], object]) -> int:
-    """Run a command: 0 when it is done, 2 with the message on standard error for a mistake."""
+    """Run a command; 2 with the message on standard error for a mistake.
+
+    Returns:
+        What the command returns, if that is a number, else 0.
+    """
     # A job scheduler's or a container's stop ends a run as Ctrl-C does: it cleans up.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
@@ -37,7 +41,7 @@ def exit_code(action: Callable[[], object]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        action()
+        code = action()
     except InputError as error:
         print(f"error: {error}", *_notes_of(error), sep="\n", file=sys.stderr)
         return 2
@@ -53,7 +57,7 @@ def exit_code(action: Callable[[], object]) -> int:
     except KeyboardInterrupt as error:
         print("interrupted;", *(_notes_of(error) or ["nothing was kept"]), file=sys.stderr)
         return 130
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def _notes_of(error: BaseException) -> list[str]:

@@ -13,13 +13,12 @@ from rich.console import Console
 from tfxfer import run
 from tfxfer.config import Config
 from tfxfer.data.pictures import PictureData
-from tfxfer.data.sources import load_data
 from tfxfer.errors import InputError
 from tfxfer.evaluation import wilson_interval
 from tfxfer.features.shards import digest
 from tfxfer.records import FoldsResult, Plan
 from tfxfer.report.console import print_folds
-from tfxfer.training import dry_run, run_training
+from tfxfer.training import dry_run, load_pictures, run_training
 
 
 def run_folds(
@@ -44,8 +43,7 @@ def run_folds(
         with _saying_what_is_left(folder, finished, count):
             console.print(f"\n[bold]fold {fold} of {count}[/]")
             chosen = choose_fold(config, fold)
-            with console.status("Reading and checking the pictures"):
-                pictures = load_data(chosen.data, chosen.seed)
+            pictures = load_pictures(chosen, console)
             identified = identify(pictures)
             if fold in finished:
                 _check_same(fold, finished[fold], identified, folder)

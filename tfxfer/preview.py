@@ -6,7 +6,6 @@ Imports no TensorFlow before it is called.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from tfxfer.config import Config, PhaseConfig
 from tfxfer.errors import InputError, nearest
 from tfxfer.presets import load_config, parse_setting
 from tfxfer.report.console import make_console
+from tfxfer.report.sheets import Row, Tile, write_sheet
 
 # Of a network that does not tell its size before it is fetched.
 _SIZE_PX = 224
@@ -73,7 +73,17 @@ def write_preview(
         for view in range(views + 1)
     ]
     titles = ["as it is", *(f"view {view}" for view in range(1, views + 1))]
-    _write_rows(out, [Path(i.name).name for i in identities], titles, columns)
+    rows = [
+        Row(
+            identity.name,
+            tuple(
+                Tile(np.round(column[row]).astype(np.uint8), title)
+                for title, column in zip(titles, columns, strict=True)
+            ),
+        )
+        for row, identity in enumerate(identities)
+    ]
+    write_sheet(out, f"{augmentation.policy}: what phase {chosen.name} sees", rows, len(rows))
     resolved = resolve_phase(chosen, len(data.train.labels), config.augmentation.policy)
     use = _describe_use(resolved.unfreeze, resolved.views)
     console.print(
@@ -115,29 +125,6 @@ def _describe_use(unfreeze: int | str, views: int | str) -> str:
     if views == 1:
         return "it stores one view, the picture as it is (--set phases.NAME.views=… for more)"
     return f"it stores {views} views: the picture as it is, and views 1 to {int(views) - 1}"
-
-
-def _write_rows(
-    out: Path, names: Sequence[str], titles: Sequence[str], columns: Sequence[np.ndarray]
-) -> None:
-    """Draw pictures ``[pictures, size, size, 3]`` of each column side by side."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    side, text_px = min(columns[0].shape[1], 160), 16
-    cell = side + 4
-    sheet = Image.new(
-        "RGB", (len(columns) * cell, text_px + len(names) * (cell + text_px)), "white"
-    )
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
-    for column, (title, pictures) in enumerate(zip(titles, columns, strict=True)):
-        draw.text((column * cell, 2), title, "#333333", font)
-        for row, picture in enumerate(pictures):
-            top = text_px + row * (cell + text_px)
-            drawn = Image.fromarray(np.round(picture).astype(np.uint8)).resize((side, side))
-            sheet.paste(drawn, (column * cell, top + text_px))
-            if column == 0:
-                draw.text((0, top + 2), names[row], "#333333", font)
-    sheet.save(out)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -22,6 +22,7 @@ from tfxfer.data.pipeline import make_evaluation_dataset
 from tfxfer.data.sources import load_data
 from tfxfer.evaluation import evaluate
 from tfxfer.export.saved_model import export_saved_model
+from tfxfer.features import cache
 from tfxfer.features.feed import make_phase_data
 from tfxfer.features.frozen import FrozenLayers
 from tfxfer.features.split import PICTURES
@@ -116,9 +117,23 @@ def run_training(
 def prepare(config: Config, console: Console, pictures: PictureData | None = None) -> Job:
     """Load the pictures, unless they are, and build the network and its head."""
     if pictures is None:
-        with console.status("Reading and checking the pictures"):
-            pictures = load_data(config.data, config.seed)
+        pictures = load_pictures(config, console)
     return make_job(config, pictures, console)
+
+
+def load_pictures(config: Config, console: Console, keeps: bool = True) -> PictureData:
+    """Load the pictures, and say how far it is.
+
+    Args:
+        keeps: remember for the next run what was seen of files.
+    """
+    folder = cache.locate(config.features.cache_dir) if keeps else None
+    with console.status("Reading and checking the pictures") as status:
+
+        def show(done: int, total: int) -> None:
+            status.update(f"Looking at the pictures: {done:,} of {total:,}")
+
+        return load_data(config.data, config.seed, folder, show)
 
 
 def make_job(config: Config, pictures: PictureData, console: Console) -> Job:
@@ -243,7 +258,7 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
 def dry_run(config: Config, console: Console) -> Plan:
     """Print the plan with a timed estimate; train and store nothing."""
     with memory_errors(config.data.batch_size):
-        job = prepare(config, console)
+        job = prepare(config, console, load_pictures(config, console, keeps=False))
         with console.status("Timing a few steps"):
             plan = make_plan(config, job, is_timed=True)
     print_plan(console, plan, with_blocks=True)

@@ -9,14 +9,14 @@ import tempfile
 from pathlib import Path
 
 from tfxfer.config import DataConfig
+from tfxfer.data.files import Listing
 from tfxfer.data.folder import SPLIT_NAMES, read_folder, visible_folders
-from tfxfer.data.pictures import PictureData
 from tfxfer.data.unpack import LIMITS, Limits, unpack
 from tfxfer.errors import InputError
 from tfxfer.features.cache import locate
 
 
-def load_archive(config: DataConfig, seed: int) -> PictureData:
+def list_archive(config: DataConfig) -> Listing:
     """Unpack an archive of class folders, or take what was unpacked of it before; read the folder.
 
     One folder around the class folders is looked through. What is unpacked lies in
@@ -24,12 +24,12 @@ def load_archive(config: DataConfig, seed: int) -> PictureData:
 
     Raises:
         InputError: the archive is not there, broken, encrypted, too large, or has members that
-            lead out of it; or its pictures cannot be used, as of a folder.
+            lead out of it.
     """
     source = str(config.source)
     folder, is_new = unpack_once(Path(source), locate(None).absolute() / "archives", LIMITS)
     notes = [f"the archive was unpacked to {folder}, for later runs as well"] if is_new else []
-    return read_folder(_look_through(folder), source, config, seed, notes)
+    return read_folder(_look_through(folder), source, config, notes)
 
 
 def unpack_once(archive: Path, place: Path, limits: Limits) -> tuple[Path, bool]:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from tfxfer.config import DataConfig
-from tfxfer.data.files import make_file_data
+from tfxfer.data.files import Listing
 from tfxfer.data.group_pattern import find_groups
-from tfxfer.data.pictures import FileSet, PictureData
+from tfxfer.data.pictures import FileSet
 from tfxfer.errors import InputError, nearest
 
 # What splits are called, in folders and in manifests.
@@ -29,12 +29,12 @@ _ENDINGS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", "
             ".heic", ".heif", ".avif"}  # fmt: skip
 
 
-def load_folder(config: DataConfig, seed: int) -> PictureData:
-    """List a folder of pictures once, check every one, and complete its splits.
+def list_folder(config: DataConfig) -> Listing:
+    """List the pictures of a folder.
 
     Raises:
-        InputError: the folder is missing or empty, has fewer than two classes, a class has too
-            few pictures, or files cannot be decoded and ``config.on_bad`` is ``"fail"``.
+        InputError: the folder is missing, its splits hold no class folders, or a split has a class
+            that train has not.
     """
     root = Path(str(config.source))
     if not root.is_dir():
@@ -44,13 +44,11 @@ def load_folder(config: DataConfig, seed: int) -> PictureData:
             "archive of a folder (.zip, .tar, .tar.gz), tfds:NAME or embedded:birds. "
             f"Received: {str(root)!r}, which is {state}. Check the path."
         )
-    return read_folder(root, str(root), config, seed)
+    return read_folder(root, str(root), config)
 
 
-def read_folder(
-    root: Path, source: str, config: DataConfig, seed: int, notes: Sequence[str] = ()
-) -> PictureData:
-    """Do what `load_folder` does with a folder that came from somewhere.
+def read_folder(root: Path, source: str, config: DataConfig, notes: Sequence[str] = ()) -> Listing:
+    """Do what `list_folder` does with a folder that came from somewhere.
 
     Args:
         source: what the user named, for people.
@@ -64,7 +62,7 @@ def read_folder(
     for name, found in listed.items():
         _check_classes(name, found, classes)
     splits = {name: _make_set(found, classes, root, config) for name, found in listed.items()}
-    return make_file_data(source, classes, splits, config, seed, all_notes)
+    return Listing(source, classes, splits, tuple(all_notes))
 
 
 def _check_columns_are_unused(config: DataConfig, source: str) -> None:

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from tfxfer.config import DataConfig
-from tfxfer.data.files import make_file_data
+from tfxfer.data.files import Listing
 from tfxfer.data.folder import SPLIT_NAMES
 from tfxfer.data.group_pattern import find_groups
 from tfxfer.data.manifest_rows import Row, read_rows
-from tfxfer.data.pictures import FileSet, PictureData
+from tfxfer.data.pictures import FileSet
 from tfxfer.data.settings import is_address
 from tfxfer.errors import InputError, nearest
 
@@ -42,16 +42,15 @@ class _Entry:
     group: str
 
 
-def load_manifest(config: DataConfig, seed: int) -> PictureData:
-    """Read a table of pictures, check every picture, and complete the splits.
+def list_manifest(config: DataConfig) -> Listing:
+    """Read a table of pictures.
 
     Relative paths are looked for in ``config.roots``, the first that has the file, or beside the
     manifest where no root is named. Classes are in sorted order. Pictures have several labels
     where ``config.label_separator`` is set or a label is a list.
 
     Raises:
-        InputError: the manifest cannot be read, lacks a column, or has lines that are wrong; or
-            its pictures cannot be used, as of a folder.
+        InputError: the manifest cannot be read, lacks a column, or has lines that are wrong.
     """
     manifest = Path(str(config.source))
     rows = read_rows(manifest, config)
@@ -63,7 +62,7 @@ def load_manifest(config: DataConfig, seed: int) -> PictureData:
     if config.group_column is not None:
         groups = tuple(entry.group for entry in entries)
     listed = _make_sets(entries, groups, classes, several)
-    return make_file_data(str(manifest), classes, listed, config, seed, notes)
+    return Listing(str(manifest), classes, listed, tuple(notes))
 
 
 def _check_several(config: DataConfig, manifest: Path, several: bool) -> None:
