@@ -97,7 +97,7 @@ def is_jpeg(encoded: tf.Tensor) -> tf.Tensor:
 def is_animated_webp(encoded: tf.Tensor) -> tf.Tensor:
     """Whether an encoded picture is a WebP with several frames (its VP8X header has the flag)."""
     start = tf.strings.substr(tf.strings.join([encoded, b"\0" * 21]), 0, 21)
-    is_extended = tf.strings.regex_full_match(start, r"RIFF(?s:.{4})WEBPVP8X(?s:.{5})")
+    is_extended = tf.strings.substr(start, 8, 8) == b"WEBPVP8X"
     flags = tf.io.decode_raw(tf.strings.substr(start, 20, 1), tf.uint8)[0]
     return is_extended & (tf.bitwise.bitwise_and(flags, tf.constant(2, tf.uint8)) > 0)
 

@@ -20,6 +20,7 @@ from tfxfer.data.looks import THUMBNAIL_PX, Look
 
 # Pillow's own limit, above which it warns of a decompression bomb.
 MOST_PIXELS = 178_956_970
+_TOO_LARGE = f"of more than {MOST_PIXELS:,} pixels; shrink it"
 _GIGANTIC_PIXELS, _TINY_PX, _NARROW_RATIO = 40_000_000, 32, 4.0
 # Standard deviation of the values of a thumbnail, 0…255.
 _CONSTANT_BELOW = 1.0
@@ -77,6 +78,8 @@ def _read_header(look: Look, encoded: bytes) -> Look:
             warnings.simplefilter("ignore")  # sizes are looked at below
             with Image.open(io.BytesIO(encoded)) as header:
                 return _describe(look, header)
+    except Image.DecompressionBombError:
+        return replace(look, fault=_TOO_LARGE)
     except Exception:  # whatever Pillow's plug-ins raise for a broken header
         return look
 
@@ -85,9 +88,7 @@ def _describe(look: Look, header: Image.Image) -> Look:
     width, height = header.size
     look = replace(look, height_px=height, width_px=width)
     if width * height > MOST_PIXELS:
-        return replace(
-            look, fault=f"of {width:,} × {height:,} pixels, more than {MOST_PIXELS:,}; shrink it"
-        )
+        return replace(look, fault=_TOO_LARGE)
     is_animated = getattr(header, "is_animated", False)
     if look.kind == "WebP" and is_animated:
         return replace(look, fault="an animated WebP file; save one frame as JPEG or PNG")
@@ -138,8 +139,9 @@ def _shrink(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _last_sentence(message: str) -> str:
-    """TensorFlow's reason without the name of its kernel before it and behind it."""
-    return message.rsplit("}} ", 1)[-1].split(" [Op:")[0].strip()
+    """TensorFlow's reason without the names of its kernel and of the lines that called it."""
+    reason = message.rsplit("\n\n", 1)[-1].split("\n\t [[")[0]
+    return " ".join(reason.rsplit("}} ", 1)[-1].split(" [Op:")[0].split())
 
 
 def stack_thumbnails(looks: Sequence[Look]) -> np.ndarray:

@@ -95,7 +95,7 @@ def _open(picture: str | np.ndarray) -> Image.Image | None:
 
 def _fit(draw, text: str, font, width: int) -> str:
     """Leave out the middle of a text that is too long; what the font cannot draw as well."""
-    text = text.encode("utf-8", "replace").decode("utf-8")
+    text = " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
     if draw.textlength(text, font) <= width:
         return text
     half = len(text) // 2
