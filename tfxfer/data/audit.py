@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tfxfer.data.copies import find_copies
+from tfxfer.data.copies import find_conflicts, find_copies, find_leaks
 from tfxfer.data.inspect import look_at_files, stack_thumbnails
 from tfxfer.data.labels import has_several
-from tfxfer.data.looks import Audit, Look
+from tfxfer.data.looks import Audit, Copies, Look
 from tfxfer.data.pictures import FileSet
 from tfxfer.features.shards import digest
 
@@ -51,17 +51,21 @@ def audit_files(
     is_turned = np.array(["turned" in look.oddities for look in seen], bool)
     # Most that are turned at all are turned by a quarter; the thumbnail is compared all the same.
     sizes[is_turned] = np.sort(sizes[is_turned], axis=1)
-    copies = find_copies([look.digest for look in seen], stack_thumbnails(seen), sizes)
+    found = find_copies([look.digest for look in seen], stack_thumbnails(seen), sizes)
+    copies = tuple(
+        Copies(tuple(usable[row] for row in group.rows), group.is_exact) for group in found
+    )
+    splits = tuple(name for name, split in listed.items() for _ in split.paths)
+    labels = np.concatenate([split.labels for split in listed.values()])
     return Audit(
         source=source,
         classes=classes,
         looks=tuple(looks),
-        splits=tuple(name for name, split in listed.items() for _ in split.paths),
-        labels=tuple(each for split in listed.values() for each in _numbers(split.labels)),
-        copies=tuple(
-            type(group)(tuple(usable[row] for row in group.rows), group.is_exact)
-            for group in copies
-        ),
+        splits=splits,
+        labels=tuple(_numbers(labels)),
+        copies=copies,
+        conflicts=find_conflicts(copies, labels),
+        leaks=tuple(find_leaks(copies, splits)),
     )
 
 

@@ -1,114 +1,220 @@
-"""Find pictures that are copies of one another: the same file, or the same picture saved again.
+"""Pictures that are copies of one another: the same bytes, or the same picture saved again.
 
-Imports no TensorFlow.
+A perceptual hash proposes pairs (the signs of the lowest frequencies of a cosine transform, each
+against their median: Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions",
+2010), and the thumbnails confirm them: one is laid over the other, moved and scaled a little
+(one step of Lucas and Kanade, "An Iterative Image Registration Technique", 1981), and what is
+left must be small. Imports no TensorFlow.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy.fft import dctn
 
-from tfxfer.data.looks import Copies
+from tfxfer.data.looks import THUMBNAIL_PX, Copies
 
-# Low frequencies of a thumbnail by which candidates are proposed, each one bit.
 _FREQUENCIES = 8
-# Bits of 63 that may differ in a candidate.
-_MOST_BITS = 12
-# Root of the mean square of the differences of two thumbnails, over the deviation of their values.
-# Of 600 photographs saved again at a quality of 60 to 90 and 0.4 to 0.8 times the size, 99 in 100
-# are below 0.15 (clothing), 0.21 (birds) and 0.16 (insects); of 3,781 different pictures of
-# clothing, three pairs are.
-_MOST_DIFFERENCE = 0.2
-# Logarithm of how much the sides' ratio may differ: a copy is resized, not squashed.
-_MOST_STRETCH = 0.05
-# Deviation of a thumbnail's values, 0…255, under which one picture looks like another: a blank
-# page has no copies but itself.
-_LEAST_DEVIATION = 6.0
-# Pictures that are compared with all others at a time.
-_CHUNK = 512
+# Rows hashed at a time, and pairs compared at a time.
+_CHUNK = 1024
+_PAIRS = 64
+
+# The limits were chosen on 4,978 photographs (clothing, birds10, hymenoptera) and on 500 of them
+# saved again (tools/bench_copies.py). A residual is in grey levels, 0…255, as a root mean square.
+#
+#                                   hash bits   residual       residual / contrast
+#   JPEG quality 10                 at most 6   at most 4.8    99 % below 0.20
+#   0.4–0.8 of the size, q. 60–90   at most 2   at most 3.5    at most 0.20
+#   WebP, quality 60                at most 4   at most 2.8    at most 0.16
+#   cropped by 2 % of each side     99 % to 10  99 % to 6.1    99 % below 0.15
+#   nearest distinct pictures       4           10.2           0.17
+#   nearest of 1,797 digits (8 px)  0           7.1            0.07
+_MAX_BITS = 10
+_MAX_RESIDUAL = 5.0
+_MAX_RESIDUAL_SHARE = 0.2
+# How far a picture's edge may be moved, in pixels of the thumbnail: a crop by 5 % moves it by 1.1.
+_MAX_SHIFT_PX = 1.25
+# Pictures with less contrast (the lowest photograph has 8) are noise: all of them look alike.
+_MIN_CONTRAST = 4.0
+# Pictures are squashed to squares, but hardly more than that.
+_MAX_ASPECT_CHANGE = 2.0
+
+_SPLIT_RANKS = {"train": 0, "validation": 1, "test": 2, "0": 0, "1": 1, "2": 2}
+_GREY = np.array([0.299, 0.587, 0.114], np.float32)
+_INSIDE = slice(1, THUMBNAIL_PX - 1)  # a crop brings its own border
+_PLACES = np.linspace(-1, 1, THUMBNAIL_PX, dtype=np.float32)
 
 
 def find_copies(
-    digests: Sequence[str], thumbnails: np.ndarray, sizes: np.ndarray
+    digests: Sequence[str],
+    thumbnails: np.ndarray,
+    sizes: np.ndarray,
+    mirrored: bool = True,
 ) -> tuple[Copies, ...]:
-    """Find groups of pictures that are copies of one another.
+    """Group the pictures that are copies of one another.
 
-    Files with the same bytes are copies. Others are where the signs of a thumbnail's lowest
-    frequencies nearly agree (a perceptual hash: Zauner 2010, section 3.2.1) and then the thumbnails
-    themselves. A group is a picture and what is a copy of it: copies of copies that have changed
-    further are no copies.
+    Each pair of copies is together in a group. A picture that is a copy of two which are not
+    copies of one another, such as a frame of a film, is in two groups: chains are not joined, so
+    that a group never holds more than what is like its first picture. Nearly constant pictures
+    are copies only if their bytes are the same.
 
     Args:
         digests: of each file's bytes.
-        thumbnails: ``[pictures, 16, 16, 3]`` uint8, RGB, upright.
-        sizes: ``[pictures, 2]``: upright height and width in pixels.
+        thumbnails: ``[pictures, 16, 16, 3]`` uint8: whole pictures, upright, resized with
+            antialiasing.
+        sizes: ``[pictures, 2]`` height and width in pixels.
+        mirrored: whether mirror images are copies; not where left and right are told apart.
 
     Returns:
-        Groups of two and more, by their first picture; none is in two groups.
+        Groups of at least two, by their first rows.
     """
-    firsts, same = _group_by_digest(digests)
-    near: dict[int, list[int]] = defaultdict(list)
-    for first, second in _find_near(thumbnails[firsts], sizes[firsts]):
-        near[first].append(second)
-        near[second].append(first)
-    groups, taken = [], set()
-    # Who has the most copies comes first: the original in a set of its copies.
-    for place in sorted(range(len(firsts)), key=lambda place: (-len(near[place]), place)):
-        members = [each for each in (place, *near[place]) if each not in taken]
-        rows = sorted(row for each in members for row in same[firsts[each]])
-        if place in taken or len(rows) < 2:
-            continue
-        taken.update(members)
-        groups.append(Copies(tuple(rows), is_exact=len(members) == 1))
-    return tuple(sorted(groups, key=lambda group: group.rows))
-
-
-def _group_by_digest(digests: Sequence[str]) -> tuple[np.ndarray, dict[int, list[int]]]:
-    """The first picture of each digest, and all of them by the first one."""
-    first: dict[str, int] = {}
-    same: dict[int, list[int]] = defaultdict(list)
+    same_bytes: dict[str, list[int]] = {}
     for row, digest in enumerate(digests):
-        same[first.setdefault(digest, row)].append(row)
-    return np.array(list(same), np.int64), same
+        same_bytes.setdefault(digest, []).append(row)
+    firsts = np.array([rows[0] for rows in same_bytes.values()], np.int64)
+    groups = _find_stars(thumbnails, np.asarray(sizes, np.float64), firsts, mirrored)
+    starred = {row for group in groups for row in group}
+    found = [
+        Copies(tuple(sorted(twin for row in group for twin in same_bytes[digests[row]])), False)
+        for group in groups
+    ]
+    found += [
+        Copies(tuple(rows), True)
+        for rows in same_bytes.values()
+        if len(rows) > 1 and rows[0] not in starred
+    ]
+    return tuple(sorted(found, key=lambda group: group.rows))
 
 
-def _find_near(thumbnails: np.ndarray, sizes: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Pairs of pictures, the smaller place first, whose thumbnails agree."""
-    if not len(thumbnails):
-        return
-    hashes = hash_thumbnails(thumbnails)
-    deviations = thumbnails.reshape(len(thumbnails), -1).std(axis=1)
-    ratios = np.log(np.maximum(sizes[:, 0], 1) / np.maximum(sizes[:, 1], 1))
-    (telling,) = np.nonzero(deviations >= _LEAST_DEVIATION)
-    for start in range(0, len(telling), _CHUNK):
-        rows, others = telling[start : start + _CHUNK], telling[start:]
-        bits = np.bitwise_count(hashes[rows, np.newaxis] ^ hashes[np.newaxis, others])
-        left, right = np.nonzero(bits <= _MOST_BITS)
-        left, right = rows[left], others[right]
-        is_pair = (left < right) & (np.abs(ratios[left] - ratios[right]) <= _MOST_STRETCH)
-        for first, second in zip(left[is_pair], right[is_pair], strict=True):
-            scale = (deviations[first] + deviations[second]) / 2
-            if difference(thumbnails[first], thumbnails[second]) <= _MOST_DIFFERENCE * scale:
-                yield int(first), int(second)
-
-
-def hash_thumbnails(thumbnails: np.ndarray) -> np.ndarray:
-    """``[pictures]`` uint64: the signs of each thumbnail's lowest frequencies about their median.
+def find_leaks(copies: Sequence[Copies], splits: Sequence[str] | np.ndarray) -> dict[int, int]:
+    """Find the pictures that are seen in training or in choosing, and again in a later split.
 
     Args:
-        thumbnails: ``[pictures, 16, 16, 3]`` uint8.
+        splits: of each picture: ``"train"``, ``"validation"``, ``"test"``, or 0, 1, 2.
+
+    Returns:
+        What to leave out, and why: the row of each training picture that is a copy of a test or
+        validation picture, and of each validation picture that is a copy of a test picture; with
+        it the row of that copy, in the test split if there is one. Never a row of the test split.
     """
-    grey = thumbnails.astype(np.float32).mean(axis=3)
-    low = dctn(grey, axes=(1, 2))[:, :_FREQUENCIES, :_FREQUENCIES].reshape(len(grey), -1)[:, 1:]
-    bits = low > np.median(low, axis=1, keepdims=True)
-    padded = np.concatenate([bits, np.zeros((len(bits), 1), bool)], axis=1)
-    return np.packbits(padded, axis=1).view(np.uint64)[:, 0]
+    ranks = [_SPLIT_RANKS[str(split)] for split in np.asarray(splits).tolist()]
+    leaks: dict[int, int] = {}
+    for group in copies:
+        last = max(group.rows, key=lambda row: (ranks[row], -row))
+        for row in group.rows:
+            known = leaks.get(row)
+            if ranks[row] < ranks[last] and (known is None or ranks[known] < ranks[last]):
+                leaks[row] = last
+    return dict(sorted(leaks.items()))
 
 
-def difference(first: np.ndarray, second: np.ndarray) -> float:
-    """Root of the mean square of the differences of two thumbnails, brightness aside."""
-    change = first.astype(np.float32) - second.astype(np.float32)
-    return float((change - change.mean(axis=(0, 1))).std())
+def find_conflicts(copies: Sequence[Copies], labels: np.ndarray) -> tuple[Copies, ...]:
+    """Keep the groups whose pictures differ in their labels.
+
+    Args:
+        labels: ``[pictures]`` class numbers or ``[pictures, classes]`` zeros and ones.
+    """
+    labels = np.asarray(labels)
+    return tuple(
+        group for group in copies if (labels[list(group.rows)] != labels[group.rows[0]]).any()
+    )
+
+
+def _find_stars(
+    thumbnails: np.ndarray, sizes: np.ndarray, rows: np.ndarray, mirrored: bool
+) -> list[list[int]]:
+    """Groups of a first row and its copies, so that each pair of copies is in one of them."""
+    rows = rows[_contrasts(thumbnails[rows]) >= _MIN_CONTRAST]
+    turns = (False, True) if mirrored else (False,)
+    hashes = {turned: _hash(thumbnails, rows, turned) for turned in turns}
+    aspects = np.log(sizes[rows, 0] / sizes[rows, 1])
+    # The first group of each picture: pairs that are together already need no look.
+    home = np.full(len(rows), -1)
+    groups: list[list[int]] = []
+    for place, row in enumerate(rows):
+        others: set[int] = set()
+        for turned in turns:
+            distances = np.bitwise_count(hashes[False][place + 1 :] ^ hashes[turned][place])
+            near = np.flatnonzero(distances <= _MAX_BITS)
+            if not len(near):
+                continue
+            near = near[np.argsort(distances[near], kind="stable")] + place + 1
+            is_open = (home[near] != home[place]) | (home[near] == -1)
+            is_open &= np.abs(aspects[near] - aspects[place]) <= np.log(_MAX_ASPECT_CHANGE)
+            first = thumbnails[row, :, ::-1] if turned else thumbnails[row]
+            others |= set(_confirm(first, thumbnails, rows, near[is_open]))
+        if others:
+            members = np.array([place, *sorted(others)])
+            home[members] = np.where(home[members] == -1, len(groups), home[members])
+            groups.append(rows[members].tolist())
+    return groups
+
+
+def _confirm(
+    first: np.ndarray, thumbnails: np.ndarray, rows: np.ndarray, near: np.ndarray
+) -> Iterator[int]:
+    """Give the places that hold a copy of `first`; the nearest by their hashes come first.
+
+    Where very many are near, as with a fixed camera, it ends with the first that bring nothing.
+    """
+    for start in range(0, len(near), _PAIRS):
+        places = near[start : start + _PAIRS]
+        is_copy = _are_copies(first, thumbnails[rows[places]])
+        yield from places[is_copy].tolist()
+        if not is_copy.any():
+            return
+
+
+def _are_copies(first: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Whether pictures are the first one, moved and scaled by little.
+
+    Args:
+        first: ``[16, 16, 3]`` uint8.
+        others: ``[pictures, 16, 16, 3]`` uint8.
+
+    Returns:
+        ``[pictures]`` bool.
+    """
+    first, others = first.astype(np.float32), others.astype(np.float32)
+    middle = (first + others) / 2
+    down, right = np.gradient(middle, axis=(1, 2))
+    across, along = _PLACES[:, None, None], _PLACES[None, :, None]
+    changes = np.stack([down, down * across, right, right * along], axis=-1)
+    changes = changes[:, _INSIDE, _INSIDE].reshape(len(others), -1, 4)
+    difference = (others - first)[:, _INSIDE, _INSIDE].reshape(len(others), -1, 1)
+    transposed = changes.transpose(0, 2, 1)
+    # A picture of stripes says nothing of a move along them: the least one is taken.
+    squares = transposed @ changes + np.eye(4, dtype=np.float32)
+    moves = np.linalg.solve(squares, transposed @ difference)
+    residuals = np.sqrt(np.mean((difference - changes @ moves) ** 2, axis=(1, 2)))
+    shifts = np.abs(moves[..., 0]).reshape(-1, 2, 2).sum(axis=2).max(axis=1)
+    return (
+        (residuals <= _MAX_RESIDUAL)
+        & (residuals <= _MAX_RESIDUAL_SHARE * _contrasts(middle))
+        & (shifts <= _MAX_SHIFT_PX)
+    )
+
+
+def _contrasts(pictures: np.ndarray) -> np.ndarray:
+    """The root mean square of what is left of pictures without their mean colours."""
+    found = np.empty(len(pictures), np.float32)
+    for start in range(0, len(pictures), _CHUNK):
+        inside = pictures[start : start + _CHUNK, _INSIDE, _INSIDE].astype(np.float32)
+        found[start : start + _CHUNK] = np.sqrt(inside.var(axis=(1, 2)).mean(axis=1))
+    return found
+
+
+def _hash(thumbnails: np.ndarray, rows: np.ndarray, turned: bool) -> np.ndarray:
+    """Perceptual hashes, ``[rows]`` uint64, of pictures or of their mirror images."""
+    found = np.empty(len(rows), np.uint64)
+    for start in range(0, len(rows), _CHUNK):
+        grey = thumbnails[rows[start : start + _CHUNK]].astype(np.float32) @ _GREY
+        grey = grey[:, :, ::-1] if turned else grey
+        waves = dctn(grey, axes=(1, 2))[:, :_FREQUENCIES, :_FREQUENCIES].reshape(len(grey), -1)
+        waves[:, 0] = 0  # the brightness
+        bits = waves > np.median(waves[:, 1:], axis=1, keepdims=True)
+        bits[:, 0] = False
+        found[start : start + _CHUNK] = np.packbits(bits, axis=1).view(np.uint64)[:, 0]
+    return found

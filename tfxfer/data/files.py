@@ -10,9 +10,10 @@ import numpy as np
 
 from tfxfer.config import DataConfig
 from tfxfer.data.audit import audit_files
+from tfxfer.data.copies import find_leaks
 from tfxfer.data.decode import READABLE
 from tfxfer.data.labels import count_classes
-from tfxfer.data.looks import Audit
+from tfxfer.data.looks import Audit, Copies
 from tfxfer.data.pictures import FileSet, PictureData, PictureSet
 from tfxfer.data.splits import complete_splits
 from tfxfer.errors import InputError
@@ -126,13 +127,15 @@ def _part_copies(
     Where they are to be left out, the test split stays as it is.
     """
     split_of = {path: name for name, split in splits.items() for path in _paths(split)}
-    order = {"train": 0, "validation": 1, "test": 2}
-    leaking: set[str] = set()
-    for group in audit.copies:
-        paths = [audit.looks[row].path for row in group.rows]
-        places = [order[split_of[path]] for path in paths if path in split_of]
-        latest = max(places, default=0)
-        leaking |= {path for path in paths if path in split_of and order[split_of[path]] < latest}
+    paths = [look.path for look in audit.looks]
+    groups = [
+        Copies(tuple(row for row in group.rows if paths[row] in split_of), group.is_exact)
+        for group in audit.copies
+    ]
+    leaks = find_leaks(
+        [group for group in groups if group.rows], [split_of.get(path, "train") for path in paths]
+    )
+    leaking = {paths[row] for row in leaks}
     if not leaking:
         return dict(splits), []
     first = min(leaking)

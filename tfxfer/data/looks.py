@@ -53,11 +53,11 @@ class Look:
 
 @dataclass(frozen=True)
 class Copies:
-    """Pictures that are copies of one another.
+    """A group of pictures of which all are copies of one.
 
     Attributes:
-        rows: which ones, ascending.
-        is_exact: whether all of their files are the same, byte by byte.
+        rows: positions of the pictures, ascending.
+        is_exact: whether all hold the same bytes.
     """
 
     rows: tuple[int, ...]
@@ -75,6 +75,9 @@ class Audit:
         splits: by file, the split that the source puts it into.
         labels: by file, its classes' numbers.
         copies: of the files that can be used.
+        conflicts: those of them whose labels differ.
+        leaks: training pictures with a copy in validation or test, and validation ones with a copy
+            in test.
     """
 
     source: str
@@ -83,28 +86,13 @@ class Audit:
     splits: tuple[str, ...]
     labels: tuple[tuple[int, ...], ...]
     copies: tuple[Copies, ...]
+    conflicts: tuple[Copies, ...]
+    leaks: tuple[int, ...]
 
     @cached_property
     def faults(self) -> tuple[Look, ...]:
         """The files that cannot be used."""
         return tuple(look for look in self.looks if look.fault)
-
-    @cached_property
-    def conflicts(self) -> tuple[Copies, ...]:
-        """Copies whose labels differ."""
-        return tuple(
-            group for group in self.copies if len({self.labels[row] for row in group.rows}) > 1
-        )
-
-    @cached_property
-    def leaks(self) -> tuple[int, ...]:
-        """Rows of training pictures with a copy in validation or test, or of validation in test."""
-        order = {"train": 0, "validation": 1, "test": 2}
-        leaking = set()
-        for group in self.copies:
-            latest = max(order[self.splits[row]] for row in group.rows)
-            leaking |= {row for row in group.rows if order[self.splits[row]] < latest}
-        return tuple(sorted(leaking))
 
     @cached_property
     def oddities(self) -> dict[str, tuple[int, ...]]:
