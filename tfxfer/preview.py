@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from tfxfer import runtime
 from tfxfer.backbones.families import NETWORKS
-from tfxfer.config import Config, PhaseConfig
+from tfxfer.config import Config, PhaseConfig, ResolvedPhase
 from tfxfer.errors import InputError, nearest
 from tfxfer.presets import load_config, parse_setting
 from tfxfer.report.console import make_console
@@ -75,7 +75,7 @@ def write_preview(
     titles = ["as it is", *(f"view {view}" for view in range(1, views + 1))]
     _write_rows(out, [Path(i.name).name for i in identities], titles, columns)
     resolved = resolve_phase(chosen, len(data.train.labels), config.augmentation.policy)
-    use = _describe_use(resolved.unfreeze, resolved.views)
+    use = _describe_use(resolved)
     console.print(
         f"phase [bold]{chosen.name}[/], policy {augmentation.policy}: {use}", soft_wrap=True
     )
@@ -108,13 +108,13 @@ def _choose_size(config: Config, console: Console) -> int:
     return _SIZE_PX
 
 
-def _describe_use(unfreeze: int | str, views: int | str) -> str:
+def _describe_use(phase: ResolvedPhase) -> str:
     """Which of a sheet's columns a phase trains on."""
-    if unfreeze == "all" or views == "stream":
+    if phase.unfreeze == "all" or phase.views == "stream":
         return "it draws views like these anew in every epoch"
-    if views == 1:
-        return "it stores one view, the picture as it is (--set phases.NAME.views=… for more)"
-    return f"it stores {views} views: the picture as it is, and views 1 to {int(views) - 1}"
+    if phase.views == 1:
+        return f"it stores one view, the picture as it is (phases.{phase.name}.views: more)"
+    return f"it stores {phase.views} views: the picture as it is, and views 1 to {phase.views - 1}"
 
 
 def _write_rows(
