@@ -6,7 +6,6 @@ Imports no TensorFlow before it is called.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +14,11 @@ from rich.markup import escape
 
 from tfxfer import runtime
 from tfxfer.backbones.families import NETWORKS
-from tfxfer.config import Config, PhaseConfig, ResolvedPhase
+from tfxfer.config import AugmentationConfig, Config, PhaseConfig, ResolvedPhase
 from tfxfer.errors import InputError, nearest
 from tfxfer.presets import load_config, parse_setting
 from tfxfer.report.console import make_console
+from tfxfer.report.sheets import Row, Tile, write_sheet
 
 # Of a network that does not tell its size before it is fetched.
 _SIZE_PX = 224
@@ -58,22 +58,19 @@ def write_preview(
     count = min(pictures, len(train.labels))
     train = train.choose(np.linspace(0, len(train.labels) - 1, count).astype(int))
     identities = train.identities()
+    changes: list[tuple[AugmentationConfig | None, np.ndarray | None]] = [(None, None)]
+    changes += [(augmentation, view_seeds(identities, config.seed, v)) for v in range(1, views + 1)]
     columns = [
-        np.concatenate(
-            list(
-                make_view_batches(
-                    train,
-                    size_px,
-                    count,
-                    augmentation if view else None,
-                    view_seeds(identities, config.seed, view) if view else None,
-                ).as_numpy_iterator()
-            )
-        )
-        for view in range(views + 1)
+        next(iter(make_view_batches(train, size_px, count, *change).as_numpy_iterator()))
+        for change in changes
     ]
-    titles = ["as it is", *(f"view {view}" for view in range(1, views + 1))]
-    _write_rows(out, [Path(i.name).name for i in identities], titles, columns)
+    captions = ["as it is", *(f"view {view}" for view in range(1, views + 1))]
+    rows = [
+        Row(identity.name, tuple(map(Tile, np.round(shown).astype(np.uint8), captions)))
+        for identity, shown in zip(identities, zip(*columns, strict=True), strict=True)
+    ]
+    title = f"{chosen.name}: {augmentation.policy}, {size_px} px, seed {config.seed}"
+    write_sheet(out, title, rows, most_rows=count)
     resolved = resolve_phase(chosen, len(data.train.labels), config.augmentation.policy)
     use = _describe_use(resolved)
     console.print(
@@ -115,29 +112,6 @@ def _describe_use(phase: ResolvedPhase) -> str:
     if phase.views == 1:
         return f"it stores one view, the picture as it is (phases.{phase.name}.views: more)"
     return f"it stores {phase.views} views: the picture as it is, and views 1 to {phase.views - 1}"
-
-
-def _write_rows(
-    out: Path, names: Sequence[str], titles: Sequence[str], columns: Sequence[np.ndarray]
-) -> None:
-    """Draw pictures ``[pictures, size, size, 3]`` of each column side by side."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    side, text_px = min(columns[0].shape[1], 160), 16
-    cell = side + 4
-    sheet = Image.new(
-        "RGB", (len(columns) * cell, text_px + len(names) * (cell + text_px)), "white"
-    )
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
-    for column, (title, pictures) in enumerate(zip(titles, columns, strict=True)):
-        draw.text((column * cell, 2), title, "#333333", font)
-        for row, picture in enumerate(pictures):
-            top = text_px + row * (cell + text_px)
-            drawn = Image.fromarray(np.round(picture).astype(np.uint8)).resize((side, side))
-            sheet.paste(drawn, (column * cell, top + text_px))
-            if column == 0:
-                draw.text((0, top + 2), names[row], "#333333", font)
-    sheet.save(out)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
