@@ -175,7 +175,7 @@ def test_colour_operations_agree_with_pillow(name, amount, expected):
 def test_a_domain_limits_the_operations():
     faint = choose_operations(AugmentationConfig(colour=0.05))
     assert set(OPERATIONS) - set(faint) == {"posterize", "solarize", "autocontrast", "equalize"}
-    np.testing.assert_allclose(faint["brightness"].largest, 0.9 / 4)
+    np.testing.assert_allclose(faint["brightness"].largest, 0.75 / 4)
     none = choose_operations(AugmentationConfig(colour=0.0))
     assert not {"brightness", "contrast", "saturation"} & set(none)
     assert choose_operations(AugmentationConfig())["rotate"].largest == 30

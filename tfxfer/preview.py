@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from tfxfer import runtime
 from tfxfer.backbones.families import NETWORKS
-from tfxfer.config import Config, PhaseConfig
+from tfxfer.config import AugmentationConfig, Config, PhaseConfig, ResolvedPhase
 from tfxfer.errors import InputError, nearest
 from tfxfer.presets import load_config, parse_setting
 from tfxfer.report.console import make_console
@@ -58,34 +58,21 @@ def write_preview(
     count = min(pictures, len(train.labels))
     train = train.choose(np.linspace(0, len(train.labels) - 1, count).astype(int))
     identities = train.identities()
+    changes: list[tuple[AugmentationConfig | None, np.ndarray | None]] = [(None, None)]
+    changes += [(augmentation, view_seeds(identities, config.seed, v)) for v in range(1, views + 1)]
     columns = [
-        np.concatenate(
-            list(
-                make_view_batches(
-                    train,
-                    size_px,
-                    count,
-                    augmentation if view else None,
-                    view_seeds(identities, config.seed, view) if view else None,
-                ).as_numpy_iterator()
-            )
-        )
-        for view in range(views + 1)
+        next(iter(make_view_batches(train, size_px, count, *change).as_numpy_iterator()))
+        for change in changes
     ]
-    titles = ["as it is", *(f"view {view}" for view in range(1, views + 1))]
+    captions = ["as it is", *(f"view {view}" for view in range(1, views + 1))]
     rows = [
-        Row(
-            identity.name,
-            tuple(
-                Tile(np.round(column[row]).astype(np.uint8), title)
-                for title, column in zip(titles, columns, strict=True)
-            ),
-        )
-        for row, identity in enumerate(identities)
+        Row(identity.name, tuple(map(Tile, np.round(shown).astype(np.uint8), captions)))
+        for identity, shown in zip(identities, zip(*columns, strict=True), strict=True)
     ]
-    write_sheet(out, f"{augmentation.policy}: what phase {chosen.name} sees", rows, len(rows))
+    title = f"{chosen.name}: {augmentation.policy}, {size_px} px, seed {config.seed}"
+    write_sheet(out, title, rows, most_rows=count)
     resolved = resolve_phase(chosen, len(data.train.labels), config.augmentation.policy)
-    use = _describe_use(resolved.unfreeze, resolved.views)
+    use = _describe_use(resolved)
     console.print(
         f"phase [bold]{chosen.name}[/], policy {augmentation.policy}: {use}", soft_wrap=True
     )
@@ -118,13 +105,13 @@ def _choose_size(config: Config, console: Console) -> int:
     return _SIZE_PX
 
 
-def _describe_use(unfreeze: int | str, views: int | str) -> str:
+def _describe_use(phase: ResolvedPhase) -> str:
     """Which of a sheet's columns a phase trains on."""
-    if unfreeze == "all" or views == "stream":
+    if phase.unfreeze == "all" or phase.views == "stream":
         return "it draws views like these anew in every epoch"
-    if views == 1:
-        return "it stores one view, the picture as it is (--set phases.NAME.views=… for more)"
-    return f"it stores {views} views: the picture as it is, and views 1 to {int(views) - 1}"
+    if phase.views == 1:
+        return f"it stores one view, the picture as it is (phases.{phase.name}.views: more)"
+    return f"it stores {phase.views} views: the picture as it is, and views 1 to {phase.views - 1}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
