@@ -7,12 +7,15 @@ from collections.abc import Callable
 from tfxfer.config import DataConfig
 from tfxfer.data.folder import load_folder
 from tfxfer.data.pictures import PictureData
+from tfxfer.data.record_source import load_records
 from tfxfer.data.tfds_source import load_embedded, load_tfds
 from tfxfer.errors import InputError
 
 SOURCES: dict[str, Callable[[DataConfig, int], PictureData]] = {
     "embedded:": load_embedded,
     "tfds:": load_tfds,
+    "tfrecord:": load_records,
+    "arrayrecord:": load_records,
     "": load_folder,
 }
 
