@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -132,7 +133,7 @@ def find_keys(
     return str(picture), str(label)
 
 
-def _is_picture(feature: tf.train.Feature) -> bool:
+def _is_picture(feature: Any) -> bool:
     values = feature.bytes_list.value
     return len(values) == 1 and sniff(values[0][:16]) is not None
 
@@ -156,7 +157,7 @@ def _look_at(record: bytes, keys: tuple[str, str]) -> tuple[str | None, LabelLis
     return fault, labels
 
 
-def _labels_of(feature: tf.train.Feature) -> LabelList | None:
+def _labels_of(feature: Any) -> LabelList | None:
     if feature.WhichOneof("kind") == "float_list":
         return None
     try:
@@ -178,7 +179,7 @@ def find_fault(encoded: bytes) -> str | None:
     try:
         _decode(tf.constant(encoded))
     except tf.errors.OpError as error:
-        reason = error.message.rsplit("}} ", 1)[-1].split(" [Op:")[0].strip().splitlines()[0]
+        reason = error.message.rsplit("}} ", 1)[-1].split(" [Op:")[0].strip()
         return f"broken {kind} picture ({reason})"
     return None
 

@@ -60,8 +60,9 @@ def _read_arrayrecord(path: str) -> Iterator[bytes]:
         try:
             records = reader.read(numbers.start, numbers.stop)
         except RuntimeError:
-            # One by one, up to the record at which it fails.
-            records = (reader.read([number])[0] for number in numbers)
+            # One by one, up to the record at which it fails; a reader that failed is of no use.
+            anew = open_arrayrecord(path)
+            records = (anew.read([number])[0] for number in numbers)
         yield from records
 
 
