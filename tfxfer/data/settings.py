@@ -85,6 +85,9 @@ class DataConfig(Table):
     @field_validator("source", "data_dir")
     @classmethod
     def _isabsolute(cls, value: str | None) -> str | None:
+        prefix, _, pattern = (value or "").partition(":")
+        if prefix in ("tfrecord", "arrayrecord") and pattern and not is_address(pattern):
+            return f"{prefix}:{absolute(pattern)}"
         if value is None or value.startswith(SOURCE_PREFIXES) or is_address(value):
             return value
         if not value.strip():

@@ -13,6 +13,7 @@ from tfxfer.data.folder import list_folder
 from tfxfer.data.manifest import list_manifest
 from tfxfer.data.manifest_rows import MANIFEST_ENDINGS
 from tfxfer.data.pictures import PictureData
+from tfxfer.data.record_source import load_records
 from tfxfer.data.tfds_source import load_embedded, load_tfds
 from tfxfer.data.unpack import ARCHIVE_ENDINGS
 from tfxfer.errors import InputError
@@ -21,6 +22,8 @@ from tfxfer.errors import InputError
 PREFIXES: dict[str, Callable[[DataConfig, int], PictureData]] = {
     "embedded:": load_embedded,
     "tfds:": load_tfds,
+    "tfrecord:": load_records,
+    "arrayrecord:": load_records,
 }
 # What lists files, by how it ends; a folder of class folders may end so as well.
 ENDINGS: dict[str, Callable[[DataConfig], Listing]] = {
