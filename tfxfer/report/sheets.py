@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 _TILE_PX, _GAP_PX, _TEXT_PX, _COLUMNS = 150, 8, 14, 8
-_INK, _FAINT, _BACK, _EMPTY = "#222222", "#777777", "#ffffff", "#e4e4e4"
+_INK, _FAINT, _BACK, _EMPTY = "#222222", "#777777", "#ffffff", "#ededed"
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ def write_sheet(path: Path, title: str, rows: Sequence[Row], most_rows: int = 40
 
 def _draw_tile(sheet, draw, font, tile: Tile, left: int, top: int) -> None:
     picture = _open(tile.picture)
+    draw.rectangle((left, top, left + _TILE_PX - 1, top + _TILE_PX - 1), fill=_EMPTY)
     if picture is None:
-        draw.rectangle((left, top, left + _TILE_PX - 1, top + _TILE_PX - 1), fill=_EMPTY)
         draw.text((left + 8, top + _TILE_PX // 2 - 6), "no picture", _FAINT, font)
     else:
         picture.thumbnail((_TILE_PX, _TILE_PX))
@@ -86,7 +86,10 @@ def _open(picture: str | np.ndarray) -> Image.Image | None:
             with Image.open(picture) as opened:
                 opened.draft("RGB", (2 * _TILE_PX, 2 * _TILE_PX))
                 opened.thumbnail((2 * _TILE_PX, 2 * _TILE_PX))
-                upright = ImageOps.exif_transpose(opened).convert("RGBA")
+                upright = ImageOps.exif_transpose(opened)
+                if upright.mode.startswith("I;16"):  # Pillow would cut the values off at 255
+                    upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+                upright = upright.convert("RGBA")
     except Exception:  # Pillow's plug-ins raise whatever they like for a broken file
         return None
     white = Image.new("RGBA", upright.size, "white")
