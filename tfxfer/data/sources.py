@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tfxfer.config import DataConfig
+from tfxfer.data.dataset_source import load_dataset
 from tfxfer.data.folder import load_folder
 from tfxfer.data.pictures import PictureData
 from tfxfer.data.record_source import load_records
@@ -16,6 +17,7 @@ SOURCES: dict[str, Callable[[DataConfig, int], PictureData]] = {
     "tfds:": load_tfds,
     "tfrecord:": load_records,
     "arrayrecord:": load_records,
+    "dataset:": load_dataset,
     "": load_folder,
 }
 
