@@ -190,7 +190,7 @@ def test_a_sequence_of_class_labels_gives_rows(tmp_path):
     label = tfds.features.Sequence(tfds.features.ClassLabel(names=list(COLOURS)))
     store(tmp_path, {"photos": rows}, label=label)
     config = DataConfig(source="tfds:colours", data_dir=str(tmp_path))
-    with pytest.raises(InputError, match="needs a split `train`, or data.train_split"):
+    with pytest.raises(InputError, match="needs a split `train`, or data"):
         load_data(config, seed=0)
     data = load_data(config.model_copy(update={"train_split": "photos"}), seed=0)
     expected = {e["image"]: np.isin(range(3), sets[k % 4]) for k, (_, e) in enumerate(rows)}

@@ -20,7 +20,7 @@ from tfxfer.report.console import make_console
 def train(
     preset: str | Path,
     *,
-    data: str | Path | None = None,
+    data: Any = None,
     backbone: str | None = None,
     weights: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -32,7 +32,8 @@ def train(
 
     Args:
         preset: a preset's name (`tfxfer presets` lists them) or a TOML file.
-        data: a folder, ``"tfds:NAME"`` or ``"embedded:birds"``; None: the preset's.
+        data: a folder, ``"tfds:NAME"``, ``"embedded:birds"`` and so on, a `tf.data.Dataset`, or a
+            mapping of ``"train"``, ``"validation"`` and ``"test"`` to such; None: the preset's.
         backbone: a Keras Applications network at its own size, ``"hub:HANDLE_OR_PATH"`` or
             ``"keras_hub:PRESET"``; None: the preset's.
         weights: ``"imagenet"``, ``"embedded"``, ``"none"`` or a file; None: the preset's.
@@ -45,6 +46,7 @@ def train(
         InputError: what was asked for cannot be done; nothing is written then, but finished folds
             stay.
     """
+    data = _as_source(preset, data, backbone, weights, settings)
     config = load_config(preset, data=data, backbone=backbone, weights=weights, settings=settings)
     folder = Path(out) if out is not None else run.default_folder(str(preset))
     all_folds = config.data.folds is not None and config.data.fold is None
@@ -64,13 +66,14 @@ def train(
 def plan(
     preset: str | Path,
     *,
-    data: str | Path | None = None,
+    data: Any = None,
     backbone: str | None = None,
     weights: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     quiet: bool = False,
 ) -> Plan:
     """Print and return what `train` would do with these arguments; train and store nothing."""
+    data = _as_source(preset, data, backbone, weights, settings)
     config = load_config(preset, data=data, backbone=backbone, weights=weights, settings=settings)
     console = make_console(quiet)
     with console.status("Starting TensorFlow"):
@@ -82,6 +85,23 @@ def plan(
     from tfxfer.training import dry_run
 
     return dry_run(config, console)
+
+
+def _as_source(
+    preset: str | Path,
+    data: Any,
+    backbone: str | None,
+    weights: str | Path | None,
+    settings: Mapping[str, Any] | None,
+) -> Any:
+    """Write a Python data set into the cache once, so that a config can name it."""
+    if data is None or isinstance(data, str | Path):
+        return data
+    config = load_config(preset, backbone=backbone, weights=weights, settings=settings)
+    runtime.import_tensorflow()
+    from tfxfer.data.dataset_source import write_dataset
+
+    return write_dataset(data, config.features.cache_dir, config.data.class_names)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -145,7 +145,9 @@ def _look_at(record: bytes, keys: tuple[str, str]) -> tuple[str | None, LabelLis
     except DecodeError:
         return "no tf.train.Example", ()
     picture_key, label_key = keys
-    pictures = features[picture_key].bytes_list.value if picture_key in features else ()
+    pictures: Sequence[bytes] = ()
+    if picture_key in features:
+        pictures = features[picture_key].bytes_list.value
     if len(pictures) != 1:
         return f"{len(pictures)} pictures in the feature {picture_key!r}; one is needed", ()
     fault = find_fault(pictures[0])

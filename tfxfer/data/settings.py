@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from tfxfer.errors import InputError
 from tfxfer.tables import Table, absolute
 
-SOURCE_PREFIXES = ("tfds:", "embedded:", "tfrecord:", "arrayrecord:")
+SOURCE_PREFIXES = ("tfds:", "embedded:", "tfrecord:", "arrayrecord:", "dataset:")
 POLICIES = ("none", "light", "standard", "randaugment", "trivialaugment")
 Policy = Literal["none", "light", "standard", "randaugment", "trivialaugment"]
 

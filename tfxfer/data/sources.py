@@ -7,11 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tfxfer.config import DataConfig
-from tfxfer.data.archive import list_archive
-from tfxfer.data.files import Listing, make_file_data
-from tfxfer.data.folder import list_folder
-from tfxfer.data.manifest import list_manifest
-from tfxfer.data.manifest_rows import MANIFEST_ENDINGS
+from tfxfer.data.dataset_source import load_dataset
+from tfxfer.data.folder import load_folder
 from tfxfer.data.pictures import PictureData
 from tfxfer.data.record_source import load_records
 from tfxfer.data.tfds_source import load_embedded, load_tfds
@@ -24,11 +21,8 @@ PREFIXES: dict[str, Callable[[DataConfig, int], PictureData]] = {
     "tfds:": load_tfds,
     "tfrecord:": load_records,
     "arrayrecord:": load_records,
-}
-# What lists files, by how it ends; a folder of class folders may end so as well.
-ENDINGS: dict[str, Callable[[DataConfig], Listing]] = {
-    **dict.fromkeys(MANIFEST_ENDINGS, list_manifest),
-    **dict.fromkeys(ARCHIVE_ENDINGS, list_archive),
+    "dataset:": load_dataset,
+    "": load_folder,
 }
 
 
