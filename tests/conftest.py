@@ -46,10 +46,15 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="module", autouse=True)
 def _let_go():
-    """Let a module's models and graphs go: those of the whole suite take many gigabytes."""
+    """Let a module's models and graphs go: those of the whole suite take many gigabytes.
+
+    What outlives that stays to the end, and need not be looked through again: each look took
+    seconds.
+    """
     yield
     keras.backend.clear_session()
     gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
@@ -148,6 +153,7 @@ def small(weights_file) -> dict:
             "backbone.alpha": 0.25,
             "backbone.image_size_px": 32,
             "data.batch_size": 8,
+            "head.levels": 1,
             "phases.head.epochs": 2,
             "phases.fine-tune.epochs": 1,
             "phases.fine-tune.views": 1,

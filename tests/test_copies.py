@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from tfxfer.data.copies import Copies, find_conflicts, find_copies, find_leaks
+from tfxfer.data.copies import find_conflicts, find_copies, find_leaks
+from tfxfer.data.looks import Copies
 
 COUNT = 60
 

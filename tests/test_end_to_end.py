@@ -45,6 +45,7 @@ def finished(tmp_path_factory, picture_folder, weights_file):
         "backbone.alpha": 0.25,
         "backbone.image_size_px": 32,
         "data.batch_size": 8,
+        "head.levels": 1,
         "phases.head.epochs": 3,
         "phases.head.learning_rate": 0.01,
         "phases.fine-tune.epochs": 6,

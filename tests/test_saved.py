@@ -13,9 +13,10 @@ import pytest
 import tfxfer
 from tfxfer import run
 from tfxfer.backbones.build import build_backbone
+from tfxfer.backbones.levels import add_levels
 from tfxfer.config import BackboneConfig
 from tfxfer.errors import InputError
-from tfxfer.heads import build_model
+from tfxfer.heads import build_head, build_model
 
 ROOT = Path(__file__).parent.parent
 
@@ -58,7 +59,7 @@ def make_module(*arguments: object) -> subprocess.CompletedProcess:
 def test_the_tool_makes_a_module_of_a_run_s_backbone(
     weights_file, small_backbone, small_head, tmp_path
 ):
-    settings = {"backbone.alpha": 0.25, "backbone.image_size_px": 32}
+    settings = {"backbone.alpha": 0.25, "backbone.image_size_px": 32, "head.levels": 3}
     config = tfxfer.load_config(
         "photos", backbone="MobileNet", weights=weights_file, settings=settings
     )
@@ -67,7 +68,8 @@ def test_the_tool_makes_a_module_of_a_run_s_backbone(
     run.write_config(folder, config)
     network = small_backbone.network
     network.set_weights([0.9 * weight for weight in network.get_weights()])  # fine-tuned
-    build_model(small_backbone, small_head).save(folder / run.MODEL)
+    trained = add_levels(small_backbone, config.head.levels)
+    build_model(trained, build_head(config.head, 3, seed=0)).save(folder / run.MODEL)
     done = make_module("--run", folder, "--out", tmp_path / "module")
     assert done.returncode == 0, done.stderr
     assert "pictures of 32 px" in done.stdout

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from tfxfer.backbones.settings import BackboneConfig
-from tfxfer.data.settings import AugmentationConfig, DataConfig
+from tfxfer.data.settings import AugmentationConfig, DataConfig, Policy, is_among_pictures
 from tfxfer.errors import InputError, nearest
 from tfxfer.tables import Table, absolute
 
@@ -60,6 +59,7 @@ class PhaseConfig(Table):
     epochs: int | None = Field(None, ge=1)
     # Stored views of each picture, the first as it is; "stream": a new one in every epoch.
     views: int | Literal["stream"] | None = None
+    augmentation: Policy | None = None  # of its views but the first; None: that of [augmentation]
     # Of a head alone; "auto": "logistic" where it is linear, its features are stored and nothing
     # is mixed. It knows no epochs, rates and label smoothing; the ridge penalty stands for them.
     solver: Literal["auto", "logistic", "adamw"] = "auto"
@@ -160,7 +160,7 @@ class Config(Table):
     @model_validator(mode="after")
     def _cache_lies_elsewhere(self) -> Config:
         cache, source = self.features.cache_dir, self.data.source
-        if cache and source and Path(cache).is_relative_to(source):
+        if cache and is_among_pictures(cache, source):
             raise InputError(
                 "features.cache_dir must lie outside of the folder of pictures, whose folders are "
                 f"classes. Received: {cache!r} in {source!r}. Name a folder elsewhere."
@@ -175,6 +175,17 @@ class Config(Table):
                 "solver='logistic' fits a linear head. Received: "
                 f"head.kind={self.head.kind!r}, solver='logistic' in phase {solved[0]!r}. "
                 "Take head.kind='linear', or solver='auto'."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _several_labels_are_not_solved(self) -> Config:
+        solved = [phase.name for phase in self.phases if phase.solver == "logistic"]
+        if solved and self.data.label_separator is not None:
+            raise InputError(
+                "solver='logistic' fits one label a picture: its probabilities sum to 1. Received: "
+                f"label_separator={self.data.label_separator!r}, solver='logistic' in phase "
+                f"{solved[0]!r}. Take solver='auto', which trains such a head by gradient steps."
             )
         return self
 

@@ -168,8 +168,8 @@ def tfxfer(folder: Path, begun: float, data: str, weights: str, seed: str = "0")
     return points.finish(model, test, head=0) | {"seconds": finished}
 
 
-def speeds(folder: Path, begun: float, data: str, weights: str) -> dict:
-    """Frozen layers on decoded pictures, and an epoch with and without the cut."""
+def speeds(folder: Path, begun: float, data: str, weights: str, timed: str = "10") -> dict:
+    """Frozen layers on some batches of decoded pictures; an epoch with and without the cut."""
     from tfxfer import runtime
 
     runtime.import_tensorflow()
@@ -182,7 +182,7 @@ def speeds(folder: Path, begun: float, data: str, weights: str) -> dict:
     from tfxfer.features.trial import choose_engine
     from tfxfer.heads import build_head
 
-    batches = [np.asarray(x) for x, _ in read_folder(data, "train", shuffle=True).take(10)]
+    batches = [np.asarray(x) for x, _ in read_folder(data, "train", shuffle=True).take(int(timed))]
     pictures = np.concatenate(batches)
     prefix = {}
     for name in ("MobileNetV2", "EfficientNetV2B0", "ResNet50"):

@@ -20,6 +20,7 @@ def make_module(arguments: argparse.Namespace) -> None:
     runtime.import_tensorflow()
 
     from tfxfer.backbones.build import build_backbone
+    from tfxfer.backbones.levels import add_levels
     from tfxfer.export.hub_module import export_hub_module
     from tfxfer.presets import load_config
     from tfxfer.saved import load_model
@@ -31,13 +32,13 @@ def make_module(arguments: argparse.Namespace) -> None:
                     f"--run takes the folder of a finished run, which holds {name}. Received: "
                     f"{str(arguments.run)!r}. Name another one."
                 )
-        backbone = build_backbone(load_config(arguments.run / run.CONFIG).backbone)
+        config = load_config(arguments.run / run.CONFIG)
+        backbone = build_backbone(config.backbone)
         # A run of one's own: what it holds is no stranger's program.
         model = load_model(arguments.run, trust=True)
         trained = model.get_layer(backbone.network.name)
-        # Layer by layer: a head that reads several blocks gives them another order.
-        for layer in backbone.network.layers:
-            layer.set_weights(trained.get_layer(layer.name).get_weights())
+        # The layers are the same; their order is that of the run's network.
+        add_levels(backbone, config.head.levels).network.set_weights(trained.get_weights())
     else:
         chosen = {"backbone.alpha": arguments.alpha, "backbone.image_size_px": arguments.size}
         config = load_config(
@@ -45,8 +46,8 @@ def make_module(arguments: argparse.Namespace) -> None:
             backbone=arguments.backbone,
             weights=arguments.weights,
             settings={key: value for key, value in chosen.items() if value is not None},
-        ).backbone
-        backbone = build_backbone(config)
+        )
+        backbone = build_backbone(config.backbone)
     export_hub_module(backbone, arguments.out, arguments.weight_decay)
     size = sum(path.stat().st_size for path in arguments.out.rglob("*") if path.is_file())
     print(f"{arguments.out}: {size / 1e6:.1f} MB, pictures of {backbone.size_px} px, 0…1")

@@ -10,12 +10,12 @@ left must be small. Imports no TensorFlow.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.fft import dctn
 
-THUMBNAIL_PX = 16
+from tfxfer.data.looks import THUMBNAIL_PX, Copies
+
 _FREQUENCIES = 8
 # Rows hashed at a time, and pairs compared at a time.
 _CHUNK = 1024
@@ -45,19 +45,6 @@ _SPLIT_RANKS = {"train": 0, "validation": 1, "test": 2, "0": 0, "1": 1, "2": 2}
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)
 _INSIDE = slice(1, THUMBNAIL_PX - 1)  # a crop brings its own border
 _PLACES = np.linspace(-1, 1, THUMBNAIL_PX, dtype=np.float32)
-
-
-@dataclass(frozen=True)
-class Copies:
-    """A group of pictures of which all are copies of one, the first.
-
-    Attributes:
-        rows: positions of the pictures, ascending.
-        is_exact: whether all hold the same bytes.
-    """
-
-    rows: tuple[int, ...]
-    is_exact: bool
 
 
 def find_copies(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tfxfer.config import DataConfig
-from tfxfer.data.files import make_file_data
-from tfxfer.data.pictures import FileSet, PictureData
+from tfxfer.data.files import Listing
+from tfxfer.data.group_pattern import find_groups
+from tfxfer.data.pictures import FileSet
 from tfxfer.errors import InputError, nearest
 
-_SPLIT_FOLDERS = {
+# What splits are called, in folders and in manifests.
+SPLIT_NAMES = {
     "train": "train",
     "training": "train",
     "val": "validation",
@@ -26,35 +29,59 @@ _ENDINGS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", "
             ".heic", ".heif", ".avif"}  # fmt: skip
 
 
-def load_folder(config: DataConfig, seed: int) -> PictureData:
-    """List a folder of pictures once, check every one, and complete its splits.
+def list_folder(config: DataConfig) -> Listing:
+    """List the pictures of a folder.
 
     Raises:
-        InputError: the folder is missing or empty, has fewer than two classes, a class has too
-            few pictures, or files cannot be decoded and ``config.on_bad`` is ``"fail"``.
+        InputError: the folder is missing, its splits hold no class folders, or a split has a class
+            that train has not.
     """
     root = Path(str(config.source))
     if not root.is_dir():
         state = "a file" if root.exists() else "not there"
         raise InputError(
-            f"data must be a folder of class folders, tfds:NAME or embedded:birds. "
+            "data must be a folder of class folders, a manifest (.csv, .tsv, .jsonl, .parquet), an "
+            "archive of a folder (.zip, .tar, .tar.gz), tfds:NAME or embedded:birds. "
             f"Received: {str(root)!r}, which is {state}. Check the path."
         )
-    notes: list[str] = []
-    listed = {name: _list_classes(folder, notes) for name, folder in _find_splits(root, notes)}
+    return read_folder(root, str(root), config)
+
+
+def read_folder(root: Path, source: str, config: DataConfig, notes: Sequence[str] = ()) -> Listing:
+    """Do what `list_folder` does with a folder that came from somewhere.
+
+    Args:
+        source: what the user named, for people.
+        notes: what the user should know of it.
+    """
+    _check_columns_are_unused(config, source)
+    all_notes = [*notes]
+    found_splits = _find_splits(root, all_notes)
+    listed = {name: _list_classes(folder, all_notes) for name, folder in found_splits}
     classes = tuple(listed["train"])
     for name, found in listed.items():
         _check_classes(name, found, classes)
-    splits = {name: _make_set(found, classes) for name, found in listed.items()}
-    return make_file_data(str(root), classes, splits, config, seed, notes)
+    splits = {name: _make_set(found, classes, root, config) for name, found in listed.items()}
+    return Listing(source, classes, splits, tuple(all_notes))
+
+
+def _check_columns_are_unused(config: DataConfig, source: str) -> None:
+    """A setting that would do nothing is refused."""
+    for key in ("group_column", "label_separator"):
+        if getattr(config, key) is not None:
+            raise InputError(
+                f"data.{key} is for manifests; folders have one label a picture and take "
+                f"data.group_pattern. Received: {key}={getattr(config, key)!r} with {source!r}. "
+                "Leave it out, or list the pictures in a manifest."
+            )
 
 
 def _find_splits(root: Path, notes: list[str]) -> list[tuple[str, Path]]:
     """The folders that hold class folders: those of the splits, or the root for ``train``."""
-    folders = _visible_folders(root)
-    named = {_SPLIT_FOLDERS[f.name.lower()]: f for f in folders if f.name.lower() in _SPLIT_FOLDERS}
+    folders = visible_folders(root)
+    named = {SPLIT_NAMES[f.name.lower()]: f for f in folders if f.name.lower() in SPLIT_NAMES}
     # A class may be called "train"; as a split it has class folders in it.
-    if "train" in named and _visible_folders(named["train"]):
+    if "train" in named and visible_folders(named["train"]):
         others = [folder.name for folder in folders if folder not in named.values()]
         if others:
             notes.append(f"folders beside the splits are not read: {', '.join(others)}")
@@ -72,7 +99,7 @@ def _list_classes(folder: Path, notes: list[str]) -> dict[str, list[str]]:
     """Map each class folder's name to the pictures in it, at any depth, in sorted order."""
     classes: dict[str, list[str]] = {}
     other: list[str] = []
-    for class_folder in _visible_folders(folder):
+    for class_folder in visible_folders(folder):
         pictures = classes[class_folder.name] = []
         for file in _list_files(class_folder):
             (pictures if Path(file).suffix.lower() in _ENDINGS else other).append(file)
@@ -132,11 +159,18 @@ def _check_classes(split: str, found: dict[str, list[str]], classes: tuple[str, 
         )
 
 
-def _make_set(found: dict[str, list[str]], classes: tuple[str, ...]) -> FileSet:
+def _make_set(
+    found: dict[str, list[str]], classes: tuple[str, ...], root: Path, config: DataConfig
+) -> FileSet:
     paths = [path for files in found.values() for path in files]
     labels = [classes.index(name) for name, files in found.items() for _ in files]
-    return FileSet(tuple(paths), np.array(labels, np.int64))
+    # Paths are listed below the root, so its length tells where they begin.
+    start = len(os.path.join(root, ""))
+    groups = find_groups(
+        [path[start:].replace(os.sep, "/") for path in paths], config.group_pattern
+    )
+    return FileSet(tuple(paths), np.array(labels, np.int64), groups)
 
 
-def _visible_folders(folder: Path) -> list[Path]:
+def visible_folders(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))

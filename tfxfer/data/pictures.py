@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -117,26 +117,31 @@ class TfdsSet:
 
     Attributes:
         builder: a prepared `tfds.core.DatasetBuilder`.
-        keys: names of the picture and of the label feature.
-        labels: class numbers of the chosen pictures.
+        split: a split's name, or an expression such as ``"train[:80%]+test"``.
+        picture_key: the picture feature's name.
+        labels: of the chosen pictures, as in `PictureSet`.
         chosen: ``[pictures of the split]`` bool; None: all of them.
+        names: of an expression's pictures, whichever expression chose them; empty for a split.
     """
 
     builder: Any
     split: str
-    keys: tuple[str, str]
+    picture_key: str
     labels: np.ndarray
     chosen: np.ndarray | None = None
+    names: tuple[str, ...] = ()
 
     def encoded(self, shuffle_seed: int | None = None) -> tf.data.Dataset:
         import tensorflow_datasets as tfds
 
-        picture_key, label_key = self.keys
+        key = self.picture_key
         dataset = self.builder.as_dataset(
             split=self.split,
             shuffle_files=False,
-            decoders={picture_key: tfds.decode.SkipDecoding()},
-            read_config=tfds.ReadConfig(try_autocache=False),
+            decoders=tfds.decode.PartialDecoding(
+                {key: True}, decoders={key: tfds.decode.SkipDecoding()}
+            ),
+            read_config=tfds_read_config(bool(self.names)),
         )
         if self.chosen is not None:
             chosen, places = tf.constant(self.chosen), np.flatnonzero(self.chosen)
@@ -144,7 +149,10 @@ class TfdsSet:
             dataset = dataset.enumerate().skip(first).take(last - first + 1)
             dataset = dataset.filter(lambda index, _: chosen[index])
             dataset = dataset.map(lambda _, example: example)
-        dataset = dataset.map(lambda example: (example[picture_key], example[label_key]))
+        dataset = tf.data.Dataset.zip(
+            dataset.map(lambda example: example[key]),
+            tf.data.Dataset.from_tensor_slices(self.labels),
+        )
         if shuffle_seed is not None:
             dataset = dataset.shuffle(min(len(self.labels), _SHUFFLE_BUFFER), seed=shuffle_seed)
         return dataset
@@ -155,7 +163,7 @@ class TfdsSet:
         mask = np.ones(len(self.labels), bool) if self.chosen is None else self.chosen
         chosen = np.zeros_like(mask)
         chosen[np.flatnonzero(mask)[indices]] = True
-        return TfdsSet(self.builder, self.split, self.keys, self.labels[indices], chosen)
+        return replace(self, labels=self.labels[indices], chosen=chosen)
 
     def identities(self) -> list[Identity]:
         """Name pictures by their place in the split; stamp them with the data set's files."""
@@ -163,7 +171,17 @@ class TfdsSet:
         stamp = f"{folder}|{os.stat(folder / 'dataset_info.json').st_mtime_ns}"
         count = len(self.labels) if self.chosen is None else len(self.chosen)
         places = np.arange(count) if self.chosen is None else np.flatnonzero(self.chosen)
-        return [Identity(f"{self.split}/{place}", stamp) for place in places]
+        names = self.names or [f"{self.split}/{place}" for place in range(count)]
+        return [Identity(names[place], stamp) for place in places]
+
+
+def tfds_read_config(in_file_order: bool) -> Any:
+    """How TensorFlow Datasets read: pictures of an expression come file after file."""
+    import tensorflow_datasets as tfds
+
+    if in_file_order:
+        return tfds.ReadConfig(try_autocache=False, interleave_cycle_length=1)
+    return tfds.ReadConfig(try_autocache=False)
 
 
 @dataclass(frozen=True)

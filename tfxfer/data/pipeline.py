@@ -13,6 +13,7 @@ from tfxfer.data.augment import decode_augmented
 from tfxfer.data.decode import decode_picture, resize_picture
 from tfxfer.data.labels import has_several, to_targets
 from tfxfer.data.pictures import PARALLEL_CALLS, PictureSet, untuned
+from tfxfer.data.sampling import encode_evenly
 
 # Batches that are ready before they are asked for.
 _PREFETCHED = 2
@@ -49,11 +50,16 @@ def make_training_dataset(
     batch_size: int,
     augmentation: AugmentationConfig,
     seed: int,
+    draws_evenly: bool = False,
 ) -> tf.data.Dataset:
     """Give shuffled, augmented batches; every epoch another order and other changes.
 
     The last, smaller batch is left out (it is another one in every epoch) unless it is the only
     one. The same seed gives the same epochs.
+
+    Args:
+        draws_evenly: each picture is of a class drawn by chance, each as likely as any other; an
+            epoch has as many pictures as without.
 
     Returns:
         Batches of ``(pictures [batch, size, size, 3] float32 0…255,
@@ -64,12 +70,16 @@ def make_training_dataset(
     make_view = augmented_view(size_px, augmentation)
     several = has_several(pictures.labels)
 
+    encoded_pictures = (
+        encode_evenly(pictures, seed) if draws_evenly else pictures.encoded(shuffle_seed=seed)
+    )
+
     def prepare(example, picture_seed):
         encoded, label = example
         return make_view(encoded, picture_seed), to_targets(label, class_count, several)
 
     return untuned(
-        tf.data.Dataset.zip(pictures.encoded(shuffle_seed=seed), seeds)
+        tf.data.Dataset.zip(encoded_pictures, seeds)
         .map(prepare, num_parallel_calls=PARALLEL_CALLS)
         .batch(batch_size, drop_remainder=len(pictures.labels) >= batch_size)
         .prefetch(_PREFETCHED)

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from tfxfer.data.labels import to_targets
 from tfxfer.data.pictures import untuned
+from tfxfer.data.sampling import draw_evenly
 from tfxfer.features import store
 from tfxfer.features.engines import BATCH, Engine
 from tfxfer.features.frozen import FrozenLayers
@@ -29,19 +30,34 @@ class Waiting:
 
 
 def make_stored_training(
-    tables: Sequence[store.Table], labels: np.ndarray, classes: int, batch_size: int, seed: int
+    tables: Sequence[store.Table],
+    labels: np.ndarray,
+    classes: int,
+    batch_size: int,
+    seed: int,
+    draws_evenly: bool = False,
 ) -> tf.data.Dataset:
-    """Give shuffled batches of stored features; each epoch shows the next view of each picture."""
+    """Give shuffled batches of stored features; each epoch shows the next view of each picture.
+
+    Args:
+        draws_evenly: give as many pictures of each class, some of them several times, each time
+            in another view; else give each picture once.
+    """
     shape, dtype = tables[0].shape, _common_dtype(tables)
     steps = max(1, len(labels) // batch_size)
     epochs = count()
 
     def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         epoch = next(epochs)
-        order = np.random.default_rng([seed, epoch]).permutation(len(labels))
-        for positions in np.split(order[: steps * batch_size], steps):
+        generator = np.random.default_rng([seed, epoch])
+        if draws_evenly:
+            order, rounds = draw_evenly(labels, len(labels), generator)
+        else:
+            order, rounds = generator.permutation(len(labels)), np.zeros(len(labels), np.int64)
+        for chosen in np.split(np.arange(len(labels))[: steps * batch_size], steps):
+            positions = order[chosen]
             # Neighbours are at different views, so that each epoch has some of every one.
-            views = (positions + epoch) % len(tables)
+            views = (positions + rounds[chosen] + epoch) % len(tables)
             features = np.empty((len(positions), *shape), dtype.as_numpy_dtype)
             for view in np.unique(views):
                 features[views == view] = tables[view].read(positions[views == view])
