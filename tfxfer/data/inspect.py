@@ -133,7 +133,7 @@ def _decode(look: Look, encoded: bytes) -> Look:
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
 def _shrink(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The size at which a picture was decoded, and its thumbnail."""
-    picture = decode_picture(encoded, least_px=2 * THUMBNAIL_PX)
+    picture = decode_picture(encoded, least_px=3 * THUMBNAIL_PX)
     small = tf.image.resize(picture, (THUMBNAIL_PX, THUMBNAIL_PX), antialias=True)
     return tf.shape(picture)[:2], tf.cast(tf.round(tf.clip_by_value(small, 0.0, 255.0)), tf.uint8)
 
