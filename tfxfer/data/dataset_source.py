@@ -48,7 +48,7 @@ def write_dataset(data: Any, cache_dir: str | None, class_names: Sequence[str] =
     """
     splits = _name_splits(data)
     class_names = class_names or tuple(getattr(splits["train"], "class_names", ()) or ())
-    root = locate(cache_dir) / FOLDER
+    root = locate(cache_dir).absolute() / FOLDER
     make_folder(root)
     unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=root))
     try:
