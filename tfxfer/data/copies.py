@@ -177,24 +177,18 @@ def _are_copies(first: np.ndarray, others: np.ndarray) -> np.ndarray:
     Returns:
         ``[pictures]`` bool.
     """
-    first, others = first.astype(np.float32), others.astype(np.float32)
-    middle = (first + others) / 2
-    down, right = np.gradient(middle, axis=(1, 2))
-    across, along = _PLACES[:, None, None], _PLACES[None, :, None]
-    changes = np.stack([down, down * across, right, right * along], axis=-1)
-    changes = changes[:, _INSIDE, _INSIDE].reshape(len(others), -1, 4)
-    difference = (others - first)[:, _INSIDE, _INSIDE].reshape(len(others), -1, 1)
-    transposed = changes.transpose(0, 2, 1)
+    first = first.astype(np.float32)
+    down, right = np.gradient(first, axis=(0, 1))
+    changes = np.stack([down, down * _PLACES[:, None, None], right, right * _PLACES[:, None]])
+    changes = changes[:, _INSIDE, _INSIDE].reshape(4, -1)
+    differences = (others[:, _INSIDE, _INSIDE] - first[_INSIDE, _INSIDE]).reshape(len(others), -1)
     # A picture of stripes says nothing of a move along them: the least one is taken.
-    squares = transposed @ changes + np.eye(4, dtype=np.float32)
-    moves = np.linalg.solve(squares, transposed @ difference)
-    residuals = np.sqrt(np.mean((difference - changes @ moves) ** 2, axis=(1, 2)))
-    shifts = np.abs(moves[..., 0]).reshape(-1, 2, 2).sum(axis=2).max(axis=1)
-    return (
-        (residuals <= _MAX_RESIDUAL)
-        & (residuals <= _MAX_RESIDUAL_SHARE * _contrasts(middle))
-        & (shifts <= _MAX_SHIFT_PX)
-    )
+    squares = changes @ changes.T + np.eye(4, dtype=np.float32)
+    moves = np.linalg.solve(squares, changes @ differences.T).T
+    residuals = np.sqrt(np.mean((differences - moves @ changes) ** 2, axis=1))
+    shifts = np.abs(moves).reshape(-1, 2, 2).sum(axis=2).max(axis=1)
+    limit = min(_MAX_RESIDUAL, _MAX_RESIDUAL_SHARE * _contrasts(first[None])[0])
+    return (residuals <= limit) & (shifts <= _MAX_SHIFT_PX)
 
 
 def _contrasts(pictures: np.ndarray) -> np.ndarray:
