@@ -46,7 +46,7 @@ def cache_command(arguments: argparse.Namespace) -> None:
     console = make_console()
     folder = cache.locate(arguments.dir)
     if arguments.clear:
-        freed = cache.clear(folder)
+        freed = cache.clear(folder) + cache.clear_others(folder)
         console.print(f"freed {freed / 1e6:,.1f} MB in {escape(str(folder))}", soft_wrap=True)
         return
     lines = cache.list_stored(folder)
@@ -62,7 +62,10 @@ def cache_command(arguments: argparse.Namespace) -> None:
         )
     if lines:
         console.print(table)
-    total = sum(line.bytes for line in lines) / 1e6
+    others = cache.measure_others(folder)
+    for name, size in others.items():
+        console.print(f"{name}: {size / 1e6:,.1f} MB")
+    total = (sum(line.bytes for line in lines) + sum(others.values())) / 1e6
     console.print(
         f"{total:,.1f} MB in {escape(str(folder))}; `tfxfer cache --clear` removes it, and the "
         "next run computes it again",

@@ -34,13 +34,13 @@ _PAIRS = 64
 #   WebP, quality 60                      4        2.3    0.06     500
 #   mirrored                              4        2.7    0.07     500
 #   2 % cropped                          10        5.5    0.13     489
-#   5 % cropped                          18       14.4    0.31     133
+#   5 % cropped                          18       14.4    0.31    <134
 #   the nearest distinct photographs      6       10.1    0.17
 #   the nearest of 1,797 digits, 8 px    10        7.0    0.07
 _MAX_BITS = 10
 _MAX_RESIDUAL = 5.0
 _MAX_RESIDUAL_SHARE = 0.2
-# How far a picture's edge may be moved, in pixels of the thumbnail: a crop by 5 % moves it by up to 1.3.
+# How far a picture's edge may be moved, in pixels of the thumbnail; 5 % cropped: up to 1.3.
 _MAX_SHIFT_PX = 1.25
 # Pictures with less contrast (the lowest photograph has 8) are noise: all of them look alike.
 _MIN_CONTRAST = 4.0

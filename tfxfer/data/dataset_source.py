@@ -15,14 +15,14 @@ import tensorflow as tf
 
 from tfxfer.config import DataConfig
 from tfxfer.data.decode import sniff
-from tfxfer.data.files import make_file_data
+from tfxfer.data.files import Listing
 from tfxfer.data.label_lists import LabelList, to_labels
-from tfxfer.data.pictures import FileSet, PictureData
+from tfxfer.data.pictures import FileSet
 from tfxfer.errors import InputError, nearest
 from tfxfer.features.cache import locate
 from tfxfer.features.shards import digest, make_folder
 
-_PREFIX, _INDEX, FOLDER = "dataset:", "dataset.json", "datasets"
+PREFIX, _INDEX, FOLDER = "dataset:", "dataset.json", "datasets"
 _SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
 _CHANNELS = (1, 3)
 _ENDINGS = {"JPEG": "jpg", "PNG": "png", "BMP": "bmp", "WebP": "webp"}
@@ -48,7 +48,7 @@ def write_dataset(data: Any, cache_dir: str | None, class_names: Sequence[str] =
     """
     splits = _name_splits(data)
     class_names = class_names or tuple(getattr(splits["train"], "class_names", ()) or ())
-    root = locate(cache_dir) / FOLDER
+    root = locate(cache_dir).absolute() / FOLDER
     make_folder(root)
     unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=root))
     try:
@@ -69,16 +69,16 @@ def write_dataset(data: Any, cache_dir: str | None, class_names: Sequence[str] =
             os.replace(unfinished, place)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    return f"{_PREFIX}{place}"
+    return f"{PREFIX}{place}"
 
 
-def load_dataset(config: DataConfig, seed: int) -> PictureData:
+def list_dataset(config: DataConfig) -> Listing:
     """Read what `write_dataset` wrote.
 
     Raises:
         InputError: the folder is gone.
     """
-    folder = Path(str(config.source).removeprefix(_PREFIX))
+    folder = Path(str(config.source).removeprefix(PREFIX))
     try:
         index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -93,7 +93,7 @@ def load_dataset(config: DataConfig, seed: int) -> PictureData:
         paths = tuple(str(folder / file) for file in split["files"])
         labels = np.array(split["labels"], np.int8 if _has_rows(split["labels"]) else np.int64)
         listed[name] = FileSet(paths, labels)
-    return make_file_data(str(config.source), classes, listed, config, seed)
+    return Listing(str(config.source), classes, listed)
 
 
 def _has_rows(labels: Sequence[Any]) -> bool:

@@ -7,8 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tfxfer.config import DataConfig
-from tfxfer.data.dataset_source import load_dataset
-from tfxfer.data.folder import load_folder
+from tfxfer.data.archive import list_archive
+from tfxfer.data.dataset_source import PREFIX as DATASET
+from tfxfer.data.dataset_source import list_dataset
+from tfxfer.data.files import Listing, make_file_data
+from tfxfer.data.folder import list_folder
+from tfxfer.data.manifest import list_manifest
+from tfxfer.data.manifest_rows import MANIFEST_ENDINGS
 from tfxfer.data.pictures import PictureData
 from tfxfer.data.record_source import load_records
 from tfxfer.data.tfds_source import load_embedded, load_tfds
@@ -21,8 +26,13 @@ PREFIXES: dict[str, Callable[[DataConfig, int], PictureData]] = {
     "tfds:": load_tfds,
     "tfrecord:": load_records,
     "arrayrecord:": load_records,
-    "dataset:": load_dataset,
-    "": load_folder,
+}
+# What lists files, by how it begins,
+LISTED_PREFIXES: dict[str, Callable[[DataConfig], Listing]] = {DATASET: list_dataset}
+# or by how it ends; a folder of class folders may end so as well.
+ENDINGS: dict[str, Callable[[DataConfig], Listing]] = {
+    **dict.fromkeys(MANIFEST_ENDINGS, list_manifest),
+    **dict.fromkeys(ARCHIVE_ENDINGS, list_archive),
 }
 
 
@@ -69,5 +79,8 @@ def list_files(config: DataConfig) -> Listing:
             f"Files are listed of a folder, a manifest or an archive. Received: {source!r}, whose "
             "pictures are no files of their own. Name one of those."
         )
+    for prefix, list_source in LISTED_PREFIXES.items():
+        if source.startswith(prefix):
+            return list_source(config)
     by_ending = [list_ for ending, list_ in ENDINGS.items() if source.lower().endswith(ending)]
     return by_ending[0](config) if by_ending and not os.path.isdir(source) else list_folder(config)
