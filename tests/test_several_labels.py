@@ -69,7 +69,7 @@ def make_config(weights_file, tmp_path):
                 "backbone": {**network, "weights": str(weights_file)},
                 "features": {"engine": "tensorflow", "cache_dir": str(tmp_path / "cache")},
                 "phases": [
-                    {"name": "head", "epochs": 10, "learning_rate": 0.02},
+                    {"name": "head", "epochs": 12, "learning_rate": 0.02},
                     {"name": "top", "epochs": 1, "unfreeze": 3, "learning_rate": 1e-3} | rest,
                 ],
             }
