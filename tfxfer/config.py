@@ -8,7 +8,13 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from tfxfer.backbones.settings import BackboneConfig
-from tfxfer.data.settings import AugmentationConfig, DataConfig, Policy, is_among_pictures
+from tfxfer.data.settings import (
+    AugmentationConfig,
+    DataConfig,
+    Policy,
+    is_address,
+    is_among_pictures,
+)
 from tfxfer.errors import InputError, nearest
 from tfxfer.tables import Table, absolute
 
@@ -45,6 +51,11 @@ class FeaturesConfig(Table):
     def _isabsolute(cls, value: str | None) -> str | None:
         if value is not None and not value.strip():
             raise InputError("cache_dir must name a folder. Received: ''. Leave it out instead.")
+        if value is not None and is_address(value):
+            raise InputError(
+                "cache_dir must be a folder of this machine: features are read as files. "
+                f"Received: {value!r}. Name such a folder."
+            )
         return None if value is None else absolute(value)
 
 

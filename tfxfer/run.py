@@ -55,6 +55,12 @@ def check_folder(
         source: `DataConfig.source`.
         folds_of: of a run of all folds, which goes on where an earlier one was stopped.
     """
+    # A `Path` keeps one of the slashes of gs://…
+    if re.fullmatch(r"[a-z][a-z0-9+.-]+:", "".join(folder.parts[:1]), re.IGNORECASE):
+        raise InputError(
+            "--out must name a folder of this machine. Received: the address "
+            f"{str(folder)!r}. Name such a folder, and copy it when the run is done."
+        )
     folder = folder.resolve()
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out must name a folder. Received: {str(folder)!r}, which is a file.")

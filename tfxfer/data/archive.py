@@ -11,6 +11,7 @@ from pathlib import Path
 from tfxfer.config import DataConfig
 from tfxfer.data.files import Listing
 from tfxfer.data.folder import SPLIT_NAMES, read_folder, visible_folders
+from tfxfer.data.settings import is_address
 from tfxfer.data.unpack import LIMITS, Limits, unpack
 from tfxfer.errors import InputError
 from tfxfer.features.cache import locate
@@ -27,9 +28,14 @@ def list_archive(config: DataConfig) -> Listing:
             lead out of it.
     """
     source = str(config.source)
+    if is_address(source):
+        raise InputError(
+            "An archive must lie in the file system, from where it is unpacked. Received: "
+            f"{source!r}. Copy it to this machine, or unpack it there and name the folder."
+        )
     folder, is_new = unpack_once(Path(source), locate(None).absolute() / "archives", LIMITS)
     notes = [f"the archive was unpacked to {folder}, for later runs as well"] if is_new else []
-    return read_folder(_look_through(folder), source, config, notes)
+    return read_folder(_look_through(str(folder)), source, config, notes)
 
 
 def unpack_once(archive: Path, place: Path, limits: Limits) -> tuple[Path, bool]:
@@ -76,9 +82,10 @@ def _unpack_beside(archive: Path, folder: Path, limits: Limits) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _look_through(folder: Path) -> Path:
+def _look_through(folder: str) -> str:
     """The folder that holds the class folders or splits: it, or the only one in it."""
     folders = visible_folders(folder)
-    if len(folders) != 1 or folders[0].name.lower() in SPLIT_NAMES:
+    if len(folders) != 1 or folders[0].lower() in SPLIT_NAMES:
         return folder
-    return folders[0] if visible_folders(folders[0]) else folder
+    inner = os.path.join(folder, folders[0])
+    return inner if visible_folders(inner) else folder

@@ -21,6 +21,7 @@ from tfxfer.data.inspect import look_at_files, stack_thumbnails
 from tfxfer.data.labels import has_several
 from tfxfer.data.looks import Audit, Copies, Look
 from tfxfer.data.pictures import FileSet
+from tfxfer.data.places import for_each, stamp
 from tfxfer.features.shards import digest
 
 # Below the cache's folder; raised when the same file would be seen in another way.
@@ -78,7 +79,7 @@ def _numbers(labels: np.ndarray) -> list[tuple[int, ...]]:
 
 def _look(paths: Sequence[str], file: Path | None, show: Callable[[int, int], None]) -> list[Look]:
     """Look at those files that were not seen as they are now."""
-    stamps = [_stamp(path) for path in paths]
+    stamps = for_each(_stamp, paths)
     known = _read(file) if file else {}
     missing = [row for row, path in enumerate(paths) if known.get(path, ("",))[0] != stamps[row]]
     found = look_at_files([paths[row] for row in missing], lambda done: show(done, len(missing)))
@@ -92,10 +93,9 @@ def _look(paths: Sequence[str], file: Path | None, show: Callable[[int, int], No
 def _stamp(path: str) -> str:
     """Changes when a file is replaced or edited; empty where there is none to be looked at."""
     try:
-        status = os.stat(path)
+        return stamp(path)
     except OSError:
         return "gone"
-    return f"{status.st_size}|{status.st_mtime_ns}"
 
 
 def _read(file: Path) -> dict[str, tuple[str, Look]]:

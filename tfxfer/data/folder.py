@@ -12,6 +12,8 @@ from tfxfer.config import DataConfig
 from tfxfer.data.files import Listing
 from tfxfer.data.group_pattern import find_groups
 from tfxfer.data.pictures import FileSet
+from tfxfer.data.places import exists, is_folder, join, list_address
+from tfxfer.data.settings import is_address
 from tfxfer.errors import InputError, nearest
 
 # What splits are called, in folders and in manifests.
@@ -36,18 +38,27 @@ def list_folder(config: DataConfig) -> Listing:
         InputError: the folder is missing, its splits hold no class folders, or a split has a class
             that train has not.
     """
-    root = Path(str(config.source))
-    if not root.is_dir():
-        state = "a file" if root.exists() else "not there"
+    root = str(config.source)
+    if not is_folder(root):
+        state = _describe(root)
         raise InputError(
             "data must be a folder of class folders, a manifest (.csv, .tsv, .jsonl, .parquet), an "
             "archive of a folder (.zip, .tar, .tar.gz), tfds:NAME or embedded:birds. "
-            f"Received: {str(root)!r}, which is {state}. Check the path."
+            f"Received: {root!r}, which {state}. Check the path."
         )
-    return read_folder(root, str(root), config)
+    return read_folder(root, root, config)
 
 
-def read_folder(root: Path, source: str, config: DataConfig, notes: Sequence[str] = ()) -> Listing:
+def _describe(root: str) -> str:
+    """What is there in place of a folder."""
+    try:
+        is_file = exists(root) if is_address(root) else os.path.exists(root)
+    except OSError as error:
+        return f"cannot be reached ({error.strerror})"
+    return "is a file" if is_file else "is not there"
+
+
+def read_folder(root: str, source: str, config: DataConfig, notes: Sequence[str] = ()) -> Listing:
     """Do what `list_folder` does with a folder that came from somewhere.
 
     Args:
@@ -76,37 +87,37 @@ def _check_columns_are_unused(config: DataConfig, source: str) -> None:
             )
 
 
-def _find_splits(root: Path, notes: list[str]) -> list[tuple[str, Path]]:
+def _find_splits(root: str, notes: list[str]) -> list[tuple[str, str]]:
     """The folders that hold class folders: those of the splits, or the root for ``train``."""
     folders = visible_folders(root)
-    named = {SPLIT_NAMES[f.name.lower()]: f for f in folders if f.name.lower() in SPLIT_NAMES}
+    named = {SPLIT_NAMES[f.lower()]: f for f in folders if f.lower() in SPLIT_NAMES}
     # A class may be called "train"; as a split it has class folders in it.
-    if "train" in named and visible_folders(named["train"]):
-        others = [folder.name for folder in folders if folder not in named.values()]
+    if "train" in named and visible_folders(join(root, named["train"])):
+        others = [folder for folder in folders if folder not in named.values()]
         if others:
             notes.append(f"folders beside the splits are not read: {', '.join(others)}")
-        return list(named.items())
+        return [(name, join(root, folder)) for name, folder in named.items()]
     if named and len(named) == len(folders):
         raise InputError(
             "Splits must hold class folders, and train/ must be one of them. Received: "
-            f"{str(root)!r} with {', '.join(folder.name for folder in folders)}, "
+            f"{root!r} with {', '.join(folders)}, "
             + ("without class folders in train/." if "train" in named else "without train/.")
         )
     return [("train", root)]
 
 
-def _list_classes(folder: Path, notes: list[str]) -> dict[str, list[str]]:
+def _list_classes(folder: str, notes: list[str]) -> dict[str, list[str]]:
     """Map each class folder's name to the pictures in it, at any depth, in sorted order."""
     classes: dict[str, list[str]] = {}
     other: list[str] = []
-    for class_folder in visible_folders(folder):
-        pictures = classes[class_folder.name] = []
-        for file in _list_files(class_folder):
+    for name in visible_folders(folder):
+        pictures = classes[name] = []
+        for file in _list_files(join(folder, name)):
             (pictures if Path(file).suffix.lower() in _ENDINGS else other).append(file)
     if other:
         shown = ", ".join(Path(file).name for file in other[:5]) + (", …" if len(other) > 5 else "")
         notes.append(f"{len(other)} files without a picture's ending are not read: {shown}")
-    loose = [p.name for p in folder.iterdir() if p.suffix.lower() in _ENDINGS and p.is_file()]
+    loose = [name for name in _list_here(folder)[1] if Path(name).suffix.lower() in _ENDINGS]
     if loose and classes:
         notes.append(
             f"{len(loose)} pictures beside the class folders of {folder} have no class and are "
@@ -115,8 +126,33 @@ def _list_classes(folder: Path, notes: list[str]) -> dict[str, list[str]]:
     return classes
 
 
-def _list_files(folder: Path) -> list[str]:
+def _list_here(folder: str) -> tuple[Sequence[str], Sequence[str]]:
+    """Names of the folders and of the files in a folder, each sorted."""
+    if is_address(folder):
+        try:
+            return list_address(folder, _ENDINGS)
+        except OSError as error:
+            raise InputError(
+                "Every folder of pictures must be readable. Received: "
+                f"{folder!r}: {error.strerror}. Correct its permissions or the address."
+            ) from error
+    entries = sorted(Path(folder).iterdir())
+    folders = [entry.name for entry in entries if entry.is_dir()]
+    return folders, [entry.name for entry in entries if entry.is_file()]
+
+
+def _list_files_at_address(folder: str) -> list[str]:
+    folders, names = _list_here(folder)
+    files = [join(folder, name) for name in names if not name.startswith(".")]
+    for name in folders:
+        files += [] if name.startswith(".") else _list_files_at_address(join(folder, name))
+    return files
+
+
+def _list_files(folder: str) -> list[str]:
     """Every file below a folder, links followed; broken links too, which the check then names."""
+    if is_address(folder):
+        return sorted(_list_files_at_address(folder))
 
     def refuse(error: OSError) -> None:
         raise InputError(
@@ -160,17 +196,18 @@ def _check_classes(split: str, found: dict[str, list[str]], classes: tuple[str, 
 
 
 def _make_set(
-    found: dict[str, list[str]], classes: tuple[str, ...], root: Path, config: DataConfig
+    found: dict[str, list[str]], classes: tuple[str, ...], root: str, config: DataConfig
 ) -> FileSet:
     paths = [path for files in found.values() for path in files]
     labels = [classes.index(name) for name, files in found.items() for _ in files]
     # Paths are listed below the root, so its length tells where they begin.
-    start = len(os.path.join(root, ""))
+    start = len(join(root, "").rstrip("/")) + 1
     groups = find_groups(
         [path[start:].replace(os.sep, "/") for path in paths], config.group_pattern
     )
     return FileSet(tuple(paths), np.array(labels, np.int64), groups)
 
 
-def visible_folders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
+def visible_folders(folder: str) -> list[str]:
+    """Names of the folders in a folder that people put there, sorted."""
+    return [name for name in _list_here(folder)[0] if not name.startswith((".", "__"))]

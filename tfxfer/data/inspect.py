@@ -17,6 +17,7 @@ from PIL import Image
 
 from tfxfer.data.decode import READABLE, decode_picture, sniff
 from tfxfer.data.looks import THUMBNAIL_PX, Look
+from tfxfer.data.places import read_bytes
 
 # Pillow's own limit, above which it warns of a decompression bomb.
 MOST_PIXELS = 178_956_970
@@ -55,7 +56,7 @@ def look_at_files(
 def look_at_file(path: str) -> Look:
     """Look at one file."""
     try:
-        encoded = Path(path).read_bytes()
+        encoded = read_bytes(path)
     except OSError as error:
         return Look(path, 0, None, fault=f"cannot be read ({error.strerror})")
     kind = sniff(encoded[:_START_BYTES])

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -18,7 +17,8 @@ from tfxfer.data.folder import SPLIT_NAMES
 from tfxfer.data.group_pattern import find_groups
 from tfxfer.data.manifest_rows import Row, read_rows
 from tfxfer.data.pictures import FileSet
-from tfxfer.data.settings import is_address
+from tfxfer.data.places import exists, join
+from tfxfer.data.settings import is_address, to_place
 from tfxfer.errors import InputError, nearest
 
 _SHOWN = 20
@@ -52,7 +52,7 @@ def list_manifest(config: DataConfig) -> Listing:
     Raises:
         InputError: the manifest cannot be read, lacks a column, or has lines that are wrong.
     """
-    manifest = Path(str(config.source))
+    manifest = str(config.source)
     rows = read_rows(manifest, config)
     several = config.label_separator is not None or any(row.is_list for row in rows)
     _check_several(config, manifest, several)
@@ -62,24 +62,24 @@ def list_manifest(config: DataConfig) -> Listing:
     if config.group_column is not None:
         groups = tuple(entry.group for entry in entries)
     listed = _make_sets(entries, groups, classes, several)
-    return Listing(str(manifest), classes, listed, tuple(notes))
+    return Listing(manifest, classes, listed, tuple(notes))
 
 
-def _check_several(config: DataConfig, manifest: Path, several: bool) -> None:
+def _check_several(config: DataConfig, manifest: str, several: bool) -> None:
     """Refuse what needs one label a picture where labels turned out to be lists."""
     if several and (config.balance != "none" or config.shots):
         raise InputError(
             "balance and shots need one label a picture. Received: "
             f"balance={config.balance!r}, shots={config.shots}, and lists of labels in "
-            f"{str(manifest)!r}. Leave them out."
+            f"{manifest!r}. Leave them out."
         )
 
 
 def _look_at(
-    rows: Sequence[Row], config: DataConfig, manifest: Path, several: bool
+    rows: Sequence[Row], config: DataConfig, manifest: str, several: bool
 ) -> tuple[list[_Entry], list[str]]:
     """Turn lines into pictures; refuse all wrong lines at once, and note repeated ones."""
-    roots = config.roots or (str(manifest.parent),)
+    roots = config.roots or (os.path.dirname(manifest),)
     entries: dict[str, _Entry] = {}
     faults, repeated = [], []
     for row in rows:
@@ -88,7 +88,8 @@ def _look_at(
             faults.append(f"  line {row.line}: {fault}")
             continue
         split = SPLIT_NAMES[row.split.lower()] if row.split else "train"
-        name = os.path.normpath(row.path).replace(os.sep, "/")
+        name = row.path if is_address(row.path) else os.path.normpath(row.path)
+        name = name.replace(os.sep, "/")
         labels = tuple(sorted(set(row.labels)))
         entry = _Entry(row.line, name, _locate(row.path, roots), labels, split, row.group)
         first = entries.setdefault(os.path.normpath(entry.path), entry)
@@ -127,24 +128,33 @@ def _find_fault(row: Row, config: DataConfig, several: bool) -> str | None:
 
 
 def _is_path(text: str) -> bool:
-    """Whether text can name a file at all: without zero bytes and broken characters."""
+    """Whether text can name a file at all: no zero bytes, broken characters, other machines."""
     try:
+        if is_address(text):
+            to_place(text)
         return b"\0" not in os.fsencode(text)
-    except UnicodeEncodeError:
+    except (UnicodeEncodeError, InputError):
         return False
 
 
 def _locate(path: str, roots: Sequence[str]) -> str:
     """The first root's file of this path; the check of files names it if no root has it."""
     if is_address(path) or os.path.isabs(path):
-        return path
-    places = [os.path.join(root, path) for root in roots]
+        return to_place(path)
+    places = [join(root, path) for root in roots]
     if len(places) == 1:
         return places[0]
-    return next((place for place in places if os.path.lexists(place)), places[0])
+    return next((place for place in places if _is_there(place)), places[0])
 
 
-def _fail_on_faults(faults: Sequence[str], total: int, manifest: Path) -> None:
+def _is_there(place: str) -> bool:
+    try:
+        return exists(place)
+    except OSError:  # which the check of files then says of it
+        return True
+
+
+def _fail_on_faults(faults: Sequence[str], total: int, manifest: str) -> None:
     if not faults:
         return
     more = [f"  … and {len(faults) - _SHOWN:,} more"] if len(faults) > _SHOWN else []
@@ -152,7 +162,7 @@ def _fail_on_faults(faults: Sequence[str], total: int, manifest: Path) -> None:
         "\n".join(
             [
                 "Every line of a manifest must name a picture and its label, once. "
-                f"Received: {str(manifest)!r}, in which {len(faults):,} of {total:,} are wrong:",
+                f"Received: {manifest!r}, in which {len(faults):,} of {total:,} are wrong:",
                 *faults[:_SHOWN],
                 *more,
                 "Correct these lines or remove them.",
@@ -168,12 +178,12 @@ def _note_repeated(repeated: Sequence[str]) -> list[str]:
     return [f"{len(repeated):,} lines repeat an earlier one and are read once: {shown}"]
 
 
-def _find_classes(entries: Sequence[_Entry], manifest: Path) -> tuple[str, ...]:
+def _find_classes(entries: Sequence[_Entry], manifest: str) -> tuple[str, ...]:
     """The training pictures' labels, sorted; refuse labels that only other splits have."""
     train = [entry for entry in entries if entry.split == "train"]
     if not train:
         raise InputError(
-            f"A manifest must list training pictures. Received: {str(manifest)!r}, with "
+            f"A manifest must list training pictures. Received: {manifest!r}, with "
             f"{len(entries):,} pictures, none of them of the split train. Add some."
         )
     classes = tuple(sorted({label for entry in train for label in entry.labels}))
@@ -184,7 +194,7 @@ def _find_classes(entries: Sequence[_Entry], manifest: Path) -> tuple[str, ...]:
             raise InputError(
                 f"The {entry.split} split must have the classes of the training pictures "
                 f"({', '.join(classes[:20])}). Received: {unknown[0]!r} in line {entry.line} of "
-                f"{str(manifest)!r}.{nearest(unknown[0], classes)} Correct or remove the line."
+                f"{manifest!r}.{nearest(unknown[0], classes)} Correct or remove the line."
             )
     return classes
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tfxfer.config import DataConfig
+from tfxfer.data.places import exists, read_bytes
+from tfxfer.data.settings import is_address
 from tfxfer.errors import InputError, first_line, nearest
 
 # A line's number and its cells by column, or what is wrong with the line.
@@ -36,26 +38,36 @@ class Row:
     fault: str = ""
 
 
-def read_rows(manifest: Path, config: DataConfig) -> list[Row]:
+def read_rows(manifest: str, config: DataConfig) -> list[Row]:
     """Read a manifest; blank lines are left out.
 
     Raises:
         InputError: it cannot be read as what its ending says, is empty, or lacks a column.
     """
-    if not manifest.exists():
+    if not _is_there(manifest):
         raise InputError(
             "data must be a folder of class folders, a manifest, an archive, tfds:NAME or "
-            f"embedded:birds. Received: {str(manifest)!r}, which is not there. Check the path."
+            f"embedded:birds. Received: {manifest!r}, which is not there. Check the path."
         )
-    names, lines = _READERS[manifest.suffix.lower()](manifest, config)
+    names, lines = _READERS[os.path.splitext(manifest)[1].lower()](manifest, config)
     if names is not None:
         _check_columns(names, config, manifest)
     rows = [_make_row(line, cells, config) for line, cells in lines]
     if not rows:
         raise InputError(
-            f"A manifest must list pictures. Received: {str(manifest)!r}, which lists none."
+            f"A manifest must list pictures. Received: {manifest!r}, which lists none."
         )
     return rows
+
+
+def _is_there(manifest: str) -> bool:
+    try:
+        return exists(manifest)
+    except OSError as error:
+        raise InputError(
+            f"A manifest must be within reach. Received: {manifest!r} ({error.strerror}). Check "
+            "the address, and that this machine may read there."
+        ) from error
 
 
 def _columns(config: DataConfig) -> dict[str, str]:
@@ -68,19 +80,19 @@ def _columns(config: DataConfig) -> dict[str, str]:
     return columns
 
 
-def _check_columns(names: Sequence[str], config: DataConfig, manifest: Path) -> None:
+def _check_columns(names: Sequence[str], config: DataConfig, manifest: str) -> None:
     """Refuse a table that lacks a column, or has two of the same name."""
     twice = [name for name in names if name and names.count(name) > 1]
     if twice:
         raise InputError(
             "A manifest's columns must have names of their own. Received: "
-            f"{str(manifest)!r}, line 1, with {twice[0]!r} more than once. Rename one."
+            f"{manifest!r}, line 1, with {twice[0]!r} more than once. Rename one."
         )
     for key, column in _columns(config).items():
         if column not in names:
             raise InputError(
                 f"A manifest must begin with a line of its columns, {column!r} among them. "
-                f"Received: {str(manifest)!r}, line 1, with {', '.join(map(repr, names))}."
+                f"Received: {manifest!r}, line 1, with {', '.join(map(repr, names))}."
                 f"{nearest(column, names)} Rename the column, or name yours with "
                 f"--set data.{key}=NAME. CSV is parted by commas, TSV by tabs."
             )
@@ -124,21 +136,21 @@ def _text(value: object) -> str:
     raise TypeError(f"{value!r} must be text or a whole number")
 
 
-def _read_text(manifest: Path) -> str:
+def _read_text(manifest: str) -> str:
     """A manifest's text, with or without a byte-order mark."""
-    content = manifest.read_bytes()
+    content = read_bytes(manifest)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = 1 + content.count(b"\n", 0, error.start)
         raise InputError(
-            f"A manifest must be UTF-8 text. Received: {str(manifest)!r}, which is not from line "
+            f"A manifest must be UTF-8 text. Received: {manifest!r}, which is not from line "
             f"{line} on. Save it again as UTF-8."
         ) from error
 
 
 def _read_separated(
-    manifest: Path, config: DataConfig, separator: str
+    manifest: str, config: DataConfig, separator: str
 ) -> tuple[list[str], Iterator[_Cells]]:
     reader = csv.reader(
         io.StringIO(_read_text(manifest), newline=""),
@@ -155,7 +167,7 @@ def _read_separated(
         except csv.Error as error:
             raise InputError(
                 "Fields of a manifest that hold separators or line ends must stand in double "
-                f"quotes. Received: {str(manifest)!r}, line {reader.line_num}: {error}. "
+                f"quotes. Received: {manifest!r}, line {reader.line_num}: {error}. "
                 "Correct the quotes there or before."
             ) from error
 
@@ -172,7 +184,7 @@ def _read_separated(
     return names, name_cells()
 
 
-def _read_json_lines(manifest: Path, config: DataConfig) -> tuple[None, Iterator[_Cells]]:
+def _read_json_lines(manifest: str, config: DataConfig) -> tuple[None, Iterator[_Cells]]:
     def read() -> Iterator[_Cells]:
         for number, line in enumerate(_read_text(manifest).split("\n"), start=1):
             if not line.strip():
@@ -187,7 +199,7 @@ def _read_json_lines(manifest: Path, config: DataConfig) -> tuple[None, Iterator
     return None, read()
 
 
-def _read_parquet(manifest: Path, config: DataConfig) -> tuple[list[str], Iterator[_Cells]]:
+def _read_parquet(manifest: str, config: DataConfig) -> tuple[list[str], Iterator[_Cells]]:
     try:
         import pyarrow
         from pyarrow import parquet
@@ -197,20 +209,21 @@ def _read_parquet(manifest: Path, config: DataConfig) -> tuple[list[str], Iterat
             f'({first_line(error)}). Install it: pip install "tfxfer[parquet]"'
         ) from error
     try:
-        names = list(parquet.read_schema(manifest).names)
+        file = io.BytesIO(read_bytes(manifest)) if is_address(manifest) else manifest
+        names = list(parquet.read_schema(file).names)
         # Other columns may hold whole pictures.
         wanted = [*_columns(config).values(), config.split_column]
         columns = [name for name in names if name in wanted]
-        rows = parquet.read_table(manifest, columns=columns).to_pylist()
+        rows = parquet.read_table(file, columns=columns).to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(
             f"A manifest that ends in .parquet must be a whole Parquet file. Received: "
-            f"{str(manifest)!r} ({first_line(error)}). Write it again."
+            f"{manifest!r} ({first_line(error)}). Write it again."
         ) from error
     return names, iter(enumerate(rows, start=1))
 
 
-_Reader = Callable[[Path, DataConfig], tuple[list[str] | None, Iterator[_Cells]]]
+_Reader = Callable[[str, DataConfig], tuple[list[str] | None, Iterator[_Cells]]]
 _READERS: dict[str, _Reader] = {
     ".csv": lambda manifest, config: _read_separated(manifest, config, ","),
     ".tsv": lambda manifest, config: _read_separated(manifest, config, "\t"),

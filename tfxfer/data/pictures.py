@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer.data.labels import has_several
+from tfxfer.data.places import for_each, stamp
 from tfxfer.records import BadFile
 
 # Pictures that are read or decoded at the same time.
@@ -102,13 +103,10 @@ class FileSet:
 
     def identities(self) -> list[Identity]:
         """Name files by their class folder and name; stamp them with path, size and time."""
-        identities = []
-        for path in self.paths:
-            status = os.stat(path)
-            name = "/".join(Path(path).parts[-2:])
-            stamp = f"{path}|{status.st_size}|{status.st_mtime_ns}"
-            identities.append(Identity(name, stamp))
-        return identities
+        return [
+            Identity("/".join(Path(path).parts[-2:]), f"{path}|{stamped}")
+            for path, stamped in zip(self.paths, for_each(stamp, self.paths), strict=True)
+        ]
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,23 @@ def is_address(source: str) -> bool:
     return re.match(r"[a-z][a-z0-9+.-]*://", source, re.IGNORECASE) is not None
 
 
+def to_place(path: str) -> str:
+    """An absolute path, or an address as it is; ``file:///…`` is a path like any other.
+
+    Raises:
+        InputError: a ``file://`` address names another machine.
+    """
+    if not path.lower().startswith("file://"):
+        return path if is_address(path) else absolute(path)
+    local = re.sub("^file://(localhost)?(?=/)", "", path, flags=re.IGNORECASE)
+    if is_address(local):
+        raise InputError(
+            "A file:// address must name a place on this machine: file:///FOLDER. "
+            f"Received: {path!r}. Name it by its path."
+        )
+    return absolute(local)
+
+
 def is_among_pictures(path: str | Path, source: str | None) -> bool:
     """Whether a path lies in the folder of pictures that a source names.
 
@@ -88,18 +105,18 @@ class DataConfig(Table):
         prefix, _, pattern = (value or "").partition(":")
         if prefix in ("tfrecord", "arrayrecord") and pattern and not is_address(pattern):
             return f"{prefix}:{absolute(pattern)}"
-        if value is None or value.startswith(SOURCE_PREFIXES) or is_address(value):
+        if value is None or value.startswith(SOURCE_PREFIXES):
             return value
         if not value.strip():
             raise InputError(
                 "a folder, a file, tfds:NAME or embedded:birds is needed. Received: ''."
             )
-        return absolute(value)
+        return to_place(value)
 
     @field_validator("roots")
     @classmethod
     def _are_absolute(cls, roots: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(root if is_address(root) else absolute(root) for root in roots)
+        return tuple(to_place(root) for root in roots)
 
     @field_validator("group_pattern")
     @classmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from tfxfer.data.folder import list_folder
 from tfxfer.data.manifest import list_manifest
 from tfxfer.data.manifest_rows import MANIFEST_ENDINGS
 from tfxfer.data.pictures import PictureData
+from tfxfer.data.places import check_address, is_folder
 from tfxfer.data.record_source import load_records
 from tfxfer.data.tfds_source import load_embedded, load_tfds
 from tfxfer.data.unpack import ARCHIVE_ENDINGS
@@ -82,5 +82,7 @@ def list_files(config: DataConfig) -> Listing:
     for prefix, list_source in LISTED_PREFIXES.items():
         if source.startswith(prefix):
             return list_source(config)
+    for place in (source, *config.roots):
+        check_address(place)
     by_ending = [list_ for ending, list_ in ENDINGS.items() if source.lower().endswith(ending)]
-    return by_ending[0](config) if by_ending and not os.path.isdir(source) else list_folder(config)
+    return by_ending[0](config) if by_ending and not is_folder(source) else list_folder(config)
