@@ -18,6 +18,7 @@ LEVELS = {
     "config": 0,
     "presets": 0,
     "records": 0,
+    "notes": 0,
     "run": 0,
     "backbones.families": 0,
     "backbones.settings": 0,

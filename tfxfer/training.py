@@ -27,6 +27,7 @@ from tfxfer.features.feed import make_phase_data
 from tfxfer.features.frozen import FrozenLayers
 from tfxfer.features.split import PICTURES
 from tfxfer.heads import build_head, build_model
+from tfxfer.notes import list_notes
 from tfxfer.phases.balance import note_imbalance
 from tfxfer.phases.estimate import check_memory, plan_phase
 from tfxfer.phases.fit import fit_phase, memory_errors
@@ -248,8 +249,7 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
         notes=(
             *pictures.notes,
             *backbone.notes,
-            *_warnings(config),
-            *_augmentation_notes(config, job.phases),
+            *list_notes(config, job.phases),
             *imbalance,
         ),
     )
@@ -263,23 +263,6 @@ def dry_run(config: Config, console: Console) -> Plan:
             plan = make_plan(config, job, is_timed=True)
     print_plan(console, plan, with_blocks=True)
     return plan
-
-
-def _augmentation_notes(config: Config, phases: Sequence[ResolvedPhase]) -> list[str]:
-    """Say where what was asked for makes no difference."""
-    notes = []
-    for asked, phase in zip(config.phases, phases, strict=True):
-        augmentation = config.augmentation.under(phase.augmentation)
-        is_changed = augmentation.policy not in ("none", "standard") or augmentation.erasing
-        name = f"phase {phase.name!r}"
-        if isinstance(asked.views, int) and asked.views != phase.views:
-            notes.append(f"{name}: without augmentation all views are one, and one is stored")
-        elif is_changed and phase.views == 1 and phase.unfreeze not in (0, "all"):
-            notes.append(
-                f"{name} stores one view, the picture as it is: policy {augmentation.policy!r} is "
-                f"not seen (--set phases.{phase.name}.views=2 or more, or stream)"
-            )
-    return notes
 
 
 def _evaluate(model: keras.Model, split: str, pictures: PictureSet, job: Job) -> Evaluation:
@@ -302,16 +285,3 @@ def _with_choices(config: Config, result: RunResult) -> Config:
 def _describe(config: Config) -> str:
     alpha = config.backbone.alpha
     return config.backbone.name if alpha is None else f"{config.backbone.name} (alpha {alpha:g})"
-
-
-def _warnings(config: Config) -> list[str]:
-    warnings = []
-    is_embedded_data = str(config.data.source).startswith("embedded:")
-    if config.backbone.weights == "embedded" and not is_embedded_data:
-        warnings.append(
-            "the embedded weights were trained on drawn birds and know nothing of photographs; "
-            "expect a poor model. Use --backbone EfficientNetV2B0 (ImageNet weights) instead"
-        )
-    if config.backbone.weights == "none":
-        warnings.append("no pretrained weights: every phase trains the whole network")
-    return warnings

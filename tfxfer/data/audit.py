@@ -25,7 +25,7 @@ from tfxfer.data.places import for_each, stamp
 from tfxfer.features.shards import digest
 
 # Below the cache's folder; raised when the same file would be seen in another way.
-_FOLDER, _VERSION = "audit", 1
+_FOLDER, _VERSION = "audit", 2
 
 
 def audit_files(
