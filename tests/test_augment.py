@@ -312,9 +312,12 @@ def test_a_preview_is_what_is_trained_on(picture_folder, tmp_path, capsys):
     seeds = view_seeds(first.identities(), 0, 2)
     for config in (None, AugmentationConfig(policy="light")):
         (expected,) = next(iter(make_view_batches(first, 32, 1, config, seeds))).numpy()
-        windows = np.lib.stride_tricks.sliding_window_view(sheet, (32, 32, 3))[:, :, 0]
-        difference = np.abs(windows - expected).max(axis=(2, 3, 4))
-        assert difference.min() <= 0.5, "it stands somewhere on the sheet, unchanged"
+        corners = np.abs(sheet[:-31, :-31] - expected[0, 0]).max(axis=2) <= 0.5
+        differences = [
+            np.abs(sheet[top : top + 32, left : left + 32] - expected).max()
+            for top, left in np.argwhere(corners)
+        ]
+        assert min(differences, default=255) <= 0.5, "it stands on the sheet, unchanged"
     assert main(arguments) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert main([*arguments, "--overwrite", "--phase", "fine-tun"]) == 2
