@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tfxfer.cli import main
 from tfxfer.features import cache, shards, store
 
 SHAPE, NAMES = (2, 3), ("a", "b", "c", "d")
@@ -125,3 +126,19 @@ def test_a_budget_is_no_more_than_the_disk_has(stored):
     free = shutil.disk_usage(stored).free
     assert not cache.has_room(stored, 2 * free, keep=[], budget_bytes=10 * free)
     assert cache.has_room(stored, 1000, keep=[], budget_bytes=10 * free)
+
+
+def test_what_else_lies_in_the_cache_is_shown_and_cleared(tmp_path, capsys):
+    key = 32 * "a"
+    own = (f"archives/{key}/ants/1.jpg", f"datasets/{key}/1.png", f"audit/{key}.json")
+    for name in (*own, "mine/1.txt", "archives/mine/1.txt"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(bytes(100_000))
+    assert main(["cache", "--dir", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "archives: 0.1 MB" in printed
+    assert "0.3 MB in" in printed
+    assert main(["cache", "--dir", str(tmp_path), "--clear"]) == 0
+    assert "freed 0.3 MB" in capsys.readouterr().out
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"mine/1.txt", "archives/mine/1.txt"}

@@ -51,3 +51,37 @@ def test_the_interval_is_wilson_s():
     assert wilson_interval(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
     assert wilson_interval(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
     assert wilson_interval(29, 29) == pytest.approx((0.8830, 1.0), abs=5e-5)
+
+
+def test_macro_recall_counts_each_class_that_occurs_once():
+    rows = [[0.9, 0.1, 0.0], [0.9, 0.1, 0.0], [0.2, 0.8, 0.0], [0.6, 0.4, 0.0], [0.9, 0.1, 0.0]]
+    result = evaluate_rows(rows, [0, 0, 1, 1, 0])
+    assert result.accuracy == pytest.approx(0.8)
+    assert result.macro_recall == pytest.approx((1 + 0.5) / 2)
+    assert (result.mean_average_precision, result.micro_f1) == (None, None)
+
+
+def test_several_labels_have_metrics_of_their_own():
+    rows = [[0.9, 0.2, 0.1], [0.8, 0.6, 0.1], [0.3, 0.7, 0.2], [0.6, 0.1, 0.3]]
+    labels = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0]], np.int8)
+    result = evaluate_rows(rows, labels)
+    # By probability: the first label is right, right, wrong, wrong; the second right (0.7), wrong
+    # (0.6), wrong (0.2), right (0.1). The third occurs nowhere.
+    assert result.mean_average_precision == pytest.approx((1 + (1 + 2 / 4) / 2) / 2)
+    # From 0.5 on, the first is given to three pictures, two of them right; the second to two.
+    assert result.per_class_f1 == pytest.approx({"class 0": 0.8, "class 1": 0.5})
+    assert result.macro_f1 == pytest.approx(0.65)
+    assert result.micro_f1 == pytest.approx(2 * 3 / (5 + 4))
+    assert result.macro_recall == pytest.approx((1 + 0.5) / 2)
+    assert result.accuracy == pytest.approx(0.5), "pictures 0 and 2 are wholly right"
+    assert result.accuracy_interval == pytest.approx(wilson_interval(2, 4))
+    given = np.array(rows)
+    entropies = -np.log(np.where(labels == 1, given, 1 - given))
+    assert result.cross_entropy == pytest.approx(entropies.mean())
+    assert (result.confusion, result.top5_accuracy) == (None, None)
+
+
+def test_a_split_in_which_no_label_occurs_has_figures_too():
+    result = evaluate_rows([[0.9, 0.2], [0.1, 0.1]], np.zeros((2, 2), np.int8))
+    assert (result.accuracy, result.macro_f1, result.micro_f1) == (0.5, 0.0, 0.0)
+    assert (result.mean_average_precision, result.per_class_f1) == (0.0, {})

@@ -234,3 +234,26 @@ def test_what_is_not_read_is_said(own_folder):
 def test_no_data_named_is_an_error_that_says_how():
     with pytest.raises(InputError, match="--data FOLDER"):
         load_data(DataConfig(), seed=0)
+
+
+@pytest.mark.parametrize("splits", [False, True])
+def test_a_pattern_names_groups_below_the_source(own_folder, splits):
+    expected = {f"{name}/00{i}" for name in COLOURS for i in range(6)}
+    if splits:
+        (own_folder / "train").mkdir()
+        for name in COLOURS:
+            (own_folder / name).rename(own_folder / "train" / name)
+    data = load(own_folder, group_pattern=r"^(?:train/)?(\w+/\d+)\.jpg$")
+    assert set().union(*(split.groups for split in (data.train, data.validation, data.test))) == (
+        expected
+    )
+    for path, group in zip(data.train.paths, data.train.groups, strict=True):
+        assert path.endswith(f"/{group}.jpg")
+    with pytest.raises(InputError, match=r"'(train/)?blue/004\.jpg'"):
+        load(own_folder, group_pattern="amber|[0123].jpg")
+
+
+@pytest.mark.parametrize("changes", [{"group_column": "bird"}, {"label_separator": "|"}])
+def test_settings_of_manifests_are_refused_for_folders(own_folder, changes):
+    with pytest.raises(InputError, match="is for manifests"):
+        load(own_folder, **changes)

@@ -8,6 +8,7 @@ import pytest
 
 from tfxfer import run
 from tfxfer.errors import InputError
+from tfxfer.presets import load_config
 
 
 def test_a_staged_folder_takes_its_place_at_the_end(tmp_path):
@@ -97,3 +98,22 @@ def test_a_run_does_not_lie_among_its_pictures(tmp_path):
         run.check_folder(tmp_path / "photos" / "runs" / "a", False, str(tmp_path / "photos"))
     run.check_folder(tmp_path / "runs", False, str(tmp_path / "photos"))
     run.check_folder(tmp_path / "runs", False, "tfds:oxford_flowers102")
+
+
+@pytest.mark.parametrize("source", ["list.csv", "photos.zip"])
+def test_a_run_and_its_cache_may_lie_beside_a_manifest_or_an_archive(tmp_path, source):
+    (tmp_path / source).write_text("")
+    run.check_folder(tmp_path / "runs", False, str(tmp_path / source))
+    settings = {"features.cache_dir": str(tmp_path / "cache")}
+    config = load_config("photos", data=tmp_path / source, settings=settings)
+    assert config.features.cache_dir == str(tmp_path / "cache")
+    with pytest.raises(InputError, match="which is a file"):
+        run.check_folder(tmp_path / source, True, str(tmp_path / source))
+
+
+def test_links_to_the_pictures_do_not_hide_them(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "photos")
+    settings = {"features.cache_dir": str(tmp_path / "link" / "cache")}
+    with pytest.raises(InputError, match="cache_dir must lie outside of the folder of pictures"):
+        load_config("photos", data=tmp_path / "photos", settings=settings)

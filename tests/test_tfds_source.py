@@ -71,6 +71,20 @@ def test_a_prepared_data_set_is_read_and_its_missing_split_cut(data_dir):
     assert len(train | validation) == 60
 
 
+@pytest.mark.parametrize("split_by", ["random", "hash"])
+def test_folds_and_shots_of_a_data_set_have_the_labels_of_their_pictures(data_dir, split_by):
+    held_out = []
+    for fold in (1, 2, 3):
+        settings = {"folds": 3, "fold": fold, "shots": 5, "split_by": split_by}
+        config = DataConfig(source="tfds:colours", data_dir=str(data_dir), **settings)
+        data = load_data(config, seed=0)
+        for part in (data.train, data.validation):
+            assert [int(label) for _, label in part.encoded()] == part.labels.tolist()
+        assert np.bincount(data.train.labels).tolist() == [5, 5, 5]
+        held_out += [identity.name for identity in data.validation.identities()]
+    assert len(held_out) == len(set(held_out)) == 60
+
+
 def test_a_seed_shuffles_the_same_way_again(data_dir):
     config = DataConfig(source="tfds:colours", data_dir=str(data_dir))
     train = load_data(config, seed=0).train
@@ -125,3 +139,69 @@ def test_a_data_set_without_class_labels_is_refused(tmp_path):
     store(tmp_path, {"train": unlabelled}, label=tfds.features.Text())
     with pytest.raises(InputError, match="one picture and one class label"):
         load_data(DataConfig(source="tfds:colours", data_dir=str(tmp_path)), seed=0)
+
+
+def pictures_of(split):
+    return [bytes(picture) for picture, _ in split.encoded().as_numpy_iterator()]
+
+
+def test_expressions_choose_splits_and_names_stay(data_dir):
+    whole = load_data(DataConfig(source="tfds:colours", data_dir=str(data_dir)), seed=0)
+    config = DataConfig(
+        source="tfds:colours",
+        data_dir=str(data_dir),
+        train_split="train[:80%]",
+        validation_split="train[80%:]",
+        test_split="test",
+    )
+    data = load_data(config, seed=0)
+    assert [len(s.labels) for s in (data.train, data.validation, data.test)] == [48, 12, 15]
+    named = {}
+    for split in (whole.train, whole.validation, whole.test):
+        named |= dict(zip(split.identities(), pictures_of(split), strict=True))
+    for split in (data.train, data.validation, data.test):
+        # The same picture has the same identity, whichever expression chose it.
+        assert [named[identity] for identity in split.identities()] == pictures_of(split)
+    mixed = load_data(config.model_copy(update={"train_split": "train[:40%]+test[:50%]",
+                                                "test_split": "test[50%:]"}), 0)  # fmt: skip
+    for split in (mixed.train, mixed.test):
+        assert [named[identity] for identity in split.identities()] == pictures_of(split)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"train_split": "trian[:80%]"}, "Did you mean 'train'"),
+        ({"train_split": "train[:80%"}, "must be an expression over the splits train, test"),
+        ({"train_split": "train[:80%]", "test_split": "train[70%:]"}, "which share 6"),
+        ({"label_key": "lable"}, "Did you mean 'label'"),
+    ],
+)
+def test_an_expression_that_does_not_fit_is_refused(data_dir, changes, expected):
+    config = DataConfig(source="tfds:colours", data_dir=str(data_dir), **changes)
+    with pytest.raises(InputError, match="Received: ") as caught:
+        load_data(config, seed=0)
+    assert expected in str(caught.value)
+
+
+def test_a_sequence_of_class_labels_gives_rows(tmp_path):
+    sets = ([0], [0, 2], [], [1, 2])
+    rows = [(k, {"image": e["image"], "label": sets[k % 4]}) for k, e in examples(24, 0)]
+    label = tfds.features.Sequence(tfds.features.ClassLabel(names=list(COLOURS)))
+    store(tmp_path, {"photos": rows}, label=label)
+    config = DataConfig(source="tfds:colours", data_dir=str(tmp_path))
+    with pytest.raises(InputError, match="needs a split `train`, or data"):
+        load_data(config, seed=0)
+    data = load_data(config.model_copy(update={"train_split": "photos"}), seed=0)
+    expected = {e["image"]: np.isin(range(3), sets[k % 4]) for k, (_, e) in enumerate(rows)}
+    for split in (data.train, data.validation, data.test):
+        for picture, row in split.encoded().as_numpy_iterator():
+            np.testing.assert_array_equal(row, expected[bytes(picture)])
+
+
+def test_plain_numbers_take_names_from_the_config(tmp_path):
+    label = tfds.features.Scalar(np.int64)
+    store(tmp_path, {"train": list(examples(24, 0))}, label=label)
+    config = DataConfig(source="tfds:colours", data_dir=str(tmp_path), picture_key="image",
+                        label_key="label", class_names=tuple(COLOURS))  # fmt: skip
+    assert load_data(config, seed=0).classes == tuple(COLOURS)

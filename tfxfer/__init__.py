@@ -26,6 +26,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "train": "tfxfer.train",
     "plan": "tfxfer.train",
+    "audit_data": "tfxfer.audit",
     "build_backbone": "tfxfer.backbones.build",
     "Backbone": "tfxfer.backbones.backbone",
     "list_blocks": "tfxfer.backbones.blocks",
@@ -48,6 +49,7 @@ __all__ = [
     "HubModule",
     "InputError",
     "PhaseConfig",
+    "audit_data",
     "build_backbone",
     "build_head",
     "build_model",

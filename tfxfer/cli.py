@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from tfxfer import train
+from tfxfer import audit, preview, train
 from tfxfer.backbones.families import COUNTS, NETWORKS, PREPROCESSINGS
 from tfxfer.errors import exit_code
 from tfxfer.presets import list_presets, load_config
@@ -46,7 +46,7 @@ def cache_command(arguments: argparse.Namespace) -> None:
     console = make_console()
     folder = cache.locate(arguments.dir)
     if arguments.clear:
-        freed = cache.clear(folder)
+        freed = cache.clear(folder) + cache.clear_others(folder)
         console.print(f"freed {freed / 1e6:,.1f} MB in {escape(str(folder))}", soft_wrap=True)
         return
     lines = cache.list_stored(folder)
@@ -62,7 +62,10 @@ def cache_command(arguments: argparse.Namespace) -> None:
         )
     if lines:
         console.print(table)
-    total = sum(line.bytes for line in lines) / 1e6
+    others = cache.measure_others(folder)
+    for name, size in others.items():
+        console.print(f"{name}: {size / 1e6:,.1f} MB")
+    total = (sum(line.bytes for line in lines) + sum(others.values())) / 1e6
     console.print(
         f"{total:,.1f} MB in {escape(str(folder))}; `tfxfer cache --clear` removes it, and the "
         "next run computes it again",
@@ -71,12 +74,18 @@ def cache_command(arguments: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code: 0, or 2 for a mistake in the request."""
+    """Command line; returns the exit code: 0, 1 for findings, or 2 for a mistake in the request."""
     parser = argparse.ArgumentParser("tfxfer", description="Transfer learning for pictures.")
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("train", help="train a preset")
     train.add_arguments(command)
     command.set_defaults(call=train.call)
+    command = commands.add_parser("audit", help="look at pictures before training")
+    audit.add_arguments(command)
+    command.set_defaults(call=audit.call)
+    command = commands.add_parser("augment-preview", help="draw what training sees")
+    preview.add_arguments(command)
+    command.set_defaults(call=preview.call)
     command = commands.add_parser("presets", help="list the presets")
     command.set_defaults(call=list_presets_command)
     command = commands.add_parser("backbones", help="list the networks")

@@ -3,46 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from tfxfer.backbones.settings import BackboneConfig
+from tfxfer.data.settings import (
+    AugmentationConfig,
+    DataConfig,
+    Policy,
+    is_address,
+    is_among_pictures,
+)
 from tfxfer.errors import InputError, nearest
 from tfxfer.tables import Table, absolute
-
-SOURCE_PREFIXES = ("tfds:", "embedded:")
-
-
-class DataConfig(Table):
-    """Which pictures, and how they are read."""
-
-    source: str | None = None  # a folder, "tfds:NAME" or "embedded:birds"
-    data_dir: str | None = None  # where TensorFlow Datasets are prepared; None: their default
-    batch_size: int = Field(32, ge=1, le=65536)
-    # Shares of the training pictures, cut where the source has no such split.
-    validation_fraction: float = Field(0.15, gt=0, lt=0.5)
-    test_fraction: float = Field(0.15, gt=0, lt=0.5)
-    on_bad: Literal["fail", "quarantine"] = "fail"
-
-    @field_validator("source", "data_dir")
-    @classmethod
-    def _isabsolute(cls, value: str | None) -> str | None:
-        if value is None or value.startswith(SOURCE_PREFIXES):
-            return value
-        if not value.strip():
-            raise InputError("a folder, tfds:NAME or embedded:birds is needed. Received: ''.")
-        return absolute(value)
-
-
-class AugmentationConfig(Table):
-    """Random changes to training pictures; never part of the exported model."""
-
-    crop_min_area: float = Field(0.5, gt=0, le=1)  # smallest crop, as a share; 1: no crop
-    flip: bool = True  # left and right
-    rotate: bool = False  # by quarter turns and upside down, where a picture has no top
-    colour: float = Field(0.2, ge=0, le=1)  # strength of brightness, contrast, saturation
 
 
 class HeadConfig(Table):
@@ -77,6 +51,11 @@ class FeaturesConfig(Table):
     def _isabsolute(cls, value: str | None) -> str | None:
         if value is not None and not value.strip():
             raise InputError("cache_dir must name a folder. Received: ''. Leave it out instead.")
+        if value is not None and is_address(value):
+            raise InputError(
+                "cache_dir must be a folder of this machine: features are read as files. "
+                f"Received: {value!r}. Name such a folder."
+            )
         return None if value is None else absolute(value)
 
 
@@ -91,6 +70,7 @@ class PhaseConfig(Table):
     epochs: int | None = Field(None, ge=1)
     # Stored views of each picture, the first as it is; "stream": a new one in every epoch.
     views: int | Literal["stream"] | None = None
+    augmentation: Policy | None = None  # of its views but the first; None: that of [augmentation]
     # Of a head alone; "auto": "logistic" where it is linear, its features are stored and nothing
     # is mixed. It knows no epochs, rates and label smoothing; the ridge penalty stands for them.
     solver: Literal["auto", "logistic", "adamw"] = "auto"
@@ -191,7 +171,7 @@ class Config(Table):
     @model_validator(mode="after")
     def _cache_lies_elsewhere(self) -> Config:
         cache, source = self.features.cache_dir, self.data.source
-        if cache and source and Path(cache).is_relative_to(source):
+        if cache and is_among_pictures(cache, source):
             raise InputError(
                 "features.cache_dir must lie outside of the folder of pictures, whose folders are "
                 f"classes. Received: {cache!r} in {source!r}. Name a folder elsewhere."
@@ -206,6 +186,17 @@ class Config(Table):
                 "solver='logistic' fits a linear head. Received: "
                 f"head.kind={self.head.kind!r}, solver='logistic' in phase {solved[0]!r}. "
                 "Take head.kind='linear', or solver='auto'."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _several_labels_are_not_solved(self) -> Config:
+        solved = [phase.name for phase in self.phases if phase.solver == "logistic"]
+        if solved and self.data.label_separator is not None:
+            raise InputError(
+                "solver='logistic' fits one label a picture: its probabilities sum to 1. Received: "
+                f"label_separator={self.data.label_separator!r}, solver='logistic' in phase "
+                f"{solved[0]!r}. Take solver='auto', which trains such a head by gradient steps."
             )
         return self
 

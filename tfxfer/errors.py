@@ -29,7 +29,11 @@ def first_line(error: BaseException) -> str:
 
 
 def exit_code(action: Callable[[], object]) -> int:
-    """Run a command: 0 when it is done, 2 with the message on standard error for a mistake."""
+    """Run a command; 2 with the message on standard error for a mistake.
+
+    Returns:
+        What the command returns, if that is a number, else 0.
+    """
     # A job scheduler's or a container's stop ends a run as Ctrl-C does: it cleans up.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
@@ -37,18 +41,25 @@ def exit_code(action: Callable[[], object]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        action()
+        code = action()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}", *_notes_of(error), sep="\n", file=sys.stderr)
         return 2
     except OSError as error:
         print(
             f"error: a file or folder cannot be used. Received: {error}. "
             "Check that it exists, may be read and written, and that the disk has room.",
+            *_notes_of(error),
+            sep="\n",
             file=sys.stderr,
         )
         return 2
-    except KeyboardInterrupt:
-        print("interrupted; nothing was kept", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print("interrupted;", *(_notes_of(error) or ["nothing was kept"]), file=sys.stderr)
         return 130
-    return 0
+    return code if isinstance(code, int) else 0
+
+
+def _notes_of(error: BaseException) -> list[str]:
+    """What was added to an error on its way, such as what is left."""
+    return getattr(error, "__notes__", [])

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from sklearn.metrics import confusion_matrix, f1_score, log_loss, top_k_accuracy_score
+from sklearn.metrics import (
+    average_precision_score,
+    confusion_matrix,
+    f1_score,
+    log_loss,
+    recall_score,
+    top_k_accuracy_score,
+)
 
+from tfxfer.data.labels import count_classes, has_several
 from tfxfer.records import Evaluation
 
 _TOP5_FROM = 21  # classes
+_GIVEN_FROM = 0.5  # probability of one of several labels
 _Z95 = 1.959964  # 97.5 % quantile of the normal distribution
 
 
@@ -28,34 +38,115 @@ def evaluate(
         model: from pictures to probabilities ``[batch, classes]``.
         split: the split's name.
         dataset: as `make_evaluation_dataset` makes it.
-        labels: ``[pictures]`` class numbers in the order of the dataset.
+        labels: in the order of the dataset, ``[pictures]`` class numbers, or zeros and ones
+            ``[pictures, classes]`` where they have several.
         classes: class names.
     """
     probabilities = model.predict(dataset, verbose=0)
-    predicted = probabilities.argmax(axis=1)
-    numbers = list(range(len(classes)))
-    present = sorted(set(labels.tolist()))
+    predicted = predict_labels(labels, probabilities)
+    present = list_present(labels, len(classes))
     f1 = f1_score(labels, predicted, labels=present, average=None, zero_division=0.0)
-    right = int((predicted == labels).sum())
-    normalised = probabilities.astype(np.float64)
-    normalised /= normalised.sum(axis=1, keepdims=True)
+    right = int(are_right(labels, probabilities).sum())
+    own = _of_several if has_several(labels) else _of_one
     return Evaluation(
         split=split,
         pictures=len(labels),
         accuracy=right / len(labels),
         accuracy_interval=wilson_interval(right, len(labels)),
-        macro_f1=float(f1.mean()),
-        top5_accuracy=(
-            float(top_k_accuracy_score(labels, normalised, k=5, labels=numbers))
-            if len(classes) >= _TOP5_FROM
-            else None
-        ),
-        cross_entropy=float(log_loss(labels, normalised, labels=numbers)),
+        # Pictures with several labels may all have none.
+        macro_f1=float(f1.mean()) if present else 0.0,
+        macro_recall=macro_recall(labels, probabilities),
+        cross_entropy=cross_entropy(labels, probabilities),
         per_class_f1={classes[n]: float(score) for n, score in zip(present, f1, strict=True)},
-        confusion=tuple(
-            tuple(map(int, row)) for row in confusion_matrix(labels, predicted, labels=numbers)
-        ),
+        **own(labels, probabilities),
     )
+
+
+def _of_one(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
+    """Metrics of pictures with one label."""
+    numbers = list(range(probabilities.shape[1]))
+    top5 = None
+    if len(numbers) >= _TOP5_FROM:
+        top5 = float(top_k_accuracy_score(labels, _normalise(probabilities), k=5, labels=numbers))
+    counts = confusion_matrix(labels, probabilities.argmax(axis=1), labels=numbers)
+    return {
+        "top5_accuracy": top5,
+        "confusion": tuple(tuple(map(int, row)) for row in counts),
+    }
+
+
+def _of_several(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
+    """Metrics of pictures with several labels."""
+    predicted = predict_labels(labels, probabilities)
+    return {
+        "top5_accuracy": None,
+        "confusion": None,
+        "mean_average_precision": mean_average_precision(labels, probabilities),
+        "micro_f1": float(f1_score(labels, predicted, average="micro", zero_division=0.0)),
+    }
+
+
+def predict_labels(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """What probabilities ``[pictures, classes]`` say, in the form that the labels have."""
+    if has_several(labels):
+        return (probabilities >= _GIVEN_FROM).astype(labels.dtype)
+    return probabilities.argmax(axis=1)
+
+
+def list_present(labels: np.ndarray, class_count: int) -> list[int]:
+    """Numbers of the classes that occur."""
+    return np.flatnonzero(count_classes(labels, class_count)).tolist()
+
+
+def are_right(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Which pictures are wholly right, ``[pictures]`` bool: see `Evaluation`'s accuracy."""
+    same = predict_labels(labels, probabilities) == labels
+    return same.all(axis=1) if has_several(labels) else same
+
+
+def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Share of the pictures that are wholly right."""
+    return float(are_right(labels, probabilities).mean())
+
+
+def macro_recall(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean over the classes that occur of the share of their pictures that is found.
+
+    Each class counts the same, however few pictures it has: Brodersen et al. 2010, "The balanced
+    accuracy and its posterior distribution".
+    """
+    present = list_present(labels, probabilities.shape[1])
+    if not present:
+        return 0.0
+    predicted = predict_labels(labels, probabilities)
+    return float(
+        recall_score(labels, predicted, labels=present, average="macro", zero_division=0.0)
+    )
+
+
+def mean_average_precision(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean over the labels that occur of the average precision.
+
+    That is scikit-learn's ``sum((recall_n - recall_{n-1}) · precision_n)`` over the thresholds n,
+    without interpolation. 0 where no label occurs.
+
+    Args:
+        labels: ``[pictures, classes]`` zeros and ones.
+        probabilities: of the same shape.
+    """
+    present = list_present(labels, probabilities.shape[1])
+    if not present:
+        return 0.0
+    return float(average_precision_score(labels[:, present], probabilities[:, present]))
+
+
+def cross_entropy(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean cross-entropy in nats: see `Evaluation`."""
+    if has_several(labels):
+        given = probabilities.astype(np.float64).ravel()
+        return float(log_loss(labels.ravel(), given, labels=[0, 1]))
+    numbers = list(range(probabilities.shape[1]))
+    return float(log_loss(labels, _normalise(probabilities), labels=numbers))
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
@@ -70,3 +161,9 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     spread = _Z95 * (share * (1 - share) / trials + _Z95**2 / (4 * trials**2)) ** 0.5
     scale = 1 + _Z95**2 / trials
     return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+
+
+def _normalise(probabilities: np.ndarray) -> np.ndarray:
+    """Probabilities in float64 that sum to 1 to its precision, as scikit-learn wants them."""
+    normalised = probabilities.astype(np.float64)
+    return normalised / normalised.sum(axis=1, keepdims=True)

@@ -80,15 +80,19 @@ class Head:
         return pooled
 
 
-def build_head(config: HeadConfig, class_count: int, seed: int) -> Head:
+def build_head(config: HeadConfig, class_count: int, seed: int, has_several: bool = False) -> Head:
     """Make the head's layers.
 
     The probabilities are float32 whatever the precision policy: a float16 softmax loses small
     ones.
+
+    Args:
+        has_several: pictures may have several labels, or none: each probability stands for itself
+            then (sigmoid); else they sum to 1 (softmax).
     """
     probabilities = keras.layers.Dense(
         class_count,
-        activation="softmax",
+        activation="sigmoid" if has_several else "softmax",
         dtype="float32",
         kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
         name="probabilities",

@@ -8,6 +8,8 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from tfxfer.records import CRITERIA
+
 
 class PictureBar:
     """Draw a bar over pictures, or print a line when all are done where no terminal is."""
@@ -50,10 +52,23 @@ class PictureBar:
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """Draw one bar over all steps of a phase, or print a line an epoch where no terminal is."""
+    """Draw one bar over all steps of a phase, or print a line an epoch where no terminal is.
 
-    def __init__(self, phase: str, epochs: int, steps: int, batch_size: int, console: Console):
+    Args:
+        metric: what is shown of validation, of `CRITERIA`.
+    """
+
+    def __init__(
+        self,
+        phase: str,
+        epochs: int,
+        steps: int,
+        batch_size: int,
+        console: Console,
+        metric: str = "accuracy",
+    ):
         super().__init__()
+        self._metric = metric
         self._phase, self._epochs, self._steps = phase, epochs, steps
         self._batch_size = batch_size
         self._console = console
@@ -93,11 +108,13 @@ class ProgressBar(keras.callbacks.Callback):
         )
 
     def on_epoch_end(self, epoch, logs=None):
-        self._validation = f" val {logs['val_accuracy']:.3f}"
+        score = logs[f"val_{self._metric}"]
+        name = "" if self._metric == "accuracy" else f" {CRITERIA[self._metric]}"
+        self._validation = f" val{name} {score:.3f}"
         if not self._console.is_terminal:
             self._console.print(
                 f"  {self._phase} {epoch + 1}/{self._epochs}  loss {logs['loss']:.3f}  "
-                f"accuracy {logs['accuracy']:.3f}  validation {logs['val_accuracy']:.3f}",
+                f"accuracy {logs['accuracy']:.3f}  validation{name} {score:.3f}",
                 highlight=False,
             )
 

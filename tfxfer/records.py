@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean, stdev
+
+# What epochs and penalties are chosen by, on validation, and what people call it.
+CRITERIA = {
+    "accuracy": "accuracy",
+    "macro_recall": "macro recall",
+    "mean_average_precision": "mAP",
+}
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,9 @@ class PhaseResult:
         has_improved: whether the phase's weights were kept; else those from before it are back,
             because none was better on validation.
         best_epoch: the epoch, from 1, whose weights were kept; 0: none, or fitted without epochs.
+        val_accuracy, val_cross_entropy: on validation, as in `Evaluation`.
+        chosen_by: the metric on validation by which the weights were chosen, of `CRITERIA`: its
+            value is ``val_<name>``, and those of the others are None, but for the accuracy.
         seconds: wall time, of which `input_seconds` were spent waiting for pictures or stored
             features and `prefix_seconds` waiting for the frozen layers.
     """
@@ -100,6 +111,14 @@ class PhaseResult:
     history: dict[str, list[float]]
     input_seconds: float = 0.0
     prefix_seconds: float = 0.0
+    chosen_by: str = "accuracy"
+    val_macro_recall: float | None = None
+    val_mean_average_precision: float | None = None
+
+    @property
+    def val_score(self) -> float:
+        """Value of the metric by which the weights were chosen, in 0…1."""
+        return getattr(self, f"val_{self.chosen_by}")
 
     @property
     def bottleneck(self) -> str:
@@ -117,13 +136,25 @@ class PhaseResult:
 class Evaluation:
     """Metrics of a model on one split, fractions in 0…1.
 
+    Where pictures have several labels, a label counts as given from a probability of 0.5 on.
+
     Attributes:
+        accuracy: share of the pictures that are wholly right: the most probable class is the true
+            one; of several labels, each one that is true is given, and no other (subset accuracy).
         accuracy_interval: 95 % Wilson interval of the accuracy.
         macro_f1: mean of the F1 score over the classes that the split has pictures of.
-        top5_accuracy: None where there are 20 classes or fewer.
-        cross_entropy: mean negative log-probability of the true class, in nats.
+        top5_accuracy: None where there are 20 classes or fewer, or several labels a picture.
+        cross_entropy: mean negative log-probability of the true class, in nats; of several labels,
+            the mean of the binary cross-entropy over pictures and labels.
         per_class_f1: F1 score by the name of each such class.
-        confusion: row: true class, column: predicted class, in the order of the classes.
+        confusion: row: true class, column: predicted class, in the order of the classes; None
+            where pictures have several labels.
+        macro_recall: mean of the recall over the classes that the split has pictures of, also
+            known as balanced accuracy.
+        mean_average_precision: mean over the same classes of the average precision (mAP); None
+            where pictures have one label.
+        micro_f1: F1 score of all labels of all pictures together; None where pictures have one
+            label: it is the accuracy then.
     """
 
     split: str
@@ -134,7 +165,10 @@ class Evaluation:
     top5_accuracy: float | None
     cross_entropy: float
     per_class_f1: dict[str, float]
-    confusion: tuple[tuple[int, ...], ...]
+    confusion: tuple[tuple[int, ...], ...] | None
+    macro_recall: float
+    mean_average_precision: float | None = None
+    micro_f1: float | None = None
 
 
 @dataclass(frozen=True)
@@ -177,3 +211,66 @@ class RunResult:
     versions: dict[str, str]
     device: str
     quarantined: tuple[BadFile, ...]
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """Figures of one fold: of the pictures that it held out.
+
+    Attributes:
+        fold: its number, from 1.
+        path: its run folder.
+        pictures: those that were held out.
+        seconds: wall time of its run.
+    """
+
+    fold: int
+    path: Path
+    pictures: int
+    accuracy: float
+    macro_f1: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class FoldsResult:
+    """What `tfxfer.train` returns where ``data.folds`` is set; fractions in 0…1.
+
+    Attributes:
+        path: the folder with a run folder for each fold.
+        split: what the folds are: ``"test"``, or ``"validation"`` where the source has a test
+            split of its own; validation pictures chose the epochs, so their figures flatter.
+        pooled_accuracy: of all pictures, each predicted by the model that was not trained on it.
+        pooled_interval: its 95 % Wilson interval.
+    """
+
+    path: Path
+    split: str
+    folds: tuple[FoldResult, ...]
+    pooled_accuracy: float
+    pooled_interval: tuple[float, float]
+
+    @property
+    def accuracy_mean(self) -> float:
+        """Mean over the folds."""
+        return mean(fold.accuracy for fold in self.folds)
+
+    @property
+    def accuracy_sd(self) -> float:
+        """Standard deviation between the folds (of a sample: divided by folds - 1)."""
+        return stdev(fold.accuracy for fold in self.folds)
+
+    @property
+    def macro_f1_mean(self) -> float:
+        """Mean over the folds."""
+        return mean(fold.macro_f1 for fold in self.folds)
+
+    @property
+    def macro_f1_sd(self) -> float:
+        """Standard deviation between the folds (of a sample: divided by folds - 1)."""
+        return stdev(fold.macro_f1 for fold in self.folds)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of all folds together."""
+        return sum(fold.seconds for fold in self.folds)

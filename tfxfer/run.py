@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from tfxfer.config import Config
+from tfxfer.data.settings import is_among_pictures
 from tfxfer.errors import InputError
 from tfxfer.presets import dump_config
-from tfxfer.records import RunResult
+from tfxfer.records import FoldResult, FoldsResult, RunResult
 
 CONFIG = "config.toml"
 METRICS = "metrics.json"
@@ -24,8 +26,12 @@ MODEL = "model.keras"
 EXPORT = "export/1"
 TENSORBOARD = "tensorboard"
 QUARANTINE = "quarantine.json"
+FOLDS = "folds.json"
+UNFINISHED = "unfinished.json"  # which folds are done; there until all are
 # All that a run writes; --overwrite replaces nothing else.
-_OWN = {CONFIG, METRICS, CLASSES, MODEL, "export", TENSORBOARD, QUARANTINE}
+_OWN = {CONFIG, METRICS, CLASSES, MODEL, "export", TENSORBOARD, QUARANTINE, FOLDS, UNFINISHED}
+# Folders of folds, and what is left of one that was killed.
+_FOLD = re.compile(r"fold-\d+|\.fold-\d+\.\w+")
 
 
 def default_folder(preset: str) -> Path:
@@ -33,34 +39,57 @@ def default_folder(preset: str) -> Path:
     return Path("runs") / f"{Path(preset).stem}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
-def check_folder(folder: Path, overwrite: bool, source: str | None) -> None:
+def fold_name(fold: int) -> str:
+    """A fold's run folder, below that of all folds."""
+    return f"fold-{fold}"
+
+
+def check_folder(
+    folder: Path, overwrite: bool, source: str | None, folds_of: Config | None = None
+) -> None:
     """Refuse a run folder that is taken, or that lies among the pictures.
 
     Args:
         folder: where the run is to lie.
         overwrite: whether an earlier run there may be replaced.
         source: `DataConfig.source`.
+        folds_of: of a run of all folds, which goes on where an earlier one was stopped.
     """
+    # A `Path` keeps one of the slashes of gs://…
+    if re.fullmatch(r"[a-z][a-z0-9+.-]+:", "".join(folder.parts[:1]), re.IGNORECASE):
+        raise InputError(
+            "--out must name a folder of this machine. Received: the address "
+            f"{str(folder)!r}. Name such a folder, and copy it when the run is done."
+        )
     folder = folder.resolve()
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out must name a folder. Received: {str(folder)!r}, which is a file.")
-    if source is not None and folder.is_relative_to(Path(source).resolve()):
+    if is_among_pictures(folder, source):
         raise InputError(
             "--out must lie outside of the folder of pictures, whose folders are classes. "
             f"Received: {str(folder)!r} in {source!r}. Name a folder elsewhere."
         )
     present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if present and not overwrite:
+    goes_on = folds_of is not None and bool(load_unfinished(folder, folds_of, overwrite))
+    if present and not overwrite and not goes_on:
         raise InputError(
             f"--out must name a new or an empty folder. Received: {str(folder)!r}, which "
             "holds files. Name another, or say --overwrite to replace it when the run is done."
         )
-    if present - _OWN:
+    foreign = sorted(name for name in present if not _is_own(folder / name))
+    if foreign:
         raise InputError(
             "--overwrite replaces the files of an earlier run and no others. Received: "
-            f"{str(folder)!r}, which holds {', '.join(sorted(present - _OWN)[:5])}. "
+            f"{str(folder)!r}, which holds {', '.join(foreign[:5])}. "
             "Name another folder."
         )
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a run wrote it: by its name, and a fold's folder by what is in it."""
+    if _FOLD.fullmatch(path.name):
+        return not path.is_dir() or all(inner.name in _OWN for inner in path.iterdir())
+    return path.name in _OWN
 
 
 @contextmanager
@@ -97,7 +126,7 @@ def staged(folder: Path, overwrite: bool = False) -> Iterator[Path]:
 def _fill(folder: Path, staging: Path, overwrite: bool) -> None:
     """Put a finished run's files into a folder that exists, in place of an earlier run's."""
     present = {path.name for path in folder.iterdir()} - {staging.name}
-    if present and not (overwrite and present <= _OWN):
+    if present and not (overwrite and all(_is_own(folder / name) for name in present)):
         raise _taken(folder, staging)
     replaced = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder))
     for name in present:
@@ -161,6 +190,74 @@ def metrics_of(result: RunResult) -> dict[str, Any]:
         "device": result.device,
         "versions": result.versions,
     }
+
+
+def load_unfinished(
+    folder: Path, config: Config, overwrite: bool = False
+) -> dict[int, dict[str, str]]:
+    """Which pictures each fold had that a stopped call has finished; nothing where none was.
+
+    Raises:
+        InputError: the folds are of another config.
+    """
+    path = folder / UNFINISHED
+    if overwrite or not path.is_file():
+        return {}
+    held = json.loads(path.read_text(encoding="utf-8"))
+    if held["config"] != dump_config(config):
+        raise InputError(
+            "Finished folds can be completed with the config that they were trained with. "
+            f"Received: {str(folder)!r}, whose folds are of another one (in {UNFINISHED}). Say "
+            "--overwrite to train all folds anew, or name another folder."
+        )
+    return {int(fold): pictures for fold, pictures in held["folds"].items()}
+
+
+def write_unfinished(folder: Path, config: Config, folds: Mapping[int, Mapping[str, str]]) -> None:
+    """Write which folds are done, and which pictures each had, so that a call can go on."""
+    staging = folder / f".{fold_name(max(folds))}.{UNFINISHED.partition('.')[0]}"
+    _write_json(staging, {"config": dump_config(config), "folds": folds})
+    staging.replace(folder / UNFINISHED)
+
+
+def remove_earlier(folder: Path, keep: str) -> None:
+    """Remove what an earlier run left in a folder, all but the first new fold."""
+    for path in list(folder.iterdir()):
+        if _is_own(path) and path.name != keep:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def load_fold(folder: Path, fold: int, split: str) -> FoldResult:
+    """Read what a finished fold wrote.
+
+    Args:
+        split: what the fold was: ``"test"`` or ``"validation"``.
+    """
+    path = folder / fold_name(fold)
+    metrics = json.loads((path / METRICS).read_text(encoding="utf-8"))
+    prefix = {"test": "test", "validation": "val"}[split]
+    pictures, accuracy, macro_f1 = (
+        metrics[f"{prefix}.{key}"] for key in ("pictures", "accuracy", "macro_f1")
+    )
+    return FoldResult(fold, path, pictures, accuracy, macro_f1, metrics["seconds"])
+
+
+def write_folds(folder: Path, config: Config, result: FoldsResult) -> None:
+    """Write the figures of all folds; ``--preset <folder>/config.toml`` replays them all."""
+    write_config(folder, config)
+    summary = {
+        "split": result.split,
+        "accuracy": {"mean": result.accuracy_mean, "sd": result.accuracy_sd},
+        "macro_f1": {"mean": result.macro_f1_mean, "sd": result.macro_f1_sd},
+        "pooled_accuracy": result.pooled_accuracy,
+        "pooled_interval": result.pooled_interval,
+        "seconds": result.seconds,
+        "folds": [asdict(fold) | {"path": fold.path.name} for fold in result.folds],
+    }
+    _write_json(folder / FOLDS, summary)
+    (folder / UNFINISHED).unlink()
+    for path in folder.glob(".fold-*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _write_json(path: Path, value: Any) -> None:

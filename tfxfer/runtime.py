@@ -25,7 +25,9 @@ def import_tensorflow() -> None:
     """
     if "tensorflow" in sys.modules:
         return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Not 2: TensorFlow calls it an error that a CPU has no arithmetic for half precision. What goes
+    # wrong raises.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _silent_stderr():
         import absl.logging
         import tensorflow as tf

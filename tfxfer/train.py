@@ -13,26 +13,27 @@ from typing import Any
 from tfxfer import run, runtime
 from tfxfer.errors import exit_code
 from tfxfer.presets import load_config, parse_setting
-from tfxfer.records import Plan, RunResult
+from tfxfer.records import FoldsResult, Plan, RunResult
 from tfxfer.report.console import make_console
 
 
 def train(
     preset: str | Path,
     *,
-    data: str | Path | None = None,
+    data: Any = None,
     backbone: str | None = None,
     weights: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
     quiet: bool = False,
-) -> RunResult:
-    """Train a preset and write its run folder.
+) -> RunResult | FoldsResult:
+    """Train a preset and write its run folder, or one for each fold where ``data.folds`` is set.
 
     Args:
         preset: a preset's name (`tfxfer presets` lists them) or a TOML file.
-        data: a folder, ``"tfds:NAME"`` or ``"embedded:birds"``; None: the preset's.
+        data: a folder, ``"tfds:NAME"``, ``"embedded:birds"`` and so on, a `tf.data.Dataset`, or a
+            mapping of ``"train"``, ``"validation"`` and ``"test"`` to such; None: the preset's.
         backbone: a Keras Applications network at its own size, ``"hub:HANDLE_OR_PATH"`` or
             ``"keras_hub:PRESET"``; None: the preset's.
         weights: ``"imagenet"``, ``"embedded"``, ``"none"`` or a file; None: the preset's.
@@ -42,14 +43,21 @@ def train(
         quiet: print nothing.
 
     Raises:
-        InputError: what was asked for cannot be done; nothing is written then.
+        InputError: what was asked for cannot be done; nothing is written then, but finished folds
+            stay.
     """
+    data = _as_source(preset, data, backbone, weights, settings)
     config = load_config(preset, data=data, backbone=backbone, weights=weights, settings=settings)
     folder = Path(out) if out is not None else run.default_folder(str(preset))
-    run.check_folder(folder, overwrite, config.data.source)
+    all_folds = config.data.folds is not None and config.data.fold is None
+    run.check_folder(folder, overwrite, config.data.source, config if all_folds else None)
     console = make_console(quiet)
     with console.status("Starting TensorFlow"):
         runtime.import_tensorflow()
+    if all_folds:
+        from tfxfer.folds import run_folds
+
+        return run_folds(config, folder, console, overwrite)
     from tfxfer.training import run_training
 
     return run_training(config, folder, console, overwrite)
@@ -58,26 +66,52 @@ def train(
 def plan(
     preset: str | Path,
     *,
-    data: str | Path | None = None,
+    data: Any = None,
     backbone: str | None = None,
     weights: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     quiet: bool = False,
 ) -> Plan:
     """Print and return what `train` would do with these arguments; train and store nothing."""
+    data = _as_source(preset, data, backbone, weights, settings)
     config = load_config(preset, data=data, backbone=backbone, weights=weights, settings=settings)
     console = make_console(quiet)
     with console.status("Starting TensorFlow"):
         runtime.import_tensorflow()
+    if config.data.folds is not None and config.data.fold is None:
+        from tfxfer.folds import plan_folds
+
+        return plan_folds(config, console)
     from tfxfer.training import dry_run
 
     return dry_run(config, console)
 
 
+def _as_source(
+    preset: str | Path,
+    data: Any,
+    backbone: str | None,
+    weights: str | Path | None,
+    settings: Mapping[str, Any] | None,
+) -> Any:
+    """Write a Python data set into the cache once, so that a config can name it."""
+    if data is None or isinstance(data, str | Path):
+        return data
+    config = load_config(preset, backbone=backbone, weights=weights, settings=settings)
+    runtime.import_tensorflow()
+    from tfxfer.data.dataset_source import write_dataset
+
+    return write_dataset(data, config.features.cache_dir, config.data.class_names)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
     parser.add_argument("--preset", required=True, metavar="NAME|FILE", help="what to train")
-    parser.add_argument("--data", metavar="WHAT", help="a folder of class folders, or tfds:NAME")
+    parser.add_argument(
+        "--data",
+        metavar="WHAT",
+        help="a folder of class folders, an archive of one, a manifest, or tfds:NAME",
+    )
     parser.add_argument(
         "--backbone",
         metavar="NAME",
@@ -127,7 +161,7 @@ class _CallableModule(ModuleType):
 
     __signature__ = inspect.signature(train)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> RunResult:
+    def __call__(self, *args: Any, **kwargs: Any) -> RunResult | FoldsResult:
         return train(*args, **kwargs)
 
 

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import keras
-import numpy as np
 from rich.console import Console
 
 from tfxfer import run, runtime
@@ -17,17 +16,22 @@ from tfxfer.backbones.blocks import resolve_unfreeze
 from tfxfer.backbones.build import build_backbone
 from tfxfer.backbones.levels import add_levels
 from tfxfer.config import Config, ResolvedPhase
+from tfxfer.data.labels import count_classes
 from tfxfer.data.pictures import PictureData, PictureSet
 from tfxfer.data.pipeline import make_evaluation_dataset
 from tfxfer.data.sources import load_data
 from tfxfer.evaluation import evaluate
 from tfxfer.export.saved_model import export_saved_model
+from tfxfer.features import cache
 from tfxfer.features.feed import make_phase_data
 from tfxfer.features.frozen import FrozenLayers
 from tfxfer.features.split import PICTURES
 from tfxfer.heads import build_head, build_model
+from tfxfer.notes import list_notes
+from tfxfer.phases.balance import note_imbalance
 from tfxfer.phases.estimate import check_memory, plan_phase
 from tfxfer.phases.fit import fit_phase, memory_errors
+from tfxfer.phases.objective import Objective, make_objective
 from tfxfer.phases.schedules import resolve_phase
 from tfxfer.records import Evaluation, PhasePlan, PhaseResult, Plan, RunResult
 from tfxfer.report.console import print_phase, print_plan, print_result
@@ -44,6 +48,7 @@ class Job:
     layers: FrozenLayers
     phases: tuple[ResolvedPhase, ...]
     batch_size: int
+    objective: Objective
 
 
 def run_training(
@@ -52,6 +57,7 @@ def run_training(
     console: Console,
     overwrite: bool = False,
     watch: Callable[[keras.Model], None] | None = None,
+    pictures: PictureData | None = None,
 ) -> RunResult:
     """Train, evaluate, export, and put the run folder in its place when all is done.
 
@@ -60,6 +66,7 @@ def run_training(
     Args:
         watch: is called after each epoch, and after each phase, with the whole model, from
             pictures to probabilities.
+        pictures: those of `config`, where they are loaded already.
 
     Raises:
         InputError: the config cannot be carried out on its pictures; no folder is left then.
@@ -68,7 +75,7 @@ def run_training(
     started = time.monotonic()
     results: list[PhaseResult] = []
     with run.staged(folder, overwrite) as staging, memory_errors(config.data.batch_size):
-        job = prepare(config, console)
+        job = prepare(config, console, pictures)
         plan = make_plan(config, job)
         print_plan(console, plan, with_blocks=False)
         backbone, head = job.layers.backbone, job.layers.head
@@ -108,15 +115,40 @@ def run_training(
     return result
 
 
-def prepare(config: Config, console: Console) -> Job:
-    """Load the pictures and build the network and its head."""
-    with console.status("Reading and checking the pictures"):
-        pictures = load_data(config.data, config.seed)
+def prepare(config: Config, console: Console, pictures: PictureData | None = None) -> Job:
+    """Load the pictures, unless they are, and build the network and its head."""
+    if pictures is None:
+        pictures = load_pictures(config, console)
+    return make_job(config, pictures, console)
+
+
+def load_pictures(config: Config, console: Console, keeps: bool = True) -> PictureData:
+    """Load the pictures, and say how far it is.
+
+    Args:
+        keeps: remember for the next run what was seen of files.
+    """
+    folder = cache.locate(config.features.cache_dir) if keeps else None
+    with console.status("Reading and checking the pictures") as status:
+
+        def show(done: int, total: int) -> None:
+            status.update(f"Looking at the pictures: {done:,} of {total:,}")
+
+        return load_data(config.data, config.seed, folder, show)
+
+
+def make_job(config: Config, pictures: PictureData, console: Console) -> Job:
+    """Build the network and its head for some pictures.
+
+    Raises:
+        InputError: the config does not go with the pictures or the network.
+    """
+    objective = make_objective(pictures, config.data.balance)
     # Not earlier: preparing a data set draws random numbers as well.
     keras.utils.set_random_seed(config.seed)
     with console.status("Building the network"):
         backbone = add_levels(build_backbone(config.backbone), config.head.levels)
-    head = build_head(config.head, len(pictures.classes), config.seed)
+    head = build_head(config.head, len(pictures.classes), config.seed, pictures.has_several)
     layers = FrozenLayers(
         backbone,
         head,
@@ -127,8 +159,9 @@ def prepare(config: Config, console: Console) -> Job:
         pictures.source,
     )
     count = len(pictures.train.labels)
-    phases = tuple(resolve_phase(phase, count) for phase in config.phases)
-    return Job(pictures, layers, phases, min(config.data.batch_size, count))
+    policy = config.augmentation.policy
+    phases = tuple(resolve_phase(phase, count, policy) for phase in config.phases)
+    return Job(pictures, layers, phases, min(config.data.batch_size, count), objective)
 
 
 def train_phase(
@@ -142,17 +175,19 @@ def train_phase(
     """Run the frozen layers of a phase where their features are not stored yet, and train it."""
     started, clock = time.monotonic(), job.layers.clock
     before = replace(clock)
-    data = make_phase_data(job.layers, job.pictures, job.phases[position:], job.batch_size)
+    phases, draws_evenly = job.phases[position:], job.objective.draws_evenly
+    data = make_phase_data(job.layers, job.pictures, phases, job.batch_size, draws_evenly)
     passed = replace(clock)
     result = fit_phase(
         job.layers.backbone,
         job.layers.head,
-        job.phases[position],
+        phases[0],
         data,
         earlier[-1] if earlier else None,
         logs,
         console,
         after_epoch,
+        job.objective,
     )
     # What trained has waited for pictures and for frozen layers that ran meanwhile.
     decoding = clock.input_seconds - passed.input_seconds
@@ -182,32 +217,48 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
         unfrozen = resolve_unfreeze(phase.unfreeze, backbone.blocks)
         has_changed = any(len(earlier.unfrozen) > unfrozen for earlier in phases)
         phases.append(
-            plan_phase(job.layers, pictures, phase, job.batch_size, at_hand, has_changed, is_timed)
+            plan_phase(
+                job.layers,
+                pictures,
+                phase,
+                job.batch_size,
+                at_hand,
+                has_changed,
+                is_timed,
+                job.objective,
+            )
         )
     available = None if runtime.has_gpu() else runtime.available_memory_bytes()
     for planned in phases:
         if available is not None:
             check_memory(backbone, len(planned.unfrozen), job.batch_size, available)
     splits = {"train": pictures.train, "validation": pictures.validation, "test": pictures.test}
-    counts = np.bincount(pictures.train.labels, minlength=len(pictures.classes))
+    counts = count_classes(pictures.train.labels, len(pictures.classes))
+    class_counts = dict(zip(pictures.classes, map(int, counts), strict=True))
+    imbalance = [] if pictures.has_several else note_imbalance(class_counts, config.data.balance)
     return Plan(
         source=pictures.source,
         counts={name: len(split.labels) for name, split in splits.items()},
-        class_counts=dict(zip(pictures.classes, map(int, counts), strict=True)),
+        class_counts=class_counts,
         backbone=_describe(config),
         weights=config.backbone.weights,
         image_size_px=backbone.size_px,
         parameters=backbone.network.count_params(),
         blocks=tuple((block.name, block.parameters) for block in backbone.blocks),
         phases=tuple(phases),
-        notes=(*pictures.notes, *backbone.notes, *_warnings(config)),
+        notes=(
+            *pictures.notes,
+            *backbone.notes,
+            *list_notes(config, job.phases),
+            *imbalance,
+        ),
     )
 
 
 def dry_run(config: Config, console: Console) -> Plan:
     """Print the plan with a timed estimate; train and store nothing."""
     with memory_errors(config.data.batch_size):
-        job = prepare(config, console)
+        job = prepare(config, console, load_pictures(config, console, keeps=False))
         with console.status("Timing a few steps"):
             plan = make_plan(config, job, is_timed=True)
     print_plan(console, plan, with_blocks=True)
@@ -234,16 +285,3 @@ def _with_choices(config: Config, result: RunResult) -> Config:
 def _describe(config: Config) -> str:
     alpha = config.backbone.alpha
     return config.backbone.name if alpha is None else f"{config.backbone.name} (alpha {alpha:g})"
-
-
-def _warnings(config: Config) -> list[str]:
-    warnings = []
-    is_embedded_data = str(config.data.source).startswith("embedded:")
-    if config.backbone.weights == "embedded" and not is_embedded_data:
-        warnings.append(
-            "the embedded weights were trained on drawn birds and know nothing of photographs; "
-            "expect a poor model. Use --backbone EfficientNetV2B0 (ImageNet weights) instead"
-        )
-    if config.backbone.weights == "none":
-        warnings.append("no pretrained weights: every phase trains the whole network")
-    return warnings

@@ -30,8 +30,8 @@ _ASPECT_RATIOS = (3 / 4, 4 / 3)
 def decode_picture(encoded: tf.Tensor, least_px: int | None = None) -> tf.Tensor:
     """Decode a JPEG, PNG, BMP or WebP picture in the graph.
 
-    Grey pictures become RGB, CMYK is converted, 16 bits become 8; a photograph is turned as its
-    EXIF data say.
+    Grey pictures become RGB, CMYK is converted, 16 bits become 8, what is transparent is laid over
+    white; a photograph is turned as its EXIF data say.
 
     Args:
         encoded: scalar string.
@@ -94,10 +94,35 @@ def is_jpeg(encoded: tf.Tensor) -> tf.Tensor:
     return tf.strings.substr(tf.strings.join([encoded, b"\0\0\0"]), 0, 3) == JPEG_START
 
 
+def is_animated_webp(encoded: tf.Tensor) -> tf.Tensor:
+    """Whether an encoded picture is a WebP with several frames (its VP8X header has the flag)."""
+    start = tf.strings.substr(tf.strings.join([encoded, b"\0" * 21]), 0, 21)
+    is_extended = tf.strings.substr(start, 8, 8) == b"WEBPVP8X"
+    flags = tf.io.decode_raw(tf.strings.substr(start, 20, 1), tf.uint8)[0]
+    return is_extended & (tf.bitwise.bitwise_and(flags, tf.constant(2, tf.uint8)) > 0)
+
+
 def _decode_other(encoded: tf.Tensor) -> tf.Tensor:
-    picture = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-    picture.set_shape([None, None, 3])
-    return picture
+    """Decode a PNG, BMP or WebP picture; what is transparent is laid over white."""
+    # TensorFlow 2.21 writes past the end of its memory for an animated WebP; nothing is no picture.
+    encoded = tf.where(is_animated_webp(encoded), b"", encoded)
+    picture = tf.io.decode_image(encoded, channels=0, expand_animations=False)
+    picture.set_shape([None, None, None])
+    channels = tf.shape(picture)[2]
+    # The fourth channel of a BMP is mostly filling.
+    is_bmp = tf.strings.substr(tf.strings.join([encoded, b"\0\0"]), 0, 2) == b"BM"
+    has_alpha = (channels % 2 == 0) & ~is_bmp
+    picture = tf.cond(has_alpha, lambda: _lay_over_white(picture), lambda: picture)
+    # Grey is one channel by now, or was two; the rest is RGB, and a BMP's filling.
+    picture = tf.cond(channels < 3, lambda: tf.repeat(picture[..., :1], 3, -1), lambda: picture)
+    return tf.ensure_shape(picture[..., :3], [None, None, 3])
+
+
+def _lay_over_white(picture: tf.Tensor) -> tf.Tensor:
+    """Mix the channels with white as the last one, the alpha channel, says."""
+    floats = tf.cast(picture, tf.float32)
+    alpha = floats[..., -1:] / 255.0
+    return tf.cast(tf.round(floats[..., :-1] * alpha + 255.0 * (1.0 - alpha)), tf.uint8)
 
 
 def _by_scale(

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tfxfer.config import DataConfig
-from tfxfer.data.check import check_files, fail_on_bad_files
-from tfxfer.data.pictures import FileSet, PictureData
-from tfxfer.data.splits import complete_splits
+from tfxfer.data.files import Listing
+from tfxfer.data.group_pattern import find_groups
+from tfxfer.data.pictures import FileSet
+from tfxfer.data.places import exists, is_folder, join, list_address
+from tfxfer.data.settings import is_address
 from tfxfer.errors import InputError, nearest
-from tfxfer.records import BadFile
 
-_SPLIT_FOLDERS = {
+# What splits are called, in folders and in manifests.
+SPLIT_NAMES = {
     "train": "train",
     "training": "train",
     "val": "validation",
@@ -28,72 +31,93 @@ _ENDINGS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", "
             ".heic", ".heif", ".avif"}  # fmt: skip
 
 
-def load_folder(config: DataConfig, seed: int) -> PictureData:
-    """List a folder of pictures once, check every one, and complete its splits.
+def list_folder(config: DataConfig) -> Listing:
+    """List the pictures of a folder.
 
     Raises:
-        InputError: the folder is missing or empty, has fewer than two classes, a class has too
-            few pictures, or files cannot be decoded and ``config.on_bad`` is ``"fail"``.
+        InputError: the folder is missing, its splits hold no class folders, or a split has a class
+            that train has not.
     """
-    root = Path(str(config.source))
-    if not root.is_dir():
-        state = "a file" if root.exists() else "not there"
+    root = str(config.source)
+    if not is_folder(root):
+        state = _describe(root)
         raise InputError(
-            f"data must be a folder of class folders, tfds:NAME or embedded:birds. "
-            f"Received: {str(root)!r}, which is {state}. Check the path."
+            "data must be a folder of class folders, a manifest (.csv, .tsv, .jsonl, .parquet), an "
+            "archive of a folder (.zip, .tar, .tar.gz), tfds:NAME or embedded:birds. "
+            f"Received: {root!r}, which {state}. Check the path."
         )
-    notes: list[str] = []
-    listed = {name: _list_classes(folder, notes) for name, folder in _find_splits(root, notes)}
+    return read_folder(root, root, config)
+
+
+def _describe(root: str) -> str:
+    """What is there in place of a folder."""
+    try:
+        is_file = exists(root) if is_address(root) else os.path.exists(root)
+    except OSError as error:
+        return f"cannot be reached ({error.strerror})"
+    return "is a file" if is_file else "is not there"
+
+
+def read_folder(root: str, source: str, config: DataConfig, notes: Sequence[str] = ()) -> Listing:
+    """Do what `list_folder` does with a folder that came from somewhere.
+
+    Args:
+        source: what the user named, for people.
+        notes: what the user should know of it.
+    """
+    _check_columns_are_unused(config, source)
+    all_notes = [*notes]
+    found_splits = _find_splits(root, all_notes)
+    listed = {name: _list_classes(folder, all_notes) for name, folder in found_splits}
     classes = tuple(listed["train"])
     for name, found in listed.items():
         _check_classes(name, found, classes)
-    listed, quarantined = _leave_out_bad(listed, config.on_bad)
-    for name, found in listed.items():
-        _check_split(name, found, classes, root, notes)
-    splits = {name: _make_set(found, classes) for name, found in listed.items()}
-    completed, cut_notes = complete_splits(splits, classes, config, seed)
-    return PictureData(
-        source=str(root),
-        classes=classes,
-        train=completed["train"],
-        validation=completed["validation"],
-        test=completed["test"],
-        notes=(*notes, *cut_notes),
-        quarantined=quarantined,
-    )
+    splits = {name: _make_set(found, classes, root, config) for name, found in listed.items()}
+    return Listing(source, classes, splits, tuple(all_notes))
 
 
-def _find_splits(root: Path, notes: list[str]) -> list[tuple[str, Path]]:
+def _check_columns_are_unused(config: DataConfig, source: str) -> None:
+    """A setting that would do nothing is refused."""
+    for key in ("group_column", "label_separator"):
+        if getattr(config, key) is not None:
+            raise InputError(
+                f"data.{key} is for manifests; folders have one label a picture and take "
+                f"data.group_pattern. Received: {key}={getattr(config, key)!r} with {source!r}. "
+                "Leave it out, or list the pictures in a manifest."
+            )
+
+
+def _find_splits(root: str, notes: list[str]) -> list[tuple[str, str]]:
     """The folders that hold class folders: those of the splits, or the root for ``train``."""
-    folders = _visible_folders(root)
-    named = {_SPLIT_FOLDERS[f.name.lower()]: f for f in folders if f.name.lower() in _SPLIT_FOLDERS}
+    folders = visible_folders(root)
+    named = {SPLIT_NAMES[f.lower()]: f for f in folders if f.lower() in SPLIT_NAMES}
     # A class may be called "train"; as a split it has class folders in it.
-    if "train" in named and _visible_folders(named["train"]):
-        others = [folder.name for folder in folders if folder not in named.values()]
+    if "train" in named and visible_folders(join(root, named["train"])):
+        others = [folder for folder in folders if folder not in named.values()]
         if others:
             notes.append(f"folders beside the splits are not read: {', '.join(others)}")
-        return list(named.items())
+        return [(name, join(root, folder)) for name, folder in named.items()]
     if named and len(named) == len(folders):
         raise InputError(
             "Splits must hold class folders, and train/ must be one of them. Received: "
-            f"{str(root)!r} with {', '.join(folder.name for folder in folders)}, "
+            f"{root!r} with {', '.join(folders)}, "
             + ("without class folders in train/." if "train" in named else "without train/.")
         )
     return [("train", root)]
 
 
-def _list_classes(folder: Path, notes: list[str]) -> dict[str, list[str]]:
+def _list_classes(folder: str, notes: list[str]) -> dict[str, list[str]]:
     """Map each class folder's name to the pictures in it, at any depth, in sorted order."""
     classes: dict[str, list[str]] = {}
     other: list[str] = []
-    for class_folder in _visible_folders(folder):
-        pictures = classes[class_folder.name] = []
-        for file in _list_files(class_folder):
+    for name in visible_folders(folder):
+        pictures = classes[name] = []
+        for file in _list_files(join(folder, name)):
             (pictures if Path(file).suffix.lower() in _ENDINGS else other).append(file)
     if other:
         shown = ", ".join(Path(file).name for file in other[:5]) + (", …" if len(other) > 5 else "")
         notes.append(f"{len(other)} files without a picture's ending are not read: {shown}")
-    loose = [p.name for p in folder.iterdir() if p.suffix.lower() in _ENDINGS and p.is_file()]
+    loose = [name for name in _list_here(folder)[1] if Path(name).suffix.lower() in _ENDINGS]
     if loose and classes:
         notes.append(
             f"{len(loose)} pictures beside the class folders of {folder} have no class and are "
@@ -102,8 +126,33 @@ def _list_classes(folder: Path, notes: list[str]) -> dict[str, list[str]]:
     return classes
 
 
-def _list_files(folder: Path) -> list[str]:
+def _list_here(folder: str) -> tuple[Sequence[str], Sequence[str]]:
+    """Names of the folders and of the files in a folder, each sorted."""
+    if is_address(folder):
+        try:
+            return list_address(folder, _ENDINGS)
+        except OSError as error:
+            raise InputError(
+                "Every folder of pictures must be readable. Received: "
+                f"{folder!r}: {error.strerror}. Correct its permissions or the address."
+            ) from error
+    entries = sorted(Path(folder).iterdir())
+    folders = [entry.name for entry in entries if entry.is_dir()]
+    return folders, [entry.name for entry in entries if entry.is_file()]
+
+
+def _list_files_at_address(folder: str) -> list[str]:
+    folders, names = _list_here(folder)
+    files = [join(folder, name) for name in names if not name.startswith(".")]
+    for name in folders:
+        files += [] if name.startswith(".") else _list_files_at_address(join(folder, name))
+    return files
+
+
+def _list_files(folder: str) -> list[str]:
     """Every file below a folder, links followed; broken links too, which the check then names."""
+    if is_address(folder):
+        return sorted(_list_files_at_address(folder))
 
     def refuse(error: OSError) -> None:
         raise InputError(
@@ -121,21 +170,6 @@ def _list_files(folder: Path) -> list[str]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         files += [os.path.join(path, name) for name in names if not name.startswith(".")]
     return sorted(file for file in files if os.path.isfile(file) or os.path.islink(file))
-
-
-def _check_split(
-    split: str, found: dict[str, list[str]], classes: tuple[str, ...], root: Path, notes: list[str]
-) -> None:
-    """Refuse a split without readable pictures; note the classes that it has none of."""
-    if not any(found.values()):
-        raise InputError(
-            "data must hold class folders with pictures in them, or train/, val/ and test/ above "
-            f"them. Received: {str(root)!r}, with no readable picture in a class folder of its "
-            f"{split} split. Put each class's pictures into a folder of the class's name."
-        )
-    absent = [name for name in classes if not found.get(name)]
-    if absent and split != "train":
-        notes.append(f"the {split} split has no pictures of {', '.join(absent)}")
 
 
 def _check_classes(split: str, found: dict[str, list[str]], classes: tuple[str, ...]) -> None:
@@ -161,27 +195,19 @@ def _check_classes(split: str, found: dict[str, list[str]], classes: tuple[str, 
         )
 
 
-def _leave_out_bad(
-    listed: dict[str, dict[str, list[str]]], on_bad: str
-) -> tuple[dict[str, dict[str, list[str]]], tuple[BadFile, ...]]:
-    """Check every file; fail on the bad ones or leave them out."""
-    paths = [path for found in listed.values() for files in found.values() for path in files]
-    bad = check_files(paths)
-    if on_bad == "fail":
-        fail_on_bad_files(bad, len(paths))
-    bad_paths = {file.path for file in bad}
-    good = {
-        split: {name: [p for p in files if p not in bad_paths] for name, files in found.items()}
-        for split, found in listed.items()
-    }
-    return good, bad
-
-
-def _make_set(found: dict[str, list[str]], classes: tuple[str, ...]) -> FileSet:
+def _make_set(
+    found: dict[str, list[str]], classes: tuple[str, ...], root: str, config: DataConfig
+) -> FileSet:
     paths = [path for files in found.values() for path in files]
     labels = [classes.index(name) for name, files in found.items() for _ in files]
-    return FileSet(tuple(paths), np.array(labels, np.int64))
+    # Paths are listed below the root, so its length tells where they begin.
+    start = len(join(root, "").rstrip("/")) + 1
+    groups = find_groups(
+        [path[start:].replace(os.sep, "/") for path in paths], config.group_pattern
+    )
+    return FileSet(tuple(paths), np.array(labels, np.int64), groups)
 
 
-def _visible_folders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
+def visible_folders(folder: str) -> list[str]:
+    """Names of the folders in a folder that people put there, sorted."""
+    return [name for name in _list_here(folder)[0] if not name.startswith((".", "__"))]

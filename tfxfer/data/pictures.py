@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
 
+from tfxfer.data.labels import has_several
+from tfxfer.data.places import for_each, stamp
 from tfxfer.records import BadFile
 
 # Pictures that are read or decoded at the same time.
@@ -34,14 +36,15 @@ class PictureSet(Protocol):
     """The pictures of one split.
 
     Attributes:
-        labels: ``[pictures]`` int64, class numbers in the order in which `encoded` gives them.
+        labels: in the order in which `encoded` gives the pictures: ``[pictures]`` int64 class
+            numbers, or ``[pictures, classes]`` int8 zeros and ones where they have several.
     """
 
     @property
     def labels(self) -> np.ndarray: ...
 
     def encoded(self, shuffle_seed: int | None = None) -> tf.data.Dataset:
-        """Give ``(encoded picture: string, label: int64)``, one at a time.
+        """Give ``(encoded picture: string, its label or row of labels)``, one at a time.
 
         Args:
             shuffle_seed: shuffle anew in every epoch, in an order that the seed decides; None
@@ -68,10 +71,16 @@ def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 @dataclass(frozen=True)
 class FileSet:
-    """Pictures in files."""
+    """Pictures in files.
+
+    Attributes:
+        groups: what each picture shows, such as which bird: a group stays in one split; empty
+            where nobody said.
+    """
 
     paths: tuple[str, ...]
     labels: np.ndarray
+    groups: tuple[str, ...] = ()
 
     def encoded(self, shuffle_seed: int | None = None) -> tf.data.Dataset:
         # A file's name is bytes, which need not be UTF-8.
@@ -86,17 +95,18 @@ class FileSet:
 
     def choose(self, indices: np.ndarray) -> FileSet:
         """Keep the pictures at these positions."""
-        return FileSet(tuple(self.paths[index] for index in indices), self.labels[indices])
+        return FileSet(
+            tuple(self.paths[index] for index in indices),
+            self.labels[indices],
+            tuple(self.groups[index] for index in indices) if self.groups else (),
+        )
 
     def identities(self) -> list[Identity]:
         """Name files by their class folder and name; stamp them with path, size and time."""
-        identities = []
-        for path in self.paths:
-            status = os.stat(path)
-            name = "/".join(Path(path).parts[-2:])
-            stamp = f"{path}|{status.st_size}|{status.st_mtime_ns}"
-            identities.append(Identity(name, stamp))
-        return identities
+        return [
+            Identity("/".join(Path(path).parts[-2:]), f"{path}|{stamped}")
+            for path, stamped in zip(self.paths, for_each(stamp, self.paths), strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -105,26 +115,31 @@ class TfdsSet:
 
     Attributes:
         builder: a prepared `tfds.core.DatasetBuilder`.
-        keys: names of the picture and of the label feature.
-        labels: class numbers of the chosen pictures.
+        split: a split's name, or an expression such as ``"train[:80%]+test"``.
+        picture_key: the picture feature's name.
+        labels: of the chosen pictures, as in `PictureSet`.
         chosen: ``[pictures of the split]`` bool; None: all of them.
+        names: of an expression's pictures, whichever expression chose them; empty for a split.
     """
 
     builder: Any
     split: str
-    keys: tuple[str, str]
+    picture_key: str
     labels: np.ndarray
     chosen: np.ndarray | None = None
+    names: tuple[str, ...] = ()
 
     def encoded(self, shuffle_seed: int | None = None) -> tf.data.Dataset:
         import tensorflow_datasets as tfds
 
-        picture_key, label_key = self.keys
+        key = self.picture_key
         dataset = self.builder.as_dataset(
             split=self.split,
             shuffle_files=False,
-            decoders={picture_key: tfds.decode.SkipDecoding()},
-            read_config=tfds.ReadConfig(try_autocache=False),
+            decoders=tfds.decode.PartialDecoding(
+                {key: True}, decoders={key: tfds.decode.SkipDecoding()}
+            ),
+            read_config=tfds_read_config(bool(self.names)),
         )
         if self.chosen is not None:
             chosen, places = tf.constant(self.chosen), np.flatnonzero(self.chosen)
@@ -132,7 +147,10 @@ class TfdsSet:
             dataset = dataset.enumerate().skip(first).take(last - first + 1)
             dataset = dataset.filter(lambda index, _: chosen[index])
             dataset = dataset.map(lambda _, example: example)
-        dataset = dataset.map(lambda example: (example[picture_key], example[label_key]))
+        dataset = tf.data.Dataset.zip(
+            dataset.map(lambda example: example[key]),
+            tf.data.Dataset.from_tensor_slices(self.labels),
+        )
         if shuffle_seed is not None:
             dataset = dataset.shuffle(min(len(self.labels), _SHUFFLE_BUFFER), seed=shuffle_seed)
         return dataset
@@ -143,7 +161,7 @@ class TfdsSet:
         mask = np.ones(len(self.labels), bool) if self.chosen is None else self.chosen
         chosen = np.zeros_like(mask)
         chosen[np.flatnonzero(mask)[indices]] = True
-        return TfdsSet(self.builder, self.split, self.keys, self.labels[indices], chosen)
+        return replace(self, labels=self.labels[indices], chosen=chosen)
 
     def identities(self) -> list[Identity]:
         """Name pictures by their place in the split; stamp them with the data set's files."""
@@ -151,7 +169,17 @@ class TfdsSet:
         stamp = f"{folder}|{os.stat(folder / 'dataset_info.json').st_mtime_ns}"
         count = len(self.labels) if self.chosen is None else len(self.chosen)
         places = np.arange(count) if self.chosen is None else np.flatnonzero(self.chosen)
-        return [Identity(f"{self.split}/{place}", stamp) for place in places]
+        names = self.names or [f"{self.split}/{place}" for place in range(count)]
+        return [Identity(names[place], stamp) for place in places]
+
+
+def tfds_read_config(in_file_order: bool) -> Any:
+    """How TensorFlow Datasets read: pictures of an expression come file after file."""
+    import tensorflow_datasets as tfds
+
+    if in_file_order:
+        return tfds.ReadConfig(try_autocache=False, interleave_cycle_length=1)
+    return tfds.ReadConfig(try_autocache=False)
 
 
 @dataclass(frozen=True)
@@ -173,3 +201,8 @@ class PictureData:
     test: PictureSet
     notes: tuple[str, ...] = ()
     quarantined: tuple[BadFile, ...] = ()
+
+    @property
+    def has_several(self) -> bool:
+        """Whether a picture may have several labels, or none."""
+        return has_several(self.train.labels)

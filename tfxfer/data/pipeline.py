@@ -11,7 +11,9 @@ import tensorflow as tf
 from tfxfer.config import AugmentationConfig
 from tfxfer.data.augment import decode_augmented
 from tfxfer.data.decode import decode_picture, resize_picture
+from tfxfer.data.labels import has_several, to_targets
 from tfxfer.data.pictures import PARALLEL_CALLS, PictureSet, untuned
+from tfxfer.data.sampling import encode_evenly
 
 # Batches that are ready before they are asked for.
 _PREFETCHED = 2
@@ -48,26 +50,36 @@ def make_training_dataset(
     batch_size: int,
     augmentation: AugmentationConfig,
     seed: int,
+    draws_evenly: bool = False,
 ) -> tf.data.Dataset:
     """Give shuffled, augmented batches; every epoch another order and other changes.
 
     The last, smaller batch is left out (it is another one in every epoch) unless it is the only
     one. The same seed gives the same epochs.
 
+    Args:
+        draws_evenly: each picture is of a class drawn by chance, each as likely as any other; an
+            epoch has as many pictures as without.
+
     Returns:
         Batches of ``(pictures [batch, size, size, 3] float32 0…255,
-        one-hot labels [batch, classes] float32)``.
+        targets [batch, classes] float32)``.
     """
     seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
 
     make_view = augmented_view(size_px, augmentation)
+    several = has_several(pictures.labels)
+
+    encoded_pictures = (
+        encode_evenly(pictures, seed) if draws_evenly else pictures.encoded(shuffle_seed=seed)
+    )
 
     def prepare(example, picture_seed):
         encoded, label = example
-        return make_view(encoded, picture_seed), tf.one_hot(label, class_count)
+        return make_view(encoded, picture_seed), to_targets(label, class_count, several)
 
     return untuned(
-        tf.data.Dataset.zip(pictures.encoded(shuffle_seed=seed), seeds)
+        tf.data.Dataset.zip(encoded_pictures, seeds)
         .map(prepare, num_parallel_calls=PARALLEL_CALLS)
         .batch(batch_size, drop_remainder=len(pictures.labels) >= batch_size)
         .prefetch(_PREFETCHED)
@@ -84,9 +96,10 @@ def make_evaluation_dataset(
     """
 
     make_view = plain_view(size_px)
+    several = has_several(pictures.labels)
 
     def prepare(encoded, label):
-        return make_view(encoded), tf.one_hot(label, class_count)
+        return make_view(encoded), to_targets(label, class_count, several)
 
     return untuned(
         pictures.encoded()

@@ -1,4 +1,4 @@
-"""Cut the splits that a source does not have from its training pictures."""
+"""Cut the splits that a source does not have, a fold, or a few shots from its training pictures."""
 
 from __future__ import annotations
 
@@ -7,64 +7,125 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfxfer.config import DataConfig
-from tfxfer.data.pictures import FileSet, TfdsSet
+from tfxfer.data.cuts import cut_stratified, deal_groups, hash_names, pick_shots
+from tfxfer.data.fold_split import Splits, take_fold
+from tfxfer.data.groups import (
+    check_group_count,
+    check_groups,
+    describe_cut,
+    groups_of,
+    names_to_hash,
+    part_groups,
+)
+from tfxfer.data.labels import count_classes, has_several, stratify_by
+from tfxfer.data.pictures import PictureSet
 from tfxfer.errors import InputError
-
-Cuttable = FileSet | TfdsSet
 
 
 def complete_splits(
-    splits: Mapping[str, Cuttable], classes: Sequence[str], config: DataConfig, seed: int
-) -> tuple[dict[str, Cuttable], tuple[str, ...]]:
+    splits: Mapping[str, PictureSet], classes: Sequence[str], config: DataConfig, seed: int
+) -> tuple[Splits, tuple[str, ...]]:
     """Cut ``validation`` and ``test`` from ``train`` where they are missing.
 
     The cut is stratified: every class gives its share, at least one picture, and keeps at least
-    one. The same pictures and seed give the same cut.
+    one. Groups stay whole, and are parted as evenly as they allow. With ``split_by="hash"`` each
+    picture's name, or its group's, decides alone. The same pictures and seed give the same cut.
+
+    With ``folds``, the fold that ``config.fold`` names (None: the first) is the test split, or
+    the validation split where the source has a test split. With ``shots``, so many training
+    pictures of each class are kept.
 
     Returns:
-        The three splits, and a note for each one that was cut.
+        The three splits, and a note for each thing that was done.
 
     Raises:
-        InputError: a class has too few pictures to be in every split.
+        InputError: a class, or the groups, have too few pictures for the splits.
     """
-    fractions = {"test": config.test_fraction, "validation": config.validation_fraction}
-    missing = [name for name in fractions if name not in splits]
-    check_class_sizes(splits["train"].labels, classes, max(2, 1 + len(missing)), missing)
-    complete, notes = dict(splits), []
-    train = complete["train"]
-    total = len(train.labels)
-    for position, name in enumerate(missing):
-        # Both fractions are shares of all training pictures, so the second cut takes more.
-        share = fractions[name] * total / len(train.labels)
-        kept, cut = cut_stratified(train.labels, share, seed + position)
-        complete[name] = train.choose(cut)
-        train = train.choose(kept)
+    check_groups(splits, config)
+    parted, notes = part_groups(splits, config.fix_leaks)
+    total = len(parted["train"].labels)
+    if config.folds:
+        parted, fold_notes = take_fold(parted, classes, config, seed)
+        notes += fold_notes
+    missing = [name for name in ("test", "validation") if name not in parted]
+    train = parted["train"]
+    check_class_sizes(train.labels, classes, max(2, 1 + len(missing)), missing)
+    cut = cut_missing(train, missing, config, seed, total)
+    how = describe_cut(train, config, seed)
+    for name in missing:
+        parted[name] = train.choose(cut[name])
         notes.append(
-            f"no {name} split: {len(cut):,} of the {total:,} training pictures were cut for it, "
-            f"class by class (seed {seed})"
+            f"no {name} split: {len(cut[name]):,} of the {len(train.labels):,} training pictures "
+            f"were cut for it, {how}"
         )
-    return complete | {"train": train}, tuple(notes)
+    parted["train"] = train.choose(cut["train"])
+    notes += _check_cut(parted, missing, classes, how)
+    if config.shots:
+        parted["train"], note = take_shots(parted["train"], classes, config.shots, seed)
+        notes.append(note)
+    return parted, tuple(notes)
 
 
-def cut_stratified(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Part positions into two groups with the same mixture of classes.
+def cut_missing(
+    train: PictureSet, missing: Sequence[str], config: DataConfig, seed: int, total: int
+) -> dict[str, np.ndarray]:
+    """Positions of the pictures that stay in ``train``, and of those of each missing split.
 
     Args:
-        labels: ``[pictures]`` class numbers.
-        fraction: share of each class in the second group, in 0…1.
-        seed: decides who goes where.
-
-    Returns:
-        Positions of the first and the second group, each ascending.
+        missing: names of the splits to cut.
+        total: training pictures of the source, of which the fractions are shares.
     """
-    generator = np.random.default_rng(seed)
-    kept, cut = [], []
-    for label in np.unique(labels):
-        positions = generator.permutation(np.flatnonzero(labels == label))
-        count = min(max(1, round(fraction * len(positions))), len(positions) - 1)
-        cut.append(positions[:count])
-        kept.append(positions[count:])
-    return np.sort(np.concatenate(kept)), np.sort(np.concatenate(cut))
+    fractions = {"test": config.test_fraction, "validation": config.validation_fraction}
+    groups = groups_of(train)
+    if config.split_by == "hash":
+        # Not by the number of pictures, which changes when some are added.
+        scale = 1 / (1 - 1 / config.folds) if config.folds else 1.0
+        ends = np.cumsum([fractions[name] * scale for name in missing])
+        places = np.searchsorted(ends, hash_names(names_to_hash(train), str(seed)), side="right")
+    elif groups and missing:
+        check_group_count(groups, 1 + len(missing), f"train, {' and '.join(missing)}")
+        shares = [fractions[name] * total / len(groups) for name in missing]
+        shares.append(1 - sum(shares))
+        places = deal_groups(stratify_by(train.labels), groups, shares, seed)
+    else:
+        return _cut_in_turn(train.labels, {name: fractions[name] for name in missing}, seed, total)
+    parts = {name: np.flatnonzero(places == place) for place, name in enumerate(missing)}
+    return parts | {"train": np.flatnonzero(places == len(missing))}
+
+
+def _cut_in_turn(
+    labels: np.ndarray, fractions: Mapping[str, float], seed: int, total: int
+) -> dict[str, np.ndarray]:
+    parts, left = {}, np.arange(len(labels))
+    for position, (name, fraction) in enumerate(fractions.items()):
+        # All fractions are shares of all training pictures, so later cuts take more of the rest.
+        share = fraction * total / len(left)
+        kept, cut = cut_stratified(stratify_by(labels[left]), share, seed + position)
+        parts[name], left = left[cut], left[kept]
+    return parts | {"train": left}
+
+
+def take_shots(
+    train: PictureSet, classes: Sequence[str], shots: int, seed: int
+) -> tuple[PictureSet, str]:
+    """Keep some training pictures of each class; those of fewer shots are among them.
+
+    Raises:
+        InputError: pictures may have several labels.
+    """
+    if has_several(train.labels):
+        raise InputError(
+            f"shots needs one label a picture. Received: shots={shots}, and pictures with rows of "
+            "labels. Leave it out."
+        )
+    picked, small = pick_shots(train.labels, groups_of(train), shots, seed)
+    counts = count_classes(train.labels, len(classes))
+    fewer = ", ".join(f"{classes[number]} ({counts[number]})" for number in small.tolist())
+    note = (
+        f"few-shot: {len(picked):,} of the {len(train.labels):,} training pictures, {shots} of "
+        f"each class (seed {seed})"
+    )
+    return train.choose(picked), note + (f"; all that there are of {fewer}" if fewer else "")
 
 
 def check_class_sizes(
@@ -76,7 +137,7 @@ def check_class_sizes(
             "A classifier needs pictures of at least two classes, a folder each. "
             f"Received: {len(classes)} class ({', '.join(classes)}). Add another class folder."
         )
-    counts = np.bincount(labels, minlength=len(classes))
+    counts = count_classes(labels, len(classes))
     small = [
         f"{name} ({count})" for name, count in zip(classes, counts, strict=True) if count < minimum
     ]
@@ -86,3 +147,22 @@ def check_class_sizes(
             f"Every class needs at least {minimum} training pictures{cut}. Received: "
             f"{', '.join(small[:20])}. Add pictures to these classes or remove their folders."
         )
+
+
+def _check_cut(
+    splits: Splits, missing: Sequence[str], classes: Sequence[str], how: str
+) -> list[str]:
+    """Refuse a cut that leaves a split empty or a class untrained; note what splits lack."""
+    notes = []
+    for name in ("train", *missing):
+        counts = count_classes(splits[name].labels, len(classes))
+        absent = [label for label, count in zip(classes, counts, strict=True) if not count]
+        if not len(splits[name].labels) or (absent and name == "train"):
+            raise InputError(
+                "Every split needs pictures, and the training split some of each class. Received: "
+                f"a {name} split without {', '.join(absent[:20])}, cut {how}. Add pictures, take "
+                "another seed or other fractions, or leave split_by and groups out."
+            )
+        if absent:
+            notes.append(f"the {name} split has no pictures of {', '.join(absent)}")
+    return notes

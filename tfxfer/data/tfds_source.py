@@ -8,12 +8,13 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from tfxfer.config import DataConfig
-from tfxfer.data.pictures import PictureData, TfdsSet
+from tfxfer.data.label_lists import to_labels
+from tfxfer.data.pictures import PictureData, TfdsSet, tfds_read_config
 from tfxfer.data.splits import complete_splits
+from tfxfer.data.tfds_splits import choose_splits, name_examples
 from tfxfer.errors import InputError, first_line, nearest
 
 _TIMEOUT_S = 20
-_SPLITS = ("train", "validation", "test")
 
 
 def load_embedded(config: DataConfig, seed: int) -> PictureData:
@@ -51,45 +52,88 @@ def load_tfds(config: DataConfig, seed: int) -> PictureData:
 
 
 def _load(builder: Any, config: DataConfig, seed: int) -> PictureData:
-    keys = _find_keys(builder)
+    keys = _find_keys(builder, config)
     _prepare(builder)
-    available = [name for name in _SPLITS if name in builder.info.splits]
-    if "train" not in available:
-        raise InputError(
-            "A TensorFlow Dataset needs a split `train`. Received: "
-            f"{builder.info.full_name} with {', '.join(builder.info.splits)}."
-        )
-    classes = tuple(builder.info.features[keys[1]].names)
-    splits = {
-        name: TfdsSet(builder, name, keys, _read_labels(builder, name, keys[1]))
-        for name in available
+    expressions, notes = choose_splits(builder, config)
+    names = {name: name_examples(builder, text) for name, text in expressions.items()}
+    read = {
+        name: _read_labels(builder, text, keys[1], bool(names[name]))
+        for name, text in expressions.items()
     }
-    completed, notes = complete_splits(splits, classes, config, seed)
+    feature = _feature_at(builder, keys[1])
+    own_names = getattr(getattr(feature, "feature", feature), "names", None)
+    if isinstance(next(iter(read.values())), np.ndarray) and own_names:
+        classes, labels = tuple(own_names), read
+    else:
+        classes, labels = to_labels(read, config.class_names or tuple(own_names or ()))
+    # Any set of pictures that can be told apart and chosen from can be cut.
+    splits: dict[str, Any] = {
+        name: TfdsSet(builder, text, keys[0], labels[name], names=names[name])
+        for name, text in expressions.items()
+    }
+    completed, cut_notes = complete_splits(splits, classes, config, seed)
     return PictureData(
         source=f"{config.source} ({builder.info.full_name} in {builder.data_path.parent})",
         classes=classes,
         train=completed["train"],
         validation=completed["validation"],
         test=completed["test"],
-        notes=notes,
+        notes=(*notes, *cut_notes),
     )
 
 
-def _find_keys(builder: Any) -> tuple[str, str]:
-    """Names of the picture and of the label feature: the supervised keys, or the only such two."""
+def _find_keys(builder: Any, config: DataConfig) -> tuple[str, str]:
+    """Names of the picture and of the label feature: as chosen, the supervised keys, or the only
+    such two; ``"objects/label"`` is a feature of a sequence."""
     import tensorflow_datasets as tfds
 
     features = builder.info.features
     names = builder.info.supervised_keys or tuple(features)
     pictures = [name for name in names if isinstance(features[name], tfds.features.Image)]
-    labels = [name for name in names if isinstance(features[name], tfds.features.ClassLabel)]
+    labels = [name for name in names if _is_class_label(features[name])]
+    if config.picture_key:
+        pictures = [config.picture_key]
+    if config.label_key:
+        labels = [config.label_key]
+    for role, chosen in (("picture", config.picture_key), ("label", config.label_key)):
+        if chosen and _feature_at(builder, chosen) is None:
+            raise InputError(
+                f"data.{role}_key must name a feature of the data set. Received: "
+                f"{role}_key={chosen!r}; {builder.info.full_name} has {', '.join(features)}."
+                f"{nearest(chosen, features)}"
+            )
     if len(pictures) != 1 or len(labels) != 1:
         raise InputError(
             "A TensorFlow Dataset must give one picture and one class label an example. "
             f"Received: {builder.info.full_name} with {', '.join(map(str, names))}. "
-            "Take another data set, or write its pictures into class folders."
+            "Name them with data.picture_key and data.label_key, take another data set, or write "
+            "its pictures into class folders."
+        )
+    if not isinstance(_feature_at(builder, pictures[0]), tfds.features.Image):
+        raise InputError(
+            "data.picture_key must name a picture. Received: "
+            f"picture_key={pictures[0]!r}, which is none in {builder.info.full_name}. "
+            f"Its features are {', '.join(features)}."
         )
     return pictures[0], labels[0]
+
+
+def _is_class_label(feature: Any) -> bool:
+    """Whether a feature holds one class label, or a sequence of them."""
+    import tensorflow_datasets as tfds
+
+    return isinstance(getattr(feature, "feature", feature), tfds.features.ClassLabel)
+
+
+def _feature_at(builder: Any, key: str) -> Any:
+    """A feature by its name, or in a sequence by ``"sequence/name"``; None: there is none."""
+    feature: Any = builder.info.features
+    for part in key.split("/"):
+        inner = getattr(feature, "feature", feature)
+        if part not in (inner if hasattr(inner, "keys") else ()):
+            return None
+        feature = inner[part]
+    return feature
 
 
 def _prepare(builder: Any) -> None:
@@ -124,14 +168,27 @@ def _check_hosts(builder: Any) -> None:
         requests.get(host, stream=True, timeout=_TIMEOUT_S).close()
 
 
-def _read_labels(builder: Any, split: str, label_key: str) -> np.ndarray:
-    """Read a split's labels, without its pictures, in the order in which they are stored."""
+def _read_labels(builder: Any, split: str, label_key: str, in_file_order: bool) -> Any:
+    """Read a split's labels, without its pictures, in the order in which they are stored.
+
+    Returns:
+        ``[pictures]`` int64 class numbers, or a list of the labels of each picture.
+    """
     import tensorflow_datasets as tfds
 
+    parts = label_key.split("/")
+    wanted: Any = True
+    for part in reversed(parts):
+        wanted = {part: wanted}
     dataset = builder.as_dataset(
         split=split,
         shuffle_files=False,
-        decoders=tfds.decode.PartialDecoding({label_key: True}),
-        read_config=tfds.ReadConfig(try_autocache=False),
-    ).batch(1024)
-    return np.concatenate([batch[label_key].numpy() for batch in dataset]).astype(np.int64)
+        decoders=tfds.decode.PartialDecoding(wanted),
+        read_config=tfds_read_config(in_file_order),
+    )
+    for part in parts:
+        dataset = dataset.map(lambda example, part=part: example[part])
+    if isinstance(_feature_at(builder, label_key), tfds.features.ClassLabel) and len(parts) == 1:
+        return np.concatenate([b.numpy() for b in dataset.batch(1024)]).astype(np.int64)
+    lists = (np.atleast_1d(value).tolist() for value in dataset.as_numpy_iterator())
+    return [tuple(x.decode() if isinstance(x, bytes) else x for x in each) for each in lists]

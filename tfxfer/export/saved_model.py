@@ -31,7 +31,9 @@ def export_saved_model(
     ``serve_uint8`` the same as uint8, ``serve_bytes`` takes ``image_bytes`` ``[batch]``, encoded
     JPEG, PNG, BMP or WebP pictures of any size. Each gives ``probabilities`` ``[batch, classes]``
     float32, ``classes`` ``[batch, classes]`` (their names) and ``label`` ``[batch]`` (the name of
-    the most probable one).
+    the most probable one). Where pictures have several labels, each probability stands for itself
+    and they do not sum to 1; `label` is the most probable one still, whether or not others are
+    probable too.
 
     Args:
         model: from pictures 0…255 to probabilities; it holds no augmentation.

@@ -12,7 +12,9 @@ from itertools import count
 import numpy as np
 import tensorflow as tf
 
+from tfxfer.data.labels import to_targets
 from tfxfer.data.pictures import untuned
+from tfxfer.data.sampling import draw_evenly
 from tfxfer.features import store
 from tfxfer.features.engines import BATCH, Engine
 from tfxfer.features.frozen import FrozenLayers
@@ -28,25 +30,40 @@ class Waiting:
 
 
 def make_stored_training(
-    tables: Sequence[store.Table], labels: np.ndarray, classes: int, batch_size: int, seed: int
+    tables: Sequence[store.Table],
+    labels: np.ndarray,
+    classes: int,
+    batch_size: int,
+    seed: int,
+    draws_evenly: bool = False,
 ) -> tf.data.Dataset:
-    """Give shuffled batches of stored features; each epoch shows the next view of each picture."""
+    """Give shuffled batches of stored features; each epoch shows the next view of each picture.
+
+    Args:
+        draws_evenly: give as many pictures of each class, some of them several times, each time
+            in another view; else give each picture once.
+    """
     shape, dtype = tables[0].shape, _common_dtype(tables)
     steps = max(1, len(labels) // batch_size)
     epochs = count()
 
     def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         epoch = next(epochs)
-        order = np.random.default_rng([seed, epoch]).permutation(len(labels))
-        for positions in np.split(order[: steps * batch_size], steps):
+        generator = np.random.default_rng([seed, epoch])
+        if draws_evenly:
+            order, rounds = draw_evenly(labels, len(labels), generator)
+        else:
+            order, rounds = generator.permutation(len(labels)), np.zeros(len(labels), np.int64)
+        for chosen in np.split(np.arange(len(labels))[: steps * batch_size], steps):
+            positions = order[chosen]
             # Neighbours are at different views, so that each epoch has some of every one.
-            views = (positions + epoch) % len(tables)
+            views = (positions + rounds[chosen] + epoch) % len(tables)
             features = np.empty((len(positions), *shape), dtype.as_numpy_dtype)
             for view in np.unique(views):
                 features[views == view] = tables[view].read(positions[views == view])
             yield features, labels[positions]
 
-    return _from_generator(generate, shape, dtype, classes, steps)
+    return _make_targets(_from_generator(generate, shape, dtype, *_spec(labels), steps), classes)
 
 
 def make_stored_evaluation(
@@ -60,7 +77,9 @@ def make_stored_evaluation(
             yield table.read(positions), labels[positions]
 
     steps = math.ceil(len(labels) / batch_size)
-    return _from_generator(generate, table.shape, _common_dtype([table]), classes, steps)
+    dtype = _common_dtype([table])
+    stored = _from_generator(generate, table.shape, dtype, *_spec(labels), steps)
+    return _make_targets(stored, classes)
 
 
 def make_streamed_dataset(
@@ -75,7 +94,7 @@ def make_streamed_dataset(
 
     Args:
         engine: of the layers below the cut.
-        pictures: batches of ``(pictures, one-hot labels)``.
+        pictures: batches of ``(pictures, targets)``.
         steps: number of the batches.
     """
 
@@ -91,10 +110,10 @@ def make_streamed_dataset(
         for (features,) in layers.run(engine, pieces()):
             ready.append(features)
             if sum(map(len, ready)) == len(labels[0]):
-                yield np.concatenate(ready), labels.popleft().argmax(axis=1)
+                yield np.concatenate(ready), labels.popleft()
                 ready.clear()
 
-    return _from_generator(generate, cut.shape, tf.float32, classes, steps)
+    return _from_generator(generate, cut.shape, tf.float32, (classes,), tf.float32, steps)
 
 
 def time_waiting(dataset: tf.data.Dataset, steps: int, waiting: Waiting) -> tf.data.Dataset:
@@ -128,14 +147,30 @@ def time_waiting(dataset: tf.data.Dataset, steps: int, waiting: Waiting) -> tf.d
 
 
 def _from_generator(
-    generate: Callable, shape: tuple[int, ...], dtype: tf.DType, classes: int, steps: int
+    generate: Callable,
+    shape: tuple[int, ...],
+    dtype: tf.DType,
+    label_shape: tuple[int, ...],
+    label_dtype: tf.DType,
+    steps: int,
 ) -> tf.data.Dataset:
+    """Batches of float32 features and of labels as they come."""
     features = tf.TensorSpec((None, *shape), dtype)
-    labels = tf.TensorSpec((None,), tf.int64)
+    labels = tf.TensorSpec((None, *label_shape), label_dtype)
     dataset = tf.data.Dataset.from_generator(generate, output_signature=(features, labels))
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
-    dataset = dataset.map(lambda x, y: (tf.cast(x, tf.float32), tf.one_hot(y, classes)))
+    dataset = dataset.map(lambda x, y: (tf.cast(x, tf.float32), y))
     return untuned(dataset.prefetch(4))
+
+
+def _spec(labels: np.ndarray) -> tuple[tuple[int, ...], tf.DType]:
+    """Shape of a picture's label, and its type."""
+    return labels.shape[1:], tf.as_dtype(labels.dtype)
+
+
+def _make_targets(dataset: tf.data.Dataset, classes: int) -> tf.data.Dataset:
+    several = dataset.element_spec[1].shape.rank == 2
+    return dataset.map(lambda features, labels: (features, to_targets(labels, classes, several)))
 
 
 def _common_dtype(tables: Sequence[store.Table]) -> tf.DType:

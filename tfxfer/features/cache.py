@@ -19,6 +19,9 @@ from typing import Any
 from tfxfer.features.shards import ABOUT, MADE_BY, is_being_written, list_folders, read_index
 from tfxfer.runtime import available_memory_bytes
 
+# Folders of the cache for other things than features: archives that were unpacked, data sets of
+# Python that were written down, and what was seen of files.
+OTHERS = ("archives", "datasets", "audit")
 # Names of folders that are the cache's own: no other one is touched.
 _KEY = re.compile(r"[0-9a-f]{32}")
 
@@ -104,6 +107,38 @@ def clear(folder: Path, keep: Collection[str] = (), needed_bytes: int | None = N
             shutil.rmtree(line.path, ignore_errors=True)
             freed += 0 if line.path.exists() else line.bytes
     return freed
+
+
+def measure_others(folder: Path) -> dict[str, int]:
+    """Bytes of what else the cache holds, by the folder's name."""
+    sizes = {name: sum(map(_measure, _list_others(folder, name))) for name in OTHERS}
+    return {name: size for name, size in sizes.items() if size}
+
+
+def clear_others(folder: Path) -> int:
+    """Remove what else the cache holds, and return the bytes that are freed.
+
+    Configs of runs on a Python data set name a folder of it, and cannot be replayed afterwards.
+    """
+    freed = 0
+    for path in (path for name in OTHERS for path in _list_others(folder, name)):
+        size = _measure(path)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        freed += 0 if path.exists() else size
+    return freed
+
+
+def _list_others(folder: Path, name: str) -> list[Path]:
+    """What lies in such a folder under a name of the cache's own."""
+    return [path for path in (folder / name).glob("*") if _KEY.fullmatch(path.stem)]
+
+
+def _measure(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _excess(

@@ -35,7 +35,7 @@ def find_tables(
 
     Args:
         wanted: the cuts of each view.
-        prefixes: of all these cuts; None: as they are now.
+        prefixes: of all these cuts; None: as they are now, with the run's augmentation.
     """
     prefixes = prefixes or layers.hash_prefixes(c for cuts in wanted.values() for c in cuts)
     return _find(layers, pictures.identities(), wanted, prefixes)[1]
@@ -95,7 +95,7 @@ def _complete_view(
         engine = prefixes.engines.get(lacking)
         if engine is None or engine.name != layers.engine_name:
             stored_by = name if len(rows) < len(identities) else None
-            sample = _sample(layers, pictures)
+            sample = _sample(layers, pictures, prefixes)
             prefixes.engines[lacking] = layers.make_engine(lacking, sample, stored_by)
         if layers.engine_name == name:  # else: what that one has stored may be whole
             names = [identities[row] for row in rows]
@@ -178,7 +178,7 @@ def _store_shards(
     engine, done = prefixes.engines[cuts], 0
     writers: list[Callable[[np.ndarray], None]] = []
     with ExitStack() as stack:
-        for parts in layers.run(engine, _make_views(layers, pictures, view)):
+        for parts in layers.run(engine, _make_views(layers, pictures, view, prefixes)):
             if not all(np.isfinite(part).all() for part in parts):
                 raise InputError(
                     f"Features must be finite. Received: engine {engine.name!r} gave infinite "
@@ -203,18 +203,20 @@ def _store_shards(
             show(done)
 
 
-def _sample(layers: FrozenLayers, pictures: PictureSet) -> np.ndarray:
+def _sample(layers: FrozenLayers, pictures: PictureSet, prefixes: Prefixes) -> np.ndarray:
     """Some pictures from all over a split, where neighbours are often of one class."""
     count = len(pictures.labels)
     spread = np.unique(np.linspace(0, count - 1, min(BATCH, count)).astype(int))
-    return next(_make_views(layers, pictures.choose(spread), 0))
+    return next(_make_views(layers, pictures.choose(spread), 0, prefixes))
 
 
-def _make_views(layers: FrozenLayers, pictures: PictureSet, view: int) -> Iterator[np.ndarray]:
+def _make_views(
+    layers: FrozenLayers, pictures: PictureSet, view: int, prefixes: Prefixes
+) -> Iterator[np.ndarray]:
     """Decode one view of every picture, in batches."""
     size_px = layers.backbone.size_px
     if view == 0:
         return iter(make_view_batches(pictures, size_px, BATCH).as_numpy_iterator())
     seeds = view_seeds(pictures.identities(), layers.seed, view)
-    dataset = make_view_batches(pictures, size_px, BATCH, layers.augmentation, seeds)
+    dataset = make_view_batches(pictures, size_px, BATCH, prefixes.augmentation, seeds)
     return iter(dataset.as_numpy_iterator())

@@ -76,6 +76,7 @@ def make_phase_data(
     pictures: PictureData,
     phases: Sequence[ResolvedPhase],
     batch_size: int,
+    draws_evenly: bool = False,
 ) -> PhaseData:
     """Compute or find what the first of some phases trains on.
 
@@ -85,6 +86,7 @@ def make_phase_data(
     Args:
         phases: the phase, and those that are to follow.
         batch_size: pictures of a training step.
+        draws_evenly: each class is as likely as any other to be drawn for training.
 
     Raises:
         InputError: the phase's CutMix does not go with the shape of its features, or the features
@@ -92,11 +94,14 @@ def make_phase_data(
     """
     phase, cuts = phases[0], [cut_of(layers, each) for each in phases]
     check_mixing(phase, cuts[0])
-    prefixes = layers.hash_prefixes(cut for cut in cuts if cut.name != PICTURES)
+    frozen = (cut for cut in cuts if cut.name != PICTURES)
+    prefixes = layers.hash_prefixes(frozen, phase.augmentation)
     wanted = plan_views(layers, pictures, phases, cuts, prefixes)
     if wanted:
         try:
-            return make_stored_data(layers, pictures, phase, wanted, batch_size, prefixes)
+            return make_stored_data(
+                layers, pictures, phase, wanted, batch_size, prefixes, draws_evenly
+            )
         except OSError as error:
             if error.errno not in FULL:
                 raise
@@ -104,7 +109,7 @@ def make_phase_data(
                 f"phase {phase.name!r}: the disk of {str(layers.folder)!r} is full; the frozen "
                 "layers run in every epoch instead (tfxfer cache --clear makes room)"
             )
-    return make_streamed_data(layers, pictures, phase, cuts[0], batch_size)
+    return make_streamed_data(layers, pictures, phase, cuts[0], batch_size, draws_evenly)
 
 
 def make_stored_data(
@@ -114,6 +119,7 @@ def make_stored_data(
     wanted: Views,
     batch_size: int,
     prefixes: Prefixes,
+    draws_evenly: bool = False,
 ) -> PhaseData:
     """Store what is missing of some views, and give what a phase trains on.
 
@@ -121,6 +127,7 @@ def make_stored_data(
         wanted: the cuts to store of each view; the phase's own is the first.
         batch_size: pictures of a training step.
         prefixes: of all these cuts.
+        draws_evenly: as of `make_phase_data`.
     """
     train, validation, cut = pictures.train, pictures.validation, wanted[0][0]
     found = compute_tables(layers, train, wanted, "training", prefixes)
@@ -134,7 +141,7 @@ def make_stored_data(
         cut,
         batch_size,
         layers.seed,
-        lambda: make_stored_training(views, labels, classes, batch_size, layers.seed),
+        lambda: make_stored_training(views, labels, classes, batch_size, layers.seed, draws_evenly),
         make_stored_evaluation(kept, validation.labels, classes, batch_size),
         (*views, kept),
     )
@@ -146,18 +153,23 @@ def make_streamed_data(
     phase: ResolvedPhase,
     cut: Cut,
     batch_size: int,
+    draws_evenly: bool = False,
 ) -> PhaseData:
     """Give what a phase trains on without storing it: features as they come, or pictures.
 
     Args:
         cut: the phase's.
         batch_size: pictures of a training step.
+        draws_evenly: as of `make_phase_data`.
     """
     train, validation, seed = pictures.train, pictures.validation, layers.seed
     classes, size_px = len(pictures.classes), layers.backbone.size_px
+    augmentation = layers.augmentation.under(phase.augmentation)
 
     def make_pictures() -> tf.data.Dataset:
-        return make_training_dataset(train, classes, size_px, batch_size, layers.augmentation, seed)
+        return make_training_dataset(
+            train, classes, size_px, batch_size, augmentation, seed, draws_evenly
+        )
 
     def run(dataset: tf.data.Dataset, steps: int) -> tf.data.Dataset:
         if cut.name == PICTURES:

@@ -15,7 +15,7 @@ from tfxfer.features.split import Cut
 from tfxfer.heads import Head
 
 # Raised when a change to the code changes features: of decoding, augmentation or the prefix.
-_VERSION = 2
+_VERSION = 3
 
 
 def hash_prefix(backbone: Backbone, head: Head, cut: Cut) -> str:

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.config import AugmentationConfig, FeaturesConfig
+from tfxfer.data.settings import Policy
 from tfxfer.errors import first_line
 from tfxfer.features import cache, shards
 from tfxfer.features.engines import (
@@ -42,10 +43,13 @@ class Prefixes:
 
     Attributes:
         hashes: of the layers below each cut.
+        augmentation: the phase's changes of all views but view 0, which shows the pictures as
+            they are.
         engines: what was made ready to run so far, by the cuts of a pass.
     """
 
     hashes: dict[Cut, str]
+    augmentation: AugmentationConfig
     engines: dict[tuple[Cut, ...], Engine] = field(default_factory=dict)
 
 
@@ -53,7 +57,7 @@ class FrozenLayers:
     """Runs the frozen layers of one training run; the engine is chosen once, when one is needed.
 
     Args:
-        augmentation: changes of all views but view 0, which shows the pictures as they are.
+        augmentation: changes of the pictures; a phase may take another policy.
         seed: decides the changes.
         source: where the pictures come from; those of each source are stored by themselves.
 
@@ -83,9 +87,14 @@ class FrozenLayers:
         self.engine_name: str | None = None if config.engine == "auto" else config.engine
         self.notes: list[str] = []
 
-    def hash_prefixes(self, cuts: Iterable[Cut]) -> Prefixes:
-        """Take the layers below some cuts as they are now."""
-        return Prefixes({cut: hash_prefix(self.backbone, self.head, cut) for cut in set(cuts)})
+    def hash_prefixes(self, cuts: Iterable[Cut], policy: Policy | None = None) -> Prefixes:
+        """Take the layers below some cuts as they are now.
+
+        Args:
+            policy: of the phase that starts with them; None: that of the run.
+        """
+        hashes = {cut: hash_prefix(self.backbone, self.head, cut) for cut in set(cuts)}
+        return Prefixes(hashes, self.augmentation.under(policy))
 
     def make_engine(
         self, cuts: Sequence[Cut], pictures: np.ndarray, stored_by: str | None = None
@@ -164,7 +173,9 @@ class FrozenLayers:
 
     def kind(self, cut: Cut, view: int, engine_name: str, prefixes: Prefixes) -> shards.Kind:
         """What the features of a view at a cut are, as this engine gives them."""
-        changes = f"seed {self.seed}, {self.augmentation.model_dump_json()}" if view else "none"
+        changes = prefixes.augmentation.describe() if view else "none"
+        if changes != "none":
+            changes = f"seed {self.seed}, {changes}"
         key = shards.digest(
             prefixes.hashes[cut], describe_engine(engine_name), self.source, changes
         )

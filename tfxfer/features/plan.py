@@ -64,10 +64,10 @@ def plan_views(
         is_frozen_till_then = all(each.unfrozen <= cut.unfrozen for each in cuts[:position])
         if cut in wanted[0] or not views_of(other, cut) or not is_frozen_till_then:
             continue
-        extended = {
-            view: [*own, cut] if view < views_of(other, cut) else own
-            for view, own in wanted.items()
-        }
+        # View 0 is that of any policy.
+        is_alike = layers.augmentation.under(other.augmentation) == prefixes.augmentation
+        shared = views_of(other, cut) if is_alike else 1
+        extended = {view: [*own, cut] if view < shared else own for view, own in wanted.items()}
         if has_room(layers, pictures, extended, prefixes):
             wanted = extended
     _ask_cache(layers, pictures, wanted, prefixes, cache.make_room)

@@ -16,6 +16,7 @@ from tfxfer.features.frozen import FrozenLayers
 from tfxfer.features.plan import count_missing, cut_of, has_room, views_of
 from tfxfer.features.split import Cut
 from tfxfer.phases.fit import check_solver, out_of_memory, prepare_phase
+from tfxfer.phases.objective import PLAIN, Objective
 from tfxfer.phases.solver import estimate_seconds
 from tfxfer.phases.unfreeze import count_parameters
 from tfxfer.records import PhasePlan
@@ -36,6 +37,7 @@ def plan_phase(
     views_at_hand: int = 0,
     has_changed: bool = False,
     is_timed: bool = False,
+    objective: Objective = PLAIN,
 ) -> PhasePlan:
     """Say what a phase will do; with `is_timed`, run a few batches to estimate its seconds.
 
@@ -45,27 +47,17 @@ def plan_phase(
         views_at_hand: stored views of the training pictures that a phase before it makes.
         has_changed: whether a phase before it trains layers below its cut: nothing that is stored
             by now will do then.
+        objective: what training is after.
     """
     cut = cut_of(layers, phase)
     check_mixing(phase, cut)
     training, validation = len(pictures.train.labels), len(pictures.validation.labels)
     steps = phase.epochs * max(1, training // batch_size)
-    model, unfrozen = prepare_phase(layers.backbone, layers.head, phase, cut, steps)
-    views = views_of(phase, cut)
-    decoded = (training + validation) * phase.epochs
-    if views:
-        prefixes = layers.hash_prefixes([cut])
-        wanted = {view: [cut] for view in range(views)}
-        if has_room(layers, pictures, wanted, prefixes):
-            decoded = views * training + validation
-            if not has_changed:
-                left = {view: cuts for view, cuts in wanted.items() if view >= views_at_hand}
-                decoded = count_missing(layers, pictures.train, left, prefixes)
-                decoded += count_missing(layers, pictures.validation, {0: [cut]}, prefixes)
-        else:
-            views = 0
+    model, unfrozen = prepare_phase(layers.backbone, layers.head, phase, cut, steps, objective)
+    views, decoded = _count_decoded(layers, pictures, phase, cut, views_at_hand, has_changed)
     rows = views * training + validation
-    is_solved = check_solver(phase, layers.head, cut, rows if views else 0)
+    stored = rows if views else 0
+    is_solved = check_solver(phase, layers.head, cut, stored, objective.has_several)
     seconds = None
     if is_timed:
         picture_seconds, step_seconds, start_seconds = _time(
@@ -88,6 +80,28 @@ def plan_phase(
         stored_bytes=rows * math.prod(cut.shape) * 2 if views else 0,
         seconds=seconds,
     )
+
+
+def _count_decoded(
+    layers: FrozenLayers,
+    pictures: PictureData,
+    phase: ResolvedPhase,
+    cut: Cut,
+    views_at_hand: int,
+    has_changed: bool,
+) -> tuple[int, int]:
+    """Views of a training picture that are stored, and pictures that are decoded in all."""
+    training, validation = len(pictures.train.labels), len(pictures.validation.labels)
+    views = views_of(phase, cut)
+    prefixes = layers.hash_prefixes([cut], phase.augmentation) if views else None
+    wanted = {view: [cut] for view in range(views)}
+    if prefixes is None or not has_room(layers, pictures, wanted, prefixes):
+        return 0, (training + validation) * phase.epochs
+    if has_changed:
+        return views, views * training + validation
+    left = {view: cuts for view, cuts in wanted.items() if view >= views_at_hand}
+    decoded = count_missing(layers, pictures.train, left, prefixes)
+    return views, decoded + count_missing(layers, pictures.validation, {0: [cut]}, prefixes)
 
 
 def _time(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -20,23 +21,31 @@ from tfxfer.features.feed import PhaseData
 from tfxfer.features.split import POOLED, Cut, build_suffix
 from tfxfer.heads import Head, build_model
 from tfxfer.phases.keep_best import KeepBest, Standing
+from tfxfer.phases.objective import PLAIN, Objective, make_loss, make_metrics
 from tfxfer.phases.optimizers import LayerwiseAdamW
 from tfxfer.phases.precision import choose_precision, in_precision
 from tfxfer.phases.schedules import layerwise_factors, warmup_cosine
 from tfxfer.phases.solver import Solution, can_solve, solve_head
 from tfxfer.phases.unfreeze import count_parameters, unfreeze_top
+from tfxfer.phases.validate import Validate
 from tfxfer.progress import ProgressBar
 from tfxfer.records import PhaseResult
 
 
 def prepare_phase(
-    backbone: Backbone, head: Head, phase: ResolvedPhase, cut: Cut, steps: int
+    backbone: Backbone,
+    head: Head,
+    phase: ResolvedPhase,
+    cut: Cut,
+    steps: int,
+    objective: Objective = PLAIN,
 ) -> tuple[keras.Model, tuple[Block, ...]]:
     """Freeze and unfreeze, join what trains, and compile it for the phase.
 
     Args:
         cut: the model starts from its features; at the pictures, it is the whole network.
         steps: optimizer steps of the phase.
+        objective: what the loss is of.
 
     Returns:
         The compiled model and its unfrozen blocks.
@@ -60,11 +69,8 @@ def prepare_phase(
             decay=phase.weight_decay,
             clip_norm=phase.clip_norm,
         ),
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=phase.label_smoothing),
-        metrics=[
-            keras.metrics.CategoricalAccuracy(name="accuracy"),
-            keras.metrics.CategoricalCrossentropy(name="cross_entropy"),
-        ],
+        loss=make_loss(objective, phase.label_smoothing),
+        metrics=make_metrics(objective),
     )
     return model, unfrozen
 
@@ -78,6 +84,7 @@ def fit_phase(
     log_folder: Path,
     console: Console,
     after_epoch: Callable[[], None] | None = None,
+    objective: Objective = PLAIN,
 ) -> PhaseResult:
     """Train one phase and leave the weights of its best epoch in the backbone and the head.
 
@@ -86,6 +93,7 @@ def fit_phase(
 
     Args:
         phase: what to do.
+        objective: what the loss is of, and what the epochs are chosen by.
 
     Raises:
         InputError: the loss is no number any more.
@@ -95,23 +103,26 @@ def fit_phase(
     steps = phase.epochs * data.steps_per_epoch
 
     def build() -> keras.Model:
-        return prepare_phase(backbone, head, phase, data.cut, steps)[0]
+        return prepare_phase(backbone, head, phase, data.cut, steps, objective)[0]
 
     unfrozen = unfreeze_top(backbone.network, backbone.blocks, phase.unfreeze, phase.batch_norm)
     layers = _layers_of(backbone.network, unfrozen)
     before = Standing.of(previous)
-    best = KeepBest(phase.patience, before)
+    best = KeepBest(phase.patience, before, objective.chosen_by)
     figures: dict[str, list[float]] = {}
-    is_solved = check_solver(phase, head, data.cut, sum(map(len, data.tables)))
+    rows = sum(map(len, data.tables))
+    is_solved = check_solver(phase, head, data.cut, rows, objective.has_several)
     if is_solved:
         model, precision = build(), "float32"
         with console.status("Fitting the head by logistic regression"):
-            solution = solve_head(data.tables, *data.labels)
+            solution = solve_head(data.tables, *data.labels, objective)
         best.standing = _put_if_better(solution, model, before)
     else:
         precision, model = _choose_precision(build, layers, phase, data, steps)
         with in_precision(layers, precision):
-            figures = _fit_steps(model, phase, data, best, log_folder, console, after_epoch)
+            figures = _fit_steps(
+                model, phase, data, best, log_folder, console, after_epoch, objective
+            )
         best.restore()
     return PhaseResult(
         name=phase.name,
@@ -122,24 +133,44 @@ def fit_phase(
         precision=precision,
         trainable_parameters=count_parameters(model.trainable_weights),
         epochs=len(figures.get("loss", ())),
-        has_improved=best.standing != before,
-        best_epoch=best.epoch,
-        val_accuracy=best.standing.accuracy,
-        val_cross_entropy=best.standing.cross_entropy,
         seconds=time.monotonic() - start,
         history=figures,
+        **_outcome(best, before, objective.chosen_by),
     )
 
 
-def check_solver(phase: ResolvedPhase, head: Head, cut: Cut, rows: int) -> bool:
+def _outcome(best: KeepBest, before: Standing, chosen_by: str) -> dict[str, Any]:
+    """What a phase ended with on validation, by the names of `PhaseResult`."""
+    return {
+        "has_improved": best.standing != before,
+        "best_epoch": best.epoch,
+        "chosen_by": chosen_by,
+        "val_accuracy": best.standing.accuracy,
+        "val_cross_entropy": best.standing.cross_entropy,
+        f"val_{chosen_by}": best.standing.score,
+    }
+
+
+def check_solver(
+    phase: ResolvedPhase, head: Head, cut: Cut, rows: int, has_several: bool = False
+) -> bool:
     """Say whether logistic regression fits the phase's head.
 
     Args:
         rows: stored features, as of `can_solve`; 0: none are.
+        has_several: whether pictures may have several labels.
 
     Raises:
         InputError: the phase asks for it, and it cannot.
     """
+    if has_several:
+        if phase.solver == "logistic":
+            raise InputError(
+                "solver='logistic' fits one label a picture: its probabilities sum to 1. Received: "
+                f"phase {phase.name!r} and pictures that may have several labels. "
+                "Take solver='auto', which trains such a head by gradient steps."
+            )
+        return False
     can = cut.name == POOLED and rows > 0 and can_solve(head, rows, cut.shape[0])
     if phase.solver == "logistic" and not can:
         raise InputError(
@@ -158,17 +189,23 @@ def _fit_steps(
     log_folder: Path,
     console: Console,
     after_epoch: Callable[[], None] | None,
+    objective: Objective,
 ) -> dict[str, list[float]]:
     """Call `fit`, and give its figures by epoch."""
-    bar = ProgressBar(phase.name, phase.epochs, data.steps_per_epoch, data.batch_size, console)
+    metric = objective.chosen_by
+    steps, size = data.steps_per_epoch, data.batch_size
+    bar = ProgressBar(phase.name, phase.epochs, steps, size, console, metric)
     curves = keras.callbacks.TensorBoard(log_folder / phase.name, write_graph=False)
     callbacks = [best, curves, bar]
+    is_plain = metric == "accuracy"
+    if not is_plain:
+        callbacks.insert(0, Validate(data.validation, data.labels[1], objective))
     if after_epoch:
         callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: after_epoch()))
     try:
         history = model.fit(
             data.make_training(),
-            validation_data=data.validation,
+            validation_data=data.validation if is_plain else None,
             epochs=phase.epochs,
             callbacks=callbacks,
             shuffle=False,  # tf.data has shuffled
@@ -183,10 +220,10 @@ def _fit_steps(
 
 def _put_if_better(solution: Solution, model: keras.Model, standing: Standing) -> Standing:
     """Give the head a solution, unless what it has is better on validation."""
-    if not standing.is_beaten_by(solution.accuracy, solution.cross_entropy):
+    if not standing.is_beaten_by(solution.score, solution.cross_entropy):
         return standing
     model.layers[-1].set_weights([solution.kernel, solution.bias])
-    return Standing(solution.accuracy, solution.cross_entropy)
+    return Standing(solution.score, solution.cross_entropy, solution.accuracy)
 
 
 def _choose_precision(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import keras
 
@@ -14,21 +14,24 @@ from tfxfer.records import PhaseResult
 class Standing:
     """How good some weights are on validation.
 
-    Better is a higher accuracy or, where that is equal (small validation sets tie often), a lower
-    cross-entropy.
+    Better is a higher score (of the metric that the run is after) or, where that is equal (small
+    validation sets tie often), a lower cross-entropy. The accuracy is only kept.
     """
 
-    accuracy: float = -1.0
+    score: float = -1.0
     cross_entropy: float = math.inf
+    accuracy: float = field(default=-1.0, compare=False)
 
     @classmethod
     def of(cls, result: PhaseResult | None) -> Standing:
         """What a phase ended with; None: nothing was trained yet."""
-        return cls(result.val_accuracy, result.val_cross_entropy) if result else cls()
+        if result is None:
+            return cls()
+        return cls(result.val_score, result.val_cross_entropy, result.val_accuracy)
 
-    def is_beaten_by(self, accuracy: float, cross_entropy: float) -> bool:
+    def is_beaten_by(self, score: float, cross_entropy: float) -> bool:
         """Whether figures on validation are better than these."""
-        return (accuracy, -cross_entropy) > (self.accuracy, -self.cross_entropy)
+        return (score, -cross_entropy) > (self.score, -self.cross_entropy)
 
 
 class KeepBest(keras.callbacks.Callback):
@@ -41,15 +44,17 @@ class KeepBest(keras.callbacks.Callback):
     Args:
         patience: epochs in a row that are no better; None: however many.
         standing: what an epoch has to beat.
+        metric: what scores an epoch, of `tfxfer.records.CRITERIA`: its logs hold it with ``val_``
+            before the name, ``val_cross_entropy`` and ``val_accuracy``.
 
     Attributes:
         epoch: number of the best epoch, from 1; 0 where none has beaten `standing`.
         standing: the best so far.
     """
 
-    def __init__(self, patience: int | None, standing: Standing):
+    def __init__(self, patience: int | None, standing: Standing, metric: str = "accuracy"):
         super().__init__()
-        self._patience = patience
+        self._patience, self._metric = patience, metric
         self.epoch = 0
         self.standing = standing
 
@@ -61,9 +66,10 @@ class KeepBest(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
-        accuracy, cross_entropy = float(logs["val_accuracy"]), float(logs["val_cross_entropy"])
-        if self.standing.is_beaten_by(accuracy, cross_entropy):
-            self.standing = Standing(accuracy, cross_entropy)
+        names = (self._metric, "cross_entropy", "accuracy")
+        score, cross_entropy, accuracy = (float(logs[f"val_{name}"]) for name in names)
+        if self.standing.is_beaten_by(score, cross_entropy):
+            self.standing = Standing(score, cross_entropy, accuracy)
             self.epoch = epoch + 1
             self._weights = self.model.get_weights()
         elif self._patience is not None and epoch + 1 - self.epoch >= self._patience:

@@ -7,14 +7,19 @@ import math
 import keras
 
 from tfxfer.config import PhaseConfig, ResolvedPhase
+from tfxfer.data.settings import Policy
 
 # Pictures from which MixUp helps rather than slows; BiT-HyperRule (Kolesnikov et al. 2020,
 # section 3.3) has the same bound.
 _MIXUP_FROM, _MIXUP_ALPHA = 20_000, 0.1
 
 
-def resolve_phase(phase: PhaseConfig, pictures: int) -> ResolvedPhase:
-    """Fill in what a phase leaves to the number of training pictures."""
+def resolve_phase(phase: PhaseConfig, pictures: int, policy: Policy = "standard") -> ResolvedPhase:
+    """Fill in what a phase leaves to the number of training pictures.
+
+    Args:
+        policy: the run's augmentation, which a phase may overrule.
+    """
     is_head = phase.unfreeze == 0
     epochs = phase.epochs or (choose_head_epochs(pictures) if is_head else choose_epochs(pictures))
     chosen = {
@@ -23,7 +28,13 @@ def resolve_phase(phase: PhaseConfig, pictures: int) -> ResolvedPhase:
         "views": 1 if is_head else min(choose_views(pictures), epochs),
         "mixup": 0.0 if is_head else choose_mixup(pictures),
     }
-    return ResolvedPhase(**(chosen | phase.model_dump(exclude_none=True)))
+    asked = phase.model_dump(exclude_none=True)
+    if phase.augmentation:
+        # A policy of its own is to be seen, which the first view never shows.
+        chosen["views"] = min(max(2, choose_views(pictures)), epochs)
+    if (phase.augmentation or policy) == "none" and phase.views != "stream":
+        asked["views"] = 1  # without changes all views are one
+    return ResolvedPhase(**(chosen | asked))
 
 
 def choose_epochs(pictures: int) -> int:

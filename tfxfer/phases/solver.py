@@ -13,6 +13,8 @@ from sklearn.metrics import log_loss
 
 from tfxfer.features.store import Table
 from tfxfer.heads import Head
+from tfxfer.phases.balance import adjust_by, weigh_classes
+from tfxfer.phases.objective import PLAIN, Objective
 
 # Features are divided by this power of their deviations: 1 gives every channel the same weight in
 # the penalty; less lets those that vary little count for less.
@@ -43,6 +45,7 @@ class Solution:
         bias: ``[classes]`` float32.
         strength: the chosen inverse penalty.
         accuracy, cross_entropy: on validation.
+        score: on validation, of the metric that the run is after.
         evenness: the chosen one, see `channel_scale`.
     """
 
@@ -51,6 +54,7 @@ class Solution:
     strength: float
     accuracy: float
     cross_entropy: float
+    score: float
     evenness: float = 1.0
 
 
@@ -73,19 +77,30 @@ def estimate_seconds(head: Head, rows: int, channels: int) -> float:
 
 
 def solve_head(
-    tables: tuple[Table, ...], labels: np.ndarray, validation_labels: np.ndarray
+    tables: tuple[Table, ...],
+    labels: np.ndarray,
+    validation_labels: np.ndarray,
+    objective: Objective = PLAIN,
 ) -> Solution:
     """Fit multinomial logistic regression with a ridge penalty.
+
+    Classes are balanced without gradient steps: ``class_weights`` weighs the pictures, and so does
+    ``sampling``, which comes to the same here, since a fit sees all pictures at once.
+    ``logit_adjustment`` fits as usual and takes ``tau · log prior`` off the biases: the ridge
+    penalty leaves biases alone, so that the head which minimises the adjusted loss is just this
+    one.
 
     Args:
         tables: stored training features ``[pictures, channels]`` of each view, then those of the
             validation pictures.
         labels: ``[pictures]`` class numbers; every class occurs.
         validation_labels: ``[validation pictures]`` class numbers.
+        objective: how classes are balanced, and what fits are chosen by.
 
     Returns:
-        The fit, over some penalties and scales of the channels, that has the highest accuracy on
-        validation and, of those, the lowest cross-entropy: so are epochs chosen, too.
+        The fit, over some penalties and scales of the channels, that has the highest accuracy (or
+        macro recall, where classes are balanced) on validation and, of those, the lowest
+        cross-entropy: so are epochs chosen, too.
     """
     *views, validation = tables
     targets = np.tile(labels, len(views))
@@ -107,11 +122,11 @@ def solve_head(
         for part in (features, held_out):
             part *= applied / scale
         applied = scale
-        for fitted in _fit_path(features, targets, held_out, validation_labels):
+        for fitted in _fit_path(features, targets, held_out, validation_labels, objective):
             kernel = fitted.kernel / scale[:, np.newaxis]
             bias = fitted.bias - mean @ kernel
             solutions.append(replace(fitted, kernel=kernel, bias=bias, evenness=evenness))
-    return max(solutions, key=lambda solution: (solution.accuracy, -solution.cross_entropy))
+    return max(solutions, key=lambda solution: (solution.score, -solution.cross_entropy))
 
 
 def channel_scale(deviation: np.ndarray, evenness: float) -> np.ndarray:
@@ -128,25 +143,35 @@ def _fit_path(
     targets: np.ndarray,
     held_out: np.ndarray,
     validation_labels: np.ndarray,
+    objective: Objective,
 ) -> list[Solution]:
     """Fit one penalty after the other, from the strongest on, for features as they are given."""
     model = LogisticRegression(
         solver=_ALGORITHM, max_iter=_MAX_ITERATIONS, tol=_TOLERANCE, warm_start=True
     )
+    weights = None
+    if objective.balance in ("class_weights", "sampling"):
+        weights = weigh_classes(objective.counts)[targets]
     solutions: list[Solution] = []
     for strength in _STRENGTHS:
         model.C = strength
         with warnings.catch_warnings():
             # The last iterations change the head by less than the next penalty does.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(features, targets)
+            model.fit(features, targets, weights)
         probabilities = model.predict_proba(held_out)
+        kernel, bias = _kernel_of(model)
+        if objective.balance == "logit_adjustment":
+            added = adjust_by(objective.counts)
+            bias = bias - added
+            probabilities = probabilities * np.exp(-added)
+            probabilities /= probabilities.sum(axis=1, keepdims=True)
         cross_entropy = float(
             log_loss(validation_labels, probabilities, labels=np.arange(len(model.classes_)))
         )
         accuracy = float((probabilities.argmax(axis=1) == validation_labels).mean())
-        kernel, bias = _kernel_of(model)
-        solutions.append(Solution(kernel, bias, strength, accuracy, cross_entropy))
+        score = objective.score(validation_labels, probabilities)
+        solutions.append(Solution(kernel, bias, strength, accuracy, cross_entropy, score))
         lately = [solution.cross_entropy for solution in solutions[-3:]]
         if len(lately) == 3 and lately == sorted(lately):
             break  # twice worse in a row: weaker penalties only overfit

@@ -6,8 +6,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tfxfer.records import Evaluation, PhasePlan, PhaseResult, Plan, RunResult
-from tfxfer.run import EXPORT, METRICS, MODEL, TENSORBOARD
+from tfxfer.records import (
+    CRITERIA,
+    Evaluation,
+    FoldsResult,
+    PhasePlan,
+    PhaseResult,
+    Plan,
+    RunResult,
+)
+from tfxfer.run import EXPORT, FOLDS, METRICS, MODEL, TENSORBOARD
 
 _LOG_COLUMNS = 140  # width of lines that go to a file or a pipe
 
@@ -52,10 +60,13 @@ def print_phase(console: Console, phase: PhaseResult) -> None:
         outcome = "fitted by logistic regression"
     else:
         outcome = f"best epoch {phase.best_epoch} of {phase.epochs}"
+    figures = f"validation {CRITERIA[phase.chosen_by]} {phase.val_score:.3f}"
+    if phase.chosen_by != "accuracy":
+        figures += f", accuracy {phase.val_accuracy:.3f}"
     console.print(
         f"[green]✓[/] [bold]{phase.name}[/] {phase.seconds:.0f} s, "
         f"{phase.trainable_parameters:,} trainable parameters, "
-        f"validation accuracy {phase.val_accuracy:.3f} ({outcome})"
+        f"{figures} ({outcome})"
     )
     suffix_seconds = phase.seconds - phase.input_seconds - phase.prefix_seconds
     console.print(
@@ -66,12 +77,9 @@ def print_phase(console: Console, phase: PhaseResult) -> None:
 
 def print_result(console: Console, result: RunResult) -> None:
     """Show the final table and where things lie."""
-    has_top5 = result.test.top5_accuracy is not None
-    table = Table("split", "pictures", "accuracy", "95 % interval", "macro F1")
-    if has_top5:
-        table.add_column("top-5")
+    table = Table(*_evaluation_cells(result.test))
     for evaluation in (result.validation, result.test):
-        table.add_row(*_evaluation_cells(evaluation))
+        table.add_row(*_evaluation_cells(evaluation).values())
     console.print(table)
     times = ", ".join(f"{phase.name} {phase.seconds:.0f} s" for phase in result.phases)
     console.print(f"time {result.seconds:.0f} s ({times})")
@@ -90,17 +98,57 @@ def print_result(console: Console, result: RunResult) -> None:
     console.print(f"curves       tensorboard --logdir {path}/{TENSORBOARD}", soft_wrap=True)
 
 
-def _evaluation_cells(evaluation: Evaluation) -> list[str]:
+def print_folds(console: Console, result: FoldsResult) -> None:
+    """Show each fold's figures, their mean and spread, and where they lie."""
+    table = Table("fold", f"{result.split} pictures", "accuracy", "macro F1", "time")
+    for fold in result.folds:
+        figures = (f"{fold.accuracy:.3f}", f"{fold.macro_f1:.3f}", f"{fold.seconds:.0f} s")
+        table.add_row(str(fold.fold), f"{fold.pictures:,}", *figures)
+    table.add_section()
+    table.add_row(
+        "mean ± sd",
+        "",
+        f"[bold]{result.accuracy_mean:.3f}[/] ± {result.accuracy_sd:.3f}",
+        f"{result.macro_f1_mean:.3f} ± {result.macro_f1_sd:.3f}",
+        f"{result.seconds:.0f} s",
+    )
+    console.print(table)
+    low, high = result.pooled_interval
+    total = sum(fold.pictures for fold in result.folds)
+    console.print(
+        f"all {total:,} pictures together: accuracy {result.pooled_accuracy:.3f}, 95 % interval "
+        f"{low:.3f}…{high:.3f}"
+    )
+    if result.split == "validation":
+        console.print(
+            "[yellow]note[/] the data have a test split, so that the folds are validation splits, "
+            "which chose the epochs: these figures flatter. Each fold's metrics have the test's"
+        )
+    console.print(f"folds        {escape(str(result.path))}/{FOLDS}", soft_wrap=True)
+
+
+def _evaluation_cells(evaluation: Evaluation) -> dict[str, str]:
+    """Figures of a split by the columns' names; of several labels, mAP comes first."""
     low, high = evaluation.accuracy_interval
-    cells = [
-        evaluation.split,
-        f"{evaluation.pictures:,}",
-        f"[bold]{evaluation.accuracy:.3f}[/]",
-        f"{low:.3f}…{high:.3f}",
-        f"{evaluation.macro_f1:.3f}",
-    ]
-    top5 = evaluation.top5_accuracy
-    return cells if top5 is None else [*cells, f"{top5:.3f}"]
+    interval = f"{low:.3f}…{high:.3f}"
+    cells = {"split": evaluation.split, "pictures": f"{evaluation.pictures:,}"}
+    if evaluation.mean_average_precision is not None:
+        return cells | {
+            "mAP": f"[bold]{evaluation.mean_average_precision:.3f}[/]",
+            "macro F1": f"{evaluation.macro_f1:.3f}",
+            "micro F1": f"{evaluation.micro_f1:.3f}",
+            "all labels right": f"{evaluation.accuracy:.3f}",
+            "95 % interval of that": interval,
+        }
+    cells |= {
+        "accuracy": f"[bold]{evaluation.accuracy:.3f}[/]",
+        "95 % interval": interval,
+        "macro F1": f"{evaluation.macro_f1:.3f}",
+        "macro recall": f"{evaluation.macro_recall:.3f}",
+    }
+    if evaluation.top5_accuracy is not None:
+        cells["top-5"] = f"{evaluation.top5_accuracy:.3f}"
+    return cells
 
 
 def _phases_table(plan: Plan) -> Table:

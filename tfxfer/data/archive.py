@@ -1,0 +1,91 @@
+"""An archive of a folder of pictures: unpacked once, with nothing trusted that it says."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from tfxfer.config import DataConfig
+from tfxfer.data.files import Listing
+from tfxfer.data.folder import SPLIT_NAMES, read_folder, visible_folders
+from tfxfer.data.settings import is_address
+from tfxfer.data.unpack import LIMITS, Limits, unpack
+from tfxfer.errors import InputError
+from tfxfer.features.cache import locate
+
+
+def list_archive(config: DataConfig) -> Listing:
+    """Unpack an archive of class folders, or take what was unpacked of it before; read the folder.
+
+    One folder around the class folders is looked through. What is unpacked lies in
+    ``archives/`` of the folder of stored features (``$TFXFER_CACHE``, ``~/.cache/tfxfer``).
+
+    Raises:
+        InputError: the archive is not there, broken, encrypted, too large, or has members that
+            lead out of it.
+    """
+    source = str(config.source)
+    if is_address(source):
+        raise InputError(
+            "An archive must lie in the file system, from where it is unpacked. Received: "
+            f"{source!r}. Copy it to this machine, or unpack it there and name the folder."
+        )
+    folder, is_new = unpack_once(Path(source), locate(None).absolute() / "archives", LIMITS)
+    notes = [f"the archive was unpacked to {folder}, for later runs as well"] if is_new else []
+    return read_folder(_look_through(str(folder)), source, config, notes)
+
+
+def unpack_once(archive: Path, place: Path, limits: Limits) -> tuple[Path, bool]:
+    """Unpack an archive into a folder of its own; an archive that was changed gets another one.
+
+    The folder takes its name when all is unpacked: an attempt that fails leaves nothing.
+
+    Returns:
+        The folder, and whether it is new.
+    """
+    if not archive.is_file():
+        raise InputError(
+            "data must be a folder of class folders, a manifest, an archive, tfds:NAME or "
+            f"embedded:birds. Received: {str(archive)!r}, which is not there. Check the path."
+        )
+    status = archive.stat()
+    identity = f"{archive.resolve()}|{status.st_size}|{status.st_mtime_ns}"
+    folder = place / hashlib.sha256(os.fsencode(identity)).hexdigest()[:32]
+    if folder.is_dir():
+        return folder, False
+    try:
+        _unpack_beside(archive, folder, limits)
+    except OSError as error:
+        # Another run may have been faster.
+        if not folder.is_dir():
+            raise InputError(
+                "An archive is unpacked before it is read. Received: "
+                f"{str(archive)!r}, and the error {error}. Make sure that {str(place)!r} may be "
+                "written to and has room, or name another folder in the environment variable "
+                "TFXFER_CACHE."
+            ) from error
+        return folder, False
+    return folder, True
+
+
+def _unpack_beside(archive: Path, folder: Path, limits: Limits) -> None:
+    """Unpack to a folder of no name, which is renamed when it is whole."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
+    try:
+        unpack(archive, unfinished, limits)
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _look_through(folder: str) -> str:
+    """The folder that holds the class folders or splits: it, or the only one in it."""
+    folders = visible_folders(folder)
+    if len(folders) != 1 or folders[0].lower() in SPLIT_NAMES:
+        return folder
+    inner = os.path.join(folder, folders[0])
+    return inner if visible_folders(inner) else folder

@@ -1,0 +1,225 @@
+"""Pictures that are copies of one another: the same bytes, or the same picture saved again.
+
+A perceptual hash proposes pairs (the signs of the lowest frequencies of a cosine transform, each
+against their median: Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions",
+2010), and the thumbnails confirm them: one is laid over the other, moved and scaled a little
+(one step of Lucas and Kanade, "An Iterative Image Registration Technique", 1981), and what is
+left must be small. Imports no TensorFlow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from scipy.fft import dctn
+
+from tfxfer.data.looks import THUMBNAIL_PX, Copies
+
+_FREQUENCIES = 8
+# Rows hashed at a time, and pairs compared at a time.
+_CHUNK = 1024
+_PAIRS = 64
+
+# The limits were chosen on 4,978 photographs (clothing, birds10, hymenoptera), of which 500 were
+# saved again, as `tools/bench_copies.py limits` prints them: what 99 % stay within. A residual is
+# a root mean square in grey levels, 0…255; its share is that of the picture's contrast.
+#
+#                                      bits   residual   share   found
+#   JPEG, quality 10                      4        4.2    0.26     489
+#   JPEG, quality 30                      2        1.5    0.09     500
+#   0.4–0.8 of the size                   6        2.5    0.07     500
+#   a quarter of the size                 4        3.2    0.12     499
+#   an eighth of the size                 4        7.0    0.20     448
+#   WebP, quality 60                      4        2.3    0.06     500
+#   mirrored                              4        2.7    0.07     500
+#   2 % cropped                          10        5.5    0.13     489
+#   5 % cropped                          18       14.4    0.31    <134
+#   the nearest distinct photographs      6       10.1    0.17
+#   the nearest of 1,797 digits, 8 px    10        7.0    0.07
+_MAX_BITS = 10
+_MAX_RESIDUAL = 5.0
+_MAX_RESIDUAL_SHARE = 0.2
+# How far a picture's edge may be moved, in pixels of the thumbnail; 5 % cropped: up to 1.3.
+_MAX_SHIFT_PX = 1.25
+# Pictures with less contrast (the lowest photograph has 8) are noise: all of them look alike.
+_MIN_CONTRAST = 4.0
+# Pictures are squashed to squares, but hardly more than that.
+_MAX_ASPECT_CHANGE = 4.0
+
+_SPLIT_RANKS = {"train": 0, "validation": 1, "test": 2, "0": 0, "1": 1, "2": 2}
+_GREY = np.array([0.299, 0.587, 0.114], np.float32)
+_INSIDE = slice(1, THUMBNAIL_PX - 1)  # a crop brings its own border
+_PLACES = np.linspace(-1, 1, THUMBNAIL_PX, dtype=np.float32)
+
+
+def find_copies(
+    digests: Sequence[str],
+    thumbnails: np.ndarray,
+    sizes: np.ndarray,
+    mirrored: bool = True,
+) -> tuple[Copies, ...]:
+    """Group the pictures that are copies of one another.
+
+    Each pair of copies is together in a group. A picture that is a copy of two which are not
+    copies of one another, such as a frame of a film, is in two groups: chains are not joined, so
+    that a group never holds more than what is like its first picture. Nearly constant pictures
+    are copies only if their bytes are the same.
+
+    Args:
+        digests: of each file's bytes.
+        thumbnails: ``[pictures, 16, 16, 3]`` uint8: whole pictures, upright, resized with
+            antialiasing.
+        sizes: ``[pictures, 2]`` height and width in pixels.
+        mirrored: whether mirror images are copies; not where left and right are told apart.
+
+    Returns:
+        Groups of at least two, by their first rows.
+    """
+    same_bytes: dict[str, list[int]] = {}
+    for row, digest in enumerate(digests):
+        same_bytes.setdefault(digest, []).append(row)
+    firsts = np.array([rows[0] for rows in same_bytes.values()], np.int64)
+    groups = _find_stars(thumbnails, np.asarray(sizes, np.float64), firsts, mirrored)
+    starred = {row for group in groups for row in group}
+    found = [
+        Copies(tuple(sorted(twin for row in group for twin in same_bytes[digests[row]])), False)
+        for group in groups
+    ]
+    found += [
+        Copies(tuple(rows), True)
+        for rows in same_bytes.values()
+        if len(rows) > 1 and rows[0] not in starred
+    ]
+    return tuple(sorted(found, key=lambda group: group.rows))
+
+
+def find_leaks(copies: Sequence[Copies], splits: Sequence[str] | np.ndarray) -> dict[int, int]:
+    """Find the pictures that are seen in training or in choosing, and again in a later split.
+
+    Args:
+        splits: of each picture: ``"train"``, ``"validation"``, ``"test"``, or 0, 1, 2.
+
+    Returns:
+        What to leave out, and why: the row of each training picture that is a copy of a test or
+        validation picture, and of each validation picture that is a copy of a test picture; with
+        it the row of that copy, in the test split if there is one. Never a row of the test split.
+    """
+    ranks = [_SPLIT_RANKS[str(split)] for split in np.asarray(splits).tolist()]
+    leaks: dict[int, int] = {}
+    for group in copies:
+        last = max(group.rows, key=lambda row: (ranks[row], -row))
+        for row in group.rows:
+            known = leaks.get(row)
+            if ranks[row] < ranks[last] and (known is None or ranks[known] < ranks[last]):
+                leaks[row] = last
+    return dict(sorted(leaks.items()))
+
+
+def find_conflicts(copies: Sequence[Copies], labels: np.ndarray) -> tuple[Copies, ...]:
+    """Keep the groups whose pictures differ in their labels.
+
+    Args:
+        labels: ``[pictures]`` class numbers or ``[pictures, classes]`` zeros and ones.
+    """
+    labels = np.asarray(labels)
+    return tuple(
+        group for group in copies if (labels[list(group.rows)] != labels[group.rows[0]]).any()
+    )
+
+
+def _find_stars(
+    thumbnails: np.ndarray, sizes: np.ndarray, rows: np.ndarray, mirrored: bool
+) -> list[list[int]]:
+    """Groups of a first row and its copies, so that each pair of copies is in one of them."""
+    rows = rows[measure_contrasts(thumbnails[rows]) >= _MIN_CONTRAST]
+    turns = (False, True) if mirrored else (False,)
+    hashes = {turned: hash_pictures(thumbnails[rows], turned) for turned in turns}
+    aspects = np.log(sizes[rows, 0] / sizes[rows, 1])
+    # The first group of each picture: pairs that are together already need no look.
+    home = np.full(len(rows), -1)
+    groups: list[list[int]] = []
+    for place, row in enumerate(rows):
+        others: set[int] = set()
+        for turned in turns:
+            distances = np.bitwise_count(hashes[False][place + 1 :] ^ hashes[turned][place])
+            near = np.flatnonzero(distances <= _MAX_BITS)
+            if not len(near):
+                continue
+            near = near[np.argsort(distances[near], kind="stable")] + place + 1
+            is_open = (home[near] != home[place]) | (home[near] == -1)
+            is_open &= np.abs(aspects[near] - aspects[place]) <= np.log(_MAX_ASPECT_CHANGE)
+            first = thumbnails[row, :, ::-1] if turned else thumbnails[row]
+            others |= set(_confirm(first, thumbnails, rows, near[is_open]))
+        if others:
+            members = np.array([place, *sorted(others)])
+            home[members] = np.where(home[members] == -1, len(groups), home[members])
+            groups.append(rows[members].tolist())
+    return groups
+
+
+def _confirm(
+    first: np.ndarray, thumbnails: np.ndarray, rows: np.ndarray, near: np.ndarray
+) -> Iterator[int]:
+    """Give the places that hold a copy of `first`; the nearest by their hashes come first.
+
+    Where very many are near, as with a fixed camera, it ends with the first that bring nothing.
+    """
+    for start in range(0, len(near), _PAIRS):
+        places = near[start : start + _PAIRS]
+        is_copy = _are_copies(first, thumbnails[rows[places]])
+        yield from places[is_copy].tolist()
+        if not is_copy.any():
+            return
+
+
+def _are_copies(first: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Whether pictures are the first one, moved and scaled by little: ``[pictures]`` bool."""
+    residuals, shifts = lay_over(first, others)
+    limit = min(_MAX_RESIDUAL, _MAX_RESIDUAL_SHARE * measure_contrasts(first[None])[0])
+    return (residuals <= limit) & (shifts <= _MAX_SHIFT_PX)
+
+
+def lay_over(first: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Move and scale a picture so that it is as like each of the others as can be.
+
+    Args:
+        first: ``[16, 16, 3]`` uint8.
+        others: ``[pictures, 16, 16, 3]`` uint8.
+
+    Returns:
+        ``[pictures]`` float32 each: the root mean square of what is left of the difference,
+        0…255, and how far the picture's edge was moved, in pixels.
+    """
+    first = first.astype(np.float32)
+    down, right = np.gradient(first, axis=(0, 1))
+    changes = np.stack([down, down * _PLACES[:, None, None], right, right * _PLACES[:, None]])
+    changes = changes[:, _INSIDE, _INSIDE].reshape(4, -1)
+    differences = (others[:, _INSIDE, _INSIDE] - first[_INSIDE, _INSIDE]).reshape(len(others), -1)
+    # A picture of stripes says nothing of a move along them: the least one is taken.
+    squares = changes @ changes.T + np.eye(4, dtype=np.float32)
+    moves = np.linalg.solve(squares, changes @ differences.T).T
+    residuals = np.sqrt(np.mean((differences - moves @ changes) ** 2, axis=1))
+    return residuals, np.abs(moves).reshape(-1, 2, 2).sum(axis=2).max(axis=1)
+
+
+def measure_contrasts(pictures: np.ndarray) -> np.ndarray:
+    """The root mean square of what is left of pictures without their mean colours."""
+    found = np.empty(len(pictures), np.float32)
+    for start in range(0, len(pictures), _CHUNK):
+        inside = pictures[start : start + _CHUNK, _INSIDE, _INSIDE].astype(np.float32)
+        found[start : start + _CHUNK] = np.sqrt(inside.var(axis=(1, 2)).mean(axis=1))
+    return found
+
+
+def hash_pictures(thumbnails: np.ndarray, turned: bool = False) -> np.ndarray:
+    """Perceptual hashes, ``[pictures]`` uint64, of pictures or of their mirror images."""
+    found = np.empty(len(thumbnails), np.uint64)
+    for start in range(0, len(thumbnails), _CHUNK):
+        grey = thumbnails[start : start + _CHUNK].astype(np.float32) @ _GREY
+        grey = grey[:, :, ::-1] if turned else grey
+        waves = dctn(grey, axes=(1, 2))[:, :_FREQUENCIES, :_FREQUENCIES].reshape(len(grey), -1)
+        bits = waves > np.median(waves[:, 1:], axis=1, keepdims=True)
+        bits[:, 0] = False  # the brightness
+        found[start : start + _CHUNK] = np.packbits(bits, axis=1).view(np.uint64)[:, 0]
+    return found

@@ -1,0 +1,141 @@
+"""Who goes where: splits as arrays, from class numbers, groups or names. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.model_selection import StratifiedKFold
+
+
+def cut_stratified(strata: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Part positions into two with the same mixture of classes.
+
+    Args:
+        strata: ``[pictures]`` class numbers.
+        fraction: share of each class in the second part, in 0…1.
+        seed: decides who goes where.
+
+    Returns:
+        Positions of the first and the second part, each ascending.
+    """
+    generator = np.random.default_rng(seed)
+    kept, cut = [], []
+    for label in np.unique(strata):
+        positions = generator.permutation(np.flatnonzero(strata == label))
+        count = min(max(1, round(fraction * len(positions))), len(positions) - 1)
+        cut.append(positions[:count])
+        kept.append(positions[count:])
+    return np.sort(np.concatenate(kept)), np.sort(np.concatenate(cut))
+
+
+def deal_groups(
+    strata: np.ndarray, groups: Sequence[str], shares: Sequence[float], seed: int
+) -> np.ndarray:
+    """Deal whole groups into parts that have about their share of every class.
+
+    Groups are taken in turn, large ones first and those of about one size in an order that the
+    seed decides. Each goes where it adds least to the sum of
+    ``(pictures - wanted)² / (wanted · pictures of the class)`` over parts and classes.
+    scikit-learn's `StratifiedGroupKFold` does much the same, for parts of one size only. No part
+    stays empty where there are as many groups as parts.
+
+    Args:
+        strata: ``[pictures]`` class numbers.
+        groups: the group of each picture.
+        shares: of the parts; they add up to 1.
+        seed: decides who goes where.
+
+    Returns:
+        ``[pictures]``: the number of each picture's part.
+    """
+    present, strata = np.unique(strata, return_inverse=True)
+    names, members = np.unique(np.array(groups, object).astype(str), return_inverse=True)
+    counts = np.zeros((len(names), len(present)))
+    np.add.at(counts, (members, strata), 1)
+    # The parts' sizes count as one class more; shares, so that rare ones weigh as much as others.
+    counts = np.column_stack([counts, counts.sum(axis=1)])
+    weights = counts / counts.sum(axis=0)
+    wanted = np.array(shares)[:, None]
+    dealt = np.zeros((len(shares), counts.shape[1]))
+    places = np.zeros(len(names), np.int64)
+    order = np.random.default_rng(seed).permutation(len(names))
+    size = np.ceil(np.log2(weights.sum(axis=1)[order]))
+    for group in order[np.argsort(-size, kind="stable")]:
+        added = weights[group]
+        cost = (added * (2 * (dealt - wanted) + added) / wanted).sum(axis=1)
+        places[group] = cost.argmin()
+        dealt[places[group]] += added
+    _fill_empty_parts(places, weights.sum(axis=1), len(shares))
+    return places[members]
+
+
+def _fill_empty_parts(places: np.ndarray, sizes: np.ndarray, parts: int) -> None:
+    """Give each part without a group the smallest group that is not the only one of its part."""
+    for part in np.setdiff1d(np.arange(parts), places):
+        can_move = np.flatnonzero(np.bincount(places, minlength=parts)[places] > 1)
+        if len(can_move):
+            places[can_move[sizes[can_move].argmin()]] = part
+
+
+def deal_folds(strata: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """Deal pictures into folds with the same mixture of classes: ``[pictures]`` in 0…folds-1.
+
+    Raises:
+        ValueError: no class has as many pictures as there are folds.
+    """
+    places = np.zeros(len(strata), np.int64)
+    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        # Of classes with fewer pictures than folds, which a note names.
+        warnings.simplefilter("ignore", UserWarning)
+        for fold, (_, held_out) in enumerate(splitter.split(strata, strata)):
+            places[held_out] = fold
+    return places
+
+
+def hash_names(names: Sequence[str], salt: str) -> np.ndarray:
+    """``[names]`` float64 in 0…1, which look random and depend on nothing but name and salt."""
+    digests = (
+        hashlib.blake2b(f"{salt}/{name}".encode(errors="surrogateescape"), digest_size=8).digest()
+        for name in names
+    )
+    numbers = np.frombuffer(b"".join(digests), np.dtype("<u8"))
+    return (numbers >> np.uint64(11)).astype(np.float64) / 2**53
+
+
+def pick_shots(
+    labels: np.ndarray, groups: Sequence[str], shots: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pick some pictures of each class; those picked for fewer shots are among them.
+
+    Args:
+        labels: ``[pictures]`` class numbers.
+        groups: of each picture, or none: a class's pictures are taken from as many as it has.
+        shots: pictures of each class.
+        seed: decides which ones.
+
+    Returns:
+        Positions of the pictures, ascending, and the numbers of the classes that have fewer.
+    """
+    generator = np.random.default_rng([seed, 1])  # another order than that of the cuts
+    picked, small = [], []
+    for label in np.unique(labels):
+        positions = generator.permutation(np.flatnonzero(labels == label))
+        if groups:
+            positions = positions[np.argsort(_rank([groups[p] for p in positions]), kind="stable")]
+        if len(positions) < shots:
+            small.append(label)
+        picked.append(positions[:shots])
+    return np.sort(np.concatenate(picked)), np.array(small, np.int64)
+
+
+def _rank(groups: Sequence[str]) -> np.ndarray:
+    """How many of the same group come before each one."""
+    seen: dict[str, int] = {}
+    ranks = np.zeros(len(groups), np.int64)
+    for position, group in enumerate(groups):
+        ranks[position] = seen[group] = seen.get(group, -1) + 1
+    return ranks

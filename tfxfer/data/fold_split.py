@@ -1,0 +1,87 @@
+"""Take one fold of a cross-validation out of the training pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfxfer.config import DataConfig
+from tfxfer.data.cuts import deal_folds, deal_groups, hash_names
+from tfxfer.data.groups import check_group_count, describe_cut, groups_of, names_to_hash
+from tfxfer.data.labels import count_classes, stratify_by
+from tfxfer.data.pictures import PictureSet
+from tfxfer.errors import InputError
+
+Splits = dict[str, PictureSet]
+_NEEDED = 2  # training pictures of each class, whichever fold is held out
+
+
+def take_fold(
+    splits: Splits, classes: Sequence[str], config: DataConfig, seed: int
+) -> tuple[Splits, list[str]]:
+    """Take one fold out of the training pictures; every picture is in exactly one.
+
+    Returns:
+        The splits, the fold as ``test``, or as ``validation`` where the source has a test split;
+        and notes.
+
+    Raises:
+        InputError: too few pictures or groups for the folds; said of all folds, whichever it is.
+    """
+    name = "validation" if "test" in splits else "test"
+    train, folds, fold = splits["train"], config.folds or 0, config.fold or 1
+    places = _deal(train, folds, config, seed)
+    counts = np.array(
+        [count_classes(train.labels[places == place], len(classes)) for place in range(folds)]
+    )
+    left = counts.sum(axis=0) - counts.max(axis=0)
+    if (left < _NEEDED).any():
+        small = [label for label, count in zip(classes, left, strict=True) if count < _NEEDED]
+        raise InputError(
+            f"Every class needs at least {_NEEDED} training pictures beside each fold. Received: "
+            f"folds={folds}, and fewer of {', '.join(small[:20])}. Add pictures to these classes, "
+            "take more folds, or remove the classes."
+        )
+    held_out = np.flatnonzero(places == fold - 1)
+    how = describe_cut(train, config, seed)
+    notes = [
+        f"fold {fold} of {folds}: {len(held_out):,} of the {len(places):,} training pictures are "
+        f"the {name} split, {how}"
+    ]
+    fewest = counts.min(axis=0)
+    absent = [label for label, count in zip(classes, fewest, strict=True) if not count]
+    if absent:
+        notes.append(f"some folds have no pictures of {', '.join(absent[:20])}")
+    if name in splits:
+        notes.append(
+            f"the source's own validation split ({len(splits[name].labels):,} pictures) is not "
+            "used: the fold takes its place"
+        )
+    rest = np.flatnonzero(places != fold - 1)
+    return splits | {"train": train.choose(rest), name: train.choose(held_out)}, notes
+
+
+def _deal(train: PictureSet, folds: int, config: DataConfig, seed: int) -> np.ndarray:
+    """The fold of each picture, ``[pictures]`` in 0…folds-1."""
+    strata, groups = stratify_by(train.labels), groups_of(train)
+    if config.split_by == "hash":
+        places = (hash_names(names_to_hash(train), f"{seed}/folds") * folds).astype(np.int64)
+    elif groups:
+        check_group_count(groups, folds, f"{folds} folds")
+        places = deal_groups(strata, groups, [1 / folds] * folds, seed)
+    else:
+        largest = int(np.bincount(strata).max(initial=0))
+        if largest < folds:
+            raise InputError(
+                "folds must be at most the number of pictures of the largest class. Received: "
+                f"folds={folds}, with {largest} pictures of it. Take fewer folds or add pictures."
+            )
+        places = deal_folds(strata, folds, seed)
+    empty = np.setdiff1d(np.arange(folds), places) + 1
+    if len(empty):
+        raise InputError(
+            f"Every fold needs pictures. Received: folds={folds}, split_by={config.split_by!r}, "
+            f"and none in fold {empty[0]}. Take fewer folds, another seed, or split_by='random'."
+        )
+    return places

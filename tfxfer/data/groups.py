@@ -1,0 +1,100 @@
+"""Groups of pictures, such as those of one bird: where they are known, and kept apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tfxfer.config import DataConfig
+from tfxfer.data.pictures import PictureSet
+from tfxfer.errors import InputError
+
+_SHOWN = 5
+
+
+def groups_of(pictures: PictureSet) -> tuple[str, ...]:
+    """The group of each picture; none where the source knows of no groups."""
+    return tuple(getattr(pictures, "groups", ()))
+
+
+def check_groups(splits: Mapping[str, PictureSet], config: DataConfig) -> None:
+    """Refuse settings of groups where the source gives none.
+
+    Raises:
+        InputError: with what to take instead.
+    """
+    for name in ("group_column", "group_pattern"):
+        value = getattr(config, name)
+        if value is not None and not groups_of(splits["train"]):
+            raise InputError(
+                "Groups are known of files: group_column of a manifest's, group_pattern of any. "
+                f"Received: {name}={value!r} for {config.source!r}, which gives none. Leave it "
+                "out, or list its pictures as files."
+            )
+
+
+def part_groups(
+    splits: Mapping[str, PictureSet], fix_leaks: bool
+) -> tuple[dict[str, PictureSet], list[str]]:
+    """Look for groups that the source itself has in more than one split.
+
+    Args:
+        fix_leaks: leave their pictures out of training; the other splits stay as they are.
+
+    Returns:
+        The splits, and what the user should know.
+    """
+    parted = dict(splits)
+    held = {name: set(groups_of(pictures)) for name, pictures in splits.items()}
+    shared = held["train"] & set().union(*(held[name] for name in held if name != "train"))
+    notes = []
+    if shared:
+        said = (
+            f"{len(shared)} groups of the training pictures are in another split as well "
+            f"({_some(sorted(shared))})"
+        )
+        if fix_leaks:
+            groups = groups_of(splits["train"])
+            kept = [row for row, group in enumerate(groups) if group not in shared]
+            parted["train"] = splits["train"].choose(np.array(kept, np.int64))
+            notes.append(f"{said}: {len(groups) - len(kept):,} training pictures were left out")
+        else:
+            notes.append(f"{said}, which flatters; data.fix_leaks=true leaves them out of training")
+    both = held.get("validation", set()) & held.get("test", set())
+    if both:
+        notes.append(
+            f"{len(both)} groups are in the validation and in the test split "
+            f"({_some(sorted(both))}), as the source has them"
+        )
+    return parted, notes
+
+
+def names_to_hash(pictures: PictureSet) -> Sequence[str]:
+    """What alone decides a picture's split by hash: its group, else its name."""
+    return groups_of(pictures) or [identity.name for identity in pictures.identities()]
+
+
+def check_group_count(groups: Sequence[str], needed: int, what: str) -> None:
+    """Refuse fewer groups than there are parts to be."""
+    count = len(set(groups))
+    if count < needed:
+        raise InputError(
+            f"A group stays in one split, so that {what} need at least {needed} groups. Received: "
+            f"{count} ({', '.join(sorted(set(groups)))}). Take smaller groups, fewer folds, or "
+            "give the splits in the source."
+        )
+
+
+def describe_cut(pictures: PictureSet, config: DataConfig, seed: int) -> str:
+    """How pictures are parted, for notes."""
+    groups = len(set(groups_of(pictures)))
+    if config.split_by == "hash":
+        return f"by the hash of {'its group' if groups else 'each name'} (seed {seed})"
+    if groups:
+        return f"in whole groups, of which there are {groups:,} (seed {seed})"
+    return f"class by class (seed {seed})"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")

@@ -1,0 +1,151 @@
+"""Look at every file once before training: can it be used, and what is unusual about it?"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from tfxfer.data.decode import READABLE, decode_picture, sniff
+from tfxfer.data.looks import THUMBNAIL_PX, Look
+from tfxfer.data.places import read_bytes
+
+# Pillow's own limit, above which it warns of a decompression bomb.
+MOST_PIXELS = 178_956_970
+_TOO_LARGE = f"of more than {MOST_PIXELS:,} pixels; shrink it"
+_GIGANTIC_PIXELS, _TINY_PX, _NARROW_RATIO = 40_000_000, 32, 4.0
+# Standard deviation of the values of a thumbnail, 0…255.
+_CONSTANT_BELOW = 1.0
+_START_BYTES = 32
+_ENDINGS = {
+    ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG",
+    ".bmp": "BMP", ".webp": "WebP",
+}  # fmt: skip
+_ORIENTATION_TAG = 0x0112
+_CHUNK = 256
+
+
+def look_at_files(
+    paths: Sequence[str], show: Callable[[int], None] = lambda done: None
+) -> list[Look]:
+    """Look at files with the decoder that training and serving use, several at a time.
+
+    Args:
+        show: is told how many are done, now and then.
+
+    Returns:
+        What was seen, in the order of the paths.
+    """
+    looks: list[Look] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(paths), _CHUNK):
+            looks += pool.map(look_at_file, paths[start : start + _CHUNK])
+            show(len(looks))
+    return looks
+
+
+def look_at_file(path: str) -> Look:
+    """Look at one file."""
+    try:
+        encoded = read_bytes(path)
+    except OSError as error:
+        return Look(path, 0, None, fault=f"cannot be read ({error.strerror})")
+    kind = sniff(encoded[:_START_BYTES])
+    digest = hashlib.blake2b(encoded, digest_size=16).hexdigest()
+    look = Look(path, len(encoded), kind, digest=digest)
+    if not encoded:
+        return replace(look, fault="empty file")
+    if kind is None:
+        return replace(look, fault="not a picture")
+    if kind not in READABLE:
+        return replace(look, fault=f"a {kind} file; convert it to JPEG or PNG")
+    look = _read_header(look, encoded)
+    return look if look.fault else _decode(look, encoded)
+
+
+def _read_header(look: Look, encoded: bytes) -> Look:
+    """Add what the picture says of itself; what cannot be read is left to the decoder."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # sizes are looked at below
+            with Image.open(io.BytesIO(encoded)) as header:
+                return _describe(look, header)
+    except Image.DecompressionBombError:
+        return replace(look, fault=_TOO_LARGE)
+    except Exception:  # whatever Pillow's plug-ins raise for a broken header
+        return look
+
+
+def _describe(look: Look, header: Image.Image) -> Look:
+    width, height = header.size
+    look = replace(look, height_px=height, width_px=width)
+    if width * height > MOST_PIXELS:
+        return replace(look, fault=_TOO_LARGE)
+    is_animated = getattr(header, "is_animated", False)
+    if look.kind == "WebP" and is_animated:
+        return replace(look, fault="an animated WebP file; save one frame as JPEG or PNG")
+    if look.kind == "BMP" and header.mode in ("P", "1"):
+        return replace(look, fault="a BMP file with a palette; convert it to PNG")
+    ending = Path(look.path).suffix.lower()
+    long, short = max(width, height), max(1, min(width, height))
+    facts = {
+        "wrong ending": _ENDINGS.get(ending) != look.kind,
+        "animated": is_animated,
+        "cmyk": header.mode == "CMYK",
+        "16 bit": header.mode.startswith("I"),
+        "grey": header.mode in ("1", "L", "LA") or header.mode.startswith("I"),
+        "transparent": header.mode in ("RGBA", "LA", "PA") or "transparency" in header.info,
+        "palette": header.mode == "P",
+        # The decoder reads it in JPEG files alone.
+        "turned": look.kind == "JPEG" and header.getexif().get(_ORIENTATION_TAG, 1) not in (0, 1),
+        "gigantic": width * height > _GIGANTIC_PIXELS,
+        "tiny": short < _TINY_PX,
+        "narrow": long / short > _NARROW_RATIO,
+    }
+    return replace(look, oddities=tuple(key for key, is_so in facts.items() if is_so))
+
+
+def _decode(look: Look, encoded: bytes) -> Look:
+    """Decode a picture, at the least size: a JPEG's data are read to the end for that as well."""
+    try:
+        shape, thumbnail = _shrink(tf.constant(encoded))
+    except tf.errors.OpError as error:
+        return replace(
+            look, fault=f"broken {look.kind} file ({_last_sentence(error.message)})", oddities=()
+        )
+    pixels = thumbnail.numpy()
+    if not look.height_px:
+        height, width = map(int, shape.numpy())
+        look = replace(look, height_px=height, width_px=width)
+    if float(pixels.std(axis=(0, 1)).max()) < _CONSTANT_BELOW:
+        look = replace(look, oddities=(*look.oddities, "constant"))
+    return replace(look, thumbnail=pixels.tobytes())
+
+
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+def _shrink(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The size at which a picture was decoded, and its thumbnail."""
+    picture = decode_picture(encoded, least_px=3 * THUMBNAIL_PX)
+    small = tf.image.resize(picture, (THUMBNAIL_PX, THUMBNAIL_PX), antialias=True)
+    return tf.shape(picture)[:2], tf.cast(tf.round(tf.clip_by_value(small, 0.0, 255.0)), tf.uint8)
+
+
+def _last_sentence(message: str) -> str:
+    """TensorFlow's reason without the names of its kernel and of the lines that called it."""
+    reason = message.rsplit("\n\n", 1)[-1].split("\n\t [[")[0]
+    return " ".join(reason.rsplit("}} ", 1)[-1].split(" [Op:")[0].split())
+
+
+def stack_thumbnails(looks: Sequence[Look]) -> np.ndarray:
+    """The thumbnails of usable pictures, ``[pictures, 16, 16, 3]`` uint8."""
+    joined = b"".join(look.thumbnail for look in looks)
+    return np.frombuffer(joined, np.uint8).reshape(-1, THUMBNAIL_PX, THUMBNAIL_PX, 3)

@@ -1,0 +1,114 @@
+"""What was seen of pictures before training, as frozen dataclasses. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+# What may be unusual about a picture that can be used.
+ODDITIES = {
+    "wrong ending": "the file's ending names another format than its content",
+    "animated": "only the first frame is used",
+    "cmyk": "made for print; colours are converted roughly",
+    "16 bit": "the lower half of its values is dropped",
+    "grey": "has no colours",
+    "transparent": "laid over white",
+    "palette": "few colours",
+    "turned": "stored on its side; turned upright as its EXIF data say",
+    "gigantic": "takes long to decode; smaller files train as well",
+    "tiny": "a side of fewer than 32 pixels",
+    "narrow": "one side is more than four times the other",
+    "constant": "of one colour",
+}
+# A picture's small copy, by which copies of it are told.
+THUMBNAIL_PX = 16
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look at a file has found.
+
+    Attributes:
+        kind: its format by its content; None: it is no picture.
+        height_px, width_px: as stored, before it is turned upright; 0 where they are not known.
+        fault: why it cannot be used; None where it can.
+        oddities: what is unusual about it, though it can be used: keys of `ODDITIES`.
+        digest: hash of its bytes.
+        thumbnail: ``16 * 16 * 3`` bytes: RGB, upright, squashed to a square; empty with a fault.
+    """
+
+    path: str
+    size_bytes: int
+    kind: str | None
+    height_px: int = 0
+    width_px: int = 0
+    fault: str | None = None
+    oddities: tuple[str, ...] = ()
+    digest: str = ""
+    thumbnail: bytes = b""
+
+
+@dataclass(frozen=True)
+class Copies:
+    """A group of pictures of which all are copies of one.
+
+    Attributes:
+        rows: positions of the pictures, ascending.
+        is_exact: whether all hold the same bytes.
+    """
+
+    rows: tuple[int, ...]
+    is_exact: bool
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found in all files of a source.
+
+    Attributes:
+        source: where they come from, for people.
+        classes: class names.
+        looks: one a file.
+        splits: by file, the split that the source puts it into.
+        labels: by file, its classes' numbers.
+        copies: of the files that can be used.
+        conflicts: those of them whose labels differ.
+        leaks: training pictures with a copy in validation or test, and validation ones with a copy
+            in test.
+    """
+
+    source: str
+    classes: tuple[str, ...]
+    looks: tuple[Look, ...]
+    splits: tuple[str, ...]
+    labels: tuple[tuple[int, ...], ...]
+    copies: tuple[Copies, ...]
+    conflicts: tuple[Copies, ...]
+    leaks: tuple[int, ...]
+
+    @cached_property
+    def faults(self) -> tuple[Look, ...]:
+        """The files that cannot be used."""
+        return tuple(look for look in self.looks if look.fault)
+
+    @cached_property
+    def oddities(self) -> dict[str, tuple[int, ...]]:
+        """Rows of usable files by what is unusual about them, the most frequent first."""
+        counts = Counter(key for look in self.looks for key in look.oddities)
+        return {
+            key: tuple(row for row, look in enumerate(self.looks) if key in look.oddities)
+            for key, _ in counts.most_common()
+        }
+
+    def count(self, split: str) -> np.ndarray:
+        """Usable pictures of each class in a split, ``[classes]`` int64."""
+        numbers = [
+            number
+            for look, name, labels in zip(self.looks, self.splits, self.labels, strict=True)
+            if name == split and not look.fault
+            for number in labels
+        ]
+        return np.bincount(np.array(numbers, np.int64), minlength=len(self.classes))

@@ -1,0 +1,216 @@
+"""Pictures that a table lists: a path and a label a line, and a split and a group if it has them.
+
+How each kind of table is read is in manifest_rows.py.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfxfer.config import DataConfig
+from tfxfer.data.files import Listing
+from tfxfer.data.folder import SPLIT_NAMES
+from tfxfer.data.group_pattern import find_groups
+from tfxfer.data.manifest_rows import Row, read_rows
+from tfxfer.data.pictures import FileSet
+from tfxfer.data.places import exists, join
+from tfxfer.data.settings import is_address, to_place
+from tfxfer.errors import InputError, nearest
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A picture of a manifest, with everything about it in order.
+
+    Attributes:
+        line: where it is listed, for people.
+        name: its path as the manifest has it, with forward slashes.
+        labels: one, or any number where a picture may have several.
+    """
+
+    line: int
+    name: str
+    path: str
+    labels: tuple[str, ...]
+    split: str
+    group: str
+
+
+def list_manifest(config: DataConfig) -> Listing:
+    """Read a table of pictures.
+
+    Relative paths are looked for in ``config.roots``, the first that has the file, or beside the
+    manifest where no root is named. Classes are in sorted order. Pictures have several labels
+    where ``config.label_separator`` is set or a label is a list.
+
+    Raises:
+        InputError: the manifest cannot be read, lacks a column, or has lines that are wrong.
+    """
+    manifest = str(config.source)
+    rows = read_rows(manifest, config)
+    several = config.label_separator is not None or any(row.is_list for row in rows)
+    _check_several(config, manifest, several)
+    entries, notes = _look_at(rows, config, manifest, several)
+    classes = _find_classes(entries, manifest)
+    groups = find_groups([entry.name for entry in entries], config.group_pattern)
+    if config.group_column is not None:
+        groups = tuple(entry.group for entry in entries)
+    listed = _make_sets(entries, groups, classes, several)
+    return Listing(manifest, classes, listed, tuple(notes))
+
+
+def _check_several(config: DataConfig, manifest: str, several: bool) -> None:
+    """Refuse what needs one label a picture where labels turned out to be lists."""
+    if several and (config.balance != "none" or config.shots):
+        raise InputError(
+            "balance and shots need one label a picture. Received: "
+            f"balance={config.balance!r}, shots={config.shots}, and lists of labels in "
+            f"{manifest!r}. Leave them out."
+        )
+
+
+def _look_at(
+    rows: Sequence[Row], config: DataConfig, manifest: str, several: bool
+) -> tuple[list[_Entry], list[str]]:
+    """Turn lines into pictures; refuse all wrong lines at once, and note repeated ones."""
+    roots = config.roots or (os.path.dirname(manifest),)
+    entries: dict[str, _Entry] = {}
+    faults, repeated = [], []
+    for row in rows:
+        fault = _find_fault(row, config, several)
+        if fault:
+            faults.append(f"  line {row.line}: {fault}")
+            continue
+        split = SPLIT_NAMES[row.split.lower()] if row.split else "train"
+        name = row.path if is_address(row.path) else os.path.normpath(row.path)
+        name = name.replace(os.sep, "/")
+        labels = tuple(sorted(set(row.labels)))
+        entry = _Entry(row.line, name, _locate(row.path, roots), labels, split, row.group)
+        first = entries.setdefault(os.path.normpath(entry.path), entry)
+        if first is entry:
+            continue
+        if (first.labels, first.split, first.group) == (labels, split, row.group):
+            repeated.append(f"line {row.line} ({row.path})")
+        else:
+            faults.append(
+                f"  line {row.line}: {row.path!r} stands in line {first.line} with another "
+                "label, split or group"
+            )
+    _fail_on_faults(faults, len(rows), manifest)
+    return list(entries.values()), _note_repeated(repeated)
+
+
+def _find_fault(row: Row, config: DataConfig, several: bool) -> str | None:
+    """What is wrong with a line; None if nothing is."""
+    if row.fault:
+        return row.fault
+    if not row.path.strip():
+        return f"no path in the column {config.path_column!r}"
+    if not _is_path(row.path):
+        return f"{row.path!r} cannot be a path"
+    if not row.labels and not several:
+        return f"no label in the column {config.label_column!r}"
+    unprintable = [label for label in row.labels if not label.isprintable()]
+    if unprintable:
+        return f"the label {unprintable[0]!r} is not printable text"
+    if row.split and row.split.lower() not in SPLIT_NAMES:
+        known = ", ".join(SPLIT_NAMES)
+        return f"unknown split {row.split!r}, not of {known}.{nearest(row.split, SPLIT_NAMES)}"
+    if config.group_column is not None and not row.group:
+        return f"no group in the column {config.group_column!r}"
+    return None
+
+
+def _is_path(text: str) -> bool:
+    """Whether text can name a file at all: no zero bytes, broken characters, other machines."""
+    try:
+        if is_address(text):
+            to_place(text)
+        return b"\0" not in os.fsencode(text)
+    except (UnicodeEncodeError, InputError):
+        return False
+
+
+def _locate(path: str, roots: Sequence[str]) -> str:
+    """The first root's file of this path; the check of files names it if no root has it."""
+    if is_address(path) or os.path.isabs(path):
+        return to_place(path)
+    places = [join(root, path) for root in roots]
+    if len(places) == 1:
+        return places[0]
+    return next((place for place in places if _is_there(place)), places[0])
+
+
+def _is_there(place: str) -> bool:
+    try:
+        return exists(place)
+    except OSError:  # which the check of files then says of it
+        return True
+
+
+def _fail_on_faults(faults: Sequence[str], total: int, manifest: str) -> None:
+    if not faults:
+        return
+    more = [f"  … and {len(faults) - _SHOWN:,} more"] if len(faults) > _SHOWN else []
+    raise InputError(
+        "\n".join(
+            [
+                "Every line of a manifest must name a picture and its label, once. "
+                f"Received: {manifest!r}, in which {len(faults):,} of {total:,} are wrong:",
+                *faults[:_SHOWN],
+                *more,
+                "Correct these lines or remove them.",
+            ]
+        )
+    )
+
+
+def _note_repeated(repeated: Sequence[str]) -> list[str]:
+    if not repeated:
+        return []
+    shown = ", ".join(repeated[:5]) + (", …" if len(repeated) > 5 else "")
+    return [f"{len(repeated):,} lines repeat an earlier one and are read once: {shown}"]
+
+
+def _find_classes(entries: Sequence[_Entry], manifest: str) -> tuple[str, ...]:
+    """The training pictures' labels, sorted; refuse labels that only other splits have."""
+    train = [entry for entry in entries if entry.split == "train"]
+    if not train:
+        raise InputError(
+            f"A manifest must list training pictures. Received: {manifest!r}, with "
+            f"{len(entries):,} pictures, none of them of the split train. Add some."
+        )
+    classes = tuple(sorted({label for entry in train for label in entry.labels}))
+    known = set(classes)
+    for entry in entries:
+        unknown = [label for label in entry.labels if label not in known]
+        if unknown:
+            raise InputError(
+                f"The {entry.split} split must have the classes of the training pictures "
+                f"({', '.join(classes[:20])}). Received: {unknown[0]!r} in line {entry.line} of "
+                f"{manifest!r}.{nearest(unknown[0], classes)} Correct or remove the line."
+            )
+    return classes
+
+
+def _make_sets(
+    entries: Sequence[_Entry], groups: Sequence[str], classes: Sequence[str], several: bool
+) -> dict[str, FileSet]:
+    """Put the pictures into their splits, ``train`` first."""
+    numbers = {label: number for number, label in enumerate(classes)}
+    if several:
+        labels = np.zeros((len(entries), len(classes)), np.int8)
+        for row, entry in enumerate(entries):
+            labels[row, [numbers[label] for label in entry.labels]] = 1
+    else:
+        labels = np.array([numbers[entry.labels[0]] for entry in entries], np.int64)
+    whole = FileSet(tuple(entry.path for entry in entries), labels, tuple(groups))
+    splits = np.array([entry.split for entry in entries])
+    present = [name for name in ("train", "validation", "test") if name in set(splits)]
+    return {name: whole.choose(np.flatnonzero(splits == name)) for name in present}

@@ -1,0 +1,233 @@
+"""Lines of a manifest, whatever kind of table it is: CSV, TSV, JSON lines or Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tfxfer.config import DataConfig
+from tfxfer.data.places import exists, read_bytes
+from tfxfer.data.settings import is_address
+from tfxfer.errors import InputError, first_line, nearest
+
+# A line's number and its cells by column, or what is wrong with the line.
+_Cells = tuple[int, Mapping[str, Any] | str]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a manifest as text; what it does not have is empty.
+
+    Attributes:
+        line: counted from 1 as an editor does; in Parquet, the row.
+        is_list: whether its labels stood in a list.
+        fault: what keeps the line from being read.
+    """
+
+    line: int
+    path: str = ""
+    labels: tuple[str, ...] = ()
+    split: str = ""
+    group: str = ""
+    is_list: bool = False
+    fault: str = ""
+
+
+def read_rows(manifest: str, config: DataConfig) -> list[Row]:
+    """Read a manifest; blank lines are left out.
+
+    Raises:
+        InputError: it cannot be read as what its ending says, is empty, or lacks a column.
+    """
+    if not _is_there(manifest):
+        raise InputError(
+            "data must be a folder of class folders, a manifest, an archive, tfds:NAME or "
+            f"embedded:birds. Received: {manifest!r}, which is not there. Check the path."
+        )
+    names, lines = _READERS[os.path.splitext(manifest)[1].lower()](manifest, config)
+    if names is not None:
+        _check_columns(names, config, manifest)
+    rows = [_make_row(line, cells, config) for line, cells in lines]
+    if not rows:
+        raise InputError(
+            f"A manifest must list pictures. Received: {manifest!r}, which lists none."
+        )
+    return rows
+
+
+def _is_there(manifest: str) -> bool:
+    try:
+        return exists(manifest)
+    except OSError as error:
+        raise InputError(
+            f"A manifest must be within reach. Received: {manifest!r} ({error.strerror}). Check "
+            "the address, and that this machine may read there."
+        ) from error
+
+
+def _columns(config: DataConfig) -> dict[str, str]:
+    """The columns that must be there, and what names each; a split of the default name may lack."""
+    columns = {"path_column": config.path_column, "label_column": config.label_column}
+    if config.split_column != type(config).model_fields["split_column"].default:
+        columns["split_column"] = config.split_column
+    if config.group_column is not None:
+        columns["group_column"] = config.group_column
+    return columns
+
+
+def _check_columns(names: Sequence[str], config: DataConfig, manifest: str) -> None:
+    """Refuse a table that lacks a column, or has two of the same name."""
+    twice = [name for name in names if name and names.count(name) > 1]
+    if twice:
+        raise InputError(
+            "A manifest's columns must have names of their own. Received: "
+            f"{manifest!r}, line 1, with {twice[0]!r} more than once. Rename one."
+        )
+    for key, column in _columns(config).items():
+        if column not in names:
+            raise InputError(
+                f"A manifest must begin with a line of its columns, {column!r} among them. "
+                f"Received: {manifest!r}, line 1, with {', '.join(map(repr, names))}."
+                f"{nearest(column, names)} Rename the column, or name yours with "
+                f"--set data.{key}=NAME. CSV is parted by commas, TSV by tabs."
+            )
+
+
+def _make_row(line: int, cells: Mapping[str, Any] | str, config: DataConfig) -> Row:
+    if isinstance(cells, str):
+        return Row(line, fault=cells)
+    # JSON lines have no line of columns: each names its own.
+    missing = [name for name in _columns(config).values() if name not in cells]
+    if missing:
+        return Row(line, fault=f"no key {missing[0]!r}.{nearest(missing[0], cells)}".rstrip("."))
+    label = cells[config.label_column]
+    is_list = isinstance(label, list)
+    try:
+        labels = [_text(item).strip() for item in (label if is_list else [label])]
+        if config.label_separator is not None:
+            labels = [
+                part.strip() for item in labels for part in item.split(config.label_separator)
+            ]
+        return Row(
+            line,
+            _text(cells[config.path_column]),
+            tuple(text for text in labels if text),
+            _text(cells.get(config.split_column)).strip(),
+            _text(cells.get(config.group_column or "")).strip(),
+            is_list,
+        )
+    except TypeError as error:
+        return Row(line, fault=str(error))
+
+
+def _text(value: object) -> str:
+    """A cell as text; a whole number stays one."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise TypeError(f"{value!r} must be text or a whole number")
+
+
+def _read_text(manifest: str) -> str:
+    """A manifest's text, with or without a byte-order mark."""
+    content = read_bytes(manifest)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = 1 + content.count(b"\n", 0, error.start)
+        raise InputError(
+            f"A manifest must be UTF-8 text. Received: {manifest!r}, which is not from line "
+            f"{line} on. Save it again as UTF-8."
+        ) from error
+
+
+def _read_separated(
+    manifest: str, config: DataConfig, separator: str
+) -> tuple[list[str], Iterator[_Cells]]:
+    reader = csv.reader(
+        io.StringIO(_read_text(manifest), newline=""),
+        delimiter=separator,
+        skipinitialspace=True,
+        strict=True,
+    )
+
+    def read() -> Iterator[tuple[int, list[str]]]:
+        try:
+            for cells in reader:
+                if any(cell.strip() for cell in cells):
+                    yield reader.line_num, cells
+        except csv.Error as error:
+            raise InputError(
+                "Fields of a manifest that hold separators or line ends must stand in double "
+                f"quotes. Received: {manifest!r}, line {reader.line_num}: {error}. "
+                "Correct the quotes there or before."
+            ) from error
+
+    lines = read()
+    names = [name.strip() for name in next(lines, (1, [""]))[1]]
+
+    def name_cells() -> Iterator[_Cells]:
+        for line, cells in lines:
+            if len(cells) == len(names):
+                yield line, dict(zip(names, cells, strict=True))
+            else:
+                yield line, f"{len(cells)} fields, where line 1 names {len(names)} columns"
+
+    return names, name_cells()
+
+
+def _read_json_lines(manifest: str, config: DataConfig) -> tuple[None, Iterator[_Cells]]:
+    def read() -> Iterator[_Cells]:
+        for number, line in enumerate(_read_text(manifest).split("\n"), start=1):
+            if not line.strip():
+                continue
+            try:
+                value = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                yield number, f"no JSON ({first_line(error)})"
+            else:
+                yield number, value if isinstance(value, dict) else "not a JSON object {…}"
+
+    return None, read()
+
+
+def _read_parquet(manifest: str, config: DataConfig) -> tuple[list[str], Iterator[_Cells]]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise InputError(
+            "Manifests in Parquet need the package pyarrow. Received: an environment without it "
+            f'({first_line(error)}). Install it: pip install "tfxfer[parquet]"'
+        ) from error
+    try:
+        file = io.BytesIO(read_bytes(manifest)) if is_address(manifest) else manifest
+        names = list(parquet.read_schema(file).names)
+        # Other columns may hold whole pictures.
+        wanted = [*_columns(config).values(), config.split_column]
+        columns = [name for name in names if name in wanted]
+        rows = parquet.read_table(file, columns=columns).to_pylist()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise InputError(
+            f"A manifest that ends in .parquet must be a whole Parquet file. Received: "
+            f"{manifest!r} ({first_line(error)}). Write it again."
+        ) from error
+    return names, iter(enumerate(rows, start=1))
+
+
+_Reader = Callable[[str, DataConfig], tuple[list[str] | None, Iterator[_Cells]]]
+_READERS: dict[str, _Reader] = {
+    ".csv": lambda manifest, config: _read_separated(manifest, config, ","),
+    ".tsv": lambda manifest, config: _read_separated(manifest, config, "\t"),
+    ".jsonl": _read_json_lines,
+    ".parquet": _read_parquet,
+}
+MANIFEST_ENDINGS = tuple(_READERS)

@@ -1,0 +1,192 @@
+"""Read every record once before training: list its labels, decode its picture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+from tfxfer.data.decode import READABLE, decode_picture, sniff
+from tfxfer.data.label_lists import LabelList
+from tfxfer.data.record_files import read_records
+from tfxfer.errors import InputError, nearest
+from tfxfer.records import BadFile
+
+_PICTURE_KEYS = ("image/encoded", "image")
+_LABEL_KEYS = ("image/class/label", "label")
+# Records that are held at the same time.
+_WINDOW = 64
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What some files hold.
+
+    Attributes:
+        counts: records of each file.
+        places: ``[good records]`` int64, counted through all files.
+        labels: of the good records.
+        bad: the others, and why.
+    """
+
+    counts: tuple[int, ...]
+    places: np.ndarray
+    labels: tuple[LabelList, ...]
+    bad: tuple[BadFile, ...]
+
+
+def list_records(kind: str, files: Sequence[str], keys: tuple[str, str]) -> Listing:
+    """Read some files once, with the decoder that training uses; memory stays flat.
+
+    Args:
+        keys: names of the picture and of the label feature.
+
+    Raises:
+        InputError: a file is truncated or corrupt.
+    """
+    counts: list[int] = []
+    places: list[int] = []
+    labels: list[LabelList] = []
+    bad: list[BadFile] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for path in files:
+            number = 0
+            for window in _windows(read_records(kind, path)):
+                for fault, found in pool.map(partial(_look_at, keys=keys), window):
+                    if fault is None:
+                        places.append(sum(counts) + number)
+                        labels.append(found)
+                    else:
+                        bad.append(BadFile(f"{path}, record {number}", fault))
+                    number += 1
+            counts.append(number)
+    return Listing(tuple(counts), np.array(places, np.int64), tuple(labels), tuple(bad))
+
+
+def _windows(records: Iterator[bytes]) -> Iterator[list[bytes]]:
+    while window := list(islice(records, _WINDOW)):
+        yield window
+
+
+def fail_on_bad_records(bad: Sequence[BadFile], total: int) -> None:
+    """Raise an `InputError` that names files and records, if there are bad ones."""
+    if not bad:
+        return
+    lines = [f"  {record.path}: {record.reason}" for record in bad[:_SHOWN]]
+    if len(bad) > _SHOWN:
+        lines.append(f"  … and {len(bad) - _SHOWN} more")
+    received = [
+        f"Every record must hold a readable {', '.join(READABLE)} picture and its label. "
+        f"Received: {len(bad)} of {total:,} records that do not (counted from 0):",
+        *lines,
+        "Write the files again without them, or leave them out of this run with "
+        "--set data.on_bad=quarantine (the run folder then lists them).",
+    ]
+    raise InputError("\n".join(received))
+
+
+def find_keys(
+    record: bytes, where: str, picture_key: str | None, label_key: str | None
+) -> tuple[str, str]:
+    """The names of the picture's and of the label's feature, as chosen or as customary.
+
+    Args:
+        record: the first one.
+        where: its file, for the error.
+
+    Raises:
+        InputError: it is no Example, or which feature is meant cannot be told.
+    """
+    try:
+        features = tf.train.Example.FromString(record).features.feature
+    except DecodeError as error:
+        raise InputError(
+            "Records must be tf.train.Example messages. Received: others in "
+            f"{where!r}. Write them with tf.train.Example(…).SerializeToString()."
+        ) from error
+    pictures = [key for key in features if _is_picture(features[key])]
+    candidates = [key for key in _PICTURE_KEYS if key in features] or pictures
+    picture = picture_key or (candidates[0] if len(candidates) in (1, 2) else None)
+    if picture_key is None and len(pictures) == 1:
+        picture = pictures[0]
+    labels = [key for key in _LABEL_KEYS if key in features]
+    label = label_key or (labels[0] if labels else None)
+    names = sorted(features)
+    for role, key in (("picture", picture), ("label", label)):
+        # A label that is missing in the first record may be an empty list of labels.
+        if key is None or (key not in features and role == "picture"):
+            hint = nearest(key, names) if key else ""
+            raise InputError(
+                f"data.{role}_key must name the feature that holds the {role}. Received: "
+                f"{role}_key={key!r}; the first record of {where!r} has {', '.join(names)}.{hint} "
+                f"Set data.{role}_key to one of them."
+            )
+    return str(picture), str(label)
+
+
+def _is_picture(feature: Any) -> bool:
+    values = feature.bytes_list.value
+    return len(values) == 1 and sniff(values[0][:16]) is not None
+
+
+def _look_at(record: bytes, keys: tuple[str, str]) -> tuple[str | None, LabelList]:
+    """Why a record cannot be used, or None, and its labels."""
+    try:
+        features = tf.train.Example.FromString(record).features.feature
+    except DecodeError:
+        return "no tf.train.Example", ()
+    picture_key, label_key = keys
+    pictures: Sequence[bytes] = ()
+    if picture_key in features:
+        pictures = features[picture_key].bytes_list.value
+    if len(pictures) != 1:
+        return f"{len(pictures)} pictures in the feature {picture_key!r}; one is needed", ()
+    fault = find_fault(pictures[0])
+    labels: LabelList | None = ()
+    if label_key in features:
+        labels = _labels_of(features[label_key])
+    if labels is None:
+        return f"the feature {label_key!r} holds no int64 numbers and no UTF-8 names", ()
+    return fault, labels
+
+
+def _labels_of(feature: Any) -> LabelList | None:
+    if feature.WhichOneof("kind") == "float_list":
+        return None
+    try:
+        names = tuple(value.decode() for value in feature.bytes_list.value)
+    except UnicodeDecodeError:
+        return None
+    return names or tuple(feature.int64_list.value)
+
+
+def find_fault(encoded: bytes) -> str | None:
+    """Why an encoded picture cannot be used; None if it can."""
+    if not encoded:
+        return "empty picture"
+    kind = sniff(encoded[:16])
+    if kind is None:
+        return "not a picture"
+    if kind not in READABLE:
+        return f"a {kind} picture; convert it to JPEG or PNG"
+    try:
+        _decode(tf.constant(encoded))
+    except tf.errors.OpError as error:
+        reason = error.message.rsplit("}} ", 1)[-1].split(" [Op:")[0].strip()
+        return f"broken {kind} picture ({reason})"
+    return None
+
+
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+def _decode(encoded: tf.Tensor) -> tf.Tensor:
+    """Decode at the least size: a JPEG's data are read to the end for that as well."""
+    return tf.shape(decode_picture(encoded, least_px=1))

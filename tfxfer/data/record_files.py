@@ -1,0 +1,194 @@
+"""Files of records, each a `tf.train.Example` with an encoded picture in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfxfer.data.pictures import PARALLEL_CALLS, Identity
+from tfxfer.errors import InputError, first_line
+
+TFRECORD, ARRAYRECORD = "tfrecord:", "arrayrecord:"
+# Encoded pictures of TFRecord files are shuffled through a buffer of this many.
+_SHUFFLE_BUFFER = 4096
+_GZIP_START = b"\x1f\x8b\x08"
+# Records that are read from an ArrayRecord file at once.
+_CHUNK = 64
+_OPEN_FILES = 256
+
+
+def read_records(kind: str, path: str) -> Iterator[bytes]:
+    """Read a file from its start to its end.
+
+    Args:
+        kind: ``"tfrecord:"`` (plain or gzip) or ``"arrayrecord:"``.
+
+    Raises:
+        InputError: the file is truncated or corrupt; names it and the record, counted from 0.
+    """
+    number = 0
+    try:
+        for record in _READERS[kind](path):
+            yield record
+            number += 1
+    # ArrayRecord raises RuntimeError and its like, TensorFlow its own.
+    except (tf.errors.OpError, RuntimeError, ValueError, IndexError, OSError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"Files of records must be whole {kind.removesuffix(':')} files. Received: {path!r}, "
+            f"which cannot be read at record {number} ({first_line(error)}). Write it again, or "
+            "name patterns that leave it out."
+        ) from error
+
+
+def _read_tfrecord(path: str) -> Iterator[bytes]:
+    return tf.data.TFRecordDataset(path, compression_type=compression_of(path)).as_numpy_iterator()
+
+
+def _read_arrayrecord(path: str) -> Iterator[bytes]:
+    reader = open_arrayrecord(path)
+    count = reader.num_records()
+    for start in range(0, count, _CHUNK):
+        numbers = range(start, min(start + _CHUNK, count))
+        try:
+            records = reader.read(numbers.start, numbers.stop)
+        except RuntimeError:
+            # One by one, up to the record at which it fails; a reader that failed is of no use.
+            anew = open_arrayrecord(path)
+            records = (anew.read([number])[0] for number in numbers)
+        yield from records
+
+
+_READERS: dict[str, Callable[[str], Iterator[bytes]]] = {
+    TFRECORD: _read_tfrecord,
+    ARRAYRECORD: _read_arrayrecord,
+}
+
+
+def compression_of(path: str) -> str:
+    """``"GZIP"`` or ``""``, by a file's first bytes; its ending may lie."""
+    with tf.io.gfile.GFile(path, "rb") as file:
+        return "GZIP" if file.read(len(_GZIP_START)) == _GZIP_START else ""
+
+
+def open_arrayrecord(path: str) -> Any:
+    """Open a file for random access.
+
+    Raises:
+        InputError: the package array_record is missing, or the file's end is.
+    """
+    try:
+        from array_record.python.array_record_module import ArrayRecordReader
+    except ImportError as error:
+        raise InputError(
+            "arrayrecord: needs the package array_record. Received: none that can be imported "
+            f"({error}). Install it with: pip install array_record"
+        ) from error
+    reader = ArrayRecordReader(path, "readahead_buffer_size:0")
+    if not reader.ok():
+        raise InputError(
+            "Files of records must be whole arrayrecord files. Received: "
+            f"{path!r}, which cannot be read at record 0: it is truncated, so that the list of "
+            "its records is gone, or another kind of file. Write it again, or name patterns that "
+            "leave it out."
+        )
+    return reader
+
+
+@lru_cache(maxsize=_OPEN_FILES)
+def _open_cached(path: str) -> Any:
+    return open_arrayrecord(path)
+
+
+@dataclass(frozen=True)
+class RecordSet:
+    """Pictures in files of records, or some of them; they stay on the disk.
+
+    Attributes:
+        kind: ``"tfrecord:"`` or ``"arrayrecord:"``.
+        files: paths of the files, one behind the other.
+        counts: records of each file.
+        picture_key: the feature that holds the encoded picture.
+        labels: of the chosen pictures, as in `PictureSet`.
+        places: ``[pictures]`` int64, the chosen records, ascending, counted through all files.
+    """
+
+    kind: str
+    files: tuple[str, ...]
+    counts: tuple[int, ...]
+    picture_key: str
+    labels: np.ndarray
+    places: np.ndarray
+
+    def encoded(self, shuffle_seed: int | None = None) -> tf.data.Dataset:
+        if self.kind == ARRAYRECORD:
+            return self._random_access(shuffle_seed)
+        dataset = tf.data.Dataset.zip(
+            self._in_order().map(self._parse),
+            tf.data.Dataset.from_tensor_slices(self.labels),
+        )
+        if shuffle_seed is not None:
+            dataset = dataset.shuffle(min(len(self.labels), _SHUFFLE_BUFFER), seed=shuffle_seed)
+        return dataset
+
+    def _in_order(self) -> tf.data.Dataset:
+        """The chosen records of TFRecord files, read one after the other."""
+        first, last = (self.places[0], self.places[-1]) if len(self.places) else (0, -1)
+        chosen = np.zeros(sum(self.counts), bool)
+        chosen[self.places] = True
+        mask = tf.constant(chosen)
+        kinds = [compression_of(path) for path in self.files]
+        files = tf.data.Dataset.from_tensor_slices((list(self.files), kinds))
+        dataset = files.flat_map(lambda path, gz: tf.data.TFRecordDataset(path, gz)).enumerate()
+        dataset = dataset.skip(first).take(last - first + 1)
+        return dataset.filter(lambda place, _: mask[place]).map(lambda _, record: record)
+
+    def _random_access(self, shuffle_seed: int | None) -> tf.data.Dataset:
+        files, numbers = self._locate()
+        dataset = tf.data.Dataset.from_tensor_slices((files, numbers, self.labels))
+        if shuffle_seed is not None:
+            # Numbers are shuffled, not pictures: a full shuffle at no memory.
+            dataset = dataset.shuffle(len(self.labels), seed=shuffle_seed)
+
+        def read(file: np.ndarray, number: np.ndarray) -> bytes:
+            return _open_cached(self.files[int(file)]).read([int(number)])[0]
+
+        def load(file: tf.Tensor, number: tf.Tensor, label: tf.Tensor) -> tuple[Any, Any]:
+            record = tf.numpy_function(read, [file, number], tf.string, stateful=False)
+            return self._parse(tf.ensure_shape(record, [])), label
+
+        return dataset.map(load, num_parallel_calls=PARALLEL_CALLS)
+
+    def _parse(self, record: tf.Tensor) -> tf.Tensor:
+        schema = {self.picture_key: tf.io.FixedLenFeature([], tf.string)}
+        return tf.io.parse_single_example(record, schema)[self.picture_key]
+
+    def _locate(self) -> tuple[np.ndarray, np.ndarray]:
+        """Each picture's file, and its number among the records there."""
+        ends = np.cumsum(self.counts)
+        files = np.searchsorted(ends, self.places, side="right")
+        return files, self.places - (ends - self.counts)[files]
+
+    def choose(self, indices: np.ndarray) -> RecordSet:
+        """Keep the pictures at these positions, in the order of the files."""
+        indices = np.sort(indices)
+        return replace(self, labels=self.labels[indices], places=self.places[indices])
+
+    def identities(self) -> list[Identity]:
+        """Name pictures by file and record; stamp them with the file's path, size and time."""
+        stamps = []
+        for path in self.files:
+            status = tf.io.gfile.stat(path)
+            stamps.append(f"{path}|{status.length}|{status.mtime_nsec}")
+        names = ["/".join(Path(path).parts[-2:]) for path in self.files]
+        return [
+            Identity(f"{names[file]}/{number}", stamps[file])
+            for file, number in zip(*self._locate(), strict=True)
+        ]

@@ -1,0 +1,189 @@
+"""Pictures in files of records: ``tfrecord:PATTERN`` and ``arrayrecord:PATTERN``."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from tfxfer.config import DataConfig
+from tfxfer.data.label_lists import to_labels
+from tfxfer.data.labels import count_classes
+from tfxfer.data.pictures import PictureData
+from tfxfer.data.record_check import Listing, fail_on_bad_records, find_keys, list_records
+from tfxfer.data.record_files import ARRAYRECORD, TFRECORD, RecordSet, read_records
+from tfxfer.data.splits import complete_splits
+from tfxfer.errors import InputError
+
+_WILDCARD = re.compile(r"[*?\[{]")
+_SHARD = re.compile(r"(.*)-(\d{5,})-of-(\d{5,})(.*)")
+
+
+def load_records(config: DataConfig, seed: int) -> PictureData:
+    """Read files of `tf.train.Example` records once, and complete their splits.
+
+    ``picture_key`` names a bytes feature with an encoded picture (default ``image/encoded`` or
+    ``image``, else the only picture), ``label_key`` one of class numbers (int64) or class names
+    (bytes; default ``image/class/label`` or ``label``): one, or several of them. ``train_split``,
+    ``validation_split`` and ``test_split`` are patterns of files relative to the source's folder;
+    without ``train_split``, the source's files that no other pattern takes are for training.
+
+    Raises:
+        InputError: no such files, one that is truncated or corrupt, a file in two splits, unknown
+            features or labels, or bad pictures and ``config.on_bad`` is ``"fail"``.
+    """
+    kind = TFRECORD if str(config.source).startswith(TFRECORD) else ARRAYRECORD
+    files = find_files(str(config.source).removeprefix(kind), config)
+    keys = _find_keys(kind, files, config)
+    listings = {name: list_records(kind, paths, keys) for name, paths in files.items()}
+    bad = tuple(record for listing in listings.values() for record in listing.bad)
+    if config.on_bad == "fail":
+        fail_on_bad_records(bad, sum(sum(listing.counts) for listing in listings.values()))
+    for name, listing in listings.items():
+        if not listing.labels:
+            raise InputError(
+                f"Every split needs readable pictures. Received: none in the {len(files[name])} "
+                f"files of the {name} split. Check data.{name}_split."
+            )
+    classes, labels = to_labels({n: x.labels for n, x in listings.items()}, config.class_names)
+    # Any set of pictures that can be told apart and chosen from can be cut.
+    splits: dict[str, Any] = {
+        name: RecordSet(
+            kind, tuple(files[name]), listing.counts, keys[0], labels[name], listing.places
+        )
+        for name, listing in listings.items()
+    }
+    completed, cut_notes = complete_splits(splits, classes, config, seed)
+    return PictureData(
+        source=str(config.source),
+        classes=classes,
+        train=completed["train"],
+        validation=completed["validation"],
+        test=completed["test"],
+        notes=(*_note_shards(files), *_note_labels(listings, labels, classes), *cut_notes),
+        quarantined=bad,
+    )
+
+
+def find_files(source: str, config: DataConfig) -> dict[str, list[str]]:
+    """The files of each split, in the order of their names.
+
+    Args:
+        source: a pattern of files, or the folder that the splits' patterns start from.
+
+    Raises:
+        InputError: a pattern matches nothing, or a file is in two splits.
+    """
+    folder = source if tf.io.gfile.isdir(source) else _folder_of(source)
+    patterns = {
+        name: os.path.join(folder, pattern)
+        for name in ("train", "validation", "test")
+        if (pattern := getattr(config, f"{name}_split"))
+    }
+    found = {name: _match(pattern, folder) for name, pattern in patterns.items()}
+    if "train" not in found:
+        if folder == source:
+            raise InputError(
+                "Records are named by a pattern of files, or by a folder and data.train_split. "
+                f"Received: {source!r}, which is a folder. Its files are {_describe(folder)}."
+            )
+        held_out = {path for paths in found.values() for path in paths}
+        rest = [path for path in _match(source, folder) if path not in held_out]
+        if not rest:
+            raise InputError(
+                "Some files must be left for training. Received: "
+                f"{source!r}, all of whose files are in {' or '.join(found)}. "
+                "Name those for training with data.train_split."
+            )
+        found = {"train": rest, **found}
+    owners: dict[str, str] = {}
+    for name, paths in found.items():
+        for path in paths:
+            if path in owners:
+                raise InputError(
+                    "A file of records belongs to one split: what was trained on proves nothing. "
+                    f"Received: {path!r} in {owners[path]} and in {name}. Set data.{name}_split "
+                    f"or data.{owners[path]}_split to other files."
+                )
+            owners[path] = name
+    return found
+
+
+def _folder_of(pattern: str) -> str:
+    """The folder that holds all that a pattern may match."""
+    wildcard = _WILDCARD.search(pattern)
+    return os.path.dirname(pattern[: wildcard.start()] if wildcard else pattern)
+
+
+def _match(pattern: str, folder: str) -> list[str]:
+    try:
+        paths = sorted(path for path in tf.io.gfile.glob(pattern) if not tf.io.gfile.isdir(path))
+    except tf.errors.OpError as error:
+        raise InputError(
+            f"Records must lie where they can be read. Received: {pattern!r} ({error.message}). "
+            "Check the path."
+        ) from error
+    if not paths:
+        raise InputError(
+            "A pattern of files must match some, such as 'photos/train-*.tfrecord*'. Received: "
+            f"{pattern!r}, which matches none. In {folder!r} there are {_describe(folder)}."
+        )
+    return paths
+
+
+def _describe(folder: str) -> str:
+    """The first names in a folder, for an error."""
+    try:
+        names = sorted(tf.io.gfile.listdir(folder or "."))
+    except tf.errors.OpError:
+        return "no files (there is no such folder)"
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(names[:10]) + more if names else "no files"
+
+
+def _find_keys(kind: str, files: Mapping[str, list[str]], config: DataConfig) -> tuple[str, str]:
+    for path in files["train"]:
+        for record in read_records(kind, path):
+            return find_keys(record, path, config.picture_key, config.label_key)
+    raise InputError(
+        "Files of records must hold some. Received: none in "
+        f"{', '.join(map(repr, files['train'][:5]))}. Write the files again."
+    )
+
+
+def _note_shards(files: Mapping[str, list[str]]) -> list[str]:
+    """Name sets of sharded files of which some are not read."""
+    shards: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for path in (path for paths in files.values() for path in paths):
+        if match := _SHARD.fullmatch(path):
+            start, number, total, end = match.groups()
+            shards[start, total, end].add(number)
+    return [
+        f"{len(numbers)} of {int(total)} shards of {start}-*-of-{total}{end} are read"
+        for (start, total, end), numbers in shards.items()
+        if len(numbers) < int(total)
+    ]
+
+
+def _note_labels(
+    listings: Mapping[str, Listing], labels: Mapping[str, Any], classes: tuple[str, ...]
+) -> list[str]:
+    """Say how many pictures have several labels, and which classes a held-out split lacks."""
+    notes = []
+    if labels["train"].ndim == 2:
+        lists = [row for listing in listings.values() for row in listing.labels]
+        several = sum(len(set(row)) > 1 for row in lists)
+        notes.append(
+            f"pictures may have several labels: {several:,} of {len(lists):,} have, "
+            f"{sum(not row for row in lists):,} have none"
+        )
+    for name in sorted(set(labels) - {"train"}):
+        counts = count_classes(labels[name], len(classes))
+        absent = [label for label, count in zip(classes, counts, strict=True) if not count]
+        if absent:
+            notes.append(f"the {name} split has no pictures of {', '.join(absent)}")
+    return notes

@@ -1,0 +1,57 @@
+"""Draw training pictures so that each class is as likely as any other."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from tfxfer.data.pictures import PictureSet
+
+
+def draw_evenly(
+    labels: np.ndarray, count: int, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw as many pictures of each class, in random order.
+
+    A class's pictures come again only when all of them have been drawn; those of a class that is
+    larger than its share take turns by chance.
+
+    Args:
+        labels: ``[pictures]`` class numbers.
+        count: pictures to draw; what is left over by a division by the classes goes to some of
+            them, by chance.
+        generator: decides.
+
+    Returns:
+        Positions of the pictures, and for each how often it was drawn before, ``[count]`` int64.
+    """
+    classes = generator.permutation(np.unique(labels))
+    positions, rounds = [], []
+    for rank, label in enumerate(classes):
+        own = np.flatnonzero(labels == label)
+        share = count // len(classes) + (rank < count % len(classes))
+        drawn = [generator.permutation(own) for _ in range(-(-share // len(own)))]
+        positions.append(np.concatenate([own[:0], *drawn])[:share])
+        rounds.append(np.arange(share) // len(own))
+    order = generator.permutation(count)
+    return np.concatenate(positions)[order], np.concatenate(rounds)[order]
+
+
+def encode_evenly(pictures: PictureSet, seed: int) -> tf.data.Dataset:
+    """Give as many encoded pictures as there are, each of a class drawn by chance, with its label.
+
+    The pictures of a class come again when all of them were given. A source that is read from
+    start to end, as TFDS is, is read once for each class.
+
+    Args:
+        pictures: with one label each.
+        seed: decides; every epoch draws anew.
+    """
+    classes = [
+        pictures.choose(np.flatnonzero(pictures.labels == label)).encoded(shuffle_seed=seed)
+        for label in np.unique(pictures.labels)
+    ]
+    drawn = tf.data.Dataset.sample_from_datasets(
+        [each.repeat() for each in classes], seed=seed, rerandomize_each_iteration=True
+    )
+    return drawn.take(len(pictures.labels))

@@ -1,0 +1,129 @@
+"""Cross-validation: a whole run for each fold, and what the folds say together."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from tfxfer import run
+from tfxfer.config import Config
+from tfxfer.data.pictures import PictureData
+from tfxfer.errors import InputError
+from tfxfer.evaluation import wilson_interval
+from tfxfer.features.shards import digest
+from tfxfer.records import FoldsResult, Plan
+from tfxfer.report.console import print_folds
+from tfxfer.training import dry_run, load_pictures, run_training
+
+
+def run_folds(
+    config: Config, folder: Path, console: Console, overwrite: bool = False
+) -> FoldsResult:
+    """Train each fold in a folder of its own, and write the mean and the spread.
+
+    Folds that an interrupted call with the same config and pictures has finished are not trained
+    again. Frozen layers are not run again on pictures that an earlier fold has stored.
+
+    Args:
+        folder: where ``fold-1``, ``fold-2``, … come to lie.
+        overwrite: replace an earlier run's folder as soon as the first fold is done.
+
+    Raises:
+        InputError: a fold cannot be trained; the folds before it stay.
+    """
+    count = config.data.folds or 0
+    finished = {} if overwrite else run.load_unfinished(folder, config)
+    may_replace = overwrite or bool(finished)
+    for fold in range(1, count + 1):
+        with _saying_what_is_left(folder, finished, count):
+            console.print(f"\n[bold]fold {fold} of {count}[/]")
+            chosen = choose_fold(config, fold)
+            pictures = load_pictures(chosen, console)
+            identified = identify(pictures)
+            if fold in finished:
+                _check_same(fold, finished[fold], identified, folder)
+                console.print("  finished before")
+                continue
+            place = folder / run.fold_name(fold)
+            run_training(chosen, place, console, may_replace, pictures=pictures)
+            if not finished:
+                run.remove_earlier(folder, keep=place.name)
+            finished[fold] = identified
+            run.write_unfinished(folder, config, finished)
+        gc.collect()  # a fold's model, whose layers know one another
+    result = sum_up(folder, finished)
+    run.write_folds(folder, config, result)
+    print_folds(console, result)
+    return result
+
+
+def plan_folds(config: Config, console: Console) -> Plan:
+    """Print the plan of the first fold, with a timed estimate, and say that there are more."""
+    count = config.data.folds or 0
+    plan = dry_run(choose_fold(config, 1), console)
+    seconds = [phase.seconds for phase in plan.phases if phase.seconds is not None]
+    note = (
+        f"this is the first of {count} runs, one for each fold: together at most "
+        f"{count * sum(seconds) / 60:.1f} min, and less where a fold finds stored features"
+    )
+    console.print(f"[yellow]note[/] {note}")
+    return replace(plan, notes=(*plan.notes, note))
+
+
+def choose_fold(config: Config, fold: int) -> Config:
+    """The config of one fold, which trains it alone."""
+    data = config.data.model_copy(update={"fold": fold})
+    return config.model_copy(update={"data": data})
+
+
+def identify(pictures: PictureData) -> dict[str, str]:
+    """Hash which pictures each split holds: another hash says that some were changed or moved."""
+    splits = {"train": pictures.train, "validation": pictures.validation, "test": pictures.test}
+    return {name: digest(repr(split.identities())) for name, split in splits.items()}
+
+
+def sum_up(folder: Path, finished: Mapping[int, Mapping[str, str]]) -> FoldsResult:
+    """Read the figures of all folds and put them together.
+
+    Args:
+        finished: what `identify` says of each fold.
+    """
+    # Where all folds have the same test split, it is the source's own, and validation the fold.
+    has_own_test = len({identified["test"] for identified in finished.values()}) == 1
+    split = "validation" if has_own_test else "test"
+    folds = tuple(run.load_fold(folder, fold, split) for fold in sorted(finished))
+    total = sum(fold.pictures for fold in folds)
+    right = sum(round(fold.accuracy * fold.pictures) for fold in folds)
+    return FoldsResult(folder, split, folds, right / total, wilson_interval(right, total))
+
+
+def _check_same(fold: int, before: Mapping[str, str], now: Mapping[str, str], folder: Path) -> None:
+    changed = [name for name, hashed in now.items() if before.get(name) != hashed]
+    if changed:
+        raise InputError(
+            "Folds that are put together must be of the same pictures. Received: "
+            f"{str(folder)!r}, whose fold {fold} was trained on other ones "
+            f"({', '.join(changed)}). Say --overwrite to train all folds anew, or name another "
+            "folder."
+        )
+
+
+@contextmanager
+def _saying_what_is_left(
+    folder: Path, finished: Mapping[int, object], count: int
+) -> Iterator[None]:
+    """Add to an error which folds are not lost."""
+    try:
+        yield
+    except BaseException as error:
+        if finished:
+            error.add_note(
+                f"{len(finished)} of {count} folds are finished and stay in {folder}; the same "
+                f"command with --out {folder} goes on with the others"
+            )
+        raise

@@ -1,0 +1,171 @@
+"""Show what training sees: ``tfxfer augment-preview --preset photos --data FOLDER --out x.png``.
+
+Imports no TensorFlow before it is called.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+
+from tfxfer import runtime
+from tfxfer.backbones.families import NETWORKS
+from tfxfer.config import AugmentationConfig, Config, PhaseConfig, ResolvedPhase
+from tfxfer.errors import InputError, nearest
+from tfxfer.presets import load_config, parse_setting
+from tfxfer.report.console import make_console
+from tfxfer.report.sheets import Row, Tile, write_sheet
+
+# Of a network that does not tell its size before it is fetched.
+_SIZE_PX = 224
+_SUFFIXES = (".png", ".jpg", ".jpeg")
+
+
+def write_preview(
+    config: Config,
+    out: Path,
+    console: Console,
+    phase: str | None = None,
+    pictures: int = 8,
+    views: int = 6,
+) -> None:
+    """Write a sheet: a row a training picture, as it is and in the views that training makes.
+
+    Args:
+        out: a PNG or JPEG file to write.
+        phase: whose augmentation; None: that of the last phase.
+        pictures: rows, from all over the training pictures.
+        views: changed views of each picture, with the seeds of the stored views 1, 2, ….
+
+    Raises:
+        InputError: there is no such phase, or the pictures cannot be read.
+    """
+    from tfxfer.data.pipeline import make_view_batches
+    from tfxfer.data.sources import load_data
+    from tfxfer.features.fingerprint import view_seeds
+    from tfxfer.phases.schedules import resolve_phase
+
+    chosen = _find_phase(config, phase)
+    augmentation = config.augmentation.under(chosen.augmentation)
+    size_px = _choose_size(config, console)
+    with console.status("Reading and checking the pictures"):
+        data = load_data(config.data, config.seed)
+    train = data.train
+    count = min(pictures, len(train.labels))
+    train = train.choose(np.linspace(0, len(train.labels) - 1, count).astype(int))
+    identities = train.identities()
+    changes: list[tuple[AugmentationConfig | None, np.ndarray | None]] = [(None, None)]
+    changes += [(augmentation, view_seeds(identities, config.seed, v)) for v in range(1, views + 1)]
+    columns = [
+        next(iter(make_view_batches(train, size_px, count, *change).as_numpy_iterator()))
+        for change in changes
+    ]
+    captions = ["as it is", *(f"view {view}" for view in range(1, views + 1))]
+    rows = [
+        Row(identity.name, tuple(map(Tile, np.round(shown).astype(np.uint8), captions)))
+        for identity, shown in zip(identities, zip(*columns, strict=True), strict=True)
+    ]
+    title = f"{chosen.name}: {augmentation.policy}, {size_px} px, seed {config.seed}"
+    write_sheet(out, title, rows, most_rows=count)
+    resolved = resolve_phase(chosen, len(data.train.labels), config.augmentation.policy)
+    use = _describe_use(resolved)
+    console.print(
+        f"phase [bold]{chosen.name}[/], policy {augmentation.policy}: {use}", soft_wrap=True
+    )
+    console.print(f"wrote {escape(str(out))}", soft_wrap=True)
+
+
+def _find_phase(config: Config, name: str | None) -> PhaseConfig:
+    phases = {phase.name: phase for phase in config.phases}
+    if name is None:
+        return config.phases[-1]
+    if name not in phases:
+        raise InputError(
+            f"--phase must be one of {', '.join(phases)}. Received: {name!r}."
+            f"{nearest(name, phases)}"
+        )
+    return phases[name]
+
+
+def _choose_size(config: Config, console: Console) -> int:
+    """Side of the network's pictures in pixels."""
+    backbone = config.backbone
+    if backbone.image_size_px:
+        return backbone.image_size_px
+    if backbone.name in NETWORKS:
+        return NETWORKS[backbone.name].sizes_px[backbone.name]
+    console.print(
+        f"[yellow]note[/] drawn at {_SIZE_PX} px: the size of {escape(backbone.name)} is known "
+        "when it is loaded (--set backbone.image_size_px=… names another)"
+    )
+    return _SIZE_PX
+
+
+def _describe_use(phase: ResolvedPhase) -> str:
+    """Which of a sheet's columns a phase trains on."""
+    if phase.unfreeze == "all" or phase.views == "stream":
+        return "it draws views like these anew in every epoch"
+    if phase.views == 1:
+        return f"it stores one view, the picture as it is (phases.{phase.name}.views: more)"
+    return f"it stores {phase.views} views: the picture as it is, and views 1 to {phase.views - 1}"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command line."""
+    parser.add_argument("--preset", required=True, metavar="NAME|FILE", help="as for training")
+    parser.add_argument("--data", metavar="WHAT", help="as for training")
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        metavar="KEY=VALUE",
+        action="extend",
+        nargs="+",
+        default=[],
+        help="any other value, such as augmentation.policy=randaugment",
+    )
+    parser.add_argument("--phase", metavar="NAME", help="whose augmentation; default: the last")
+    parser.add_argument("--pictures", type=int, default=8, metavar="N", help="rows; default 8")
+    parser.add_argument("--views", type=int, default=6, metavar="N", help="columns; default 6")
+    parser.add_argument("--out", required=True, metavar="FILE", help="a .png or .jpg to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file")
+
+
+def call(arguments: argparse.Namespace) -> None:
+    """Do what a parsed command line asks for."""
+    settings = dict(parse_setting(text) for text in arguments.settings)
+    config = load_config(arguments.preset, data=arguments.data, settings=settings)
+    _find_phase(config, arguments.phase)
+    for key in ("pictures", "views"):
+        if not 1 <= getattr(arguments, key) <= 64:
+            raise InputError(
+                f"--{key} must be from 1 to 64. Received: {getattr(arguments, key)}. "
+                "Take a smaller sheet."
+            )
+    out = Path(arguments.out)
+    _check_out(out, arguments.overwrite)
+    console = make_console()
+    with console.status("Starting TensorFlow"):
+        runtime.import_tensorflow()
+    write_preview(config, out, console, arguments.phase, arguments.pictures, arguments.views)
+
+
+def _check_out(out: Path, overwrite: bool) -> None:
+    if out.suffix.lower() not in _SUFFIXES:
+        raise InputError(
+            f"--out must end in {', '.join(_SUFFIXES)}. Received: {str(out)!r}. "
+            "Name it sheet.png, say."
+        )
+    if not out.parent.is_dir():
+        raise InputError(
+            f"--out must lie in a folder that exists. Received: {str(out)!r}. "
+            "Make the folder first."
+        )
+    if out.exists() and not (overwrite and out.is_file()):
+        raise InputError(
+            f"--out must name a new file. Received: {str(out)!r}, which is there. "
+            "Name another, or say --overwrite to replace a file."
+        )

@@ -1,0 +1,211 @@
+"""What an audit has found: as a table, as JSON and as contact sheets. Reads records only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tfxfer.data.looks import ODDITIES, Audit, Copies
+from tfxfer.report.sheets import Row, Tile, write_sheet
+
+JSON = "audit.json"
+_SHOWN, _SAMPLES, _TILES = 5, 8, 24
+_SPLITS = ("train", "validation", "test")
+
+
+def print_audit(console: Console, audit: Audit) -> None:
+    """Print what was found, the worst first."""
+    counts = {split: audit.count(split) for split in _SPLITS if split in audit.splits}
+    parts = ", ".join(f"{sum(map(int, each)):,} {split}" for split, each in counts.items())
+    console.print(
+        f"[bold]{escape(audit.source)}[/]: {len(audit.looks):,} files, {len(audit.classes)} "
+        f"classes; usable labels: {parts}",
+        soft_wrap=True,
+    )
+    table = Table("found", "files", "such as", box=None)
+    for finding, rows, about in list_findings(audit):
+        shown = [f"{_short(audit, row)}{_reason(audit, row)}" for row in rows[:_SHOWN]]
+        more = f", … {len(rows) - _SHOWN:,} more" if len(rows) > _SHOWN else ""
+        table.add_row(
+            f"{finding}\n[dim]{about}[/]", f"{len(rows):,}", escape("\n".join(shown) + more)
+        )
+    if table.row_count:
+        console.print(table)
+    else:
+        console.print("nothing wrong, odd or twice was found")
+    if "train" in counts and len(audit.classes) > 1 and counts["train"].min() > 0:
+        low, high = int(counts["train"].min()), int(counts["train"].max())
+        console.print(
+            f"classes: {low:,} ({escape(audit.classes[int(counts['train'].argmin())])}) to "
+            f"{high:,} ({escape(audit.classes[int(counts['train'].argmax())])}) training "
+            f"pictures, {high / low:.1f} to 1"
+        )
+    sizes = measure_sizes(audit)
+    if sizes:
+        console.print(
+            f"short sides: {sizes['shortest']:,} to {sizes['longest']:,} px, half of them below "
+            f"{sizes['median']:,} px"
+        )
+
+
+def list_findings(audit: Audit) -> list[tuple[str, Sequence[int], str]]:
+    """Name, files and meaning of each kind of finding that there is."""
+    faults = [row for row, look in enumerate(audit.looks) if look.fault]
+    conflicts = _rows(audit.conflicts)
+    exact = _rows([group for group in audit.copies if group.is_exact])
+    near = _rows([group for group in audit.copies if not group.is_exact])
+    findings: list[tuple[str, Sequence[int], str]] = [
+        ("cannot be used", faults, "on_bad says whether a run fails or leaves them out"),
+        ("leaks", audit.leaks, "copies of pictures in a later split; fix_leaks leaves them out"),
+        ("conflicting labels", conflicts, "copies in different classes"),
+        ("same file twice", exact, "byte by byte"),
+        ("same picture twice", near, "saved again or resized"),
+        *((key, rows, ODDITIES[key]) for key, rows in audit.oddities.items()),
+    ]
+    return [finding for finding in findings if len(finding[1])]
+
+
+def measure_sizes(audit: Audit) -> dict[str, int]:
+    """Shortest, median and longest short side of usable pictures in pixels."""
+    short = [min(look.height_px, look.width_px) for look in audit.looks if not look.fault]
+    if not short:
+        return {}
+    return {
+        "shortest": min(short),
+        "median": round(float(np.median(short))),
+        "longest": max(short),
+    }
+
+
+def write_audit(folder: Path, audit: Audit) -> list[Path]:
+    """Write ``audit.json`` and a sheet of each kind of finding; return what was written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(describe(audit), indent=2, ensure_ascii=False)
+    (folder / JSON).write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+    written = [folder / JSON]
+    for name, title, rows in _list_sheets(audit):
+        if rows:
+            written.append(folder / f"{name}.png")
+            write_sheet(written[-1], title, rows)
+    return written
+
+
+def describe(audit: Audit) -> dict[str, Any]:
+    """An audit as JSON values; files by their paths."""
+    paths = [look.path for look in audit.looks]
+
+    def list_copies(groups: Sequence[Copies]) -> list[dict[str, Any]]:
+        return [
+            {
+                "exact": group.is_exact,
+                "files": [
+                    {
+                        "path": paths[row],
+                        "split": audit.splits[row],
+                        "labels": [audit.classes[n] for n in audit.labels[row]],
+                    }
+                    for row in group.rows
+                ],
+            }
+            for group in groups
+        ]
+
+    return {
+        "source": audit.source,
+        "files": len(paths),
+        "classes": {
+            split: dict(zip(audit.classes, map(int, audit.count(split)), strict=True))
+            for split in _SPLITS
+            if split in audit.splits
+        },
+        "faults": [{"path": look.path, "reason": look.fault} for look in audit.faults],
+        "oddities": {key: [paths[row] for row in rows] for key, rows in audit.oddities.items()},
+        "copies": list_copies(audit.copies),
+        "conflicts": list_copies(audit.conflicts),
+        "leaks": [paths[row] for row in audit.leaks],
+        "short_sides_px": measure_sizes(audit),
+    }
+
+
+def _list_sheets(audit: Audit) -> list[tuple[str, str, list[Row]]]:
+    """Name, title and rows of each sheet."""
+
+    def tile(row: int) -> Tile:
+        return Tile(audit.looks[row].path, f"{audit.splits[row]}: {_short(audit, row)}")
+
+    reasons: dict[str, list[int]] = {}
+    for number, look in enumerate(audit.looks):
+        if look.fault:
+            reasons.setdefault(look.fault, []).append(number)
+    leaking = set(audit.leaks)
+    groups = {
+        "leaks": [group for group in audit.copies if leaking & set(group.rows)],
+        "conflicts": audit.conflicts,
+        "copies": audit.copies,
+    }
+    samples = {
+        name: [
+            row
+            for row, labels in enumerate(audit.labels)
+            if number in labels and not audit.looks[row].fault
+        ]
+        for number, name in enumerate(audit.classes)
+    }
+    sheets = [
+        ("faults", "files that cannot be used", _as_rows(reasons, tile, _TILES)),
+        *(
+            (
+                name,
+                {"leaks": "copies across splits", "conflicts": "copies with different labels"}.get(
+                    name, "pictures that are there twice"
+                ),
+                [Row(_heading(audit, each), tuple(map(tile, each.rows[:_TILES]))) for each in some],
+            )
+            for name, some in groups.items()
+        ),
+        (
+            "odd",
+            "unusual pictures, which are used all the same",
+            _as_rows({f"{k}: {ODDITIES[k]}": list(r) for k, r in audit.oddities.items()}, tile,
+                     _SAMPLES),
+        ),
+        ("classes", "some of each class", _as_rows(samples, tile, _SAMPLES)),
+    ]  # fmt: skip
+    return sheets
+
+
+def _as_rows(by_heading, tile, most: int) -> list[Row]:
+    """A row a heading, with tiles from all over its files."""
+    rows = []
+    for heading, members in by_heading.items():
+        places = np.unique(np.linspace(0, len(members) - 1, min(most, len(members))).astype(int))
+        rows.append(
+            Row(f"{heading} ({len(members):,})", tuple(tile(members[place]) for place in places))
+        )
+    return rows
+
+
+def _heading(audit: Audit, group: Copies) -> str:
+    labels = sorted({audit.classes[number] for row in group.rows for number in audit.labels[row]})
+    kind = "the same file" if group.is_exact else "the same picture"
+    return f"{kind}, {len(group.rows)} times: {', '.join(labels)}"
+
+
+def _rows(groups: Sequence[Copies]) -> list[int]:
+    return [row for group in groups for row in group.rows]
+
+
+def _short(audit: Audit, row: int) -> str:
+    return "/".join(Path(audit.looks[row].path).parts[-2:])
+
+
+def _reason(audit: Audit, row: int) -> str:
+    fault = audit.looks[row].fault
+    return f": {fault}" if fault else ""

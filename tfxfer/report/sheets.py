@@ -1,0 +1,107 @@
+"""Contact sheets: pictures in rows with a heading each. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+_TILE_PX, _GAP_PX, _TEXT_PX, _COLUMNS = 150, 8, 14, 8
+_INK, _FAINT, _BACK, _EMPTY = "#222222", "#777777", "#ffffff", "#ededed"
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A picture of a sheet.
+
+    Attributes:
+        picture: a file, or ``[height, width, 3]`` uint8; what cannot be opened is a grey tile.
+        caption: what stands below it.
+    """
+
+    picture: str | np.ndarray
+    caption: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """Pictures that belong together, below one heading."""
+
+    heading: str
+    tiles: tuple[Tile, ...]
+
+
+def write_sheet(path: Path, title: str, rows: Sequence[Row], most_rows: int = 40) -> None:
+    """Draw rows of pictures into one PNG file; long rows are broken.
+
+    Args:
+        most_rows: how many are drawn; how many more there are stands at the end.
+    """
+    drawn = rows[:most_rows]
+    heading_px, tile_px = _TEXT_PX + _GAP_PX, _TILE_PX + _TEXT_PX + _GAP_PX
+    heights = [heading_px + -(-len(row.tiles) // _COLUMNS) * tile_px for row in drawn]
+    columns = max((min(len(row.tiles), _COLUMNS) for row in drawn), default=1)
+    width = max(columns, 4) * (_TILE_PX + _GAP_PX) + _GAP_PX
+    sheet = Image.new("RGB", (width, 3 * heading_px + sum(heights)), _BACK)
+    draw = ImageDraw.Draw(sheet)
+    bold, small = ImageFont.load_default(15), ImageFont.load_default(11)
+    draw.text((_GAP_PX, _GAP_PX), _fit(draw, title, bold, width - 2 * _GAP_PX), _INK, bold)
+    top = 2 * heading_px
+    for row, height in zip(drawn, heights, strict=True):
+        draw.line((_GAP_PX, top - 4, width - _GAP_PX, top - 4), fill=_EMPTY)
+        draw.text((_GAP_PX, top), _fit(draw, row.heading, small, width - 2 * _GAP_PX), _INK, small)
+        for number, tile in enumerate(row.tiles):
+            left = _GAP_PX + number % _COLUMNS * (_TILE_PX + _GAP_PX)
+            place = top + heading_px + number // _COLUMNS * tile_px
+            _draw_tile(sheet, draw, small, tile, left, place)
+        top += height
+    if len(rows) > len(drawn):
+        draw.text((_GAP_PX, top), f"… and {len(rows) - len(drawn):,} more", _FAINT, small)
+    sheet.save(path)
+
+
+def _draw_tile(sheet, draw, font, tile: Tile, left: int, top: int) -> None:
+    picture = _open(tile.picture)
+    draw.rectangle((left, top, left + _TILE_PX - 1, top + _TILE_PX - 1), fill=_EMPTY)
+    if picture is None:
+        draw.text((left + 8, top + _TILE_PX // 2 - 6), "no picture", _FAINT, font)
+    else:
+        picture.thumbnail((_TILE_PX, _TILE_PX))
+        across, down = (_TILE_PX - picture.width) // 2, (_TILE_PX - picture.height) // 2
+        sheet.paste(picture, (left + across, top + down))
+    draw.text((left, top + _TILE_PX + 1), _fit(draw, tile.caption, font, _TILE_PX), _FAINT, font)
+
+
+def _open(picture: str | np.ndarray) -> Image.Image | None:
+    """A picture to be drawn, upright and over white; None where it cannot be opened."""
+    if isinstance(picture, np.ndarray):
+        return Image.fromarray(picture)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(picture) as opened:
+                opened.draft("RGB", (2 * _TILE_PX, 2 * _TILE_PX))
+                opened.thumbnail((2 * _TILE_PX, 2 * _TILE_PX))
+                upright = ImageOps.exif_transpose(opened)
+                if upright.mode.startswith("I;16"):  # Pillow would cut the values off at 255
+                    upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+                upright = upright.convert("RGBA")
+    except Exception:  # Pillow's plug-ins raise whatever they like for a broken file
+        return None
+    white = Image.new("RGBA", upright.size, "white")
+    return Image.alpha_composite(white, upright).convert("RGB")
+
+
+def _fit(draw, text: str, font, width: int) -> str:
+    """Leave out the middle of a text that is too long; what the font cannot draw as well."""
+    text = " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
+    if draw.textlength(text, font) <= width:
+        return text
+    half = len(text) // 2
+    while half > 1 and draw.textlength(f"{text[:half]}…{text[-half:]}", font) > width:
+        half -= 1
+    return f"{text[:half]}…{text[-half:]}"
