@@ -15,7 +15,7 @@ from rich.markup import escape
 from tfxfer import runtime
 from tfxfer.data.settings import is_among_pictures
 from tfxfer.errors import InputError
-from tfxfer.presets import load_config, parse_setting
+from tfxfer.presets import add_settings, load_config, parse_setting
 from tfxfer.report.console import make_console
 
 if TYPE_CHECKING:
@@ -79,15 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
     parser.add_argument("data", metavar="DATA", help="a folder, a manifest or an archive")
     parser.add_argument("--out", metavar="DIR", help="write audit.json and contact sheets there")
-    parser.add_argument(
-        "--set",
-        dest="settings",
-        metavar="KEY=VALUE",
-        action="extend",
-        nargs="+",
-        default=[],
-        help="how the data are read, such as data.label_column=species",
-    )
+    add_settings(parser, "how the data are read, such as data.label_column=species")
 
 
 def call(arguments: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ Imports no TensorFlow.
 
 from __future__ import annotations
 
+import argparse
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -81,6 +82,23 @@ def parse_setting(text: str) -> tuple[str, Any]:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return key.strip(), value.strip()
+
+
+def add_settings(parser: argparse.ArgumentParser, about: str) -> None:
+    """Declare ``--set``, whose values `parse_setting` splits.
+
+    Args:
+        about: what can be set, for ``--help``.
+    """
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        metavar="KEY=VALUE",
+        action="extend",
+        nargs="+",
+        default=[],
+        help=about,
+    )
 
 
 def _find_preset(preset: str) -> Path:

@@ -16,7 +16,7 @@ from tfxfer import runtime
 from tfxfer.backbones.families import NETWORKS
 from tfxfer.config import AugmentationConfig, Config, PhaseConfig, ResolvedPhase
 from tfxfer.errors import InputError, nearest
-from tfxfer.presets import load_config, parse_setting
+from tfxfer.presets import add_settings, load_config, parse_setting
 from tfxfer.report.console import make_console
 from tfxfer.report.sheets import Row, Tile, write_sheet
 
@@ -118,15 +118,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
     parser.add_argument("--preset", required=True, metavar="NAME|FILE", help="as for training")
     parser.add_argument("--data", metavar="WHAT", help="as for training")
-    parser.add_argument(
-        "--set",
-        dest="settings",
-        metavar="KEY=VALUE",
-        action="extend",
-        nargs="+",
-        default=[],
-        help="any other value, such as augmentation.policy=randaugment",
-    )
+    add_settings(parser, "any other value, such as augmentation.policy=randaugment")
     parser.add_argument("--phase", metavar="NAME", help="whose augmentation; default: the last")
     parser.add_argument("--pictures", type=int, default=8, metavar="N", help="rows; default 8")
     parser.add_argument("--views", type=int, default=6, metavar="N", help="columns; default 6")

@@ -12,7 +12,7 @@ from typing import Any
 
 from tfxfer import run, runtime
 from tfxfer.errors import exit_code
-from tfxfer.presets import load_config, parse_setting
+from tfxfer.presets import add_settings, load_config, parse_setting
 from tfxfer.records import FoldsResult, Plan, RunResult
 from tfxfer.report.console import make_console
 
@@ -118,15 +118,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="see `tfxfer backbones`; or hub:HANDLE_OR_PATH, keras_hub:PRESET",
     )
     parser.add_argument("--weights", metavar="WHAT", help="imagenet, none, embedded or a file")
-    parser.add_argument(
-        "--set",
-        dest="settings",
-        metavar="KEY=VALUE",
-        action="extend",
-        nargs="+",
-        default=[],
-        help="any other value, such as phases.fine-tune.unfreeze=4",
-    )
+    add_settings(parser, "any other value, such as phases.fine-tune.unfreeze=4")
     parser.add_argument("--out", metavar="DIR", help="run folder; default runs/<preset>-<time>")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier run's folder")
     parser.add_argument("--dry-run", action="store_true", help="print the plan, train nothing")

@@ -59,6 +59,11 @@ def look_at_file(path: str) -> Look:
         encoded = read_bytes(path)
     except OSError as error:
         return Look(path, 0, None, fault=f"cannot be read ({error.strerror})")
+    return look_at_encoded(path, encoded)
+
+
+def look_at_encoded(path: str, encoded: bytes) -> Look:
+    """Look at an encoded picture, wherever it was read."""
     kind = sniff(encoded[:_START_BYTES])
     digest = hashlib.blake2b(encoded, digest_size=16).hexdigest()
     look = Look(path, len(encoded), kind, digest=digest)

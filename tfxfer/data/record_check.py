@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from tfxfer.data.decode import READABLE, decode_picture, sniff
+from tfxfer.data.decode import READABLE, sniff
+from tfxfer.data.inspect import look_at_encoded
 from tfxfer.data.label_lists import LabelList
 from tfxfer.data.record_files import read_records
 from tfxfer.errors import InputError, nearest
@@ -54,6 +55,7 @@ def list_records(kind: str, files: Sequence[str], keys: tuple[str, str]) -> List
         InputError: a file is truncated or corrupt.
     """
     counts: list[int] = []
+    before = 0
     places: list[int] = []
     labels: list[LabelList] = []
     bad: list[BadFile] = []
@@ -63,12 +65,13 @@ def list_records(kind: str, files: Sequence[str], keys: tuple[str, str]) -> List
             for window in _windows(read_records(kind, path)):
                 for fault, found in pool.map(partial(_look_at, keys=keys), window):
                     if fault is None:
-                        places.append(sum(counts) + number)
+                        places.append(before + number)
                         labels.append(found)
                     else:
                         bad.append(BadFile(f"{path}, record {number}", fault))
                     number += 1
             counts.append(number)
+            before += number
     return Listing(tuple(counts), np.array(places, np.int64), tuple(labels), tuple(bad))
 
 
@@ -150,7 +153,7 @@ def _look_at(record: bytes, keys: tuple[str, str]) -> tuple[str | None, LabelLis
         pictures = features[picture_key].bytes_list.value
     if len(pictures) != 1:
         return f"{len(pictures)} pictures in the feature {picture_key!r}; one is needed", ()
-    fault = find_fault(pictures[0])
+    fault = look_at_encoded("", pictures[0]).fault
     labels: LabelList | None = ()
     if label_key in features:
         labels = _labels_of(features[label_key])
@@ -167,26 +170,3 @@ def _labels_of(feature: Any) -> LabelList | None:
     except UnicodeDecodeError:
         return None
     return names or tuple(feature.int64_list.value)
-
-
-def find_fault(encoded: bytes) -> str | None:
-    """Why an encoded picture cannot be used; None if it can."""
-    if not encoded:
-        return "empty picture"
-    kind = sniff(encoded[:16])
-    if kind is None:
-        return "not a picture"
-    if kind not in READABLE:
-        return f"a {kind} picture; convert it to JPEG or PNG"
-    try:
-        _decode(tf.constant(encoded))
-    except tf.errors.OpError as error:
-        reason = error.message.rsplit("}} ", 1)[-1].split(" [Op:")[0].strip()
-        return f"broken {kind} picture ({reason})"
-    return None
-
-
-@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
-def _decode(encoded: tf.Tensor) -> tf.Tensor:
-    """Decode at the least size: a JPEG's data are read to the end for that as well."""
-    return tf.shape(decode_picture(encoded, least_px=1))
