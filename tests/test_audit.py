@@ -96,6 +96,21 @@ def test_what_is_transparent_is_laid_over_white(kind, mode):
     assert np.abs(decoded.astype(int) - np.asarray(expected)).max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("mode", "key"), [("RGB", (10, 20, 30)), ("L", 77), ("RGB", None), ("L", None)]
+)
+def test_a_colour_that_a_png_calls_transparent_becomes_white(mode, key):
+    picture = tool.draw("blue", 3).convert(mode)
+    picture.paste(key or 0, (0, 0, 20, 20))
+    options = {} if key is None else {"transparency": key}
+    decoded = decode_picture(tf.constant(tool.encode(picture, "PNG", **options))).numpy()
+    expected = np.array(picture.convert("RGB"))
+    if key is not None:
+        expected[(np.array(picture).reshape(*expected.shape[:2], -1) == key).all(axis=2)] = 255
+        assert (expected[:20, :20] == 255).all()
+    np.testing.assert_array_equal(decoded, expected)
+
+
 def test_an_animated_webp_is_refused_in_the_graph_too():
     """TensorFlow's decoder would take the process down."""
     with pytest.raises(tf.errors.InvalidArgumentError):

@@ -23,6 +23,8 @@ _SIGNATURES = (
 READABLE = ("JPEG", "PNG", "BMP", "WebP")
 # libjpeg leaves out the high frequencies where it decodes to a part of the size.
 _JPEG_SCALES = (1, 2, 4, 8)
+# A PNG's small chunks stand before its pixels; a colour profile may be among them.
+_CHUNKS_BYTES = 8192
 # Sides' ratio of a random crop, as in Inception's training (Szegedy et al. 2015).
 _ASPECT_RATIOS = (3 / 4, 4 / 3)
 
@@ -106,7 +108,11 @@ def _decode_other(encoded: tf.Tensor) -> tf.Tensor:
     """Decode a PNG, BMP or WebP picture; what is transparent is laid over white."""
     # TensorFlow 2.21 writes past the end of its memory for an animated WebP; nothing is no picture.
     encoded = tf.where(is_animated_webp(encoded), b"", encoded)
-    picture = tf.io.decode_image(encoded, channels=0, expand_animations=False)
+    picture = tf.cond(
+        _has_colour_key(encoded),
+        lambda: tf.io.decode_image(encoded, channels=4, expand_animations=False),
+        lambda: tf.io.decode_image(encoded, channels=0, expand_animations=False),
+    )
     picture.set_shape([None, None, None])
     channels = tf.shape(picture)[2]
     # The fourth channel of a BMP is mostly filling.
@@ -116,6 +122,19 @@ def _decode_other(encoded: tf.Tensor) -> tf.Tensor:
     # Grey is one channel by now, or was two; the rest is RGB, and a BMP's filling.
     picture = tf.cond(channels < 3, lambda: tf.repeat(picture[..., :1], 3, -1), lambda: picture)
     return tf.ensure_shape(picture[..., :3], [None, None, 3])
+
+
+def _has_colour_key(encoded: tf.Tensor) -> tf.Tensor:
+    """Whether a PNG without an alpha channel names one colour that is transparent.
+
+    PNG 1.2, section 4.2.1: the chunk tRNS of colour types 0 (grey) and 2 (RGB). TensorFlow applies
+    it where four channels are asked for.
+    """
+    start = tf.strings.substr(tf.strings.join([encoded, b"\0" * 26]), 0, _CHUNKS_BYTES)
+    header = tf.io.decode_raw(tf.strings.substr(start, 24, 2), tf.uint8)
+    is_png = tf.strings.substr(start, 1, 3) == b"PNG"
+    is_plain = (header[0] >= 8) & ((header[1] == 0) | (header[1] == 2))
+    return is_png & is_plain & (tf.size(tf.strings.split(start, b"tRNS")) > 1)
 
 
 def _lay_over_white(picture: tf.Tensor) -> tf.Tensor:
