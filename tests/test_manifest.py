@@ -206,6 +206,25 @@ def test_a_wrong_json_line_is_named(own_folder, line, expected):
     assert expected in str(caught.value)
 
 
+def test_a_group_of_broken_characters_is_named(own_folder):
+    line = '{"path": "blue/000.jpg", "label": "blue", "bird": "\\ud800"}'
+    with pytest.raises(InputError, match=r"line 1: the group '\\ud800' holds a broken character"):
+        load(write(own_folder / "list.jsonl", line), group_column="bird", split_by="hash")
+
+
+@pytest.mark.parametrize("kind", ["broken text", "times"])
+def test_parquet_that_python_cannot_hold_is_refused(own_folder, kind):
+    offsets = pyarrow.py_buffer(np.array([0, 2], np.int32).tobytes())
+    broken = pyarrow.Array.from_buffers(
+        pyarrow.string(), 1, [None, offsets, pyarrow.py_buffer(b"\xff\xfe")]
+    )
+    labels = {"broken text": broken, "times": pyarrow.array([1], pyarrow.timestamp("ns"))}
+    table = pyarrow.table({"path": ["blue/000.jpg"], "label": labels[kind]})
+    parquet.write_table(table, own_folder / "list.parquet")
+    with pytest.raises(InputError, match="whole Parquet file"):
+        load(own_folder / "list.parquet")
+
+
 def test_files_that_are_not_what_their_ending_says_are_refused(own_folder, csv_file):
     with pytest.raises(InputError, match="whole Parquet file"):
         load(csv_file.rename(own_folder / "list.parquet"))

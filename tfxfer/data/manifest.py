@@ -119,6 +119,8 @@ def _find_fault(row: Row, config: DataConfig, several: bool) -> str | None:
     unprintable = [label for label in row.labels if not label.isprintable()]
     if unprintable:
         return f"the label {unprintable[0]!r} is not printable text"
+    if not _can_be_encoded(row.group):
+        return f"the group {row.group!r} holds a broken character"
     if row.split and row.split.lower() not in SPLIT_NAMES:
         known = ", ".join(SPLIT_NAMES)
         return f"unknown split {row.split!r}, not of {known}.{nearest(row.split, SPLIT_NAMES)}"
@@ -132,8 +134,17 @@ def _is_path(text: str) -> bool:
     try:
         if is_address(text):
             to_place(text)
-        return b"\0" not in os.fsencode(text)
-    except (UnicodeEncodeError, InputError):
+        return "\0" not in text and _can_be_encoded(text)
+    except InputError:
+        return False
+
+
+def _can_be_encoded(text: str) -> bool:
+    """Whether text holds no half of a character, which JSON lets it."""
+    try:
+        os.fsencode(text)
+        return True
+    except UnicodeEncodeError:
         return False
 
 

@@ -215,7 +215,8 @@ def _read_parquet(manifest: str, config: DataConfig) -> tuple[list[str], Iterato
         wanted = [*_columns(config).values(), config.split_column]
         columns = [name for name in names if name in wanted]
         rows = parquet.read_table(file, columns=columns).to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:
+    # Text that is no UTF-8, and times that Python has no type for, are bare ValueErrors.
+    except (pyarrow.ArrowException, ValueError, OSError) as error:
         raise InputError(
             f"A manifest that ends in .parquet must be a whole Parquet file. Received: "
             f"{manifest!r} ({first_line(error)}). Write it again."
