@@ -155,6 +155,10 @@ def as_pipe(info):
     info.type = tarfile.FIFOTYPE
 
 
+def as_header(info):
+    info.type, info.size = tarfile.XHDTYPE, 1 << 30
+
+
 BAD = [
     ("zip", "../out.jpg", b"x", "'../out.jpg', which leads out of it"),
     ("tar", "../out.jpg", b"x", "'../out.jpg', which leads out of it"),
@@ -237,6 +241,20 @@ def test_a_broken_archive_is_refused(own_folder, tmp_path, cache, ending):
         with pytest.raises(InputError, match="must be a whole one"):
             load(archive)
         assert left_in(cache) == []
+
+
+@pytest.mark.parametrize("ending", [".tar", ".tar.gz", ".tar.bz2", ".tar.xz"])
+def test_a_header_that_would_fill_the_memory_is_refused(own_folder, tmp_path, cache, ending):
+    members = [*files_of(own_folder), (64 * "n", as_header), ("blue/more.jpg", b"x")]
+    with pytest.raises(InputError, match=r"a header of 1073741824 bytes"):
+        load(pack(tmp_path / f"photos{ending}", members))
+    assert left_in(cache) == []
+
+
+@pytest.mark.parametrize("ending", [".tar", ".tar.xz"])
+def test_how_a_tar_was_packed_is_told_by_its_content(own_folder, tmp_path, ending):
+    packed = pack(tmp_path / "photos.tgz", files_of(own_folder))
+    assert sum(sizes(load(packed.rename(tmp_path / f"renamed{ending}")))) == 18
 
 
 def test_an_archive_that_is_not_there_and_a_folder_called_like_one(own_folder, tmp_path):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import errno
+import gzip
+import io
 import lzma
 import re
 import shutil
@@ -22,6 +25,10 @@ _PACKED_WRONG = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAErro
                  ValueError, struct.error)  # fmt: skip
 _BROKEN = (*_PACKED_WRONG, NotImplementedError, OSError)
 _BLOCK_BYTES = 4096
+# How a tar file was packed, by its first bytes; its ending may lie.
+_PACKERS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\0", lzma.open))
+# Of a tar file, most that is read at one go: headers hold names and are far smaller.
+_MOST_READ_BYTES = 1 << 20
 # Bits that a zip sets for a member.
 _ENCRYPTED, _UTF8 = 0x1, 0x800
 
@@ -178,13 +185,33 @@ def _copy_member(
             raise _sort_out(archive, error) from error
 
 
+class _Bounded(io.BufferedReader):
+    """Bytes of a tar file, none of whose headers may fill the memory.
+
+    A header says how long it is, and tarfile reads that much: a few MB packed may be some GB.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or not 0 <= size <= _MOST_READ_BYTES:
+            raise tarfile.TarError(f"a header of {size} bytes")
+        return super().read(size)
+
+
+def _open_packed(archive: Path) -> _Bounded:
+    with archive.open("rb") as file:
+        start = file.read(8)
+    for signature, open_packed in _PACKERS:
+        if start.startswith(signature):
+            return _Bounded(open_packed(archive))
+    return _Bounded(archive.open("rb", buffering=0))
+
+
 def _unpack_tar(guard: _Guard, folder: Path) -> None:
     try:
-        opened = tarfile.open(guard.archive)  # noqa: SIM115
-    except _BROKEN as error:
-        raise _broken(guard.archive, error) from error
-    with opened as packed:
-        try:
+        with (
+            _open_packed(guard.archive) as file,
+            tarfile.open(fileobj=file, mode="r:") as packed,
+        ):
             for member in packed:
                 guard.count(member.size)
                 if guard.place(member.name, member.issym() or member.islnk()) is None:
@@ -196,12 +223,12 @@ def _unpack_tar(guard: _Guard, folder: Path) -> None:
                     )
                 packed.extract(member, folder, filter="data")
             _check_end(packed)
-        except InputError:  # a ValueError as well
-            raise
-        except _PACKED_WRONG as error:
-            raise _broken(guard.archive, error) from error
-        except OSError as error:
-            raise _sort_out(guard.archive, error) from error
+    except InputError:  # a ValueError as well
+        raise
+    except _PACKED_WRONG as error:
+        raise _broken(guard.archive, error) from error
+    except OSError as error:
+        raise _sort_out(guard.archive, error) from error
 
 
 def _check_end(packed: tarfile.TarFile) -> None:
@@ -212,7 +239,7 @@ def _check_end(packed: tarfile.TarFile) -> None:
     file = packed.fileobj
     if file is not None:
         file.seek(packed.offset)
-        rest = file.read(1 << 20)
+        rest = file.read(_MOST_READ_BYTES)
         if not rest or any(rest[: tarfile.BLOCKSIZE]):
             raise tarfile.ReadError("it ends early")
 
