@@ -142,3 +142,17 @@ def test_what_else_lies_in_the_cache_is_shown_and_cleared(tmp_path, capsys):
     assert "freed 0.3 MB" in capsys.readouterr().out
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert left == {"mine/1.txt", "archives/mine/1.txt"}
+
+
+@pytest.mark.parametrize("name", ["archives", "datasets"])
+def test_what_a_killed_run_left_half_unpacked_is_shown_and_cleared(tmp_path, name):
+    for run in ("killed", "going-on"):
+        folder = tmp_path / name / f".unfinished-{run}" / "train" / "ants"
+        folder.mkdir(parents=True)
+        (folder / "1.jpg").write_bytes(bytes(100_000))
+    for path in (tmp_path / name / ".unfinished-killed").rglob("*"):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    os.utime(tmp_path / name / ".unfinished-killed", (1_700_000_000, 1_700_000_000))
+    assert cache.measure_others(tmp_path) == {name: 100_000}
+    assert cache.clear_others(tmp_path) == 100_000
+    assert [path.name for path in (tmp_path / name).iterdir()] == [".unfinished-going-on"]

@@ -15,6 +15,7 @@ from tfxfer.data.settings import is_address
 from tfxfer.data.unpack import LIMITS, Limits, unpack
 from tfxfer.errors import InputError
 from tfxfer.features.cache import locate
+from tfxfer.features.shards import UNFINISHED
 
 
 def list_archive(config: DataConfig) -> Listing:
@@ -74,7 +75,7 @@ def unpack_once(archive: Path, place: Path, limits: Limits) -> tuple[Path, bool]
 def _unpack_beside(archive: Path, folder: Path, limits: Limits) -> None:
     """Unpack to a folder of no name, which is renamed when it is whole."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
+    unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder.parent))
     try:
         unpack(archive, unfinished, limits)
         unfinished.rename(folder)

@@ -20,7 +20,7 @@ from tfxfer.data.label_lists import LabelList, to_labels
 from tfxfer.data.pictures import FileSet
 from tfxfer.errors import InputError, nearest
 from tfxfer.features.cache import locate
-from tfxfer.features.shards import digest, make_folder
+from tfxfer.features.shards import UNFINISHED, digest, make_folder
 
 PREFIX, _INDEX, FOLDER = "dataset:", "dataset.json", "datasets"
 _SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
@@ -50,7 +50,7 @@ def write_dataset(data: Any, cache_dir: str | None, class_names: Sequence[str] =
     class_names = class_names or tuple(getattr(splits["train"], "class_names", ()) or ())
     root = locate(cache_dir).absolute() / FOLDER
     make_folder(root)
-    unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=root))
+    unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=root))
     try:
         listed = {name: _write_split(split, name, unfinished) for name, split in splits.items()}
         labels = {name: [label for _, label in rows] for name, rows in listed.items()}

@@ -16,7 +16,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tfxfer.features.shards import ABOUT, MADE_BY, is_being_written, list_folders, read_index
+from tfxfer.features.shards import (
+    ABOUT,
+    MADE_BY,
+    UNFINISHED,
+    is_abandoned,
+    is_being_written,
+    list_folders,
+    read_index,
+)
 from tfxfer.runtime import available_memory_bytes
 
 # Folders of the cache for other things than features: archives that were unpacked, data sets of
@@ -132,8 +140,9 @@ def clear_others(folder: Path) -> int:
 
 
 def _list_others(folder: Path, name: str) -> list[Path]:
-    """What lies in such a folder under a name of the cache's own."""
-    return [path for path in (folder / name).glob("*") if _KEY.fullmatch(path.stem)]
+    """What lies in such a folder under a name of the cache's own, or was left by a killed run."""
+    left = [path for path in (folder / name).glob(f"{UNFINISHED}*") if is_abandoned(path)]
+    return [*left, *(path for path in (folder / name).glob("*") if _KEY.fullmatch(path.stem))]
 
 
 def _measure(path: Path) -> int:

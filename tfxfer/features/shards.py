@@ -36,7 +36,7 @@ ABOUT, _FEATURES, _INDEX = "about.json", "features.npy", "index.json"
 MADE_BY = "tfxfer"
 # The disk, or a user's share of it, is full.
 FULL = (errno.ENOSPC, errno.EDQUOT)
-_UNFINISHED = ".unfinished-"
+UNFINISHED = ".unfinished-"
 DTYPES = {
     "float16": np.dtype(np.float16),
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
@@ -124,7 +124,7 @@ def write_shard(
         ValueError: rows are missing, or too many; nothing is kept then.
     """
     place = folder / kind.key
-    staging = place / f"{_UNFINISHED}{uuid.uuid4().hex}"
+    staging = place / f"{UNFINISHED}{uuid.uuid4().hex}"
     make_folder(staging)
     _remove_abandoned(place)
     about = {**kind.about, "shape": kind.shape, "made_by": MADE_BY}
@@ -183,20 +183,20 @@ def choose_dtype(features: np.ndarray) -> str:
 
 def is_being_written(place: Path) -> bool:
     """Whether some process is adding a shard to the features of one kind."""
-    return any(not _is_abandoned(path) for path in place.glob(f"{_UNFINISHED}*"))
+    return any(not is_abandoned(path) for path in place.glob(f"{UNFINISHED}*"))
 
 
 def _remove_abandoned(place: Path) -> None:
     """Remove what a process that was killed left half written."""
-    for path in place.glob(f"{_UNFINISHED}*"):
-        if _is_abandoned(path):
+    for path in place.glob(f"{UNFINISHED}*"):
+        if is_abandoned(path):
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _is_abandoned(staging: Path) -> bool:
-    """Whether nothing was written to an unfinished shard for long."""
+def is_abandoned(staging: Path) -> bool:
+    """Whether nothing was written to an unfinished folder for long."""
     with suppress(OSError):
-        written = max(path.stat().st_mtime for path in (staging, *staging.iterdir()))
+        written = max(path.stat().st_mtime for path in (staging, *staging.rglob("*")))
         return time.time() - written > _ABANDONED_SECONDS
     return False
 
