@@ -45,15 +45,14 @@ def write_preview(
         InputError: there is no such phase, or the pictures cannot be read.
     """
     from tfxfer.data.pipeline import make_view_batches
-    from tfxfer.data.sources import load_data
     from tfxfer.features.fingerprint import view_seeds
     from tfxfer.phases.schedules import resolve_phase
+    from tfxfer.training import load_pictures
 
     chosen = _find_phase(config, phase)
     augmentation = config.augmentation.under(chosen.augmentation)
     size_px = _choose_size(config, console)
-    with console.status("Reading and checking the pictures"):
-        data = load_data(config.data, config.seed)
+    data = load_pictures(config, console)
     train = data.train
     count = min(pictures, len(train.labels))
     train = train.choose(np.linspace(0, len(train.labels) - 1, count).astype(int))

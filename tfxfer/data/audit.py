@@ -91,7 +91,7 @@ def _look(paths: Sequence[str], file: Path | None, show: Callable[[int, int], No
 
 
 def _stamp(path: str) -> str:
-    """Changes when a file is replaced or edited; empty where there is none to be looked at."""
+    """Changes when a file is replaced or edited; ``"gone"`` where there is none to look at."""
     try:
         return stamp(path)
     except OSError:

@@ -82,20 +82,23 @@ def fail_on_bad_files(bad: Sequence[BadFile], total: int) -> None:
     """Raise an `InputError` that names the bad files, if there are any."""
     if not bad:
         return
-    lines = [f"  {file.path}: {file.reason}" for file in bad[:_SHOWN]]
-    if len(bad) > _SHOWN:
-        lines.append(f"  … and {len(bad) - _SHOWN} more")
     raise InputError(
         "\n".join(
             [
                 f"Pictures must be readable {', '.join(READABLE)} files. "
                 f"Received: {len(bad)} of {total:,} that are not:",
-                *lines,
+                *list_bad(bad),
                 "Repair or remove them, or leave them out of this run with "
                 "--set data.on_bad=quarantine (the run folder then lists them).",
             ]
         )
     )
+
+
+def list_bad(bad: Sequence[BadFile]) -> list[str]:
+    """A line for each of the first bad files or records, and how many more there are."""
+    lines = [f"  {file.path}: {file.reason}" for file in bad[:_SHOWN]]
+    return lines if len(bad) <= _SHOWN else [*lines, f"  … and {len(bad) - _SHOWN} more"]
 
 
 def _without(split: FileSet, left_out: set[str]) -> FileSet:

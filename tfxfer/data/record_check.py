@@ -15,6 +15,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from tfxfer.data.decode import READABLE, sniff
+from tfxfer.data.files import list_bad
 from tfxfer.data.inspect import look_at_encoded
 from tfxfer.data.label_lists import LabelList
 from tfxfer.data.record_files import read_records
@@ -25,7 +26,6 @@ _PICTURE_KEYS = ("image/encoded", "image")
 _LABEL_KEYS = ("image/class/label", "label")
 # Records that are held at the same time.
 _WINDOW = 64
-_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,10 @@ def fail_on_bad_records(bad: Sequence[BadFile], total: int) -> None:
     """Raise an `InputError` that names files and records, if there are bad ones."""
     if not bad:
         return
-    lines = [f"  {record.path}: {record.reason}" for record in bad[:_SHOWN]]
-    if len(bad) > _SHOWN:
-        lines.append(f"  … and {len(bad) - _SHOWN} more")
     received = [
         f"Every record must hold a readable {', '.join(READABLE)} picture and its label. "
         f"Received: {len(bad)} of {total:,} records that do not (counted from 0):",
-        *lines,
+        *list_bad(bad),
         "Write the files again without them, or leave them out of this run with "
         "--set data.on_bad=quarantine (the run folder then lists them).",
     ]
