@@ -50,6 +50,11 @@ class HubModule(keras.layers.Layer):
         """Why the module cannot be trained; empty where it can."""
         return self.interface["why_frozen"]
 
+    @property
+    def loaded(self) -> Any:
+        """What `tf.saved_model.load` gave: an export carries along what it holds."""
+        return self._module.loaded if self._module else None
+
     def bind(self, module: Module, folder: Path) -> None:
         """Take the variables of a loaded module for this layer's."""
         for variable in module.variables:

@@ -136,7 +136,7 @@ def _decode(look: Look, encoded: bytes) -> Look:
     return replace(look, thumbnail=pixels.tobytes())
 
 
-@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 def _shrink(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The size at which a picture was decoded, and its thumbnail."""
     picture = decode_picture(encoded, least_px=3 * THUMBNAIL_PX)

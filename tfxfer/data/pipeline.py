@@ -23,7 +23,8 @@ _PREFETCHED = 2
 def plain_view(size_px: int) -> Callable[[tf.Tensor], tf.Tensor]:
     """A function from an encoded picture to ``[size, size, 3]`` float32, traced once."""
 
-    @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+    # Nothing in it is for AutoGraph, which would take longer than the tracing.
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
     def view(encoded: tf.Tensor) -> tf.Tensor:
         return resize_picture(decode_picture(encoded, size_px), size_px)
 
@@ -36,7 +37,10 @@ def augmented_view(
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """The same with random changes: from an encoded picture and a seed ``[2]`` int64."""
 
-    @tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([2], tf.int64)])
+    @tf.function(
+        input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([2], tf.int64)],
+        autograph=False,
+    )
     def view(encoded: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         return decode_augmented(encoded, seed, augmentation, size_px)
 

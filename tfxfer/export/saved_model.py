@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfxfer.backbones.hub_layer import HubModule
 from tfxfer.data.pictures import PictureSet
 from tfxfer.data.pipeline import plain_view
 from tfxfer.records import Exported
@@ -48,7 +49,9 @@ def export_saved_model(
     names = tf.constant(list(classes))
 
     # One function for all signatures: the network is traced once.
-    @tf.function(input_signature=[tf.TensorSpec([None, size_px, size_px, 3], tf.float32)])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, size_px, size_px, 3], tf.float32)], autograph=False
+    )
     def answer(pictures: tf.Tensor) -> dict[str, tf.Tensor]:
         probabilities = model(pictures, training=False)
         rows = tf.shape(probabilities)[0]
@@ -70,15 +73,20 @@ def export_saved_model(
         return answer(pictures)
 
     shape = [None, size_px, size_px, 3]
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    for name, function, spec in (
-        ("serving_default", serve_pictures, tf.TensorSpec(shape, tf.float32, "pictures")),
-        ("serve_uint8", serve_pictures, tf.TensorSpec(shape, tf.uint8, "pictures")),
-        ("serve_bytes", serve_bytes, tf.TensorSpec([None], tf.string, "image_bytes")),
-    ):
-        archive.add_endpoint(name, function, input_signature=[spec])
-    archive.write_out(str(path), verbose=False)
+    signatures = {
+        name: tf.function(function, autograph=False).get_concrete_function(spec)
+        for name, function, spec in (
+            ("serving_default", serve_pictures, tf.TensorSpec(shape, tf.float32, "pictures")),
+            ("serve_uint8", serve_pictures, tf.TensorSpec(shape, tf.uint8, "pictures")),
+            ("serve_bytes", serve_bytes, tf.TensorSpec([None], tf.string, "image_bytes")),
+        )
+    }
+    # Not `keras.export.ExportArchive`: it traces every function, and each layer's, once more.
+    module = tf.Module()
+    module.weights = [weight.value for weight in model.weights]
+    hub_modules = [layer for layer in model._flatten_layers() if isinstance(layer, HubModule)]
+    module.resources = [layer.loaded for layer in hub_modules]  # such as lookup tables
+    tf.saved_model.save(module, str(path), signatures=signatures)
     return compare_export(model, path, validation)
 
 

@@ -151,7 +151,9 @@ def in_policy(layers: Sequence[keras.layers.Layer], policy: str) -> Iterator[Non
 def _trace(prefix: keras.Model, jit_compile: bool | None = None):
     """A concrete function over batches of `BATCH` pictures."""
     spec = tf.TensorSpec([BATCH, *prefix.input_shape[1:]], tf.float32)
-    return tf.function(caller(prefix), jit_compile=jit_compile).get_concrete_function(spec)
+    return tf.function(
+        caller(prefix), jit_compile=jit_compile, autograph=False
+    ).get_concrete_function(spec)
 
 
 def caller(model: keras.Model) -> Callable[[tf.Tensor], list[tf.Tensor]]:

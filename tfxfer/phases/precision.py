@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfxfer.data.pictures import untuned
 from tfxfer.features.engines import in_policy
 
 _REWRITE = "auto_mixed_precision_onednn_bfloat16"
@@ -68,7 +69,8 @@ def choose_precision(
         The fastest of `PRECISIONS` whose losses agree with those of float32, and its model, whose
         weights, optimizer and random states are as before.
     """
-    sample = [(x.numpy(), y.numpy()) for x, y in islice(batches.repeat(), _STEPS)]
+    held = list(islice(batches.repeat(), _STEPS))
+    sample = tf.data.Dataset.from_generator(lambda: held, output_signature=batches.element_spec)
     expected, best_seconds = np.zeros(0), math.inf
     for precision in PRECISIONS:
         if best_seconds * steps < _WORTH_SECONDS:
@@ -87,21 +89,39 @@ def agree(losses: np.ndarray, expected: np.ndarray) -> bool:
 
 
 def _try(
-    build, layers, precision: str, sample, first_step: int
+    build: Callable[[], keras.Model],
+    layers: Sequence[keras.layers.Layer],
+    precision: str,
+    sample: tf.data.Dataset,
+    first_step: int,
 ) -> tuple[keras.Model, float, np.ndarray]:
     """Train a few steps and undo them; give the model, median seconds of a step, and the losses."""
-    times, losses = [], []
     with in_precision(layers, precision):
         model = build()
         model.optimizer.build(model.trainable_variables)
         states = [*model.variables, *model.optimizer.variables]
         before = [np.array(state) for state in states]
         model.optimizer.iterations.assign(first_step)
-        for examples, labels in sample:
-            start = time.monotonic()
-            losses.append(float(model.train_on_batch(examples, labels)[0]))
-            times.append(time.monotonic() - start)
-            model.reset_metrics()
+        # By `fit` on such batches as the phase has, so that it finds its step compiled.
+        clock = _Clock()
+        losses = model.fit(
+            untuned(sample), epochs=_STEPS, steps_per_epoch=1, callbacks=[clock], verbose=0
+        ).history["loss"]
         for state, value in zip(states, before, strict=True):
             state.assign(value)
-    return model, float(np.median(times[1:])), np.array(losses)
+        model.reset_metrics()
+    return model, float(np.median(clock.seconds[1:])), np.array(losses)
+
+
+class _Clock(keras.callbacks.Callback):
+    """How long each step of training takes, in seconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._start = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seconds.append(time.monotonic() - self._start)

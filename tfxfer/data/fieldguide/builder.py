@@ -76,18 +76,25 @@ class FieldguideBirds(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[str, dict]]]:
         del dl_manager  # nothing is downloaded
-        counts = self.builder_config.pictures_per_species
-        return {split: self._generate_examples(split, count) for split, count in counts.items()}
-
-    def _generate_examples(self, split: str, count: int) -> Iterator[tuple[str, dict]]:
         group = self.builder_config.group
-        species = GROUPS[group]
-        places = [(index, picture) for index in range(len(species)) for picture in range(count)]
-        orders = [(group, place[0], picture_seed(group, split, *place)) for place in places]
-        encoded = render_all(orders, IMAGE_SIZE_PX)
-        for (index, picture), image in zip(places, encoded, strict=True):
-            name = species[index].name
-            yield f"{name}_{picture:05d}", {"image": image, "label": name}
+        places = [
+            (split, index, picture)
+            for split, count in self.builder_config.pictures_per_species.items()
+            for index in range(len(GROUPS[group]))
+            for picture in range(count)
+        ]
+        # All splits at once: the processes that render them start only once.
+        orders = [(group, place[1], picture_seed(group, *place)) for place in places]
+        examples: dict[str, list[tuple[str, dict]]] = {}
+        for place, image in zip(places, render_all(orders, IMAGE_SIZE_PX), strict=True):
+            split, index, picture = place
+            name = GROUPS[group][index].name
+            example = {"image": image, "label": name}
+            examples.setdefault(split, []).append((f"{name}_{picture:05d}", example))
+        return {split: iter(listed) for split, listed in examples.items()}
+
+    def _generate_examples(self, examples: Iterator[tuple[str, dict]]) -> Iterator:
+        return examples  # TFDS asks for this method; the splits come from the one above
 
 
 def picture_seed(group: str, split: str, species_index: int, picture: int) -> list[int]:
