@@ -239,7 +239,7 @@ def test_balancing_is_chosen_by_macro_recall_and_finds_more_of_the_small_classes
         given = data
         if balance == "sampling":  # what `make_phase_data` would give; the solver reads no batch
             args = (data.tables[:1], data.labels[0], 3, 20, 0, True)
-            given = replace(data, make_training=lambda: make_stored_training(*args))
+            given = replace(data, make_training=lambda *_: make_stored_training(*args))
         result = fit_phase(
             small_backbone, small_head, settings, given, None, tmp_path, QUIET,
             objective=objective(balance, (60, 20, 6)),
@@ -308,7 +308,7 @@ def test_a_loss_that_is_no_number_ends_a_balanced_phase_as_any_other(
     bad = data.make_training().map(lambda x, y: (x * float("nan"), y))
     with pytest.raises(InputError, match="is no number any more"):
         fit_phase(
-            small_backbone, small_head, phase(), replace(data, make_training=lambda: bad), None,
+            small_backbone, small_head, phase(), replace(data, make_training=lambda *_: bad), None,
             tmp_path, QUIET, objective=objective("class_weights"),
         )  # fmt: skip
 

@@ -24,6 +24,9 @@ LEVELS = {
     "backbones.settings": 0,
     "data.settings": 0,
     "data.looks": 0,
+    "search.settings": 0,
+    "search.folder": 0,
+    "search.ranking": 0,
     "runtime": 1,
     "progress": 1,
     "data": 1,
@@ -39,6 +42,8 @@ LEVELS = {
     "train": 4,
     "preview": 4,
     "audit": 4,
+    "search": 4,
+    "tune": 4,
     "cli": 5,
     "__main__": 5,
 }

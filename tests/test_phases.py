@@ -167,7 +167,7 @@ def test_a_loss_that_is_no_number_is_an_error_with_a_rate_to_try(
 ):
     data = make_data()
     bad = data.make_training().map(lambda x, y: (x * float("nan"), y))
-    broken = replace(data, make_training=lambda: bad)
+    broken = replace(data, make_training=lambda *_: bad)
     with pytest.raises(InputError, match=r"learning_rate=0\.0001"):
         fit_phase(backbone, head, phase(), broken, None, tmp_path, QUIET)
 
@@ -178,7 +178,7 @@ def test_memory_that_runs_out_is_an_error_with_a_batch_to_try(backbone, head, ma
         return features + tf.reduce_sum(tf.random.uniform([elements])), labels
 
     data = make_data()
-    greedy = replace(data, make_training=lambda: data.make_training().map(take_memory))
+    greedy = replace(data, make_training=lambda *_: data.make_training().map(take_memory))
     message = r"batch_size=8\. Try --set data\.batch_size=4"
     with pytest.raises(InputError, match=message), memory_errors(8):
         fit_phase(backbone, head, phase(), greedy, None, tmp_path, QUIET)

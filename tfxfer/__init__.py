@@ -26,6 +26,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "train": "tfxfer.train",
     "plan": "tfxfer.train",
+    "tune": "tfxfer.tune",
     "audit_data": "tfxfer.audit",
     "build_backbone": "tfxfer.backbones.build",
     "Backbone": "tfxfer.backbones.backbone",
@@ -60,6 +61,7 @@ __all__ = [
     "load_model",
     "plan",
     "train",
+    "tune",
     "unfreeze_top",
 ]
 
@@ -69,4 +71,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'tfxfer' has no attribute {name!r}")
     module = importlib.import_module(_LAZY[name])
     # `tfxfer.train` is its module, which can be called: see tfxfer/train.py.
-    return module if name == "train" else getattr(module, name)
+    return module if name in ("train", "tune") else getattr(module, name)

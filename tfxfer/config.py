@@ -16,6 +16,7 @@ from tfxfer.data.settings import (
     is_among_pictures,
 )
 from tfxfer.errors import InputError, nearest
+from tfxfer.search.settings import SearchConfig
 from tfxfer.tables import Table, absolute
 
 
@@ -74,6 +75,9 @@ class PhaseConfig(Table):
     # Of a head alone; "auto": "logistic" where it is linear, its features are stored and nothing
     # is mixed. It knows no epochs, rates and label smoothing; the ridge penalty stands for them.
     solver: Literal["auto", "logistic", "adamw"] = "auto"
+    # Of logistic regression; None: those that are best on validation (`phases/solver.py`).
+    inverse_penalty: float | None = Field(None, gt=0)
+    evenness: float | None = Field(None, ge=0, le=1)
     precision: Literal["auto", "float32", "bfloat16_rewrite", "mixed_bfloat16"] = "auto"
     mixup: float | None = Field(None, ge=0)  # of the Beta distribution; 0: none
     cutmix: float = Field(0.0, ge=0)
@@ -160,6 +164,7 @@ class Config(Table):
     head: HeadConfig = HeadConfig()
     features: FeaturesConfig = FeaturesConfig()
     phases: tuple[PhaseConfig, ...] = Field(min_length=1)
+    search: SearchConfig | None = None  # what `tfxfer tune` may vary
 
     @model_validator(mode="after")
     def _phases_fit(self) -> Config:

@@ -60,11 +60,11 @@ def load_config(
         table["backbone"] = {"name": backbone}
     for key, value in {"data.source": data, "backbone.weights": weights}.items():
         if value is not None:
-            _set(table, key, str(value))
+            set_value(table, key, str(value))
     if weights == "none":
         _train_everything(table)
     for key, value in (settings or {}).items():
-        _set(table, key, value)
+        set_value(table, key, value)
     return validate(table, str(path))
 
 
@@ -82,6 +82,22 @@ def parse_setting(text: str) -> tuple[str, Any]:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return key.strip(), value.strip()
+
+
+def set_value(table: dict[str, Any], key: str, value: Any) -> None:
+    """Lay one value into nested tables by its dotted key; a phase by its name or number."""
+    *parents, last = key.split(".")
+    current: Any = table
+    for parent in parents:
+        if isinstance(current, list):
+            current = _phase(current, parent, key)
+        elif isinstance(current, dict):
+            current = current.setdefault(parent, {})
+    if not isinstance(current, dict):
+        raise InputError(
+            f"--set takes the key of a value, such as phases.0.epochs. Received: {key!r}."
+        )
+    current[last] = value
 
 
 def add_settings(parser: argparse.ArgumentParser, about: str) -> None:
@@ -113,22 +129,6 @@ def _find_preset(preset: str) -> Path:
         f"preset must be one of {', '.join(presets)}, or a .toml file. "
         f"Received: preset={preset!r}.{nearest(preset, presets)} `tfxfer presets` lists them."
     )
-
-
-def _set(table: dict[str, Any], key: str, value: Any) -> None:
-    """Lay one value into nested tables by its dotted key."""
-    *parents, last = key.split(".")
-    current: Any = table
-    for parent in parents:
-        if isinstance(current, list):
-            current = _phase(current, parent, key)
-        elif isinstance(current, dict):
-            current = current.setdefault(parent, {})
-    if not isinstance(current, dict):
-        raise InputError(
-            f"--set takes the key of a value, such as phases.0.epochs. Received: {key!r}."
-        )
-    current[last] = value
 
 
 def _phase(phases: list[dict[str, Any]], which: str, key: str) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def train(
         InputError: what was asked for cannot be done; nothing is written then, but finished folds
             stay.
     """
-    data = _as_source(preset, data, backbone, weights, settings)
+    data = as_source(preset, data, backbone, weights, settings)
     config = load_config(preset, data=data, backbone=backbone, weights=weights, settings=settings)
     folder = Path(out) if out is not None else run.default_folder(str(preset))
     all_folds = config.data.folds is not None and config.data.fold is None
@@ -73,7 +73,7 @@ def plan(
     quiet: bool = False,
 ) -> Plan:
     """Print and return what `train` would do with these arguments; train and store nothing."""
-    data = _as_source(preset, data, backbone, weights, settings)
+    data = as_source(preset, data, backbone, weights, settings)
     config = load_config(preset, data=data, backbone=backbone, weights=weights, settings=settings)
     console = make_console(quiet)
     with console.status("Starting TensorFlow"):
@@ -87,7 +87,7 @@ def plan(
     return dry_run(config, console)
 
 
-def _as_source(
+def as_source(
     preset: str | Path,
     data: Any,
     backbone: str | None,

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import keras
+import numpy as np
 from rich.console import Console
 
 from tfxfer import run, runtime
@@ -25,7 +26,7 @@ from tfxfer.export.saved_model import export_saved_model
 from tfxfer.features import cache
 from tfxfer.features.feed import make_phase_data
 from tfxfer.features.frozen import FrozenLayers
-from tfxfer.features.split import PICTURES
+from tfxfer.features.split import PICTURES, Cut
 from tfxfer.heads import build_head, build_model
 from tfxfer.notes import list_notes
 from tfxfer.phases.balance import note_imbalance
@@ -33,6 +34,7 @@ from tfxfer.phases.estimate import check_memory, plan_phase
 from tfxfer.phases.fit import fit_phase, memory_errors
 from tfxfer.phases.objective import Objective, make_objective
 from tfxfer.phases.schedules import resolve_phase
+from tfxfer.phases.span import WHOLE, Span
 from tfxfer.records import Evaluation, PhasePlan, PhaseResult, Plan, RunResult
 from tfxfer.report.console import print_phase, print_plan, print_result
 
@@ -143,7 +145,7 @@ def make_job(config: Config, pictures: PictureData, console: Console) -> Job:
     Raises:
         InputError: the config does not go with the pictures or the network.
     """
-    objective = make_objective(pictures, config.data.balance)
+    objective = make_objective(pictures, config.data.balance, config.data.train_on_validation)
     # Not earlier: preparing a data set draws random numbers as well.
     keras.utils.set_random_seed(config.seed)
     with console.status("Building the network"):
@@ -171,12 +173,23 @@ def train_phase(
     logs: Path,
     console: Console,
     after_epoch: Callable[[], None] | None = None,
+    span: Span = WHOLE,
+    tell: Callable[[np.ndarray], None] | None = None,
+    also: Sequence[Cut] = (),
 ) -> PhaseResult:
-    """Run the frozen layers of a phase where their features are not stored yet, and train it."""
+    """Run the frozen layers of a phase where their features are not stored yet, and train it.
+
+    Args:
+        position: of the phase in the job's.
+        earlier: what the phases before it did.
+        after_epoch: is called after each epoch.
+        span, tell: as of `fit_phase`.
+        also: as of `make_phase_data`.
+    """
     started, clock = time.monotonic(), job.layers.clock
     before = replace(clock)
     phases, draws_evenly = job.phases[position:], job.objective.draws_evenly
-    data = make_phase_data(job.layers, job.pictures, phases, job.batch_size, draws_evenly)
+    data = make_phase_data(job.layers, job.pictures, phases, job.batch_size, draws_evenly, also)
     passed = replace(clock)
     result = fit_phase(
         job.layers.backbone,
@@ -188,6 +201,8 @@ def train_phase(
         console,
         after_epoch,
         job.objective,
+        span,
+        tell,
     )
     # What trained has waited for pictures and for frozen layers that ran meanwhile.
     decoding = clock.input_seconds - passed.input_seconds

@@ -4,7 +4,7 @@
 
 Draws JPEG pictures of 400 x 300 px and runs the preset `photos` on them with a MobileNetV2 of
 random weights, fine-tuning included, from an empty cache. Each run is a process of its own, which
-is ended when its resident memory passes the limit. Needs the extra `bench`; writes scale.json and
+is ended when its resident memory passes the limit. Writes scale.json and
 scale.png into DIR.
 """
 

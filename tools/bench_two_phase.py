@@ -3,7 +3,7 @@
     python tools/bench_two_phase.py --data FOLDER --weights FILE [--quick] [--out DIR]
 
 FOLDER holds train/, validation/ and test/ with class folders; FILE holds MobileNetV2's weights
-without the top. Needs the extra `bench`. Each contestant (tools/bench_contestants.py) runs in a
+without the top. Each contestant (tools/bench_contestants.py) runs in a
 process of its own, whose start counts; tfxfer starts with an empty cache, once for each seed.
 Weights are saved as training goes on and tested afterwards, outside of the timing. `--quick` takes
 a tenth of the training and validation pictures, a third of the test pictures, and one seed.
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
@@ -51,7 +52,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         data = arguments.data.resolve()
         if arguments.quick:
-            data = link_some(data, Path(work) / "data")
+            data = link_some(data, Path(work) / "data", QUICK_SHARE, QUICK_SHARES)
         shared = [str(data), str(arguments.weights.resolve())]
         results = {
             f"tfxfer, seed {seed}": run("tfxfer", [*shared, str(seed)], Path(work) / f"seed{seed}")
@@ -92,10 +93,12 @@ def run(name: str, arguments: list[str], folder: Path) -> dict:
     return result | {"peak_memory_bytes": peak_bytes, "disk_bytes": stored}
 
 
-def link_some(data: Path, folder: Path) -> Path:
-    """A folder with links to a share of each split's pictures."""
+def link_some(
+    data: Path, folder: Path, one_in: int, by_split: Mapping[str, int] | None = None
+) -> Path:
+    """A folder with links to one picture in so many of each split."""
     for source in sorted(data.glob("*/*")):
-        share = QUICK_SHARES.get(source.parent.name, QUICK_SHARE)
+        share = (by_split or {}).get(source.parent.name, one_in)
         place = folder / source.relative_to(data)
         place.mkdir(parents=True)
         for path in sorted(source.iterdir())[::share]:

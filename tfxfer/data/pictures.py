@@ -17,7 +17,7 @@ from tfxfer.records import BadFile
 # Pictures that are read or decoded at the same time.
 PARALLEL_CALLS = os.cpu_count() or 1
 # Encoded pictures of a TFDS split are shuffled through a buffer of this many.
-_SHUFFLE_BUFFER = 4096
+SHUFFLE_BUFFER = 4096
 
 
 class Identity(NamedTuple):
@@ -152,7 +152,7 @@ class TfdsSet:
             tf.data.Dataset.from_tensor_slices(self.labels),
         )
         if shuffle_seed is not None:
-            dataset = dataset.shuffle(min(len(self.labels), _SHUFFLE_BUFFER), seed=shuffle_seed)
+            dataset = dataset.shuffle(min(len(self.labels), SHUFFLE_BUFFER), seed=shuffle_seed)
         return dataset
 
     def choose(self, indices: np.ndarray) -> TfdsSet:

@@ -96,6 +96,8 @@ class DataConfig(Table):
     folds: int | None = Field(None, ge=2, le=100)
     fold: int | None = Field(None, ge=1)  # from 1; None: all of them
     shots: int | None = Field(None, ge=1)  # training pictures of each class; None: all
+    # Train on the validation pictures as well, with what an earlier run has chosen on them.
+    train_on_validation: bool = False
     # What is done about classes of different sizes (phases/balance.py).
     balance: Literal["none", "class_weights", "sampling", "logit_adjustment"] = "none"
 

@@ -11,6 +11,7 @@ from tfxfer.data.dataset_source import PREFIX as DATASET
 from tfxfer.data.dataset_source import list_dataset
 from tfxfer.data.files import Listing, make_file_data
 from tfxfer.data.folder import list_folder
+from tfxfer.data.joined import join_validation
 from tfxfer.data.manifest import list_manifest
 from tfxfer.data.manifest_rows import MANIFEST_ENDINGS
 from tfxfer.data.pictures import PictureData
@@ -57,8 +58,11 @@ def load_data(
     source = str(config.source or "")
     for prefix, load in PREFIXES.items():
         if source.startswith(prefix):
-            return load(config, seed)
-    return make_file_data(list_files(config), config, seed, cache, show)
+            data = load(config, seed)
+            break
+    else:
+        data = make_file_data(list_files(config), config, seed, cache, show)
+    return join_validation(data) if config.train_on_validation else data
 
 
 def list_files(config: DataConfig) -> Listing:

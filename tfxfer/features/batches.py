@@ -36,16 +36,18 @@ def make_stored_training(
     batch_size: int,
     seed: int,
     draws_evenly: bool = False,
+    first_epoch: int = 0,
 ) -> tf.data.Dataset:
     """Give shuffled batches of stored features; each epoch shows the next view of each picture.
 
     Args:
         draws_evenly: give as many pictures of each class, some of them several times, each time
             in another view; else give each picture once.
+        first_epoch: number of the epoch to begin with.
     """
     shape, dtype = tables[0].shape, _common_dtype(tables)
     steps = max(1, len(labels) // batch_size)
-    epochs = count()
+    epochs = count(first_epoch)
 
     def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         epoch = next(epochs)

@@ -36,7 +36,8 @@ class PhaseData:
     Attributes:
         cut: where the frozen layers end, whose features these are.
         make_training: gives batches of ``(features [batch, *cut.shape] float32,
-            one-hot labels [batch, classes] float32)``; each call the same ones anew.
+            one-hot labels [batch, classes] float32)``, from an epoch on, by its number from 0;
+            each call the same ones anew. What is not stored is seen as in the first epochs.
         validation: the same of the validation pictures, in order.
         labels: class numbers of the training and of the validation pictures.
         steps_per_epoch: batches of an epoch, each of `batch_size` pictures; the rest is left out.
@@ -47,7 +48,7 @@ class PhaseData:
     """
 
     cut: Cut
-    make_training: Callable[[], tf.data.Dataset]
+    make_training: Callable[..., tf.data.Dataset]
     validation: tf.data.Dataset
     labels: tuple[np.ndarray, np.ndarray]
     steps_per_epoch: int
@@ -77,6 +78,7 @@ def make_phase_data(
     phases: Sequence[ResolvedPhase],
     batch_size: int,
     draws_evenly: bool = False,
+    also: Sequence[Cut] = (),
 ) -> PhaseData:
     """Compute or find what the first of some phases trains on.
 
@@ -87,6 +89,8 @@ def make_phase_data(
         phases: the phase, and those that are to follow.
         batch_size: pictures of a training step.
         draws_evenly: each class is as likely as any other to be drawn for training.
+        also: cuts whose features other runs will ask for: the same pass stores them too, where
+            there is room.
 
     Raises:
         InputError: the phase's CutMix does not go with the shape of its features, or the features
@@ -94,9 +98,9 @@ def make_phase_data(
     """
     phase, cuts = phases[0], [cut_of(layers, each) for each in phases]
     check_mixing(phase, cuts[0])
-    frozen = (cut for cut in cuts if cut.name != PICTURES)
+    frozen = (cut for cut in (*cuts, *also) if cut.name != PICTURES)
     prefixes = layers.hash_prefixes(frozen, phase.augmentation)
-    wanted = plan_views(layers, pictures, phases, cuts, prefixes)
+    wanted = plan_views(layers, pictures, phases, cuts, prefixes, also)
     if wanted:
         try:
             return make_stored_data(
@@ -141,7 +145,9 @@ def make_stored_data(
         cut,
         batch_size,
         layers.seed,
-        lambda: make_stored_training(views, labels, classes, batch_size, layers.seed, draws_evenly),
+        lambda first_epoch: make_stored_training(
+            views, labels, classes, batch_size, layers.seed, draws_evenly, first_epoch
+        ),
         make_stored_evaluation(kept, validation.labels, classes, batch_size),
         (*views, kept),
     )
@@ -188,7 +194,7 @@ def make_streamed_data(
         cut,
         batch_size,
         seed,
-        lambda: run(make_pictures(), steps),
+        lambda _: run(make_pictures(), steps),
         run(held_out, validation_steps),
     )
 
@@ -199,7 +205,7 @@ def _join(
     cut: Cut,
     batch_size: int,
     seed: int,
-    make_training: Callable[[], tf.data.Dataset],
+    make_training: Callable[[int], tf.data.Dataset],
     validation: tf.data.Dataset,
     tables: tuple[store.Table, ...] = (),
 ) -> PhaseData:
@@ -208,8 +214,8 @@ def _join(
     train, held_out = pictures.train.labels, pictures.validation.labels
     steps = _steps(train, batch_size)
 
-    def make_mixed() -> tf.data.Dataset:
-        mixed = mix_batches(make_training(), phase.mixup, phase.cutmix, seed)
+    def make_mixed(first_epoch: int = 0) -> tf.data.Dataset:
+        mixed = mix_batches(make_training(first_epoch), phase.mixup, phase.cutmix, seed)
         return time_waiting(mixed, steps, waiting)
 
     return PhaseData(

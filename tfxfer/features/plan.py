@@ -37,6 +37,7 @@ def plan_views(
     phases: Sequence[ResolvedPhase],
     cuts: Sequence[Cut],
     prefixes: Prefixes,
+    also: Sequence[Cut] = (),
 ) -> Views:
     """Choose the cuts to store of each view: the first phase's own, and those of later phases.
 
@@ -46,6 +47,7 @@ def plan_views(
     Args:
         cuts: of the phases.
         prefixes: of these cuts, as the first phase starts with them.
+        also: cuts of other runs that are to find their features stored, deepest first.
 
     Returns:
         Nothing where the first phase stores nothing, or where there is no room: it streams.
@@ -68,6 +70,12 @@ def plan_views(
         is_alike = layers.augmentation.under(other.augmentation) == prefixes.augmentation
         shared = views_of(other, cut) if is_alike else 1
         extended = {view: [*own, cut] if view < shared else own for view, own in wanted.items()}
+        if has_room(layers, pictures, extended, prefixes):
+            wanted = extended
+    for cut in also:
+        if cut in wanted[0] or cut.name == PICTURES:
+            continue
+        extended = {view: [*own, cut] for view, own in wanted.items()}
         if has_room(layers, pictures, extended, prefixes):
             wanted = extended
     _ask_cache(layers, pictures, wanted, prefixes, cache.make_room)

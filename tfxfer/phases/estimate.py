@@ -57,7 +57,7 @@ def plan_phase(
     views, decoded = _count_decoded(layers, pictures, phase, cut, views_at_hand, has_changed)
     rows = views * training + validation
     stored = rows if views else 0
-    is_solved = check_solver(phase, layers.head, cut, stored, objective.has_several)
+    is_solved = check_solver(phase, layers.head, cut, stored, objective)
     seconds = None
     if is_timed:
         picture_seconds, step_seconds, start_seconds = _time(

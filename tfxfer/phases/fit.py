@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
@@ -26,6 +27,7 @@ from tfxfer.phases.optimizers import LayerwiseAdamW
 from tfxfer.phases.precision import choose_precision, in_precision
 from tfxfer.phases.schedules import layerwise_factors, warmup_cosine
 from tfxfer.phases.solver import Solution, can_solve, solve_head
+from tfxfer.phases.span import WHOLE, Span, load_state, save_state
 from tfxfer.phases.unfreeze import count_parameters, unfreeze_top
 from tfxfer.phases.validate import Validate
 from tfxfer.progress import ProgressBar
@@ -85,6 +87,8 @@ def fit_phase(
     console: Console,
     after_epoch: Callable[[], None] | None = None,
     objective: Objective = PLAIN,
+    span: Span = WHOLE,
+    tell: Callable[[np.ndarray], None] | None = None,
 ) -> PhaseResult:
     """Train one phase and leave the weights of its best epoch in the backbone and the head.
 
@@ -94,6 +98,9 @@ def fit_phase(
     Args:
         phase: what to do.
         objective: what the loss is of, and what the epochs are chosen by.
+        span: epochs to train now; a head that is solved knows none.
+        tell: is given the probabilities of the validation pictures ``[pictures, classes]``, as
+            the weights that were kept give them for the phase's own features.
 
     Raises:
         InputError: the loss is no number any more.
@@ -108,22 +115,28 @@ def fit_phase(
     unfrozen = unfreeze_top(backbone.network, backbone.blocks, phase.unfreeze, phase.batch_norm)
     layers = _layers_of(backbone.network, unfrozen)
     before = Standing.of(previous)
-    best = KeepBest(phase.patience, before, objective.chosen_by)
+    best = KeepBest(phase.patience, before, objective.chosen_by, objective.keeps_last)
     figures: dict[str, list[float]] = {}
     rows = sum(map(len, data.tables))
-    is_solved = check_solver(phase, head, data.cut, rows, objective.has_several)
+    is_solved = check_solver(phase, head, data.cut, rows, objective)
+    solution = None
     if is_solved:
         model, precision = build(), "float32"
         with console.status("Fitting the head by logistic regression"):
-            solution = solve_head(data.tables, *data.labels, objective)
+            chosen = (phase.inverse_penalty, phase.evenness)
+            solution = solve_head(data.tables, *data.labels, objective, *chosen)
         best.standing = _put_if_better(solution, model, before)
     else:
         precision, model = _choose_precision(build, layers, phase, data, steps)
         with in_precision(layers, precision):
             figures = _fit_steps(
-                model, phase, data, best, log_folder, console, after_epoch, objective
+                model, phase, data, best, log_folder, console, after_epoch, objective, span
             )
+            if span.left:
+                save_state(span.left, model, best)
         best.restore()
+    if tell:
+        tell(model.predict(data.validation, verbose=0))
     return PhaseResult(
         name=phase.name,
         unfrozen=tuple(block.name for block in unfrozen),
@@ -131,6 +144,8 @@ def fit_phase(
         views=data.views,
         solver="logistic" if is_solved else "adamw",
         precision=precision,
+        inverse_penalty=solution.strength if solution else None,
+        evenness=solution.evenness if solution else None,
         trainable_parameters=count_parameters(model.trainable_weights),
         epochs=len(figures.get("loss", ())),
         seconds=time.monotonic() - start,
@@ -152,18 +167,18 @@ def _outcome(best: KeepBest, before: Standing, chosen_by: str) -> dict[str, Any]
 
 
 def check_solver(
-    phase: ResolvedPhase, head: Head, cut: Cut, rows: int, has_several: bool = False
+    phase: ResolvedPhase, head: Head, cut: Cut, rows: int, objective: Objective = PLAIN
 ) -> bool:
     """Say whether logistic regression fits the phase's head.
 
     Args:
         rows: stored features, as of `can_solve`; 0: none are.
-        has_several: whether pictures may have several labels.
+        objective: of the run.
 
     Raises:
         InputError: the phase asks for it, and it cannot.
     """
-    if has_several:
+    if objective.has_several:
         if phase.solver == "logistic":
             raise InputError(
                 "solver='logistic' fits one label a picture: its probabilities sum to 1. Received: "
@@ -178,7 +193,15 @@ def check_solver(
             f"Received: phase {phase.name!r} with {rows:,} stored features of shape {cut.shape}. "
             "Take fewer views, more room (--set features.max_disk_gb=…), or solver='auto'."
         )
-    return can and not phase.mixup and phase.solver != "adamw"
+    is_solved = can and not phase.mixup and phase.solver != "adamw"
+    if is_solved and objective.keeps_last and phase.inverse_penalty is None:
+        raise InputError(
+            "Logistic regression chooses its penalty on validation pictures, which are trained on "
+            f"here. Received: data.train_on_validation=true, phase {phase.name!r} without "
+            "inverse_penalty. Take that of an earlier run (metrics.json), such as "
+            f"--set phases.{phase.name}.inverse_penalty=1, or solver=adamw."
+        )
+    return is_solved
 
 
 def _fit_steps(
@@ -190,8 +213,11 @@ def _fit_steps(
     console: Console,
     after_epoch: Callable[[], None] | None,
     objective: Objective,
+    span: Span,
 ) -> dict[str, list[float]]:
     """Call `fit`, and give its figures by epoch."""
+    if span.state:
+        load_state(span.state, model, best)
     metric = objective.chosen_by
     steps, size = data.steps_per_epoch, data.batch_size
     bar = ProgressBar(phase.name, phase.epochs, steps, size, console, metric)
@@ -204,9 +230,10 @@ def _fit_steps(
         callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: after_epoch()))
     try:
         history = model.fit(
-            data.make_training(),
+            data.make_training(span.start),
             validation_data=data.validation if is_plain else None,
-            epochs=phase.epochs,
+            initial_epoch=span.start,
+            epochs=span.stop or phase.epochs,
             callbacks=callbacks,
             shuffle=False,  # tf.data has shuffled
             verbose=0,

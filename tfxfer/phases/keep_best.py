@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 import keras
+import numpy as np
 
 from tfxfer.records import PhaseResult
 
@@ -44,22 +45,33 @@ class KeepBest(keras.callbacks.Callback):
     Args:
         patience: epochs in a row that are no better; None: however many.
         standing: what an epoch has to beat.
+        keeps_last: the last epoch is the best, since validation pictures are trained on.
         metric: what scores an epoch, of `tfxfer.records.CRITERIA`: its logs hold it with ``val_``
             before the name, ``val_cross_entropy`` and ``val_accuracy``.
 
     Attributes:
         epoch: number of the best epoch, from 1; 0 where none has beaten `standing`.
         standing: the best so far.
+        weights: of that epoch, or from before the training; None before it begins.
     """
 
-    def __init__(self, patience: int | None, standing: Standing, metric: str = "accuracy"):
+    def __init__(
+        self,
+        patience: int | None,
+        standing: Standing,
+        metric: str = "accuracy",
+        keeps_last: bool = False,
+    ):
         super().__init__()
+        self._keeps_last = keeps_last
         self._patience, self._metric = patience, metric
         self.epoch = 0
         self.standing = standing
+        self.weights: list[np.ndarray] | None = None
 
     def on_train_begin(self, logs=None):
-        self._weights = self.model.get_weights()
+        if self.weights is None:
+            self.weights = self.model.get_weights()
 
     def on_train_batch_end(self, batch, logs=None):
         if not math.isfinite(logs["loss"]):
@@ -68,13 +80,13 @@ class KeepBest(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         names = (self._metric, "cross_entropy", "accuracy")
         score, cross_entropy, accuracy = (float(logs[f"val_{name}"]) for name in names)
-        if self.standing.is_beaten_by(score, cross_entropy):
+        if self._keeps_last or self.standing.is_beaten_by(score, cross_entropy):
             self.standing = Standing(score, cross_entropy, accuracy)
             self.epoch = epoch + 1
-            self._weights = self.model.get_weights()
+            self.weights = self.model.get_weights()
         elif self._patience is not None and epoch + 1 - self.epoch >= self._patience:
             self.model.stop_training = True
 
     def restore(self) -> None:
         """Put the best weights back into the model; call it when `fit` has returned."""
-        self.model.set_weights(self._weights)
+        self.model.set_weights(self.weights)

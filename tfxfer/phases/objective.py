@@ -35,11 +35,13 @@ class Objective:
         has_several: pictures may have several labels, or none.
         balance: `data.balance`.
         counts: training pictures of each class; only balancing reads them.
+        keeps_last: validation pictures are trained on, and choose nothing.
     """
 
     has_several: bool = False
     balance: str = "none"
     counts: tuple[int, ...] = ()
+    keeps_last: bool = False
 
     @property
     def chosen_by(self) -> str:
@@ -62,7 +64,7 @@ class Objective:
 PLAIN = Objective()
 
 
-def make_objective(pictures: PictureData, balance: str) -> Objective:
+def make_objective(pictures: PictureData, balance: str, keeps_last: bool = False) -> Objective:
     """What training on some pictures is after.
 
     Raises:
@@ -75,7 +77,7 @@ def make_objective(pictures: PictureData, balance: str) -> Objective:
             f"{pictures.source!r}, whose pictures may have several. Take data.balance='none'."
         )
     counts = count_classes(pictures.train.labels, len(pictures.classes))
-    return Objective(pictures.has_several, balance, tuple(map(int, counts)))
+    return Objective(pictures.has_several, balance, tuple(map(int, counts)), keeps_last)
 
 
 def make_loss(objective: Objective, label_smoothing: float) -> Loss:

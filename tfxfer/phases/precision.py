@@ -105,7 +105,12 @@ def _try(
         # By `fit` on such batches as the phase has, so that it finds its step compiled.
         clock = _Clock()
         losses = model.fit(
-            untuned(sample), epochs=_STEPS, steps_per_epoch=1, callbacks=[clock], verbose=0
+            untuned(sample),
+            epochs=_STEPS,
+            steps_per_epoch=1,
+            callbacks=[clock],
+            shuffle=False,
+            verbose=0,
         ).history["loss"]
         for state, value in zip(states, before, strict=True):
             state.assign(value)

@@ -81,6 +81,8 @@ def solve_head(
     labels: np.ndarray,
     validation_labels: np.ndarray,
     objective: Objective = PLAIN,
+    inverse_penalty: float | None = None,
+    evenness: float | None = None,
 ) -> Solution:
     """Fit multinomial logistic regression with a ridge penalty.
 
@@ -96,6 +98,7 @@ def solve_head(
         labels: ``[pictures]`` class numbers; every class occurs.
         validation_labels: ``[validation pictures]`` class numbers.
         objective: how classes are balanced, and what fits are chosen by.
+        inverse_penalty, evenness: take these; None: those that are best on validation.
 
     Returns:
         The fit, over some penalties and scales of the channels, that has the highest accuracy (or
@@ -117,15 +120,19 @@ def solve_head(
     is_cheap = work * classes / 1e6 * _SECONDS * len(_EVENNESS) <= _CHEAP_SECONDS
     solutions: list[Solution] = []
     applied = np.ones_like(deviation)
-    for evenness in _EVENNESS if is_cheap else _EVENNESS[:1]:
-        scale = channel_scale(deviation, evenness)
+    tried = _EVENNESS if is_cheap else _EVENNESS[:1]
+    strengths = _STRENGTHS if inverse_penalty is None else (inverse_penalty,)
+    for chosen in tried if evenness is None else (evenness,):
+        scale = channel_scale(deviation, chosen)
         for part in (features, held_out):
             part *= applied / scale
         applied = scale
-        for fitted in _fit_path(features, targets, held_out, validation_labels, objective):
+        for fitted in _fit_path(
+            features, targets, held_out, validation_labels, objective, strengths
+        ):
             kernel = fitted.kernel / scale[:, np.newaxis]
             bias = fitted.bias - mean @ kernel
-            solutions.append(replace(fitted, kernel=kernel, bias=bias, evenness=evenness))
+            solutions.append(replace(fitted, kernel=kernel, bias=bias, evenness=chosen))
     return max(solutions, key=lambda solution: (solution.score, -solution.cross_entropy))
 
 
@@ -144,6 +151,7 @@ def _fit_path(
     held_out: np.ndarray,
     validation_labels: np.ndarray,
     objective: Objective,
+    strengths: tuple[float, ...],
 ) -> list[Solution]:
     """Fit one penalty after the other, from the strongest on, for features as they are given."""
     model = LogisticRegression(
@@ -153,7 +161,7 @@ def _fit_path(
     if objective.balance in ("class_weights", "sampling"):
         weights = weigh_classes(objective.counts)[targets]
     solutions: list[Solution] = []
-    for strength in _STRENGTHS:
+    for strength in strengths:
         model.C = strength
         with warnings.catch_warnings():
             # The last iterations change the head by less than the next penalty does.

@@ -1,0 +1,273 @@
+"""Searches on a tiny network: trials are the training itself, and outlive their processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+import tfxfer
+from tfxfer import run
+from tfxfer.backbones.build import build_backbone
+from tfxfer.errors import InputError, exit_code
+from tfxfer.features.cache import list_stored
+from tfxfer.presets import dump_config, load_config
+from tfxfer.records import Trial
+from tfxfer.search import folder as places
+from tfxfer.search.search import Wanted, run_search, run_trials
+from tfxfer.search.space import make_space, propose
+from tfxfer.search.trial import Bench, BudgetOverError, score_config
+from tfxfer.search.tuner import lock_of, make_oracle
+
+QUIET = Console(quiet=True)
+DEEP = {"unfreeze": 2, "phases.fine-tune.learning_rate": 3e-3}
+
+
+@pytest.fixture
+def config(small, picture_folder, tmp_path):
+    """A search over three depths and the rate."""
+    settings = small["settings"] | {
+        "search.unfreeze": [0, 1, 2],
+        "search.axes.phases.fine-tune.learning_rate": [1e-3, 3e-3],
+        "phases.fine-tune.epochs": 3,
+        "phases.fine-tune.views": 2,
+        "features.cache_dir": str(tmp_path / "cache"),
+        "features.engine": "tensorflow",
+    }
+    return load_config(
+        "photos", data=picture_folder, backbone=small["backbone"], weights=small["weights"],
+        settings=settings,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def space(config):
+    return make_space(config, build_backbone(config.backbone).blocks)
+
+
+def start(folder: Path, config, **asked) -> Path:
+    places.check_folder(folder, config, {"tuner": "random", "objective": None} | asked, False)
+    return folder
+
+
+def test_a_trial_is_what_training_the_same_config_comes_to(config, space, tmp_path):
+    chosen = propose(config, space, DEEP)
+    bench = Bench(space.depths, QUIET)
+    first = score_config(chosen, bench, Trial(1, DEEP), tmp_path / "trial")
+    again = score_config(chosen, bench, Trial(2, DEEP), tmp_path / "again")  # its head is known
+    path = tmp_path / "chosen.toml"
+    path.write_text(dump_config(chosen))
+    result = tfxfer.train(path, out=tmp_path / "run", quiet=True)
+    last = result.phases[-1]
+    for trial in (first, again):
+        assert trial.status == "done"
+        assert (trial.accuracy, trial.cross_entropy) == (last.val_accuracy, last.val_cross_entropy)
+        assert trial.right.count("1") == round(trial.accuracy * trial.pictures)
+        assert (trial.epochs, trial.unfrozen) == (3, 2)
+
+
+def test_one_pass_stores_what_all_depths_need(config, space, tmp_path):
+    bench = Bench(space.depths, QUIET)
+    score_config(propose(config, space, DEEP), bench, Trial(1, DEEP), tmp_path / "1")
+    folder = Path(config.features.cache_dir)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    assert len({line.about["cut"] for line in list_stored(folder)}) == 3
+    for number, depth in enumerate((1, 0), start=2):
+        values = {"unfreeze": depth}
+        done = score_config(
+            propose(config, space, values), bench, Trial(number, values), tmp_path / str(number)
+        )
+        assert (done.status, done.unfrozen) == ("done", depth)
+    after = [path for path in folder.rglob("*") if path.is_file() and path.suffix == ".npy"]
+    assert all(path in before for path in after), "nothing was computed again"
+
+
+def test_a_trial_that_cannot_be_trained_fails_and_says_why(config, space, tmp_path):
+    chosen = propose(config, space, DEEP)
+    unsolvable = {
+        "head": chosen.head.model_copy(update={"kind": "mlp"}),
+        "phases": (chosen.phases[0].model_copy(update={"solver": "logistic"}), chosen.phases[1]),
+    }
+    broken = chosen.model_copy(update=unsolvable)
+    done = score_config(broken, Bench((), QUIET), Trial(1, DEEP), tmp_path)
+    assert done.status == "failed" and "fits a linear head" in done.message
+
+
+def test_the_time_ends_a_trial_between_epochs(config, space, tmp_path):
+    bench = Bench(space.depths, QUIET, until=time.time() - 1)
+    with pytest.raises(BudgetOverError):
+        score_config(propose(config, space, DEEP), bench, Trial(1, DEEP), tmp_path)
+
+
+def test_a_search_is_resumed_and_leaves_a_preset_pictures_and_the_winners_run(
+    config, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    preset = tmp_path / "search.toml"
+    preset.write_text(dump_config(config))
+    over = start(out, config)
+    _, is_complete = run_trials(config, Wanted(3, until=time.time() - 1), over, QUIET)
+    assert not is_complete and places.load_trials(out) == []
+    result = tfxfer.tune(preset, trials=3, out=out, quiet=True)
+
+    assert result.is_complete and len(result.trials) == 4
+    assert result.trials[0].score == max(trial.score for trial in result.trials)
+    held = json.loads((out / places.RESULT).read_text())
+    assert held["verdict"] == result.verdict and len(held["trials"]) == 4
+    assert held["best"]["test.accuracy"] == result.best.test.accuracy
+    for name in places.FIGURES:
+        assert np.asarray(Image.open(out / name).convert("L")).std() > 5
+    assert load_config(out / places.CONFIG).search is None
+    assert (out / places.BEST / run.METRICS).is_file()
+
+    # The same call trains no trial again; more trials go on.
+    marks = {path: path.stat().st_mtime_ns for path in (out / places.TRIALS).rglob("trial.r*.json")}
+    more = tfxfer.tune(preset, trials=4, out=out, quiet=True)
+    assert len(more.trials) == 5
+    assert all(path.stat().st_mtime_ns == mark for path, mark in marks.items())
+
+    with pytest.raises(InputError, match="begun with another tuner"):
+        tfxfer.tune(preset, trials=4, tuner="grid", out=out, quiet=True)
+    assert exit_code(lambda: tfxfer.tune(preset, out=tmp_path, quiet=True)) == 2
+    assert "search.toml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("tuner", ["bayesian", "grid"])
+def test_other_tuners_propose_different_points(config, tmp_path, tuner):
+    out = start(tmp_path / "out", config, tuner=tuner)
+    _, is_complete = run_trials(config, Wanted(5, tuner), out, QUIET)
+    trials = places.load_trials(out)[1:]
+    assert is_complete and 4 <= len(trials) <= 5  # there are four points
+    assert len({json.dumps(trial.values, sort_keys=True) for trial in trials}) == 4
+
+
+def test_a_longer_rung_goes_on_from_the_shorter_ones_weights(config, space, tmp_path):
+    out = start(tmp_path / "out", config, tuner="hyperband")
+    run_trials(config, Wanted(4, "hyperband"), out, QUIET)
+    *short, long = places.load_trials(out)[1:]
+    assert [(trial.epochs, trial.is_cut_short) for trial in short] == [(1, True)] * 3
+    assert (long.epochs, long.is_cut_short) == (3, False)
+    best = max(short, key=lambda trial: trial.score)
+    assert long.continues in {t.number for t in short if t.score == best.score}
+    # Just what it would have come to in one go.
+    straight = score_config(
+        propose(config, space, long.values), Bench((), QUIET), Trial(9, long.values), tmp_path
+    )
+    assert straight.accuracy == long.accuracy
+    assert straight.cross_entropy == pytest.approx(long.cross_entropy, rel=1e-4)
+
+
+def test_hyperband_shares_out_the_epochs_itself(config, tmp_path):
+    search = config.search.model_copy(
+        update={"axes": {"phases": {"fine-tune": {"epochs": [1, 2]}}}}
+    )
+    changed = config.model_copy(update={"search": search})
+    out = start(tmp_path / "out", changed, tuner="hyperband")
+    with pytest.raises(InputError, match="axis of epochs"):
+        run_trials(changed, Wanted(4, "hyperband"), out, QUIET)
+
+
+def test_an_unknown_objective_is_refused(config, tmp_path):
+    out = start(tmp_path / "out", config)
+    with pytest.raises(InputError, match="val_accuracy, val_cross_entropy"):
+        run_search(config, Wanted(2, objective="val_loss"), out, QUIET)
+
+
+def oracle_in(folder: Path, space):
+    oracle = make_oracle("random", space, "val_accuracy", 4, 3, 0, folder)
+    oracle._set_project_dir(str(folder), places.TRIALS)
+    return oracle
+
+
+def test_no_trial_is_lost_or_run_twice_when_an_oracle_dies(space, tmp_path):
+    oracle = oracle_in(tmp_path, space)
+    with lock_of(tmp_path, "one"), lock_of(tmp_path, "two"), lock_of(tmp_path, "three"):
+        done, dead, alive = (oracle.create_trial(name) for name in ("one", "two", "three"))
+    oracle.update_trial(done.trial_id, {"val_accuracy": 0.5})
+    done.status = "COMPLETED"
+    oracle.ongoing_trials["one"] = done
+    state = json.dumps(oracle.get_state())  # as saved before `one` is taken off the list
+    oracle.end_trial(done)
+    Path(oracle._get_oracle_fname()).write_text(state)
+    stray = tmp_path / places.TRIALS / "trial_3"  # killed before the oracle's own file
+    stray.mkdir()
+    (stray / "trial.json").write_text(
+        (tmp_path / places.TRIALS / "trial_2" / "trial.json").read_text().replace('"2"', '"3"')
+    )
+    with lock_of(tmp_path, "three"), lock_of(tmp_path, "four"):
+        # Another process holds the lock of `three`: it is at work.
+        again = oracle_in(tmp_path, space)
+        again.reload()
+        assert set(again.ongoing_trials) == {"three"}
+        assert again.ongoing_trials["three"].trial_id == alive.trial_id
+        assert again._retry_queue == [dead.trial_id]
+        assert again.create_trial("four").trial_id == dead.trial_id
+        assert again.create_trial("five").trial_id == "3"
+    assert again.create_trial("six").trial_id in {dead.trial_id, alive.trial_id, "3"}
+
+
+def test_one_process_at_a_time_is_a_worker(config, tmp_path):
+    out = start(tmp_path / "out", config)
+    with lock_of(out, "tuner0").acquire(timeout=0):
+        code = (
+            "import sys\nfrom tfxfer.search import tuner\ntuner._LOCK_SECONDS = 0.1\n"
+            "from tfxfer.tune import main\nsys.exit(main(sys.argv[1:]))"
+        )
+        preset = tmp_path / "search.toml"
+        preset.write_text(dump_config(config))
+        command = [sys.executable, "-c", code, "--preset", preset, "--out", out, "--trials", "1"]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 2
+    assert "'tuner0'" in ended.stderr and "at work" in ended.stderr
+
+
+@pytest.mark.slow
+def test_two_workers_finish_when_one_and_the_chief_are_killed(config, tmp_path):
+    out, preset = tmp_path / "out", tmp_path / "search.toml"
+    preset.write_text(dump_config(config))
+    command = [sys.executable, "-m", "tfxfer.tune", "--preset", preset, "--out", out]
+    process = subprocess.Popen(
+        [*command, "--trials", "4", "--workers", "2"], stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        wait_for(lambda: (out / places.TRIALS / "trial_0").is_dir(), process)
+        for name in ("worker-1", "chief"):
+            os.kill(process_of(process.pid, name), signal.SIGKILL)
+        said, _ = process.communicate(timeout=240)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 0, said
+    assert "worker-1 ended with code -9 and is started again" in said
+    assert "chief ended with code -9 and is started again" in said
+    numbers = [trial.number for trial in places.load_trials(out)]
+    assert numbers == [0, 1, 2, 3, 4] and places.count_open(out) == 0
+    assert said.count("validation accuracy") >= 5
+    assert (out / places.RESULT).is_file()
+
+
+def wait_for(is_there, process, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not is_there():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.05)
+
+
+def process_of(parent: int, name: str) -> int:
+    """The child that KerasTuner's environment calls so."""
+    import psutil
+
+    for child in psutil.Process(parent).children():
+        if child.environ().get("KERASTUNER_TUNER_ID") == name:
+            return child.pid
+    raise AssertionError(f"{name} is not there")

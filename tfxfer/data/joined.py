@@ -1,0 +1,53 @@
+"""Several sets of pictures as one, such as training and validation pictures together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property, reduce
+
+import numpy as np
+import tensorflow as tf
+
+from tfxfer.data.pictures import SHUFFLE_BUFFER, Identity, PictureData, PictureSet
+
+
+@dataclass(frozen=True)
+class JoinedSet:
+    """The pictures of some sets, one set after the other."""
+
+    parts: tuple[PictureSet, ...]
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        return np.concatenate([part.labels for part in self.parts])
+
+    def encoded(self, shuffle_seed: int | None = None) -> tf.data.Dataset:
+        datasets = [part.encoded(shuffle_seed) for part in self.parts]
+        joined = reduce(lambda one, other: one.concatenate(other), datasets)
+        if shuffle_seed is not None:
+            joined = joined.shuffle(min(len(self.labels), SHUFFLE_BUFFER), seed=shuffle_seed)
+        return joined
+
+    def choose(self, indices: np.ndarray) -> JoinedSet:
+        """Keep the pictures at these positions, given in ascending order."""
+        ends = np.cumsum([len(part.labels) for part in self.parts])
+        starts = np.concatenate([[0], ends[:-1]])
+        return JoinedSet(
+            tuple(
+                part.choose(indices[(indices >= start) & (indices < end)] - start)
+                for part, start, end in zip(self.parts, starts, ends, strict=True)
+            )
+        )
+
+    def identities(self) -> list[Identity]:
+        return [identity for part in self.parts for identity in part.identities()]
+
+
+def join_validation(data: PictureData) -> PictureData:
+    """Train on the validation pictures as well: what is chosen was chosen on them before."""
+    note = (
+        "the validation pictures are trained on too: their figures are those of training, and "
+        "each phase keeps its last epoch"
+    )
+    joined = JoinedSet((data.train, data.validation))
+    return replace(data, train=joined, notes=(*data.notes, note))

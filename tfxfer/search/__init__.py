@@ -1,0 +1,1 @@
+"""A search over configs: what KerasTuner proposes is scored by the training that runs them."""

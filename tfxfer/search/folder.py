@@ -1,0 +1,145 @@
+"""The folder of a search: the only module that names what lies in it. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tfxfer.config import Config
+from tfxfer.data.settings import is_among_pictures
+from tfxfer.errors import InputError
+from tfxfer.presets import dump_config
+from tfxfer.records import SearchResult, Trial
+
+ASKED = "asked.json"  # what was searched for: a call that goes on must ask for the same
+ASKED_CONFIG = "asked.toml"
+TRIALS = "trials"
+LOCKS = "processes"
+BEST = "best"
+CONFIG = "best.toml"
+RESULT = "search.json"
+STATE = "state.npz"  # where a rung of Hyperband was left
+FIGURES = ("depth.png", "parallel.png", "time.png")
+_TRIAL = "trial.result.json"
+_OWN = {ASKED, ASKED_CONFIG, TRIALS, LOCKS, BEST, CONFIG, RESULT, *FIGURES}
+
+
+def check_folder(folder: Path, config: Config, asked: Mapping[str, Any], overwrite: bool) -> None:
+    """Make the folder of a search, or go on in it.
+
+    Args:
+        config: what the search begins with.
+        asked: what else decides what is found.
+        overwrite: remove what an earlier search has left there.
+
+    Raises:
+        InputError: it holds something else, or another search.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--out must name a folder. Received: {str(folder)!r}, which is a file.")
+    if is_among_pictures(folder, config.data.source):
+        raise InputError(
+            "--out must lie outside of the folder of pictures, whose folders are classes. "
+            f"Received: {str(folder)!r} in {config.data.source!r}. Name a folder elsewhere."
+        )
+    inside = folder.iterdir() if folder.is_dir() else ()
+    present = {path.name for path in inside if not path.name.startswith(".")}
+    if present - _OWN or (present and ASKED not in present):
+        raise InputError(
+            "--out must name a new folder, an empty one, or that of a search. Received: "
+            f"{str(folder)!r}, which holds {', '.join(sorted(present)[:5])}. Name another one."
+        )
+    if overwrite:
+        for name in present:
+            path = folder / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ASKED
+    asked = {"config": dump_config(config), **asked}
+    if path.is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        changed = [key for key in asked if before.get(key) != asked[key]]
+        if changed:
+            raise InputError(
+                "A search goes on with what it was begun with. Received: "
+                f"{str(folder)!r}, which was begun with another {', '.join(changed)}. Say "
+                "--overwrite to search anew, or name another folder."
+            )
+    else:
+        (folder / ASKED_CONFIG).write_text(dump_config(config), encoding="utf-8")
+        write_json(path, asked | {"started": time.time()})
+
+
+def trial_folder(search: Path, number: int) -> Path:
+    """Where a trial's outcome lies; 0 is the head alone."""
+    return search / TRIALS / f"outcome_{number:04d}"
+
+
+def write_trial(place: Path, trial: Trial) -> None:
+    """Write a trial's outcome, as a whole or not at all."""
+    write_json(place / _TRIAL, asdict(trial))
+
+
+def find_trial(place: Path) -> Trial | None:
+    """A trial's outcome, if it has one."""
+    return load_trial(place) if (place / _TRIAL).is_file() else None
+
+
+def load_trial(place: Path) -> Trial:
+    """A trial's outcome."""
+    held = json.loads((place / _TRIAL).read_text(encoding="utf-8"))
+    return Trial(**held | {"interval": tuple(held["interval"])})
+
+
+def load_trials(search: Path) -> list[Trial]:
+    """All outcomes, in the order of their proposals."""
+    places = sorted((search / TRIALS).glob(f"outcome_*/{_TRIAL}"))
+    return [load_trial(path.parent) for path in places]
+
+
+def count_open(search: Path) -> int:
+    """Trials that were proposed and have no outcome yet."""
+    proposed = len(list((search / TRIALS).glob("trial_*/trial.json")))
+    return proposed - sum(trial.number > 0 for trial in load_trials(search))
+
+
+def write_best(search: Path, config: Config) -> None:
+    """Write the winner's config, which `tfxfer train --preset` takes."""
+    staging = search / f".{CONFIG}"
+    staging.write_text(dump_config(config), encoding="utf-8")
+    staging.replace(search / CONFIG)
+
+
+def write_result(result: SearchResult) -> None:
+    """Write what a search has found."""
+    best = result.best
+    write_json(
+        result.path / RESULT,
+        {
+            "objective": result.objective,
+            "verdict": result.verdict,
+            "is_complete": result.is_complete,
+            "seconds": result.seconds,
+            "best": {
+                "config": CONFIG,
+                "run": BEST,
+                "val.accuracy": best.validation.accuracy,
+                "test.accuracy": best.test.accuracy,
+                "test.accuracy_interval": best.test.accuracy_interval,
+            },
+            "trials": [asdict(trial) for trial in result.trials],
+        },
+    )
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a file that is there as a whole or not at all."""
+    staging = path.with_name(f".{path.name}.{os.getpid()}")
+    staging.write_text(json.dumps(value, indent=1), encoding="utf-8")
+    staging.replace(path)

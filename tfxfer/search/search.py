@@ -1,0 +1,191 @@
+"""From a preset to the best of its configs: trials, ranking, the winner's run, pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from tfxfer.backbones.build import build_backbone
+from tfxfer.config import Config
+from tfxfer.errors import InputError
+from tfxfer.phases.objective import make_objective
+from tfxfer.phases.schedules import resolve_phase
+from tfxfer.records import SearchResult, Trial
+from tfxfer.report.search import print_search
+from tfxfer.report.search_figures import draw_search
+from tfxfer.search import folder as places
+from tfxfer.search.ranking import depth_verdict, rank
+from tfxfer.search.space import DEPTH, Space, find_phase, make_space, propose, train_on_all
+from tfxfer.search.trial import Bench, BudgetOverError, score_config
+from tfxfer.search.tuner import SearchTuner, make_oracle, score_once, search
+from tfxfer.search.workers import CHIEF, ROLE, run_workers
+from tfxfer.training import run_training
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of a search.
+
+    Attributes:
+        trials: at most; a rung of Hyperband counts as one.
+        tuner: what proposes them, of `ORACLES`.
+        objective: a metric on validation; None: that which chooses the epochs.
+        retrain: train the winner on training and validation pictures together.
+        until: when to stop, in seconds since 1970; None: when all trials are run.
+        workers: processes; 1: this one alone.
+        retrain: train the winner on training and validation pictures together.
+    """
+
+    trials: int = 20
+    tuner: str = "random"
+    objective: str | None = None
+    until: float | None = None
+    workers: int = 1
+    retrain: bool = False
+
+
+def run_search(
+    config: Config, wanted: Wanted, folder: Path, console: Console
+) -> SearchResult | None:
+    """Run trials in this process or in several, then train the winner and write what was found.
+
+    Args:
+        folder: of the search, as `check_folder` has made it.
+
+    Returns:
+        None in a worker, whose chief does the rest.
+
+    Raises:
+        InputError: the space does not fit the network, or no trial could be trained.
+    """
+    role = os.environ.get(ROLE)
+    try:
+        return _run(config, wanted, folder, console, role)
+    except BaseException as error:
+        if count := len(places.load_trials(folder)):
+            error.add_note(
+                f"{count} trials have ended and stay in {folder}; the same command with "
+                f"--out {folder} goes on with the others"
+            )
+        raise
+
+
+def _run(
+    config: Config, wanted: Wanted, folder: Path, console: Console, role: str | None
+) -> SearchResult | None:
+    if wanted.workers > 1 and role is None:
+        space = make_space(config, build_backbone(config.backbone).blocks)
+        run_workers(wanted.workers, folder, asdict(wanted), console)
+        is_complete = places.count_open(folder) == 0
+    else:
+        space, is_complete = run_trials(config, wanted, folder, console)
+    if role not in (None, CHIEF):
+        return None
+    return finish(config, space, wanted, folder, console, is_complete)
+
+
+def run_trials(
+    config: Config, wanted: Wanted, folder: Path, console: Console
+) -> tuple[Space, bool]:
+    """Run trials until there are none left; as KerasTuner's chief, hand them out to others.
+
+    Returns:
+        The space, and whether all trials were run; else the time was over.
+    """
+    space = make_space(config, build_backbone(config.backbone).blocks)
+    bench = Bench(space.depths, console, wanted.until)
+    pictures = bench.load(config)
+    phase = resolve_phase(find_phase(config), len(pictures.train.labels))
+    objective = choose_objective(wanted, make_objective(pictures, config.data.balance).chosen_by)
+    if wanted.tuner == "hyperband" and any(key.endswith(".epochs") for key in space.axes):
+        raise InputError(
+            "Hyperband shares out the epochs itself. Received: an axis of epochs and "
+            "tuner='hyperband'. Take --tuner random, or leave the axis out."
+        )
+    oracle = make_oracle(
+        wanted.tuner, space, objective, wanted.trials, phase.epochs, config.seed, folder
+    )
+    tuner = SearchTuner(oracle, config, space, bench, folder)
+    if os.environ.get(ROLE) != CHIEF:
+        try:
+            score_head(config, space, bench, folder, tuner.tuner_id)
+        except BudgetOverError:
+            return space, False
+    return space, search(tuner)
+
+
+def score_head(config: Config, space: Space, bench: Bench, folder: Path, worker: str) -> Trial:
+    """Train the preset's head alone: what all depths are compared with, and begin with."""
+    place = places.trial_folder(folder, 0)
+    head = propose(config, space, {DEPTH: 0})
+    trial = Trial(0, {DEPTH: 0}, worker=worker)
+    return score_once(place, trial, lambda trial: score_config(head, bench, trial, place), bench)
+
+
+def choose_objective(wanted: Wanted, chosen_by: str) -> str:
+    """The metric that trials are compared by.
+
+    Args:
+        chosen_by: the metric that chooses epochs.
+
+    Raises:
+        InputError: trials do not have it.
+    """
+    known = dict.fromkeys([f"val_{chosen_by}", "val_accuracy", "val_cross_entropy"])
+    if wanted.objective is None:
+        return next(iter(known))
+    if wanted.objective not in known:
+        raise InputError(
+            f"--objective must be one of {', '.join(known)}. Received: {wanted.objective!r}."
+        )
+    return wanted.objective
+
+
+def finish(
+    config: Config,
+    space: Space,
+    wanted: Wanted,
+    folder: Path,
+    console: Console,
+    is_complete: bool,
+) -> SearchResult:
+    """Rank the trials, train the winner, read the test pictures once, and write all of it.
+
+    Raises:
+        InputError: there is no trial that could be trained.
+    """
+    trials = places.load_trials(folder)
+    done = [trial for trial in trials if trial.status == "done"]
+    if not done:
+        why = trials[0].message if trials else "the time was over before the first one ended"
+        raise InputError(
+            f"A search needs a trial that could be trained. Received: {len(trials)} trials, of "
+            f"which none could: {why}"
+        )
+    objective = choose_objective(wanted, done[0].chosen_by)
+    ranked = rank(trials, objective)
+    winner = propose(config, space, ranked[0].values)
+    if wanted.retrain:
+        winner = train_on_all(winner, ranked[0])
+    places.write_best(folder, winner)
+    asked = json.loads((folder / places.ASKED).read_text(encoding="utf-8"))
+    started = asked["started"]
+    draw_search([trial for trial in ranked if trial.status == "done"], started, folder)
+    console.print(f"\n[bold]the winner[/]: trial {ranked[0].number}")
+    best = run_training(winner, folder / places.BEST, console, overwrite=True)
+    result = SearchResult(
+        path=folder,
+        objective=objective,
+        trials=ranked,
+        verdict=depth_verdict(ranked),
+        seconds=max(trial.finished for trial in trials) - started,
+        is_complete=is_complete,
+        best=best,
+    )
+    places.write_result(result)
+    print_search(console, result)
+    return result

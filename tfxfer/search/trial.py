@@ -1,0 +1,194 @@
+"""Score one config of a search by the training that `tfxfer.train` runs."""
+
+from __future__ import annotations
+
+import gc
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from rich.console import Console
+
+from tfxfer import run
+from tfxfer.backbones.blocks import resolve_unfreeze
+from tfxfer.config import Config
+from tfxfer.data.pictures import PictureData
+from tfxfer.errors import InputError
+from tfxfer.evaluation import wilson_interval
+from tfxfer.features.shards import digest
+from tfxfer.features.split import Cut, find_cut
+from tfxfer.phases.fit import memory_errors
+from tfxfer.phases.span import WHOLE, Span
+from tfxfer.presets import dump_config
+from tfxfer.records import PhaseResult, Trial
+from tfxfer.report.console import make_console
+from tfxfer.training import Job, load_pictures, make_job, train_phase
+
+
+class BudgetOverError(Exception):
+    """The time of a search is over in the middle of a trial."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a phase came to.
+
+    Attributes:
+        weights: of the head's layers; kept of heads alone.
+        right: ``[validation pictures]`` bool; None where pictures have several labels.
+    """
+
+    result: PhaseResult
+    right: np.ndarray | None
+    weights: list[Any] = field(default_factory=list)
+
+
+@dataclass
+class Bench:
+    """What the trials of one process share.
+
+    Attributes:
+        depths: those of the search: their features are stored in one pass.
+        until: when to stop, in seconds since 1970; None: never.
+        heads: what heads alone came to, by all that decides it.
+        pictures: by what decides them.
+    """
+
+    depths: tuple[int, ...]
+    console: Console
+    until: float | None = None
+    heads: dict[str, Outcome] = field(default_factory=dict)
+    pictures: dict[str, PictureData] = field(default_factory=dict)
+
+    def check_time(self) -> None:
+        """End a trial when the search's time is over.
+
+        Raises:
+            BudgetOverError: it is.
+        """
+        if self.until is not None and time.time() >= self.until:
+            raise BudgetOverError
+
+    def load(self, config: Config) -> PictureData:
+        """The pictures of a config, loaded once; they are the same however they are drawn."""
+        plain = config.data.model_copy(update={"batch_size": 1, "balance": "none"})
+        key = digest(repr(plain), str(config.seed))
+        if key not in self.pictures:
+            self.pictures[key] = load_pictures(config, self.console)
+        return self.pictures[key]
+
+
+def score_config(
+    config: Config,
+    bench: Bench,
+    trial: Trial,
+    folder: Path,
+    span: Span = WHOLE,
+) -> Trial:
+    """Train a config and look at its validation pictures; the test pictures stay unread.
+
+    Args:
+        trial: its number and values.
+        folder: for its curves.
+        span: epochs of its last phase to train now, where that is not a head alone.
+
+    Returns:
+        The trial, finished; or failed, where the config cannot be trained.
+
+    Raises:
+        BudgetOverError: after an epoch, or between phases.
+    """
+    started = time.monotonic()
+    try:
+        with memory_errors(config.data.batch_size):
+            job = make_job(config, bench.load(config), make_console(is_quiet=True))
+            unfrozen = resolve_unfreeze(job.phases[-1].unfreeze, job.layers.backbone.blocks)
+            trial = replace(trial, unfrozen=unfrozen, blocks=len(job.layers.backbone.blocks))
+            outcomes = _train(config, job, bench, folder, span)
+    except InputError as error:
+        trial = replace(trial, status="failed", message=str(error))
+    else:
+        trial = _sum_up(trial, job, outcomes, span)
+    finally:
+        keras.backend.clear_session()
+        gc.collect()  # layers know one another
+    return replace(trial, seconds=time.monotonic() - started, finished=time.time())
+
+
+def _train(config: Config, job: Job, bench: Bench, folder: Path, span: Span) -> list[Outcome]:
+    """Train the phases; what another trial has found for the head is taken from there."""
+    outcomes: list[Outcome] = []
+    head, backbone = job.layers.head, job.layers.backbone
+    head.classify(keras.Input((head.count_pooled(backbone.network.output.shape),)))
+    for position, phase in enumerate(job.phases):
+        bench.check_time()
+        if span.state and phase is not job.phases[-1]:
+            continue  # what was left holds what they came to
+        is_untrained = all(each.unfreeze == 0 for each in job.phases[:position])
+        is_head = is_untrained and phase.unfreeze == 0
+        key = _key(config, position)
+        if is_head and key in bench.heads:
+            outcomes.append(bench.heads[key])
+            for layer, weights in zip(head.layers, outcomes[-1].weights, strict=True):
+                layer.set_weights(weights)
+            continue
+        told: list[np.ndarray] = []
+        result = train_phase(
+            job,
+            position,
+            [outcome.result for outcome in outcomes],
+            folder / run.TENSORBOARD,
+            job.layers.console,
+            bench.check_time,
+            span if phase is job.phases[-1] and phase.unfreeze != 0 else WHOLE,
+            told.append,
+            _cuts(job, bench.depths) if is_untrained else (),
+        )
+        labels = job.pictures.validation.labels
+        right = None if job.pictures.has_several else told[0].argmax(axis=-1) == labels
+        outcomes.append(Outcome(result, right))
+        if is_head:
+            weights = [layer.get_weights() for layer in head.layers]
+            bench.heads[key] = replace(outcomes[-1], weights=weights)
+    return outcomes
+
+
+def _cuts(job: Job, depths: tuple[int, ...]) -> list[Cut]:
+    """Where the trials of a search cut this network, deepest first."""
+    backbone, head = job.layers.backbone, job.layers.head
+    inner = [depth for depth in depths if depth < len(backbone.blocks)]
+    return [find_cut(backbone, head, depth) for depth in sorted(inner, reverse=True)]
+
+
+def _sum_up(trial: Trial, job: Job, outcomes: list[Outcome], span: Span) -> Trial:
+    """Put into a trial what its phases came to."""
+    last, right = outcomes[-1].result, outcomes[-1].right
+    pictures = len(job.pictures.validation.labels)
+    phase = job.phases[-1]
+    return replace(
+        trial,
+        status="done",
+        epochs=span.start + last.epochs if phase.unfreeze != 0 else 0,
+        planned_epochs=phase.epochs if phase.unfreeze != 0 else 0,
+        trainable_parameters=last.trainable_parameters,
+        accuracy=last.val_accuracy,
+        cross_entropy=last.val_cross_entropy,
+        score=last.val_score,
+        chosen_by=last.chosen_by,
+        pictures=pictures,
+        interval=wilson_interval(round(last.val_accuracy * pictures), pictures),
+        right="" if right is None else "".join("01"[int(each)] for each in right),
+        is_cut_short=span.stop is not None and span.stop < phase.epochs and phase.unfreeze != 0,
+        precision=last.precision,
+        inverse_penalty=outcomes[0].result.inverse_penalty,
+        evenness=outcomes[0].result.evenness,
+    )
+
+
+def _key(config: Config, position: int) -> str:
+    """All that decides how the first phases of a config end."""
+    phases = config.phases[: position + 1]
+    return digest(dump_config(config.model_copy(update={"phases": phases, "summary": ""})))

@@ -1,0 +1,125 @@
+"""A search by several processes of one machine: KerasTuner's chief and its workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from tfxfer import runtime
+from tfxfer.errors import InputError, exit_code
+from tfxfer.presets import load_config
+from tfxfer.report.console import make_console
+from tfxfer.search.folder import ASKED_CONFIG
+
+_POLL_SECONDS = 0.2
+_MOST_RESTARTS = 5
+_REFUSED = 2  # exit code of a mistake in the request
+ROLE = "KERASTUNER_TUNER_ID"
+CHIEF = "chief"
+
+
+class _Process:
+    """A process of the search that is started again when it ends before its time."""
+
+    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str]):
+        self.name, self._command = name, command
+        self._environment = os.environ | environment | {ROLE: name}
+        self._restarts = 0
+        self._start()
+
+    def _start(self) -> None:
+        self._running = subprocess.Popen(self._command, env=self._environment)
+
+    def look(self, console: Console) -> bool:
+        """Whether it has done its work; starts it again where it was killed.
+
+        Raises:
+            InputError: it ends so each time.
+        """
+        code = self._running.poll()
+        if code is None or code == 0:
+            return code == 0
+        if code == _REFUSED or self._restarts == _MOST_RESTARTS:
+            raise InputError(
+                f"The processes of a search must run to their end. Received: {self.name} ended "
+                f"with code {code}. See what it printed; the same command goes on with the "
+                "finished trials, and --workers 1 runs them in one process."
+            )
+        self._restarts += 1
+        console.print(f"[yellow]note[/] {self.name} ended with code {code} and is started again")
+        self._start()
+        return False
+
+    def stop(self) -> None:
+        if self._running.poll() is None:
+            self._running.terminate()
+            try:
+                self._running.wait(10)
+            except subprocess.TimeoutExpired:
+                self._running.kill()
+                self._running.wait()
+
+
+def run_workers(count: int, folder: Path, wanted: Mapping[str, Any], console: Console) -> None:
+    """Run a search's chief and workers to their end; whoever is killed is started again.
+
+    Args:
+        count: workers.
+        folder: of the search.
+        wanted: fields of `Wanted`.
+
+    Raises:
+        InputError: one of them fails again and again.
+    """
+    environment = {
+        "KERASTUNER_ORACLE_IP": "127.0.0.1",
+        "KERASTUNER_ORACLE_PORT": str(_free_port()),
+    }
+    given = json.dumps([str(folder), {**wanted, "workers": 1}, console.quiet])
+    command = [sys.executable, "-m", "tfxfer.search.workers", given]
+    chief = _Process(CHIEF, command, environment)
+    workers: list[_Process] = []
+    try:
+        for number in range(1, count + 1):
+            workers.append(_Process(f"worker-{number}", command, environment))
+        while not all([worker.look(console) for worker in workers]):
+            chief.look(console)
+            time.sleep(_POLL_SECONDS)
+    finally:
+        for process in (*workers, chief):
+            process.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def main() -> int:
+    """Do a process's part of a search: run trials, or hand them out."""
+    folder, wanted, is_quiet = json.loads(sys.argv[1])
+    runtime.import_tensorflow()
+    from tfxfer.search.search import Wanted, run_trials
+
+    def run() -> None:
+        config = load_config(Path(folder) / ASKED_CONFIG)
+        # The chief is stopped when its workers are done; Ctrl-C is for the process that began all.
+        with suppress(KeyboardInterrupt):
+            run_trials(config, Wanted(**wanted), Path(folder), make_console(is_quiet))
+
+    return exit_code(run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

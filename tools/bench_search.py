@@ -1,0 +1,101 @@
+"""Time a search of tfxfer against the same configs trained one by one through the whole network.
+
+    python tools/bench_search.py --data FOLDER --weights FILE [--trials 20] [--share 6] [--out DIR]
+
+FOLDER holds train/, validation/ and test/ with class folders; FILE holds MobileNetV2's weights
+without the top. One picture in `--share` is taken of each split. The search runs first, in a
+process of its own with an empty cache. Then each of its configs is trained by `tfxfer.train` in a
+process of its own that stores no features, runs the frozen layers by Keras in every epoch, and
+takes no solver: what one does with `Model.fit` and a loop.
+
+Prints both times and their ratio, and the figures of both winners; writes results.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench_two_phase import TOOLS, link_some
+
+import tfxfer
+from tfxfer.presets import dump_config
+from tfxfer.search.folder import load_trials
+from tfxfer.search.space import make_space, propose
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", required=True, type=Path)
+    parser.add_argument("--weights", required=True, type=Path)
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--share", type=int, default=6)
+    parser.add_argument("--out", type=Path, default=Path("bench"))
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work)
+        data = link_some(arguments.data.resolve(), folder / "data", arguments.share)
+        common = ["--preset", "photos", "--data", str(data), "--backbone", "MobileNetV2",
+                  "--weights", str(arguments.weights.resolve())]  # fmt: skip
+        search = folder / "search"
+        searched = run(
+            "tfxfer.tune",
+            [*common, "--trials", str(arguments.trials), "--out", str(search)],
+            folder,
+        )
+        trials = [trial for trial in load_trials(search) if trial.status == "done"]
+        plain = {}
+        for trial in trials:
+            preset = folder / f"{trial.number}.toml"
+            preset.write_text(plain_config(common, trial.values), encoding="utf-8")
+            out = folder / f"plain-{trial.number}"
+            seconds = run("tfxfer.train", ["--preset", str(preset), "--out", str(out)], folder)
+            metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+            plain[trial.number] = {"seconds": seconds, "val.accuracy": metrics["val.accuracy"]}
+            print(f"trial {trial.number}: {seconds:.0f} s alone, {trial.seconds:.0f} s searched")
+        found = json.loads((search / "search.json").read_text(encoding="utf-8"))
+    alone = sum(each["seconds"] for each in plain.values())
+    print(f"\nsearch, its start and the winner's run included: {searched:.0f} s")
+    print(f"the same {len(plain)} configs one by one: {alone:.0f} s")
+    print(f"the search takes 1/{alone / searched:.1f} of the time")
+    print(f"{found['verdict']}; test accuracy of the winner {found['best']['test.accuracy']:.3f}")
+    results = {"search_seconds": searched, "plain_seconds": alone, "plain": plain, "search": found}
+    (arguments.out / "search.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+
+
+def plain_config(common: list[str], values: dict) -> str:
+    """A trial's config, run without a store, by Keras, with gradient steps alone."""
+    _, preset, _, data, _, backbone, _, weights = common
+    settings = {"features.max_disk_gb": 0, "features.engine": "tensorflow",
+                "phases.head.solver": "adamw", "phases.fine-tune.precision": "float32"}  # fmt: skip
+    config = tfxfer.load_config(
+        preset, data=data, backbone=backbone, weights=weights, settings=settings
+    )
+    blocks = tfxfer.build_backbone(config.backbone).blocks
+    return dump_config(propose(config, make_space(config, blocks), values))
+
+
+def run(module: str, arguments: list[str], folder: Path) -> float:
+    """Run a command of tfxfer in a process of its own; give its seconds."""
+    environment = os.environ | {
+        "TFXFER_CACHE": str(folder / "cache"),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "PYTHONPATH": str(TOOLS.parent),
+    }
+    started = time.monotonic()
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{done.stdout[-2000:]}\n{done.stderr}\n{module} failed")
+    return time.monotonic() - started
+
+
+if __name__ == "__main__":
+    main()
