@@ -63,7 +63,7 @@ def make_data(backbone, head, pictures):
             (features, np.eye(3, dtype=np.float32)[labels])
         )
         dataset = untuned(dataset.batch(8))
-        return PhaseData(cut, lambda: dataset, dataset, (labels, labels), 3, batch_size=8)
+        return PhaseData(cut, lambda *_: dataset, dataset, (labels, labels), 3, batch_size=8)
 
     return make
 

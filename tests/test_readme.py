@@ -8,24 +8,28 @@ import shlex
 from pathlib import Path
 
 import pytest
+from conftest import outline
 
+from tfxfer import train, tune
+from tfxfer.backbones.blocks import list_blocks
+from tfxfer.backbones.families import NETWORKS
 from tfxfer.presets import list_presets, load_config, parse_setting
-from tfxfer.train import add_arguments
+from tfxfer.search.space import make_space
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *list_presets().values()]
 
 
-def find_commands() -> list[str]:
+def find_commands() -> list[tuple[str, str]]:
     text = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
-    found = re.findall(r"python -m tfxfer\.train (--[^`#\n]+)", text)
-    return sorted({command.strip() for command in found if command.strip()})
+    found = re.findall(r"python -m tfxfer\.(train|tune) (--[^`#\n]+)", text)
+    return sorted({(module, command.strip()) for module, command in found if command.strip()})
 
 
-@pytest.mark.parametrize("command", find_commands())
-def test_a_documented_command_is_understood(command):
+@pytest.mark.parametrize(("module", "command"), find_commands())
+def test_a_documented_command_is_understood(module, command):
     parser = argparse.ArgumentParser()
-    add_arguments(parser)
+    {"train": train, "tune": tune}[module].add_arguments(parser)
     arguments = parser.parse_args(shlex.split(command))
     if arguments.preset in ("NAME", "runs/…/config.toml"):
         return
@@ -36,6 +40,18 @@ def test_a_documented_command_is_understood(command):
         weights=arguments.weights,
         settings=dict(parse_setting(text) for text in arguments.settings),
     )
+
+
+def test_the_space_of_the_readme_is_one(tmp_path):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"```toml\n(\[search\].*?)```", text, re.DOTALL)
+    preset = tmp_path / "mine.toml"
+    photos = list_presets()["photos"].read_text(encoding="utf-8").partition("[search]")[0]
+    preset.write_text(photos.replace("levels = 6", "levels = 1") + table)
+    config = load_config(preset, backbone="MobileNetV2")
+    space = make_space(config, list_blocks(outline("MobileNetV2"), NETWORKS["MobileNetV2"]))
+    assert space.depths == (0, 2, 4, 6, 9, 18)
+    assert len(space.axes) == 8
 
 
 def test_the_building_blocks_of_the_readme_run():

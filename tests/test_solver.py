@@ -142,7 +142,7 @@ def data(small_backbone, small_head, make_table):
     one_hot = np.eye(3, dtype=np.float32)
     return PhaseData(
         find_cut(small_backbone, small_head, 0),
-        lambda: make_batches(training, one_hot[labels]),
+        lambda *_: make_batches(training, one_hot[labels]),
         make_batches(validation, one_hot[validation_labels]),
         (labels, validation_labels),
         steps_per_epoch=6,

@@ -1,12 +1,13 @@
 """Time a search of tfxfer against the same configs trained one by one through the whole network.
 
-    python tools/bench_search.py --data FOLDER --weights FILE [--trials 20] [--share 6] [--out DIR]
+    python tools/bench_search.py --data FOLDER --weights FILE [--trials 20] [--share 20]
+        [--epochs 8] [--out DIR]
 
 FOLDER holds train/, validation/ and test/ with class folders; FILE holds MobileNetV2's weights
 without the top. One picture in `--share` is taken of each split. The search runs first, in a
 process of its own with an empty cache. Then each of its configs is trained by `tfxfer.train` in a
 process of its own that stores no features, runs the frozen layers by Keras in every epoch, and
-takes no solver: what one does with `Model.fit` and a loop.
+takes no solver: what one does with `Model.fit` and a loop. Both take `--epochs` a phase.
 
 Prints both times and their ratio, and the figures of both winners; writes results.json.
 """
@@ -35,7 +36,8 @@ def main() -> None:
     parser.add_argument("--data", required=True, type=Path)
     parser.add_argument("--weights", required=True, type=Path)
     parser.add_argument("--trials", type=int, default=20)
-    parser.add_argument("--share", type=int, default=6)
+    parser.add_argument("--share", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--out", type=Path, default=Path("bench"))
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -44,17 +46,16 @@ def main() -> None:
         data = link_some(arguments.data.resolve(), folder / "data", arguments.share)
         common = ["--preset", "photos", "--data", str(data), "--backbone", "MobileNetV2",
                   "--weights", str(arguments.weights.resolve())]  # fmt: skip
+        epochs = {f"phases.{name}.epochs": arguments.epochs for name in ("head", "fine-tune")}
         search = folder / "search"
-        searched = run(
-            "tfxfer.tune",
-            [*common, "--trials", str(arguments.trials), "--out", str(search)],
-            folder,
-        )
+        given = [*common, "--trials", str(arguments.trials), "--out", str(search), "--set"]
+        given += [f"{key}={value}" for key, value in epochs.items()]
+        searched = run("tfxfer.tune", given, folder)
         trials = [trial for trial in load_trials(search) if trial.status == "done"]
         plain = {}
         for trial in trials:
             preset = folder / f"{trial.number}.toml"
-            preset.write_text(plain_config(common, trial.values), encoding="utf-8")
+            preset.write_text(plain_config(common, trial.values, epochs), encoding="utf-8")
             out = folder / f"plain-{trial.number}"
             seconds = run("tfxfer.train", ["--preset", str(preset), "--out", str(out)], folder)
             metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
@@ -70,11 +71,16 @@ def main() -> None:
     (arguments.out / "search.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
 
 
-def plain_config(common: list[str], values: dict) -> str:
+def plain_config(common: list[str], values: dict, epochs: dict[str, int]) -> str:
     """A trial's config, run without a store, by Keras, with gradient steps alone."""
     _, preset, _, data, _, backbone, _, weights = common
-    settings = {"features.max_disk_gb": 0, "features.engine": "tensorflow",
-                "phases.head.solver": "adamw", "phases.fine-tune.precision": "float32"}  # fmt: skip
+    settings: dict[str, object] = {
+        "features.max_disk_gb": 0,
+        "features.engine": "tensorflow",
+        "phases.head.solver": "adamw",
+        "phases.fine-tune.precision": "float32",
+        **epochs,
+    }
     config = tfxfer.load_config(
         preset, data=data, backbone=backbone, weights=weights, settings=settings
     )
