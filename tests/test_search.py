@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -103,9 +104,19 @@ def test_a_trial_that_cannot_be_trained_fails_and_says_why(config, space, tmp_pa
 
 
 def test_the_time_ends_a_trial_between_epochs(config, space, tmp_path):
-    bench = Bench(space.depths, QUIET, until=time.time() - 1)
+    chosen = propose(config, space, DEEP | {"phases.fine-tune.epochs": 3})
+    long = chosen.phases[-1].model_copy(update={"epochs": 100_000})
+    chosen = chosen.model_copy(update={"phases": (chosen.phases[0], long)})
+    bench = Bench((), QUIET)
+
+    def end_the_time():
+        bench.until = time.time()
+
+    timer = threading.Timer(5, end_the_time)
+    timer.start()
     with pytest.raises(BudgetOverError):
-        score_config(propose(config, space, DEEP), bench, Trial(1, DEEP), tmp_path)
+        score_config(chosen, bench, Trial(1, DEEP), tmp_path)
+    assert time.time() - bench.until < 10, "an epoch takes a fraction of a second"
 
 
 def test_a_search_is_resumed_and_leaves_a_preset_pictures_and_the_winners_run(
@@ -131,8 +142,13 @@ def test_a_search_is_resumed_and_leaves_a_preset_pictures_and_the_winners_run(
 
     # The same call trains no trial again; more trials go on.
     marks = {path: path.stat().st_mtime_ns for path in (out / places.TRIALS).rglob("trial.r*.json")}
-    more = tfxfer.tune(preset, trials=4, out=out, quiet=True)
+    more = tfxfer.tune(preset, trials=4, out=out, retrain=True, quiet=True)
     assert len(more.trials) == 5
+    counts = more.best.plan.counts
+    assert counts["train"] == result.best.plan.counts["train"] + counts["validation"]
+    assert more.best.phases[0].inverse_penalty == more.winner.inverse_penalty
+    assert more.best.phases[-1].best_epoch == more.best.phases[-1].epochs  # it keeps the last one
+    assert any("trained on too" in note for note in more.best.plan.notes)
     assert all(path.stat().st_mtime_ns == mark for path, mark in marks.items())
 
     with pytest.raises(InputError, match="begun with another tuner"):
@@ -143,6 +159,10 @@ def test_a_search_is_resumed_and_leaves_a_preset_pictures_and_the_winners_run(
 
 @pytest.mark.parametrize("tuner", ["bayesian", "grid"])
 def test_other_tuners_propose_different_points(config, tmp_path, tuner):
+    # Heads alone, which are fitted in a moment.
+    axes = {"head": {"dropout": [0.0, 0.2]}, "augmentation": {"policy": ["none", "light"]}}
+    search = config.search.model_copy(update={"unfreeze": (0,), "axes": axes})
+    config = config.model_copy(update={"search": search})
     out = start(tmp_path / "out", config, tuner=tuner)
     _, is_complete = run_trials(config, Wanted(5, tuner), out, QUIET)
     trials = places.load_trials(out)[1:]

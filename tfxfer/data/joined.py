@@ -32,12 +32,14 @@ class JoinedSet:
         """Keep the pictures at these positions, given in ascending order."""
         ends = np.cumsum([len(part.labels) for part in self.parts])
         starts = np.concatenate([[0], ends[:-1]])
-        return JoinedSet(
-            tuple(
-                part.choose(indices[(indices >= start) & (indices < end)] - start)
-                for part, start, end in zip(self.parts, starts, ends, strict=True)
-            )
-        )
+        own = [
+            indices[(indices >= start) & (indices < end)] - start
+            for start, end in zip(starts, ends, strict=True)
+        ]
+        parts = [
+            part.choose(chosen) for part, chosen in zip(self.parts, own, strict=True) if len(chosen)
+        ]
+        return JoinedSet(tuple(parts) or (self.parts[0].choose(indices),))
 
     def identities(self) -> list[Identity]:
         return [identity for part in self.parts for identity in part.identities()]
