@@ -110,6 +110,13 @@ def own_folder(tmp_path) -> Path:
     return write_classes(tmp_path / "photos", dict.fromkeys(COLOURS, 6))
 
 
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch) -> Path:
+    """A cache of the test's own, empty."""
+    monkeypatch.setenv("TFXFER_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 @pytest.fixture(scope="session")
 def weights_file(tmp_path_factory) -> Path:
     """Weights of MobileNet, alpha 0.25, saved as a user's file would be.

@@ -11,8 +11,9 @@ from pathlib import Path
 from tfxfer.config import DataConfig
 from tfxfer.data.files import Listing
 from tfxfer.data.folder import SPLIT_NAMES, read_folder, visible_folders
+from tfxfer.data.members import LIMITS, Limits
 from tfxfer.data.settings import is_address
-from tfxfer.data.unpack import LIMITS, Limits, unpack
+from tfxfer.data.unpack import unpack
 from tfxfer.errors import InputError
 from tfxfer.features.cache import locate
 from tfxfer.features.shards import UNFINISHED
