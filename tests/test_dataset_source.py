@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tempfile
 
 import numpy as np
 import pytest
@@ -97,9 +98,11 @@ def test_what_cannot_be_read_is_refused_and_leaves_nothing(tmp_path, data, expec
     assert not list(tmp_path.glob("datasets/*"))
 
 
-def test_a_data_set_is_planned_as_any_data(small, tmp_path):
+def test_a_data_set_is_planned_as_any_data_and_leaves_nothing(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     settings = {**small["settings"], "data.class_names": list(NAMES)}
-    settings["features.cache_dir"] = str(tmp_path)
+    settings["features.cache_dir"] = str(tmp_path / "cache")
     plan = tfxfer.plan("photos", data=PAIRS, **{**small, "settings": settings})
     assert plan.class_counts == dict.fromkeys(NAMES, 4)
-    assert plan.source.startswith(f"dataset:{tmp_path}/datasets/")
+    assert plan.source.startswith(f"dataset:{tmp_path}/tfxfer-plan-")
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
