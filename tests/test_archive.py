@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from archives import files_of, left_in, load, pack, sizes
@@ -13,6 +14,7 @@ from tfxfer.data.archive import unpack_once
 from tfxfer.data.members import LIMITS
 from tfxfer.data.unpack import ARCHIVE_ENDINGS
 from tfxfer.errors import InputError
+from tfxfer.features.cache import clear_others
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -41,6 +43,12 @@ def test_it_is_unpacked_once_and_again_when_it_changed(own_folder, tmp_path, own
     pack(archive, [*files_of(own_folder), ("blue/more.jpg", files_of(own_folder)[6][1])])
     assert sum(sizes(load(archive))) == 19
     assert len(left_in(own_cache)) == 2
+
+
+def test_what_a_run_reads_is_not_cleared(own_folder, tmp_path, own_cache):
+    data = load(pack(tmp_path / "photos.tar", files_of(own_folder)))
+    clear_others(own_cache)
+    assert all(Path(path).is_file() for path in data.train.paths)
 
 
 def test_runs_that_start_together_share_what_is_unpacked(own_folder, tmp_path):

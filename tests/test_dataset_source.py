@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from tfxfer.data.dataset_source import write_dataset
 from tfxfer.data.decode import decode_picture
 from tfxfer.data.sources import load_data
 from tfxfer.errors import InputError
+from tfxfer.features.cache import clear_others
 
 NAMES = tuple(COLOURS)
 PIXELS = np.stack([np.asarray(draw_picture(NAMES[i % 3], i, 16)) for i in range(18)])
@@ -62,6 +64,12 @@ def test_another_order_is_the_same_folder(tmp_path):
     first = write_dataset(PAIRS, str(tmp_path), NAMES)
     assert write_dataset(PAIRS.shuffle(18, seed=1), str(tmp_path), NAMES) == first
     assert len(list((tmp_path / "datasets").iterdir())) == 1
+
+
+def test_what_a_run_reads_is_not_cleared(tmp_path):
+    data = load(PAIRS, tmp_path)
+    clear_others(tmp_path)
+    assert all(Path(path).is_file() for path in data.train.paths)
 
 
 def test_splits_grey_pictures_and_rows(tmp_path):
