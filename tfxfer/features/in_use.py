@@ -54,23 +54,16 @@ def _is(path: Path, descriptor: int) -> bool:
 @contextmanager
 def claim(path: Path) -> Iterator[bool]:
     """Say whether no process holds something of the cache; in the block, none begins to."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
-        yield True
-        return
-    try:
-        yield _lock_alone(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _lock_alone(descriptor: int) -> bool:
+    descriptor = None
     try:
         if fcntl is not None:
+            descriptor = os.open(path, os.O_RDONLY)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # no locks here
-        pass
-    return True
+        is_free = True
+    except OSError as error:  # others than the first: it is gone, or there are no locks
+        is_free = not isinstance(error, BlockingIOError)
+    try:
+        yield is_free
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
