@@ -29,6 +29,7 @@ from tfxfer.backbones.backbone import Backbone  # noqa: E402
 from tfxfer.backbones.build import build_backbone, build_network  # noqa: E402
 from tfxfer.backbones.families import NETWORKS  # noqa: E402
 from tfxfer.config import BackboneConfig, HeadConfig  # noqa: E402
+from tfxfer.features import shards, store  # noqa: E402
 from tfxfer.heads import Head, build_head  # noqa: E402
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
@@ -110,6 +111,13 @@ def own_folder(tmp_path) -> Path:
     return write_classes(tmp_path / "photos", dict.fromkeys(COLOURS, 6))
 
 
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch) -> Path:
+    """A cache of the test's own, empty."""
+    monkeypatch.setenv("TFXFER_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 @pytest.fixture(scope="session")
 def weights_file(tmp_path_factory) -> Path:
     """Weights of MobileNet, alpha 0.25, saved as a user's file would be.
@@ -126,6 +134,20 @@ def weights_file(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "small.weights.h5"
     network.save_weights(path)
     return path
+
+
+@pytest.fixture
+def make_table(tmp_path):
+    """Gives a function from features to a stored table of them."""
+
+    def make(features) -> store.Table:
+        names = [str(index) for index in range(len(features))]
+        kind = shards.Kind(shards.digest(features.tobytes()), features.shape[1:], {})
+        with shards.write_shard(tmp_path / "cache", kind, names, "float32") as append:
+            append(features)
+        return store.look_up(tmp_path / "cache", kind, names)
+
+    return make
 
 
 @pytest.fixture

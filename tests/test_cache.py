@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tfxfer.cli import main
-from tfxfer.features import cache, shards, store
+from tfxfer.features import cache, in_use, shards, store
 
 SHAPE, NAMES = (2, 3), ("a", "b", "c", "d")
 
@@ -156,3 +158,44 @@ def test_what_a_killed_run_left_half_unpacked_is_shown_and_cleared(tmp_path, nam
     assert cache.measure_others(tmp_path) == {name: 100_000}
     assert cache.clear_others(tmp_path) == 100_000
     assert [path.name for path in (tmp_path / name).iterdir()] == [".unfinished-going-on"]
+
+
+HOLDING = """
+import sys, time
+from pathlib import Path
+from tfxfer.features.in_use import hold
+print(hold(Path(sys.argv[1])), flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("name", ["archives", "datasets"])
+def test_what_a_process_reads_stays_until_it_ends(tmp_path, capsys, name):
+    held, free = (tmp_path / name / (32 * letter) for letter in "ab")
+    for folder in (held, free):
+        folder.mkdir(parents=True)
+        (folder / "1.jpg").write_bytes(bytes(100_000))
+    arguments = [sys.executable, "-c", HOLDING, str(held)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "True\n"
+        assert main(["cache", "--dir", str(tmp_path), "--clear"]) == 0
+        printed = capsys.readouterr().out
+        process.kill()
+    assert "freed 0.1 MB" in printed
+    assert f"{name}: 0.1 MB stay" in printed
+    assert list((tmp_path / name).iterdir()) == [held]
+    assert cache.clear_others(tmp_path) == 100_000
+    assert list((tmp_path / name).iterdir()) == []
+
+
+def test_a_folder_that_was_cleared_cannot_be_held(tmp_path):
+    folder = tmp_path / "archives" / (32 * "a")
+    assert not in_use.hold(folder)
+    folder.mkdir(parents=True)
+    assert in_use.hold(folder) and in_use.hold(folder)
+    assert cache.clear_others(tmp_path) == 0
+    folder.rmdir()
+    assert not in_use.hold(folder)
+    folder.mkdir()
+    assert in_use.hold(folder)
+    assert cache.clear_others(tmp_path) == 0 and folder.is_dir()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from tfxfer.data.dataset_source import write_dataset
 from tfxfer.data.decode import decode_picture
 from tfxfer.data.sources import load_data
 from tfxfer.errors import InputError
+from tfxfer.features.cache import clear_others
 
 NAMES = tuple(COLOURS)
 PIXELS = np.stack([np.asarray(draw_picture(NAMES[i % 3], i, 16)) for i in range(18)])
@@ -63,6 +66,12 @@ def test_another_order_is_the_same_folder(tmp_path):
     assert len(list((tmp_path / "datasets").iterdir())) == 1
 
 
+def test_what_a_run_reads_is_not_cleared(tmp_path):
+    data = load(PAIRS, tmp_path)
+    clear_others(tmp_path)
+    assert all(Path(path).is_file() for path in data.train.paths)
+
+
 def test_splits_grey_pictures_and_rows(tmp_path):
     rows = np.array([[1, 0, 0], [0, 1, 1], [0, 0, 1], [1, 1, 0]] * 3)
     dataset = tf.data.Dataset.from_tensor_slices((PIXELS[:12, ..., 0], rows))
@@ -97,9 +106,11 @@ def test_what_cannot_be_read_is_refused_and_leaves_nothing(tmp_path, data, expec
     assert not list(tmp_path.glob("datasets/*"))
 
 
-def test_a_data_set_is_planned_as_any_data(small, tmp_path):
+def test_a_data_set_is_planned_as_any_data_and_leaves_nothing(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     settings = {**small["settings"], "data.class_names": list(NAMES)}
-    settings["features.cache_dir"] = str(tmp_path)
+    settings["features.cache_dir"] = str(tmp_path / "cache")
     plan = tfxfer.plan("photos", data=PAIRS, **{**small, "settings": settings})
     assert plan.class_counts == dict.fromkeys(NAMES, 4)
-    assert plan.source.startswith(f"dataset:{tmp_path}/datasets/")
+    assert plan.source.startswith(f"dataset:{tmp_path}/tfxfer-plan-")
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]

@@ -59,6 +59,7 @@ LIGHT |= {
     "features.store",
     "features.shards",
     "features.cache",
+    "features.in_use",
     "phases",
     "export",
 }

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from conftest import outline, small_size_px
+from cutting import compare_cuts
 
 import tfxfer
 from tfxfer.backbones.backbone import Backbone
@@ -14,18 +15,14 @@ from tfxfer.backbones.families import NETWORKS
 from tfxfer.backbones.levels import add_levels
 from tfxfer.config import BackboneConfig, HeadConfig
 from tfxfer.errors import InputError
-from tfxfer.features.split import build_prefix, build_suffix, find_cut
-from tfxfer.heads import Head, build_head, build_model
+from tfxfer.features.split import find_cut
+from tfxfer.heads import build_head, build_model
 from tfxfer.presets import load_config
 
 
 def build(name: str, levels: int) -> Backbone:
     network = build_network(name, small_size_px(name))
     return add_levels(wrap_network(network, NETWORKS[name], small_size_px(name)), levels)
-
-
-def reading_head() -> Head:
-    return Head((keras.layers.GlobalAveragePooling2D(),), (keras.layers.Identity(),))
 
 
 def test_the_levels_are_the_blocks_averages_side_by_side():
@@ -51,16 +48,7 @@ def test_the_levels_are_the_blocks_averages_side_by_side():
 def test_prefix_and_suffix_give_what_the_whole_network_gives(name, levels):
     """Also where the cut is above some of the levels, and where the levels are all the blocks."""
     keras.utils.set_random_seed(0)
-    backbone, head = build(name, levels), reading_head()
-    pictures = np.random.default_rng(0).uniform(0, 255, (2, backbone.size_px, backbone.size_px, 3))
-    expected = build_model(backbone, head)(pictures, training=False).numpy()
-    cuts = [find_cut(backbone, head, unfrozen) for unfrozen in (0, 2)]
-    features = build_prefix(backbone, head, cuts)(pictures, training=False)
-    for cut, part in zip(cuts, features, strict=True):
-        assert part.shape == (2, *cut.shape)
-        joined = build_suffix(backbone, head, cut)(part, training=False).numpy()
-        scale = np.abs(expected).max()
-        np.testing.assert_allclose(joined, expected, rtol=1e-5, atol=1e-5 * scale, err_msg=cut.name)
+    compare_cuts(build(name, levels), unfrozen=(0, 2))
 
 
 @pytest.mark.parametrize("name", ["MobileNetV2", "ResNet50", "EfficientNetV2B0", "ConvNeXtTiny"])

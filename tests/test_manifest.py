@@ -156,6 +156,16 @@ def test_a_wrong_line_is_named(csv_file, line):
     assert WRONG[line] in str(caught.value)
 
 
+ENDLESS = '"blue/000.jpg,blue,train\n' + "green/000.jpg,green,\n" * 8000
+
+
+@pytest.mark.parametrize("line", [ENDLESS, "x" * 140_000 + ",blue,"])
+def test_a_field_that_is_too_long_is_named_where_it_begins(csv_file, line):
+    csv_file.write_text(csv_file.read_text() + line)
+    with pytest.raises(InputError, match=r"131,072 characters.*line 20, with a longer one\. Close"):
+        load(csv_file)
+
+
 def test_all_wrong_lines_are_named_at_once(csv_file):
     csv_file.write_text(csv_file.read_text() + ",blue,\n" * 30)
     with pytest.raises(InputError, match="30 of 48 are wrong") as caught:

@@ -6,13 +6,14 @@ import keras
 import numpy as np
 import pytest
 from conftest import outline, small_size_px
+from cutting import compare_cuts, pooling_head
 
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.backbones.build import build_network, wrap_network
 from tfxfer.backbones.families import FAMILIES, NETWORKS
 from tfxfer.config import HeadConfig
 from tfxfer.features.split import build_prefix, build_suffix, find_cut
-from tfxfer.heads import Head, build_head, build_model
+from tfxfer.heads import build_head
 
 # The smallest network of each family: the others repeat its blocks or widen them.
 SMALLEST = [next(iter(family.sizes_px)) for family in FAMILIES]
@@ -23,28 +24,15 @@ def outline_backbone(name: str) -> Backbone:
     return wrap_network(network, family, small_size_px(name))
 
 
-def pooling_head() -> Head:
-    """Gives the pooled features: a softmax would hide those of random weights, which are small."""
-    return Head((keras.layers.GlobalAveragePooling2D(),), (keras.layers.Identity(),))
-
-
 @pytest.mark.parametrize("name", SMALLEST)
 def test_prefix_and_suffix_give_what_the_whole_network_gives(name):
-    family, size_px = NETWORKS[name], small_size_px(name)
     keras.utils.set_random_seed(0)
-    network = build_network(name, size_px)
-    backbone = wrap_network(network, family, size_px)
-    head, count = pooling_head(), len(backbone.blocks)
-    pictures = np.random.default_rng(0).uniform(0, 255, (2, size_px, size_px, 3))
-    expected = build_model(backbone, head)(pictures, training=False).numpy()
-    cuts = [find_cut(backbone, head, unfrozen) for unfrozen in (0, count // 2, count - 1)]
-    features = build_prefix(backbone, head, cuts)(pictures, training=False)
-    for cut, part in zip(cuts, features, strict=True):
-        assert part.shape == (2, *cut.shape)
-        joined = build_suffix(backbone, head, cut)(part, training=False).numpy()
-        scale = np.abs(expected).max()
-        np.testing.assert_allclose(joined, expected, rtol=1e-5, atol=1e-5 * scale, err_msg=cut.name)
-        assert np.abs(expected[0] - expected[1]).max() > 1e-3 * scale, "the pictures are told apart"
+    network = build_network(name, small_size_px(name))
+    backbone = wrap_network(network, NETWORKS[name], small_size_px(name))
+    count = len(backbone.blocks)
+    first, second = compare_cuts(backbone, unfrozen=(0, count // 2, count - 1))
+    scale = max(np.abs(first).max(), np.abs(second).max())
+    assert np.abs(first - second).max() > 1e-3 * scale, "the pictures are told apart"
 
 
 def walk_back(tensors, stop: frozenset[str]) -> tuple[set[str], dict[int, tuple]]:

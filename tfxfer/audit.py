@@ -52,15 +52,12 @@ def audit_data(
     from tfxfer.data.audit import audit_files
     from tfxfer.data.sources import list_files
     from tfxfer.features import cache
+    from tfxfer.progress import counting_pictures
     from tfxfer.report.audit import print_audit, write_audit
 
     listing = list_files(config.data)
     folder = cache.locate(config.features.cache_dir)
-    with console.status("Looking at the pictures") as status:
-
-        def show(done: int, total: int) -> None:
-            status.update(f"Looking at the pictures: {done:,} of {total:,}")
-
+    with counting_pictures(console, "Looking at the pictures") as show:
         found = audit_files(listing.source, listing.classes, listing.splits, folder, show)
     print_audit(console, found)
     for note in listing.notes:

@@ -48,6 +48,8 @@ def cache_command(arguments: argparse.Namespace) -> None:
     if arguments.clear:
         freed = cache.clear(folder) + cache.clear_others(folder)
         console.print(f"freed {freed / 1e6:,.1f} MB in {escape(str(folder))}", soft_wrap=True)
+        for name, size in cache.measure_others(folder).items():
+            console.print(f"{name}: {size / 1e6:,.1f} MB stay, which a process reads or writes")
         return
     lines = cache.list_stored(folder)
     columns = ("network", "cut behind", "pictures of", "changes", "views", "size", "last used")

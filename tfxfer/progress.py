@@ -1,14 +1,31 @@
-"""What is shown while the machine works: a bar over pictures, a bar over the steps of a phase."""
+"""What is shown while the machine works: a count of pictures, a bar over them or over steps."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import keras
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from tfxfer.records import CRITERIA
+
+
+@contextmanager
+def counting_pictures(console: Console, before: str) -> Iterator[Callable[[int, int], None]]:
+    """Give a function that shows how many pictures were looked at, of how many.
+
+    Args:
+        before: is shown until it is called.
+    """
+    with console.status(before) as status:
+
+        def show(done: int, total: int) -> None:
+            status.update(f"Looking at the pictures: {done:,} of {total:,}")
+
+        yield show
 
 
 class PictureBar:

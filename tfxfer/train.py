@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -72,19 +73,26 @@ def plan(
     settings: Mapping[str, Any] | None = None,
     quiet: bool = False,
 ) -> Plan:
-    """Print and return what `train` would do with these arguments; train and store nothing."""
-    data = as_source(preset, data, backbone, weights, settings)
-    config = load_config(preset, data=data, backbone=backbone, weights=weights, settings=settings)
-    console = make_console(quiet)
-    with console.status("Starting TensorFlow"):
-        runtime.import_tensorflow()
-    if config.data.folds is not None and config.data.fold is None:
-        from tfxfer.folds import plan_folds
+    """Print and return what `train` would do with these arguments; train and store nothing.
 
-        return plan_folds(config, console)
-    from tfxfer.training import dry_run
+    An archive is unpacked into the cache all the same. A `tf.data.Dataset` is written to a
+    temporary folder, which is what the plan names as its source.
+    """
+    with tempfile.TemporaryDirectory(prefix="tfxfer-plan-") as scratch:
+        data = as_source(preset, data, backbone, weights, settings, scratch)
+        config = load_config(
+            preset, data=data, backbone=backbone, weights=weights, settings=settings
+        )
+        console = make_console(quiet)
+        with console.status("Starting TensorFlow"):
+            runtime.import_tensorflow()
+        if config.data.folds is not None and config.data.fold is None:
+            from tfxfer.folds import plan_folds
 
-    return dry_run(config, console)
+            return plan_folds(config, console)
+        from tfxfer.training import dry_run
+
+        return dry_run(config, console)
 
 
 def as_source(
@@ -93,15 +101,16 @@ def as_source(
     backbone: str | None,
     weights: str | Path | None,
     settings: Mapping[str, Any] | None,
+    folder: str | None = None,
 ) -> Any:
-    """Write a Python data set into the cache once, so that a config can name it."""
+    """Write a Python data set to a folder, or into the cache, so that a config can name it."""
     if data is None or isinstance(data, str | Path):
         return data
     config = load_config(preset, backbone=backbone, weights=weights, settings=settings)
     runtime.import_tensorflow()
     from tfxfer.data.dataset_source import write_dataset
 
-    return write_dataset(data, config.features.cache_dir, config.data.class_names)
+    return write_dataset(data, folder or config.features.cache_dir, config.data.class_names)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

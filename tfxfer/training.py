@@ -35,6 +35,7 @@ from tfxfer.phases.fit import fit_phase, memory_errors
 from tfxfer.phases.objective import Objective, make_objective
 from tfxfer.phases.schedules import resolve_phase
 from tfxfer.phases.span import WHOLE, Span
+from tfxfer.progress import counting_pictures
 from tfxfer.records import Evaluation, PhasePlan, PhaseResult, Plan, RunResult
 from tfxfer.report.console import print_phase, print_plan, print_result
 
@@ -131,11 +132,7 @@ def load_pictures(config: Config, console: Console, keeps: bool = True) -> Pictu
         keeps: remember for the next run what was seen of files.
     """
     folder = cache.locate(config.features.cache_dir) if keeps else None
-    with console.status("Reading and checking the pictures") as status:
-
-        def show(done: int, total: int) -> None:
-            status.update(f"Looking at the pictures: {done:,} of {total:,}")
-
+    with counting_pictures(console, "Reading and checking the pictures") as show:
         return load_data(config.data, config.seed, folder, show)
 
 

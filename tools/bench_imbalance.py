@@ -1,13 +1,14 @@
 """Compare what can be done about classes of different sizes, on an imbalanced cut of a folder.
 
     python tools/bench_imbalance.py --data FOLDER --backbone MobileNetV2 --weights FILE
-    python tools/bench_imbalance.py --data FOLDER --preset photos --seeds 0
+    python tools/bench_imbalance.py --data FOLDER --backbone MobileNetV2 --weights FILE --phases all
 
 The folder has train/, validation/ (or val/) and test/. Of its classes, from the one with the most
 training pictures to the one with the fewest, fewer and fewer training pictures are taken, falling
 geometrically to a tenth (`--ratio`); validation and test pictures are taken as they are. The cut
-is a folder of links, drawn anew for each seed. Without `--preset`, a head alone is trained, on the
-averaged outputs of six blocks.
+is a folder of links, drawn anew for each seed, the same whenever the seed is: seeds and methods may
+be measured in calls of their own. `--phases head` trains a head alone, on the averaged outputs of
+six blocks; `--phases all` is the preset `photos`, which then fine-tunes the top five.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--backbone")
     parser.add_argument("--weights")
-    parser.add_argument("--preset", help="default: a head alone")
+    parser.add_argument("--phases", default="head", choices=("head", "all"))
     parser.add_argument("--solver", default="auto", help="of a head alone")
     parser.add_argument("--ratio", type=float, default=10.0)
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
@@ -46,7 +47,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        preset = arguments.preset or str(work / "head.toml")
+        preset = "photos" if arguments.phases == "all" else str(work / "head.toml")
         (work / "head.toml").write_text(HEAD_ALONE.format(solver=arguments.solver))
         results: dict[str, list[RunResult]] = {method: [] for method in arguments.methods}
         for seed in arguments.seeds:

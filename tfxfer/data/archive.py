@@ -11,10 +11,12 @@ from pathlib import Path
 from tfxfer.config import DataConfig
 from tfxfer.data.files import Listing
 from tfxfer.data.folder import SPLIT_NAMES, read_folder, visible_folders
+from tfxfer.data.members import LIMITS, Limits
 from tfxfer.data.settings import is_address
-from tfxfer.data.unpack import LIMITS, Limits, unpack
+from tfxfer.data.unpack import unpack
 from tfxfer.errors import InputError
 from tfxfer.features.cache import locate
+from tfxfer.features.in_use import hold
 from tfxfer.features.shards import UNFINISHED
 
 
@@ -42,7 +44,8 @@ def list_archive(config: DataConfig) -> Listing:
 def unpack_once(archive: Path, place: Path, limits: Limits) -> tuple[Path, bool]:
     """Unpack an archive into a folder of its own; an archive that was changed gets another one.
 
-    The folder takes its name when all is unpacked: an attempt that fails leaves nothing.
+    The folder takes its name when all is unpacked: an attempt that fails leaves nothing. The cache
+    is not cleared of it while this process lives.
 
     Returns:
         The folder, and whether it is new.
@@ -55,13 +58,13 @@ def unpack_once(archive: Path, place: Path, limits: Limits) -> tuple[Path, bool]
     status = archive.stat()
     identity = f"{archive.resolve()}|{status.st_size}|{status.st_mtime_ns}"
     folder = place / hashlib.sha256(os.fsencode(identity)).hexdigest()[:32]
-    if folder.is_dir():
+    if hold(folder):
         return folder, False
     try:
         _unpack_beside(archive, folder, limits)
     except OSError as error:
         # Another run may have been faster.
-        if not folder.is_dir():
+        if not hold(folder):
             raise InputError(
                 "An archive is unpacked before it is read. Received: "
                 f"{str(archive)!r}, and the error {error}. Make sure that {str(place)!r} may be "
@@ -69,6 +72,7 @@ def unpack_once(archive: Path, place: Path, limits: Limits) -> tuple[Path, bool]
                 "TFXFER_CACHE."
             ) from error
         return folder, False
+    hold(folder)
     return folder, True
 
 

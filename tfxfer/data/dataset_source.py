@@ -20,6 +20,7 @@ from tfxfer.data.label_lists import LabelList, to_labels
 from tfxfer.data.pictures import FileSet
 from tfxfer.errors import InputError, nearest
 from tfxfer.features.cache import locate
+from tfxfer.features.in_use import hold
 from tfxfer.features.shards import UNFINISHED, digest, make_folder
 
 PREFIX, _INDEX, FOLDER = "dataset:", "dataset.json", "datasets"
@@ -67,18 +68,20 @@ def write_dataset(data: Any, cache_dir: str | None, class_names: Sequence[str] =
         place = root / digest(text)
         if not place.is_dir():
             os.replace(unfinished, place)
+        hold(place)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return f"{PREFIX}{place}"
 
 
 def list_dataset(config: DataConfig) -> Listing:
-    """Read what `write_dataset` wrote.
+    """Read what `write_dataset` wrote; the cache is not cleared of it while this process lives.
 
     Raises:
         InputError: the folder is gone.
     """
     folder = Path(str(config.source).removeprefix(PREFIX))
+    hold(folder)
     try:
         index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

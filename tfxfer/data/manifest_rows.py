@@ -160,16 +160,14 @@ def _read_separated(
     )
 
     def read() -> Iterator[tuple[int, list[str]]]:
+        start = 1  # line in which a row begins; quotes may make it a row of many lines
         try:
             for cells in reader:
+                start = reader.line_num + 1
                 if any(cell.strip() for cell in cells):
                     yield reader.line_num, cells
         except csv.Error as error:
-            raise InputError(
-                "Fields of a manifest that hold separators or line ends must stand in double "
-                f"quotes. Received: {manifest!r}, line {reader.line_num}: {error}. "
-                "Correct the quotes there or before."
-            ) from error
+            raise _name_fault(manifest, start, error) from error
 
     lines = read()
     names = [name.strip() for name in next(lines, (1, [""]))[1]]
@@ -182,6 +180,21 @@ def _read_separated(
                 yield line, f"{len(cells)} fields, where line 1 names {len(names)} columns"
 
     return names, name_cells()
+
+
+def _name_fault(manifest: str, line: int, error: csv.Error) -> InputError:
+    """What is wrong with a row that begins in a line."""
+    if "field limit" in str(error):
+        return InputError(
+            f"A field of a manifest may have up to {csv.field_size_limit():,} characters. "
+            f"Received: {manifest!r}, line {line}, with a longer one. Close the double quotes that "
+            "open there, or leave out a column of long texts: only paths, labels, splits and "
+            "groups are read."
+        )
+    return InputError(
+        "Fields of a manifest that hold separators or line ends must stand in double quotes. "
+        f"Received: {manifest!r}, line {line}: {error}. Correct the quotes there."
+    )
 
 
 def _read_json_lines(manifest: str, config: DataConfig) -> tuple[None, Iterator[_Cells]]:

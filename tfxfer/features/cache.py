@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tfxfer.features.in_use import claim
 from tfxfer.features.shards import (
     ABOUT,
     MADE_BY,
@@ -126,15 +127,17 @@ def measure_others(folder: Path) -> dict[str, int]:
 def clear_others(folder: Path) -> int:
     """Remove what else the cache holds, and return the bytes that are freed.
 
-    Configs of runs on a Python data set name a folder of it, and cannot be replayed afterwards.
+    What a process reads of it stays (`in_use.hold`). Configs of runs on a Python data set name a
+    folder of it, and cannot be replayed afterwards.
     """
     freed = 0
     for path in (path for name in OTHERS for path in _list_others(folder, name)):
         size = _measure(path)
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        with claim(path) as is_free:
+            if is_free and path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif is_free:
+                path.unlink(missing_ok=True)
         freed += 0 if path.exists() else size
     return freed
 

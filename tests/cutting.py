@@ -1,0 +1,39 @@
+"""A network in one piece, compared with its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from tfxfer.backbones.backbone import Backbone
+from tfxfer.features.split import build_prefix, build_suffix, find_cut
+from tfxfer.heads import Head, build_model
+
+
+def pooling_head() -> Head:
+    """Gives the pooled features: a softmax would hide those of random weights, which are small."""
+    return Head((keras.layers.GlobalAveragePooling2D(),), (keras.layers.Identity(),))
+
+
+def compare_cuts(backbone: Backbone, unfrozen: Sequence[int]) -> np.ndarray:
+    """Check that a network cut below some of its blocks gives what it gives in one piece.
+
+    Args:
+        unfrozen: how many blocks lie above each cut.
+
+    Returns:
+        What it gives of two pictures of noise.
+    """
+    head = pooling_head()
+    pictures = np.random.default_rng(0).uniform(0, 255, (2, backbone.size_px, backbone.size_px, 3))
+    expected = build_model(backbone, head)(pictures, training=False).numpy()
+    cuts = [find_cut(backbone, head, count) for count in unfrozen]
+    features = build_prefix(backbone, head, cuts)(pictures, training=False)
+    for cut, part in zip(cuts, features, strict=True):
+        assert part.shape == (2, *cut.shape)
+        joined = build_suffix(backbone, head, cut)(part, training=False).numpy()
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(joined, expected, rtol=1e-5, atol=1e-5 * scale, err_msg=cut.name)
+    return expected

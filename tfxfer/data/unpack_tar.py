@@ -1,0 +1,97 @@
+"""Unpack a tar file, packed or plain; neither one header nor many of them may fill the memory."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tfxfer.data.members import Guard
+
+# How a tar file was packed, by its first bytes; its ending may lie.
+_PACKERS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\0", lzma.open))
+# Most that all headers of a member may take, and what stands after the last: they hold names and
+# are far smaller.
+_MOST_HEADER_BYTES = 1 << 20
+
+
+class _Bounded(io.BufferedReader):
+    """Bytes of a tar file, of which only as many can be read as `allow` says.
+
+    A header says how long it is, and that others follow before the member comes: tarfile would read
+    and keep them all, and a few MB packed may be some GB.
+    """
+
+    _what, _most, _left = "headers", _MOST_HEADER_BYTES, _MOST_HEADER_BYTES
+
+    def allow(self, what: str, size: int) -> None:
+        """Let so many bytes be read from now on."""
+        self._what, self._most, self._left = what, size, size
+
+    @property
+    def spent(self) -> int:
+        """Bytes that were read since."""
+        return self._most - self._left
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or not 0 <= size <= self._left:
+            raise tarfile.TarError(f"{self._what} of more than {self._most:,} bytes")
+        self._left -= size
+        return super().read(size)
+
+
+def unpack_tar(archive: Path, folder: Path, guard: Guard) -> None:
+    """Unpack a tar file, as `unpack` does."""
+    with (
+        guard.naming_faults(),
+        _open_packed(archive) as file,
+        tarfile.open(fileobj=file, mode="r:") as packed,
+    ):
+        for member in _read_members(file, packed):
+            guard.count(member.size, file.spent)
+            if guard.place(member.name, member.issym() or member.islnk()) is None:
+                continue
+            if not (member.isfile() or member.isdir()):
+                raise guard.refuse(
+                    f"with {member.name!r}, which is a device or a pipe", "Pack the folder again."
+                )
+            # The pieces of a sparse file may be larger than the file, as which they were counted.
+            file.allow(f"pieces of {member.name!r}", member.size)
+            packed.extract(member, folder, filter="data")
+        _check_end(file, packed)
+
+
+def _open_packed(archive: Path) -> _Bounded:
+    with archive.open("rb") as file:
+        start = file.read(8)
+    for signature, open_packed in _PACKERS:
+        if start.startswith(signature):
+            return _Bounded(open_packed(archive))
+    return _Bounded(archive.open("rb", buffering=0))
+
+
+def _read_members(file: _Bounded, packed: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Give the members one by one, and keep none of them, nor what their headers say."""
+    while member := packed.next():
+        yield member
+        packed.members = []  # type: ignore[attr-defined]  # tarfile keeps all that it has read
+        for_all = (*packed.pax_headers.keys(), *packed.pax_headers.values())
+        if sum(map(len, for_all)) > _MOST_HEADER_BYTES:
+            raise tarfile.TarError(f"headers for all of more than {_MOST_HEADER_BYTES:,} bytes")
+        file.allow("headers", _MOST_HEADER_BYTES)
+
+
+def _check_end(file: _Bounded, packed: tarfile.TarFile) -> None:
+    """Refuse an archive that stops early: tarfile would take its first broken header for the end.
+
+    Reading on also lets a compressed file's checksum be compared.
+    """
+    file.allow("rest", _MOST_HEADER_BYTES)
+    file.seek(packed.offset)
+    rest = file.read(_MOST_HEADER_BYTES)
+    if not rest or any(rest[: tarfile.BLOCKSIZE]):
+        raise tarfile.ReadError("it ends early")
