@@ -127,6 +127,14 @@ pictures = np.stack([tf.image.resize(tf.io.decode_jpeg(e, channels=3), (32, 32),
                      for e in encoded])
 by_picture = signatures["serving_default"](pictures=tf.constant(pictures))
 by_uint8 = signatures["serve_uint8"](pictures=tf.constant(pictures.round().astype(np.uint8)))
+place = encoded[0].index(b"\xff\xc0") + 5
+bomb = encoded[0][:place] + b"\xff\xff\xff\xff" + encoded[0][place + 4:]
+try:
+    signatures["serve_bytes"](image_bytes=tf.constant([bomb]))
+except tf.errors.InvalidArgumentError as error:
+    assert "at most 178,956,970 pixels" in error.message, error.message
+else:
+    raise AssertionError("4 thousand million pixels were decoded")
 assert not [name for name in sys.modules if name.split(".")[0] == "tfxfer"]
 print(json.dumps([{"probabilities": answer["probabilities"].numpy().tolist(),
                    "classes": answer["classes"].numpy().astype(str).tolist(),

@@ -16,11 +16,10 @@ import tensorflow as tf
 from PIL import Image
 
 from tfxfer.data.decode import READABLE, decode_picture, sniff
+from tfxfer.data.headers import MOST_PIXELS
 from tfxfer.data.looks import THUMBNAIL_PX, Look
 from tfxfer.data.places import read_bytes
 
-# Pillow's own limit, above which it warns of a decompression bomb.
-MOST_PIXELS = 178_956_970
 _TOO_LARGE = f"of more than {MOST_PIXELS:,} pixels; shrink it"
 _GIGANTIC_PIXELS, _TINY_PX, _NARROW_RATIO = 40_000_000, 32, 4.0
 # Standard deviation of the values of a thumbnail, 0…255.
