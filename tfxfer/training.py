@@ -128,7 +128,7 @@ def load_pictures(config: Config, console: Console, keeps: bool = True) -> Pictu
     """Load the pictures, and say how far it is.
 
     Args:
-        keeps: remember for the next run what was seen of files.
+        keeps: remember for the next run what was seen of pictures.
     """
     folder = cache.locate(config.features.cache_dir) if keeps else None
     with console.status("Reading and checking the pictures") as status:
@@ -136,7 +136,8 @@ def load_pictures(config: Config, console: Console, keeps: bool = True) -> Pictu
         def show(done: int, total: int) -> None:
             status.update(f"Looking at the pictures: {done:,} of {total:,}")
 
-        return load_data(config.data, config.seed, folder, show)
+        # Where pictures may not be flipped, mirror images are other things, such as letters.
+        return load_data(config.data, config.seed, folder, show, config.augmentation.flip)
 
 
 def make_job(config: Config, pictures: PictureData, console: Console) -> Job:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 JPEG_START = b"\xff\xd8\xff"
@@ -11,7 +12,39 @@ MOST_PIXELS = 178_956_970
 _TOO_LARGE = f"A picture may have at most {MOST_PIXELS:,} pixels. Received: more. Shrink it."
 _MOVING = "A picture must not move. Received: a GIF or an animated WebP. Save one frame of it."
 _START_BYTES = 32
-_WEBP_SIDE = 0x3FFF  # the bits that hold one
+
+# A number in a header: (place of the byte, bits of it that count, what they are multiplied by).
+Number = tuple[tuple[int, int, float], ...]
+
+
+def _big(place: int) -> Number:
+    return tuple((place + i, 255, 256.0 ** (3 - i)) for i in range(4))
+
+
+def _little(place: int, count: int) -> Number:
+    return tuple((place + i, 255, 256.0**i) for i in range(count))
+
+
+# Where the decoders of TensorFlow and libwebp read the sides: bytes that tell the format by their
+# places, width, height, and what is added to both. PNG 1.2, section 4.1.1; BITMAPINFOHEADER;
+# RFC 6386, section 9.1 ("VP8 "); RFC 9649, sections 3.4 ("VP8L") and 2.7 ("VP8X").
+_SIZES: tuple[tuple[dict[int, bytes], Number, Number, int], ...] = (
+    ({0: b"\x89PNG"}, _big(16), _big(20), 0),
+    ({0: b"BM"}, _little(18, 4), _little(22, 4), 0),
+    ({8: b"WEBPVP8 "}, ((26, 255, 1), (27, 63, 256)), ((28, 255, 1), (29, 63, 256)), 0),
+    (
+        {8: b"WEBPVP8L"},
+        ((21, 255, 1), (22, 63, 256)),
+        ((22, 192, 1 / 64), (23, 255, 4), (24, 15, 1024)),
+        1,
+    ),
+    ({8: b"WEBPVP8X"}, _little(24, 3), _little(27, 3), 1),
+)
+# A picture of several frames: the same bytes, and a bit that is set in some.
+_MOVING_STARTS: tuple[tuple[dict[int, bytes], dict[int, int]], ...] = (
+    ({0: b"GIF8"}, {}),
+    ({8: b"WEBPVP8X"}, {20: 2}),
+)
 
 
 def is_jpeg(encoded: tf.Tensor) -> tf.Tensor:
@@ -41,8 +74,8 @@ def refuse_others(encoded: tf.Tensor) -> tf.Tensor:
             it is a GIF or an animated WebP.
     """
     start = _start_of(encoded)
-    is_moving = (tf.strings.substr(start, 0, 4) == b"GIF8") | _is_animated_webp(start)
-    is_fine = (count_pixels(encoded) <= MOST_PIXELS) & ~is_moving
+    is_moving = tf.reduce_any(_begins_as(start, *_MOVING_TABLES))
+    is_fine = (_count_pixels(start) <= MOST_PIXELS) & ~is_moving
     # TensorFlow 2.21 writes past the end of its memory for an animated WebP; nothing is no picture.
     harmless = tf.where(is_fine, encoded, b"")
     return _give_on(harmless, is_fine, tf.where(is_moving, _MOVING, _TOO_LARGE))
@@ -51,55 +84,65 @@ def refuse_others(encoded: tf.Tensor) -> tf.Tensor:
 def count_pixels(encoded: tf.Tensor) -> tf.Tensor:
     """How many pixels a PNG, BMP or WebP picture says that it has.
 
-    The fields are read where the decoders of TensorFlow and libwebp read them: PNG 1.2, section
-    4.1.1; BITMAPINFOHEADER; RFC 6386, section 9.1 (``VP8 ``), and RFC 9649, sections 2.7 (``VP8X``)
-    and 3.4 (``VP8L``).
-
     Args:
         encoded: scalar string.
 
     Returns:
-        Scalar int64; 0 for anything else.
+        Scalar float64; 0 for anything else.
     """
-    start = _start_of(encoded)
+    return _count_pixels(_start_of(encoded))
 
-    def pair(place: int, kind: tf.DType, is_little_endian: bool = True) -> tf.Tensor:
-        """Two neighbouring numbers, ``[2]`` int64."""
-        two = tf.strings.substr(start, place, 2 * kind.size)
-        return tf.abs(tf.cast(tf.io.decode_raw(two, kind, is_little_endian), tf.int64))
 
-    # The bits of both sides of a VP8L picture stand one behind the other.
-    both = tf.bitwise.right_shift(pair(21, tf.uint16)[0] + 65536 * pair(21, tf.uint16)[1], [0, 14])
-    # Three bytes each.
-    canvas = tf.strings.join([tf.strings.substr(start, place, 3) for place in (24, 27)], b"\0")
-    canvas = tf.io.decode_raw(tf.strings.join([canvas, b"\0"]), tf.int32)
-    kind, webp = tf.strings.substr(start, 0, 2), tf.strings.substr(start, 8, 8)
-    is_kind = [kind == b"\x89P", kind == b"BM", webp == b"WEBPVP8 ", webp == b"WEBPVP8L",
-               webp == b"WEBPVP8X"]  # fmt: skip
-    sides = [
-        pair(16, tf.int32, is_little_endian=False),
-        pair(18, tf.int32),
-        tf.bitwise.bitwise_and(pair(26, tf.uint16), _WEBP_SIDE),
-        tf.bitwise.bitwise_and(both, _WEBP_SIDE) + 1,
-        tf.cast(canvas, tf.int64) + 1,
-    ]
-    pixels = tf.reduce_prod(tf.stack(sides), axis=1)
-    return tf.reduce_sum(tf.where(tf.stack(is_kind), pixels, 0))
+def _count_pixels(start: tf.Tensor) -> tf.Tensor:
+    masks, weights, added = _SIDE_TABLES
+    sides = tf.reduce_sum(tf.cast(tf.bitwise.bitwise_and(start, masks), tf.float64) * weights, -1)
+    sides += added
+    # A BMP that is stored from the top has a negative height.
+    pixels = tf.reduce_prod(tf.minimum(sides, 2.0**32 - sides), axis=1)
+    return tf.reduce_sum(tf.where(_begins_as(start, *_SIZE_TABLES), pixels, 0.0))
 
 
 def _start_of(encoded: tf.Tensor) -> tf.Tensor:
-    """The first bytes, filled up: `substr` refuses a position behind the end."""
-    return tf.strings.substr(tf.strings.join([encoded, b"\0" * _START_BYTES]), 0, _START_BYTES)
+    """The first bytes, ``[32]`` uint8; zeros behind the end."""
+    start = tf.strings.substr(tf.strings.join([encoded, b"\0" * _START_BYTES]), 0, _START_BYTES)
+    return tf.io.decode_raw(start, tf.uint8)
 
 
-def _is_animated_webp(start: tf.Tensor) -> tf.Tensor:
-    """Whether it is a WebP with several frames (its VP8X header has the flag)."""
-    is_extended = tf.strings.substr(start, 8, 8) == b"WEBPVP8X"
-    flags = tf.io.decode_raw(tf.strings.substr(start, 20, 1), tf.uint8)[0]
-    return is_extended & (tf.bitwise.bitwise_and(flags, tf.constant(2, tf.uint8)) > 0)
+def _begins_as(start: tf.Tensor, bits: np.ndarray, values: np.ndarray) -> tf.Tensor:
+    """Which of some formats it is, ``[formats]`` bool."""
+    return tf.reduce_all(tf.equal(tf.bitwise.bitwise_and(start, bits), values), axis=1)
 
 
 def _give_on(encoded: tf.Tensor, is_fine: tf.Tensor, reason: tf.Tensor | str) -> tf.Tensor:
     """The same string, which is there only when the check has passed."""
     with tf.control_dependencies([tf.debugging.Assert(is_fine, [reason])]):
         return tf.identity(encoded)
+
+
+def _make_tables(starts, flags) -> tuple[np.ndarray, np.ndarray]:
+    """By format, which bits of the first bytes decide and what they must be: uint8."""
+    bits = np.zeros((len(starts), _START_BYTES), np.uint8)
+    values = np.zeros_like(bits)
+    for row, start in enumerate(starts):
+        for place, text in start.items():
+            bits[row, place : place + len(text)] = 255
+            values[row, place : place + len(text)] = list(text)
+        for place, flag in flags[row].items():
+            bits[row, place] = values[row, place] = flag
+    return bits, values
+
+
+def _make_side_tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """By format and side, which bits count, what each byte is multiplied by, what is added."""
+    masks = np.zeros((len(_SIZES), 2, _START_BYTES), np.uint8)
+    weights = np.zeros(masks.shape)
+    for row, (_, *sides, _) in enumerate(_SIZES):
+        for side, number in enumerate(sides):
+            for place, bits, weight in number:
+                masks[row, side, place], weights[row, side, place] = bits, weight
+    return masks, weights, np.array([[added] for *_, added in _SIZES], np.float64)
+
+
+_SIZE_TABLES = _make_tables([start for start, *_ in _SIZES], [{}] * len(_SIZES))
+_SIDE_TABLES = _make_side_tables()
+_MOVING_TABLES = _make_tables([s for s, _ in _MOVING_STARTS], [f for _, f in _MOVING_STARTS])
