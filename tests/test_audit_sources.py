@@ -282,9 +282,3 @@ def test_mirror_images_are_copies_only_where_pictures_may_be_flipped(tmp_path):
         config = load_config("photos", data=folder, settings=settings)
         notes = load_pictures(config, Console(quiet=True)).notes
         assert sum("have a copy in a later split" in note for note in notes) == leaks
-
-
-def test_the_birds_are_drawn_and_need_no_look():
-    data = load_data(DataConfig(source="embedded:birds"), 0, show=pytest.fail)
-    assert not data.quarantined
-    assert len(data.train.labels) == 480

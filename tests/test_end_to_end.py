@@ -18,7 +18,9 @@ from conftest import COLOURS
 import tfxfer
 from tfxfer.backbones.families import NETWORKS
 from tfxfer.cli import main as tfxfer_main
+from tfxfer.data.audit import audit_listing
 from tfxfer.data.decode import decode_picture, resize_picture
+from tfxfer.data.sources import list_pictures, load_data
 from tfxfer.errors import InputError
 from tfxfer.features.cache import list_stored
 from tfxfer.features.engines import list_candidates
@@ -214,6 +216,9 @@ def test_a_run_that_draws_its_pictures_starts_as_one_that_finds_them_drawn(tmp_p
         starts.append((labels, numbers))
     assert len(starts[0][0]) == 480
     assert starts[0] == starts[1]
+    load_data(config.data, config.seed, show=pytest.fail)
+    found = audit_listing(list_pictures(config.data))
+    assert not (found.faults or found.copies or found.oddities), "they need no look"
 
 
 def test_a_taken_folder_is_kept_unless_overwritten(finished, tmp_path):

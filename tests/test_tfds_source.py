@@ -210,20 +210,16 @@ def test_whole_splits_give_what_tfds_load_gives_in_its_order(tmp_path, shards):
     store(tmp_path, splits, shards=shards)
     data = load_data(DataConfig(source="tfds:colours", data_dir=str(tmp_path)), seed=0)
     for name in splits:
-        plain = tfds.load(
-            "colours",
-            split=name,
-            data_dir=tmp_path,
-            as_supervised=True,
-            decoders={"image": tfds.decode.SkipDecoding()},
-        )
+        options = {"split": name, "data_dir": tmp_path}
+        skip = {"image": tfds.decode.SkipDecoding()}
+        plain = tfds.load("colours", decoders=skip, **options).as_numpy_iterator()
+        expected = [(bytes(each["image"]), int(each["label"])) for each in plain]
         ours = getattr(data, name)
-        expected = [(bytes(x), int(y)) for x, y in plain.as_numpy_iterator()]
         assert [(bytes(x), int(y)) for x, y in ours.encoded().as_numpy_iterator()] == expected
         assert [label for _, label in expected] == ours.labels.tolist()
-        decoded = tfds.load("colours", split=name, data_dir=tmp_path, as_supervised=True)
-        for (pixels, _), (encoded, _) in zip(decoded, ours.encoded(), strict=True):
-            np.testing.assert_array_equal(decode_picture(encoded), pixels)
+        decoded = tfds.load("colours", **options)
+        for each, (encoded, _) in zip(decoded, ours.encoded(), strict=True):
+            np.testing.assert_array_equal(decode_picture(encoded), each["image"])
 
 
 def test_two_pictures_of_one_example_are_told_apart(tmp_path):
