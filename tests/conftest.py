@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import os
 import tempfile
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -87,6 +89,15 @@ def draw_picture(name: str, seed: int, side: int = 48) -> Image.Image:
     generator = np.random.default_rng(seed)
     pixels = np.array(COLOURS[name]) + generator.normal(0, 25, (side, side + 8, 3))
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def load_tool(name: str) -> ModuleType:
+    """A script of `tools/` as a module."""
+    path = Path(__file__).parent.parent / "tools" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def write_classes(folder: Path, counts: dict[str, int], first_seed: int = 0) -> Path:

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import write_classes
+from conftest import load_tool, write_classes
 from PIL import Image
 
 import tfxfer
 from tfxfer.cli import main
 from tfxfer.config import DataConfig
-from tfxfer.data.audit import audit_files
+from tfxfer.data.audit import audit_listing
 from tfxfer.data.decode import decode_picture
 from tfxfer.data.inspect import look_at_file
 from tfxfer.data.pipeline import plain_view
-from tfxfer.data.sources import list_files, load_data
+from tfxfer.data.sources import list_pictures, load_data
 from tfxfer.errors import InputError
 
-TOOL = Path(__file__).parent.parent / "tools" / "make_bad_folder.py"
-_spec = importlib.util.spec_from_file_location("make_bad_folder", TOOL)
-tool = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(tool)
+tool = load_tool("make_bad_folder")
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +31,7 @@ def bad_folder(tmp_path_factory):
 
 
 def audit(folder, cache=None, **changes):
-    listing = list_files(DataConfig(source=str(folder), **changes))
-    return audit_files(listing.source, listing.classes, listing.splits, cache)
+    return audit_listing(list_pictures(DataConfig(source=str(folder), **changes)), cache=cache)
 
 
 def test_every_kind_of_bad_and_odd_file_is_found_and_named(bad_folder):
@@ -200,7 +195,7 @@ def test_the_command_prints_writes_and_says_by_its_code_what_it_found(
     assert "nothing wrong" in capsys.readouterr().out
     assert main(["audit", str(own_folder), "--out", str(own_folder / "found")]) == 2
     assert "must lie outside" in capsys.readouterr().err
-    assert main(["audit", "tfds:mnist"]) == 2
+    assert main(["audit", "tfds:no_such_pictures"]) == 2
 
 
 def test_the_class_folders_of_the_fixtures_hold_no_copies(tmp_path):

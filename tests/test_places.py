@@ -15,7 +15,7 @@ from pyarrow import parquet
 from tfxfer import run
 from tfxfer.config import DataConfig, FeaturesConfig
 from tfxfer.data.places import join, read_bytes, stamp
-from tfxfer.data.sources import list_files, load_data
+from tfxfer.data.sources import list_pictures, load_data
 from tfxfer.errors import InputError
 
 
@@ -77,7 +77,7 @@ def test_split_folders_endings_and_groups_at_an_address(own_folder, tmp_path):
         write(f"{root}/{split}/{path.parent.name}/deep/{path.name}", path.read_bytes())
     write(f"{root}/train/blue/notes.txt", b"mine")
     write(f"{root}/train/blue/.hidden.jpg", b"")
-    listed = list_files(DataConfig(source=root, group_pattern=r"/(\d+)\.jpg"))
+    listed = list_pictures(DataConfig(source=root, group_pattern=r"/(\d+)\.jpg"))
     assert {name: len(split.paths) for name, split in listed.splits.items()} == {
         "test": 3,
         "train": 12,
@@ -105,7 +105,7 @@ def test_a_manifest_here_lists_pictures_at_an_address_and_in_roots_there(own_fol
     write(moved, read_bytes(f"{address}/amber/000.jpg"))
     tf.io.gfile.remove(f"{address}/amber/000.jpg")
     manifest.write_bytes(as_csv(rows()))
-    listed = list_files(DataConfig(source=str(manifest), roots=(address, f"{address}-more")))
+    listed = list_pictures(DataConfig(source=str(manifest), roots=(address, f"{address}-more")))
     assert listed.splits["train"].paths[0] == moved
     manifest.write_bytes(as_csv([row | {"path": f"{address}/{row['path']}"} for row in rows()]))
     with pytest.raises(InputError, match=r"1 of 18 that are not") as caught:
@@ -137,7 +137,7 @@ def test_an_address_of_file_is_a_path(own_folder):
 def test_an_address_that_tensorflow_has_no_file_system_for_is_refused(own_folder, source):
     for changes in ({"source": source}, {"source": str(own_folder), "roots": (source,)}):
         with pytest.raises(InputError, match=r"ram://.*Received: 's3://bucket/"):
-            list_files(DataConfig(**changes))
+            list_pictures(DataConfig(**changes))
 
 
 def test_nothing_at_an_address_is_said(address):

@@ -188,6 +188,17 @@ def test_bad_pictures_are_named_by_file_and_record_or_left_out(tmp_path, kind):
     assert sorted(pictures) == sorted(good)
 
 
+@pytest.mark.parametrize("record", [b"\xff\xff\xff", example(b"no picture", 0)])
+def test_a_split_without_a_readable_picture_is_refused(tmp_path, record):
+    write(tmp_path / "r" / "train", examples(12))
+    write(tmp_path / "r" / "test", [record])
+    splits = {"train_split": "train", "test_split": "test"}
+    with pytest.raises(InputError, match="1 of 13 records"):
+        load("tfrecord", tmp_path / "r", **splits)
+    with pytest.raises(InputError, match="none in the records of the test split"):
+        load("tfrecord", tmp_path / "r", **splits, on_bad="quarantine")
+
+
 def cut_end(path):
     path.write_bytes(path.read_bytes()[:-100])
 

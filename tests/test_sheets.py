@@ -5,16 +5,15 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from tfxfer.report.sheets import Row, Tile, write_sheet
+from tfxfer.report.sheets import Row, Tile, open_small, write_sheet
 
 
 def test_a_sheet_shows_pictures_and_leaves_a_grey_tile_for_what_is_none(tmp_path):
     deep = tmp_path / "deep.png"
     Image.fromarray(np.full((150, 150), 100 * 257, np.uint16)).save(deep)
-    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
     red = np.zeros((150, 150, 3), np.uint8)
     red[..., 0] = 200
-    tiles = [red, str(deep), str(tmp_path / "broken.jpg")]
+    tiles = [red, open_small(deep.read_bytes()), open_small(b"\xff\xd8\xff nothing")]
     row = Row("many\nlines, " + "long " * 100, tuple(Tile(tile, "name" * 40) for tile in tiles))
     write_sheet(tmp_path / "sheet.png", "title", [row] * 3, most_rows=2)
     with Image.open(tmp_path / "sheet.png") as sheet:

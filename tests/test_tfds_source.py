@@ -12,6 +12,7 @@ from conftest import COLOURS, draw_picture
 from rich.console import Console
 
 from tfxfer.config import AugmentationConfig, DataConfig, FeaturesConfig, ResolvedPhase
+from tfxfer.data.decode import decode_picture
 from tfxfer.data.sources import load_data
 from tfxfer.errors import InputError
 from tfxfer.features.feed import make_phase_data
@@ -26,11 +27,12 @@ def examples(count: int, offset: int):
         yield index, {"image": buffer.getvalue(), "label": label}
 
 
-def store(folder, splits, label=None):
+def store(folder, splits, label=None, shards=None, **more):
     features = tfds.features.FeaturesDict(
         {
             "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
             "label": label or tfds.features.ClassLabel(names=list(COLOURS)),
+            **more,
         }
     )
     tfds.dataset_builders.store_as_tfds_dataset(
@@ -40,7 +42,8 @@ def store(folder, splits, label=None):
         split_datasets=splits,
         data_dir=folder,
         config="default",
-        disable_shuffling=True,
+        disable_shuffling=shards is None,
+        download_config=tfds.download.DownloadConfig(num_shards=shards),
     )
 
 
@@ -197,6 +200,40 @@ def test_a_sequence_of_class_labels_gives_rows(tmp_path):
     for split in (data.train, data.validation, data.test):
         for picture, row in split.encoded().as_numpy_iterator():
             np.testing.assert_array_equal(row, expected[bytes(picture)])
+
+
+@pytest.mark.parametrize("shards", [1, 5])
+def test_whole_splits_give_what_tfds_load_gives_in_its_order(tmp_path, shards):
+    """Bit by bit, of one file and of several, which TensorFlow Datasets read in turns."""
+    splits = {"train": list(examples(60, 0)), "validation": list(examples(15, 500)),
+              "test": list(examples(15, 1000))}  # fmt: skip
+    store(tmp_path, splits, shards=shards)
+    data = load_data(DataConfig(source="tfds:colours", data_dir=str(tmp_path)), seed=0)
+    for name in splits:
+        options = {"split": name, "data_dir": tmp_path}
+        skip = {"image": tfds.decode.SkipDecoding()}
+        plain = tfds.load("colours", decoders=skip, **options).as_numpy_iterator()
+        expected = [(bytes(each["image"]), int(each["label"])) for each in plain]
+        ours = getattr(data, name)
+        assert [(bytes(x), int(y)) for x, y in ours.encoded().as_numpy_iterator()] == expected
+        assert [label for _, label in expected] == ours.labels.tolist()
+        decoded = tfds.load("colours", **options)
+        for each, (encoded, _) in zip(decoded, ours.encoded(), strict=True):
+            np.testing.assert_array_equal(decode_picture(encoded), each["image"])
+
+
+def test_two_pictures_of_one_example_are_told_apart(tmp_path):
+    """Else the stored features of one would be taken for the other's."""
+    image = tfds.features.Image(shape=(None, None, 3), encoding_format="png")
+    rows = [(k, e | {"mask": e["image"]}) for k, e in examples(24, 0)]
+    store(tmp_path, {"train": rows}, mask=image)
+    config = DataConfig(source="tfds:colours", data_dir=str(tmp_path), label_key="label")
+    image, mask = (
+        load_data(config.model_copy(update={"picture_key": key}), 0).train.identities()
+        for key in ("image", "mask")
+    )
+    assert [each.name for each in image] == [each.name for each in mask]
+    assert not {each.stamp for each in image} & {each.stamp for each in mask}
 
 
 def test_plain_numbers_take_names_from_the_config(tmp_path):

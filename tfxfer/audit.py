@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +30,12 @@ def audit_data(
     out: str | Path | None = None,
     quiet: bool = False,
 ) -> Audit:
-    """Look at every file of a folder, a manifest or an archive; nothing in it is changed.
+    """Look at every picture of a source; nothing in it is changed.
 
     Args:
-        data: what `tfxfer.train` takes as ``data``, if it has files.
-        settings: other values by dotted key, such as ``{"data.label_column": "species"}``.
+        data: what `tfxfer.train` takes as ``data``.
+        settings: other values by dotted key, such as ``{"data.label_column": "species"}``; with
+            ``{"augmentation.flip": False}``, mirror images are no copies.
         out: a folder for ``audit.json`` and contact sheets; None: none are written.
         quiet: print nothing.
 
@@ -49,22 +51,23 @@ def audit_data(
     console = make_console(quiet)
     with console.status("Starting TensorFlow"):
         runtime.import_tensorflow()
-    from tfxfer.data.audit import audit_files
-    from tfxfer.data.sources import list_files
+    from tfxfer.data.audit import audit_listing, read_pictures
+    from tfxfer.data.sources import list_pictures
     from tfxfer.features import cache
     from tfxfer.progress import counting_pictures
     from tfxfer.report.audit import print_audit, write_audit
 
-    listing = list_files(config.data)
+    with console.status("Listing the pictures"):
+        listing = list_pictures(config.data)
     folder = cache.locate(config.features.cache_dir)
     with counting_pictures(console, "Looking at the pictures") as show:
-        found = audit_files(listing.source, listing.classes, listing.splits, folder, show)
+        found = audit_listing(listing, config.augmentation.flip, folder, show)
     print_audit(console, found)
     for note in listing.notes:
         console.print(f"[yellow]note[/] {escape(note)}")
     if out is not None:
         with console.status("Drawing contact sheets"):
-            written = write_audit(Path(out), found)
+            written = write_audit(Path(out), found, partial(read_pictures, listing))
         console.print(
             f"wrote {', '.join(path.name for path in written)} to {escape(str(out))}",
             soft_wrap=True,
@@ -74,7 +77,11 @@ def audit_data(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
-    parser.add_argument("data", metavar="DATA", help="a folder, a manifest or an archive")
+    parser.add_argument(
+        "data",
+        metavar="DATA",
+        help="a folder, a manifest, an archive, tfds:NAME, tfrecord:PATTERN or arrayrecord:PATTERN",
+    )
     parser.add_argument("--out", metavar="DIR", help="write audit.json and contact sheets there")
     add_settings(parser, "how the data are read, such as data.label_column=species")
 

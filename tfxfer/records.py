@@ -17,7 +17,7 @@ CRITERIA = {
 
 @dataclass(frozen=True)
 class BadFile:
-    """A file of the data that cannot be used as a picture, and why."""
+    """A file, record or example that cannot be used as a picture, and why."""
 
     path: str
     reason: str
@@ -198,7 +198,7 @@ class RunResult:
         seconds: wall time of the whole run.
         versions: of Python and the packages that decide the result.
         device: what it ran on.
-        quarantined: files that were left out.
+        quarantined: pictures that were left out.
     """
 
     path: Path

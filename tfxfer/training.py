@@ -129,11 +129,12 @@ def load_pictures(config: Config, console: Console, keeps: bool = True) -> Pictu
     """Load the pictures, and say how far it is.
 
     Args:
-        keeps: remember for the next run what was seen of files.
+        keeps: remember for the next run what was seen of pictures.
     """
     folder = cache.locate(config.features.cache_dir) if keeps else None
     with counting_pictures(console, "Reading and checking the pictures") as show:
-        return load_data(config.data, config.seed, folder, show)
+        # Where pictures may not be flipped, mirror images are other things, such as letters.
+        return load_data(config.data, config.seed, folder, show, config.augmentation.flip)
 
 
 def make_job(config: Config, pictures: PictureData, console: Console) -> Job:

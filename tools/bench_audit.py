@@ -32,14 +32,15 @@ def audit(paths_by_split: dict[str, list[str]]):
     """Audit files of one class without remembering anything."""
     import numpy as np
 
-    from tfxfer.data.audit import audit_files
+    from tfxfer.data.audit import audit_listing
+    from tfxfer.data.listing import Listing
     from tfxfer.data.pictures import FileSet
 
     listed = {
         name: FileSet(tuple(paths), np.zeros(len(paths), np.int64))
         for name, paths in paths_by_split.items()
     }
-    return audit_files("", ("all",), listed)
+    return audit_listing(Listing("", ("all",), listed))
 
 
 def measure_speed(data: Path) -> None:

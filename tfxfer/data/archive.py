@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 
 from tfxfer.config import DataConfig
-from tfxfer.data.files import Listing
 from tfxfer.data.folder import SPLIT_NAMES, read_folder, visible_folders
+from tfxfer.data.listing import Listing
 from tfxfer.data.members import LIMITS, Limits
 from tfxfer.data.settings import is_address
 from tfxfer.data.unpack import unpack

@@ -1,72 +1,94 @@
-"""Look at all files of a source: what cannot be used, what is odd, and what is there twice.
-
-What was seen of a file is kept in the cache, and the file is not looked at again while it stays
-the same.
-"""
+"""Look at all pictures of a source: what cannot be used, what is odd, and what is there twice."""
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from tfxfer.data.copies import find_conflicts, find_copies, find_leaks
-from tfxfer.data.inspect import look_at_files, stack_thumbnails
+from tfxfer.data.inspect import look_at_pictures, stack_thumbnails
 from tfxfer.data.labels import has_several
+from tfxfer.data.listing import Listing
 from tfxfer.data.looks import Audit, Copies, Look
-from tfxfer.data.pictures import FileSet
-from tfxfer.data.places import for_each, stamp
-from tfxfer.features.shards import digest
-
-# Below the cache's folder; raised when the same file would be seen in another way.
-_FOLDER, _VERSION = "audit", 2
+from tfxfer.data.pictures import FileSet, PictureSet
+from tfxfer.data.places import for_each, read_bytes, stamp
+from tfxfer.data.seen import place_of, read_looks, write_looks
 
 
-def audit_files(
-    source: str,
-    classes: tuple[str, ...],
-    listed: Mapping[str, FileSet],
+def audit_listing(
+    listing: Listing,
+    mirrored: bool = True,
     cache: Path | None = None,
     show: Callable[[int, int], None] = lambda done, total: None,
 ) -> Audit:
-    """Look at every file of a source.
+    """Look at every picture of a source.
 
     Args:
-        source: where the files come from, for people.
-        classes: class names.
-        listed: the files by split.
+        mirrored: whether mirror images are copies; not where left and right are told apart.
         cache: where what was seen is kept; None: nowhere.
-        show: is told now and then how many files are done, and how many there are.
+        show: is told now and then how many pictures are done, and how many there are.
+
+    Returns:
+        What was found: the pictures in the order of the splits, then what holds none.
     """
-    paths = [path for split in listed.values() for path in split.paths]
-    looks = _look(paths, cache / _FOLDER / f"{digest(source)}.json" if cache else None, show)
+    looks = _look(listing, place_of(cache, listing.source) if cache else None, show)
+    labels = np.concatenate([split.labels for split in listing.splits.values()])
+    splits = [name for name, split in listing.splits.items() for _ in split.labels]
+    copies = _find_copies(looks, mirrored)
+    bad = [(name, file) for name, files in listing.bad.items() for file in files]
+    return Audit(
+        source=listing.source,
+        classes=listing.classes,
+        looks=(*looks, *(Look(file.path, 0, None, fault=file.reason) for _, file in bad)),
+        splits=(*splits, *(name for name, _ in bad)),
+        labels=(*_numbers(labels), *(() for _ in bad)),
+        copies=copies,
+        conflicts=find_conflicts(copies, labels),
+        leaks=tuple(find_leaks(copies, splits)),
+        unit=listing.unit,
+    )
+
+
+def read_pictures(listing: Listing, rows: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+    """Read the encoded pictures of some rows of an audit; what cannot be read is left out.
+
+    Args:
+        rows: ascending.
+    """
+    first = 0
+    for split in listing.splits.values():
+        end = first + len(split.labels)
+        own = [row for row in rows if first <= row < end]
+        if isinstance(split, FileSet):
+            yield from _read_files(split, own, first)
+        elif own:
+            chosen = split.choose(np.array(own) - first).encoded()
+            yield from zip(own, (bytes(x) for x, _ in chosen.as_numpy_iterator()), strict=True)
+        first = end
+
+
+def _read_files(files: FileSet, rows: Sequence[int], first: int) -> Iterator[tuple[int, bytes]]:
+    for row in rows:
+        try:
+            yield row, read_bytes(files.paths[row - first])
+        except OSError:
+            continue
+
+
+def _find_copies(looks: Sequence[Look], mirrored: bool) -> tuple[Copies, ...]:
+    """The copies among the pictures that can be used."""
     usable = [row for row, look in enumerate(looks) if not look.fault]
     seen = [looks[row] for row in usable]
     sizes = np.array([(look.height_px, look.width_px) for look in seen]).reshape(-1, 2)
     is_turned = np.array(["turned" in look.oddities for look in seen], bool)
     # Most that are turned at all are turned by a quarter; the thumbnail is compared all the same.
     sizes[is_turned] = np.sort(sizes[is_turned], axis=1)
-    found = find_copies([look.digest for look in seen], stack_thumbnails(seen), sizes)
-    copies = tuple(
+    found = find_copies([look.digest for look in seen], stack_thumbnails(seen), sizes, mirrored)
+    return tuple(
         Copies(tuple(usable[row] for row in group.rows), group.is_exact) for group in found
-    )
-    splits = tuple(name for name, split in listed.items() for _ in split.paths)
-    labels = np.concatenate([split.labels for split in listed.values()])
-    return Audit(
-        source=source,
-        classes=classes,
-        looks=tuple(looks),
-        splits=splits,
-        labels=tuple(_numbers(labels)),
-        copies=copies,
-        conflicts=find_conflicts(copies, labels),
-        leaks=tuple(find_leaks(copies, splits)),
     )
 
 
@@ -77,52 +99,48 @@ def _numbers(labels: np.ndarray) -> list[tuple[int, ...]]:
     return [(int(label),) for label in labels]
 
 
-def _look(paths: Sequence[str], file: Path | None, show: Callable[[int, int], None]) -> list[Look]:
-    """Look at those files that were not seen as they are now."""
-    stamps = for_each(_stamp, paths)
-    known = _read(file) if file else {}
-    missing = [row for row, path in enumerate(paths) if known.get(path, ("",))[0] != stamps[row]]
-    found = look_at_files([paths[row] for row in missing], lambda done: show(done, len(missing)))
-    fresh = dict(zip(missing, found, strict=True))
-    looks = [fresh.get(row) or known[path][1] for row, path in enumerate(paths)]
-    if file and missing:
-        _write(file, looks, stamps)
+def _look(listing: Listing, file: Path | None, show: Callable[[int, int], None]) -> list[Look]:
+    """Look at those pictures that were not seen as they are now."""
+    known = read_looks(file) if file else {}
+    sets = list(listing.splits.values())
+    where = [split.where() for split in sets]
+    stamps = [_stamp(split) for split in sets]
+    missing = [
+        [row for row, place in enumerate(places) if known.get(place, ("",))[0] != stamped[row]]
+        for places, stamped in zip(where, stamps, strict=True)
+    ]
+    done, total = 0, sum(map(len, missing))
+    looks: list[Look] = []
+    for split, places, rows in zip(sets, where, missing, strict=True):
+        fresh: dict[int, Look] = {}
+        if rows:
+            chosen = split if len(rows) == len(places) else split.choose(np.array(rows))
+            found = look_at_pictures(chosen, partial(_show_more, show, done, total))
+            fresh = dict(zip(rows, found, strict=True))
+        looks += [fresh.get(row) or known[place][1] for row, place in enumerate(places)]
+        done += len(rows)
+    if file and total:
+        now = [each for stamped in stamps for each in stamped]
+        # Of a file of many pictures, those that other splits took are remembered as well.
+        same = set(now)
+        kept = {place: seen for place, seen in known.items() if seen[0] in same}
+        write_looks(file, kept | {look.path: (s, look) for s, look in zip(now, looks, strict=True)})
     return looks
 
 
-def _stamp(path: str) -> str:
-    """Changes when a file is replaced or edited; ``"gone"`` where there is none to look at."""
+def _show_more(show: Callable[[int, int], None], before: int, total: int, done: int) -> None:
+    show(before + done, total)
+
+
+def _stamp(pictures: PictureSet) -> list[str]:
+    """What changes when a picture is replaced or edited; ``"gone"`` where no file is there."""
+    if isinstance(pictures, FileSet):
+        return for_each(_stamp_file, pictures.paths)
+    return [identity.stamp for identity in pictures.identities()]
+
+
+def _stamp_file(path: str) -> str:
     try:
         return stamp(path)
     except OSError:
         return "gone"
-
-
-def _read(file: Path) -> dict[str, tuple[str, Look]]:
-    """What was seen before, by path; nothing where the file is damaged or of another version."""
-    try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
-        if stored["version"] != _VERSION:
-            return {}
-        known = {}
-        for stamp, row in stored["looks"]:
-            row["oddities"] = tuple(row["oddities"])
-            row["thumbnail"] = bytes.fromhex(row["thumbnail"])
-            known[row["path"]] = (stamp, Look(**row))
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return known
-
-
-def _write(file: Path, looks: Sequence[Look], stamps: Sequence[str]) -> None:
-    """Keep what was seen; a cache that cannot be written to is done without."""
-    rows = [
-        (stamp, asdict(look) | {"thumbnail": look.thumbnail.hex()})
-        for stamp, look in zip(stamps, looks, strict=True)
-    ]
-    with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=file.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump({"version": _VERSION, "looks": rows}, stream)
-        os.replace(name, file)

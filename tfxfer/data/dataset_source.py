@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from tfxfer.config import DataConfig
 from tfxfer.data.decode import sniff
-from tfxfer.data.files import Listing
 from tfxfer.data.label_lists import LabelList, to_labels
+from tfxfer.data.listing import Listing
 from tfxfer.data.pictures import FileSet
 from tfxfer.errors import InputError, nearest
 from tfxfer.features.cache import locate

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tfxfer.data.exif import upright
+from tfxfer.data.headers import JPEG_START, is_jpeg, refuse_large_jpeg, refuse_others
 
-JPEG_START = b"\xff\xd8\xff"
 # What a file is, by its first bytes; its ending may lie. (offset, bytes, name)
 _SIGNATURES = (
     (0, JPEG_START, "JPEG"),
@@ -42,14 +42,19 @@ def decode_picture(encoded: tf.Tensor, least_px: int | None = None) -> tf.Tensor
 
     Returns:
         ``[height, width, 3]`` uint8.
+
+    Raises:
+        tf.errors.InvalidArgumentError: it is broken or none of these, or its header announces more
+            than `MOST_PIXELS`, of which none is decoded then.
     """
 
     def decode_jpeg() -> tf.Tensor:
-        short_px = tf.reduce_min(tf.image.extract_jpeg_shape(encoded)[:2])
+        shape = tf.image.extract_jpeg_shape(encoded)
+        jpeg = refuse_large_jpeg(encoded, shape)
         return _by_scale(
-            short_px,
+            tf.reduce_min(shape[:2]),
             least_px,
-            lambda scale: tf.io.decode_jpeg(encoded, channels=3, ratio=scale),
+            lambda scale: tf.io.decode_jpeg(jpeg, channels=3, ratio=scale),
         )
 
     picture = tf.cond(is_jpeg(encoded), decode_jpeg, lambda: _decode_other(encoded))
@@ -72,13 +77,15 @@ def decode_random_crop(
     """
 
     def decode_jpeg() -> tf.Tensor:
-        begin, size = _choose_crop(tf.image.extract_jpeg_shape(encoded), seed, min_area)
+        shape = tf.image.extract_jpeg_shape(encoded)
+        jpeg = refuse_large_jpeg(encoded, shape)
+        begin, size = _choose_crop(shape, seed, min_area)
         window = tf.concat([begin, size], axis=0)
         return _by_scale(
             tf.reduce_min(size),
             least_px,
             lambda scale: tf.io.decode_and_crop_jpeg(
-                encoded, window // scale, channels=3, ratio=scale
+                jpeg, window // scale, channels=3, ratio=scale
             ),
         )
 
@@ -91,23 +98,9 @@ def decode_random_crop(
     return tf.ensure_shape(upright(picture, encoded), [None, None, 3])
 
 
-def is_jpeg(encoded: tf.Tensor) -> tf.Tensor:
-    """Whether an encoded picture is a JPEG, by its first bytes."""
-    return tf.strings.substr(tf.strings.join([encoded, b"\0\0\0"]), 0, 3) == JPEG_START
-
-
-def is_animated_webp(encoded: tf.Tensor) -> tf.Tensor:
-    """Whether an encoded picture is a WebP with several frames (its VP8X header has the flag)."""
-    start = tf.strings.substr(tf.strings.join([encoded, b"\0" * 21]), 0, 21)
-    is_extended = tf.strings.substr(start, 8, 8) == b"WEBPVP8X"
-    flags = tf.io.decode_raw(tf.strings.substr(start, 20, 1), tf.uint8)[0]
-    return is_extended & (tf.bitwise.bitwise_and(flags, tf.constant(2, tf.uint8)) > 0)
-
-
 def _decode_other(encoded: tf.Tensor) -> tf.Tensor:
     """Decode a PNG, BMP or WebP picture; what is transparent is laid over white."""
-    # TensorFlow 2.21 writes past the end of its memory for an animated WebP; nothing is no picture.
-    encoded = tf.where(is_animated_webp(encoded), b"", encoded)
+    encoded = refuse_others(encoded)
     picture = tf.cond(
         _has_colour_key(encoded),
         lambda: tf.io.decode_image(encoded, channels=4, expand_animations=False),

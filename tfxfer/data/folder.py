@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from tfxfer.config import DataConfig
-from tfxfer.data.files import Listing
 from tfxfer.data.group_pattern import find_groups
+from tfxfer.data.listing import Listing
 from tfxfer.data.pictures import FileSet
 from tfxfer.data.places import exists, is_folder, join, list_address
 from tfxfer.data.settings import is_address

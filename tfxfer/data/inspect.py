@@ -1,4 +1,4 @@
-"""Look at every file once before training: can it be used, and what is unusual about it?"""
+"""Look at every picture once before training: can it be used, and what is unusual about it?"""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ import hashlib
 import io
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
 from tfxfer.data.decode import READABLE, decode_picture, sniff
+from tfxfer.data.headers import MOST_PIXELS
 from tfxfer.data.looks import THUMBNAIL_PX, Look
+from tfxfer.data.pictures import FileSet, PictureSet, untuned
 from tfxfer.data.places import read_bytes
 
-# Pillow's own limit, above which it warns of a decompression bomb.
-MOST_PIXELS = 178_956_970
 _TOO_LARGE = f"of more than {MOST_PIXELS:,} pixels; shrink it"
 _GIGANTIC_PIXELS, _TINY_PX, _NARROW_RATIO = 40_000_000, 32, 4.0
 # Standard deviation of the values of a thumbnail, 0…255.
@@ -31,24 +33,37 @@ _ENDINGS = {
     ".bmp": "BMP", ".webp": "WebP",
 }  # fmt: skip
 _ORIENTATION_TAG = 0x0112
-_CHUNK = 256
+# Pictures that are held at the same time.
+_HELD = 64
 
 
-def look_at_files(
-    paths: Sequence[str], show: Callable[[int], None] = lambda done: None
+def look_at_pictures(
+    pictures: PictureSet, show: Callable[[int], None] = lambda done: None
 ) -> list[Look]:
-    """Look at files with the decoder that training and serving use, several at a time.
+    """Look at pictures with the decoder that training and serving use, several at a time.
 
     Args:
         show: is told how many are done, now and then.
 
     Returns:
-        What was seen, in the order of the paths.
+        What was seen, in the order of the pictures.
     """
+    if isinstance(pictures, FileSet):
+        # Read one by one: one that cannot be read must not stop the others.
+        return _look_at_each(look_at_file, zip(pictures.paths), show)
+    encoded = untuned(pictures.encoded().map(lambda encoded, _: encoded).prefetch(_HELD))
+    read = map(bytes, encoded.as_numpy_iterator())
+    return _look_at_each(look_at_encoded, zip(pictures.where(), read, strict=True), show)
+
+
+def _look_at_each(
+    look: Callable[..., Look], arguments: Iterable[tuple[Any, ...]], show: Callable[[int], None]
+) -> list[Look]:
     looks: list[Look] = []
+    remaining = iter(arguments)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(paths), _CHUNK):
-            looks += pool.map(look_at_file, paths[start : start + _CHUNK])
+        while window := list(islice(remaining, _HELD)):
+            looks += pool.map(look, *zip(*window, strict=True))
             show(len(looks))
     return looks
 
@@ -59,14 +74,17 @@ def look_at_file(path: str) -> Look:
         encoded = read_bytes(path)
     except OSError as error:
         return Look(path, 0, None, fault=f"cannot be read ({error.strerror})")
-    return look_at_encoded(path, encoded)
+    look = look_at_encoded(path, encoded)
+    if look.fault or _ENDINGS.get(Path(path).suffix.lower()) == look.kind:
+        return look
+    return replace(look, oddities=("wrong ending", *look.oddities))
 
 
-def look_at_encoded(path: str, encoded: bytes) -> Look:
+def look_at_encoded(where: str, encoded: bytes) -> Look:
     """Look at an encoded picture, wherever it was read."""
     kind = sniff(encoded[:_START_BYTES])
     digest = hashlib.blake2b(encoded, digest_size=16).hexdigest()
-    look = Look(path, len(encoded), kind, digest=digest)
+    look = Look(where, len(encoded), kind, digest=digest)
     if not encoded:
         return replace(look, fault="empty file")
     if kind is None:
@@ -100,10 +118,8 @@ def _describe(look: Look, header: Image.Image) -> Look:
         return replace(look, fault="an animated WebP file; save one frame as JPEG or PNG")
     if look.kind == "BMP" and header.mode in ("P", "1"):
         return replace(look, fault="a BMP file with a palette; convert it to PNG")
-    ending = Path(look.path).suffix.lower()
     long, short = max(width, height), max(1, min(width, height))
     facts = {
-        "wrong ending": _ENDINGS.get(ending) != look.kind,
         "animated": is_animated,
         "cmyk": header.mode == "CMYK",
         "16 bit": header.mode.startswith("I"),

@@ -44,6 +44,9 @@ class JoinedSet:
     def identities(self) -> list[Identity]:
         return [identity for part in self.parts for identity in part.identities()]
 
+    def where(self) -> list[str]:
+        return [place for part in self.parts for place in part.where()]
+
 
 def join_validation(data: PictureData) -> PictureData:
     """Train on the validation pictures as well: what is chosen was chosen on them before."""

@@ -29,9 +29,10 @@ THUMBNAIL_PX = 16
 
 @dataclass(frozen=True)
 class Look:
-    """What one look at a file has found.
+    """What one look at a picture has found.
 
     Attributes:
+        path: where it lies, for people: a file's path, or which record or example it is.
         kind: its format by its content; None: it is no picture.
         height_px, width_px: as stored, before it is turned upright; 0 where they are not known.
         fault: why it cannot be used; None where it can.
@@ -66,18 +67,19 @@ class Copies:
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found in all files of a source.
+    """What was found in all pictures of a source.
 
     Attributes:
         source: where they come from, for people.
         classes: class names.
-        looks: one a file.
-        splits: by file, the split that the source puts it into.
-        labels: by file, its classes' numbers.
-        copies: of the files that can be used.
+        looks: one a picture.
+        splits: by picture, the split that the source puts it into.
+        labels: by picture, its classes' numbers.
+        copies: of the pictures that can be used.
         conflicts: those of them whose labels differ.
         leaks: training pictures with a copy in validation or test, and validation ones with a copy
             in test.
+        unit: what the source is made of: ``"files"``, ``"records"`` or ``"examples"``.
     """
 
     source: str
@@ -88,15 +90,16 @@ class Audit:
     copies: tuple[Copies, ...]
     conflicts: tuple[Copies, ...]
     leaks: tuple[int, ...]
+    unit: str = "files"
 
     @cached_property
     def faults(self) -> tuple[Look, ...]:
-        """The files that cannot be used."""
+        """The pictures that cannot be used."""
         return tuple(look for look in self.looks if look.fault)
 
     @cached_property
     def oddities(self) -> dict[str, tuple[int, ...]]:
-        """Rows of usable files by what is unusual about them, the most frequent first."""
+        """Rows of usable pictures by what is unusual about them, the most frequent first."""
         counts = Counter(key for look in self.looks for key in look.oddities)
         return {
             key: tuple(row for row, look in enumerate(self.looks) if key in look.oddities)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfxfer.config import DataConfig
-from tfxfer.data.files import Listing
 from tfxfer.data.folder import SPLIT_NAMES
 from tfxfer.data.group_pattern import find_groups
+from tfxfer.data.listing import Listing
 from tfxfer.data.manifest_rows import Row, read_rows
 from tfxfer.data.pictures import FileSet
 from tfxfer.data.places import exists, join

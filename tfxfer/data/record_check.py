@@ -1,41 +1,33 @@
-"""Read every record once before training: list its labels, decode its picture."""
+"""Read every record once before training: does it hold a picture, and which labels?"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import islice
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from tfxfer.data.decode import READABLE, sniff
-from tfxfer.data.files import list_bad
-from tfxfer.data.inspect import look_at_encoded
+from tfxfer.data.decode import sniff
 from tfxfer.data.label_lists import LabelList
-from tfxfer.data.record_files import read_records
+from tfxfer.data.record_files import name_record, read_records
 from tfxfer.errors import InputError, nearest
 from tfxfer.records import BadFile
 
 _PICTURE_KEYS = ("image/encoded", "image")
 _LABEL_KEYS = ("image/class/label", "label")
-# Records that are held at the same time.
-_WINDOW = 64
 
 
 @dataclass(frozen=True)
-class Listing:
+class Records:
     """What some files hold.
 
     Attributes:
         counts: records of each file.
-        places: ``[good records]`` int64, counted through all files.
-        labels: of the good records.
+        places: ``[records with a picture]`` int64, counted through all files.
+        labels: of these records.
         bad: the others, and why.
     """
 
@@ -45,8 +37,8 @@ class Listing:
     bad: tuple[BadFile, ...]
 
 
-def list_records(kind: str, files: Sequence[str], keys: tuple[str, str]) -> Listing:
-    """Read some files once, with the decoder that training uses; memory stays flat.
+def list_records(kind: str, files: Sequence[str], keys: tuple[str, str]) -> Records:
+    """Read some files once, one record at a time; no picture is decoded.
 
     Args:
         keys: names of the picture and of the label feature.
@@ -59,39 +51,19 @@ def list_records(kind: str, files: Sequence[str], keys: tuple[str, str]) -> List
     places: list[int] = []
     labels: list[LabelList] = []
     bad: list[BadFile] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for path in files:
-            number = 0
-            for window in _windows(read_records(kind, path)):
-                for fault, found in pool.map(partial(_look_at, keys=keys), window):
-                    if fault is None:
-                        places.append(before + number)
-                        labels.append(found)
-                    else:
-                        bad.append(BadFile(f"{path}, record {number}", fault))
-                    number += 1
-            counts.append(number)
-            before += number
-    return Listing(tuple(counts), np.array(places, np.int64), tuple(labels), tuple(bad))
-
-
-def _windows(records: Iterator[bytes]) -> Iterator[list[bytes]]:
-    while window := list(islice(records, _WINDOW)):
-        yield window
-
-
-def fail_on_bad_records(bad: Sequence[BadFile], total: int) -> None:
-    """Raise an `InputError` that names files and records, if there are bad ones."""
-    if not bad:
-        return
-    received = [
-        f"Every record must hold a readable {', '.join(READABLE)} picture and its label. "
-        f"Received: {len(bad)} of {total:,} records that do not (counted from 0):",
-        *list_bad(bad),
-        "Write the files again without them, or leave them out of this run with "
-        "--set data.on_bad=quarantine (the run folder then lists them).",
-    ]
-    raise InputError("\n".join(received))
+    for path in files:
+        number = 0
+        for record in read_records(kind, path):
+            fault, found = _read(record, keys)
+            if fault is None:
+                places.append(before + number)
+                labels.append(found)
+            else:
+                bad.append(BadFile(name_record(path, number), fault))
+            number += 1
+        counts.append(number)
+        before += number
+    return Records(tuple(counts), np.array(places, np.int64), tuple(labels), tuple(bad))
 
 
 def find_keys(
@@ -138,8 +110,8 @@ def _is_picture(feature: Any) -> bool:
     return len(values) == 1 and sniff(values[0][:16]) is not None
 
 
-def _look_at(record: bytes, keys: tuple[str, str]) -> tuple[str | None, LabelList]:
-    """Why a record cannot be used, or None, and its labels."""
+def _read(record: bytes, keys: tuple[str, str]) -> tuple[str | None, LabelList]:
+    """Why a record holds no picture with labels, or None, and its labels."""
     try:
         features = tf.train.Example.FromString(record).features.feature
     except DecodeError:
@@ -150,13 +122,12 @@ def _look_at(record: bytes, keys: tuple[str, str]) -> tuple[str | None, LabelLis
         pictures = features[picture_key].bytes_list.value
     if len(pictures) != 1:
         return f"{len(pictures)} pictures in the feature {picture_key!r}; one is needed", ()
-    fault = look_at_encoded("", pictures[0]).fault
     labels: LabelList | None = ()
     if label_key in features:
         labels = _labels_of(features[label_key])
     if labels is None:
         return f"the feature {label_key!r} holds no int64 numbers and no UTF-8 names", ()
-    return fault, labels
+    return None, labels
 
 
 def _labels_of(feature: Any) -> LabelList | None:

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer.data.pictures import PARALLEL_CALLS, Identity
+from tfxfer.data.places import for_each, stamp
 from tfxfer.errors import InputError, first_line
 
 TFRECORD, ARRAYRECORD = "tfrecord:", "arrayrecord:"
@@ -103,7 +104,8 @@ def open_arrayrecord(path: str) -> Any:
 
 
 @lru_cache(maxsize=_OPEN_FILES)
-def _open_cached(path: str) -> Any:
+def _open_cached(path: str, stamped: str) -> Any:
+    """Open a file for random access once; a file that was replaced meanwhile is another one."""
     return open_arrayrecord(path)
 
 
@@ -152,13 +154,15 @@ class RecordSet:
 
     def _random_access(self, shuffle_seed: int | None) -> tf.data.Dataset:
         files, numbers = self._locate()
+        stamps = for_each(stamp, self.files)
         dataset = tf.data.Dataset.from_tensor_slices((files, numbers, self.labels))
         if shuffle_seed is not None:
             # Numbers are shuffled, not pictures: a full shuffle at no memory.
             dataset = dataset.shuffle(len(self.labels), seed=shuffle_seed)
 
         def read(file: np.ndarray, number: np.ndarray) -> bytes:
-            return _open_cached(self.files[int(file)]).read([int(number)])[0]
+            opened = _open_cached(self.files[int(file)], stamps[int(file)])
+            return opened.read([int(number)])[0]
 
         def load(file: tf.Tensor, number: tf.Tensor, label: tf.Tensor) -> tuple[Any, Any]:
             record = tf.numpy_function(read, [file, number], tf.string, stateful=False)
@@ -183,12 +187,25 @@ class RecordSet:
 
     def identities(self) -> list[Identity]:
         """Name pictures by file and record; stamp them with the file's path, size and time."""
-        stamps = []
-        for path in self.files:
-            status = tf.io.gfile.stat(path)
-            stamps.append(f"{path}|{status.length}|{status.mtime_nsec}")
+        stamps = [
+            # A record may hold several pictures.
+            f"{path}|{stamped}|{self.picture_key}"
+            for path, stamped in zip(self.files, for_each(stamp, self.files), strict=True)
+        ]
         names = ["/".join(Path(path).parts[-2:]) for path in self.files]
         return [
             Identity(f"{names[file]}/{number}", stamps[file])
             for file, number in zip(*self._locate(), strict=True)
         ]
+
+    def where(self) -> list[str]:
+        """File and number of each record."""
+        return [
+            name_record(self.files[file], number)
+            for file, number in zip(*self._locate(), strict=True)
+        ]
+
+
+def name_record(path: str, number: int) -> str:
+    """A record as people are told of it; counted from 0."""
+    return f"{path}, record {number}"

@@ -6,25 +6,25 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfxfer.config import DataConfig
 from tfxfer.data.label_lists import to_labels
-from tfxfer.data.labels import count_classes
-from tfxfer.data.pictures import PictureData
-from tfxfer.data.record_check import Listing, fail_on_bad_records, find_keys, list_records
+from tfxfer.data.labels import has_several
+from tfxfer.data.listing import RECORDS, Listing
+from tfxfer.data.pictures import PictureSet
+from tfxfer.data.record_check import Records, find_keys, list_records
 from tfxfer.data.record_files import ARRAYRECORD, TFRECORD, RecordSet, read_records
-from tfxfer.data.splits import complete_splits
 from tfxfer.errors import InputError
 
 _WILDCARD = re.compile(r"[*?\[{]")
 _SHARD = re.compile(r"(.*)-(\d{5,})-of-(\d{5,})(.*)")
 
 
-def load_records(config: DataConfig, seed: int) -> PictureData:
-    """Read files of `tf.train.Example` records once, and complete their splits.
+def list_record_files(config: DataConfig) -> Listing:
+    """Read files of `tf.train.Example` records once, and list them.
 
     ``picture_key`` names a bytes feature with an encoded picture (default ``image/encoded`` or
     ``image``, else the only picture), ``label_key`` one of class numbers (int64) or class names
@@ -33,39 +33,25 @@ def load_records(config: DataConfig, seed: int) -> PictureData:
     without ``train_split``, the source's files that no other pattern takes are for training.
 
     Raises:
-        InputError: no such files, one that is truncated or corrupt, a file in two splits, unknown
-            features or labels, or bad pictures and ``config.on_bad`` is ``"fail"``.
+        InputError: no such files, one that is truncated or corrupt, a file in two splits, or
+            unknown features or labels.
     """
     kind = TFRECORD if str(config.source).startswith(TFRECORD) else ARRAYRECORD
     files = find_files(str(config.source).removeprefix(kind), config)
     keys = _find_keys(kind, files, config)
-    listings = {name: list_records(kind, paths, keys) for name, paths in files.items()}
-    bad = tuple(record for listing in listings.values() for record in listing.bad)
-    if config.on_bad == "fail":
-        fail_on_bad_records(bad, sum(sum(listing.counts) for listing in listings.values()))
-    for name, listing in listings.items():
-        if not listing.labels:
-            raise InputError(
-                f"Every split needs readable pictures. Received: none in the {len(files[name])} "
-                f"files of the {name} split. Check data.{name}_split."
-            )
-    classes, labels = to_labels({n: x.labels for n, x in listings.items()}, config.class_names)
-    # Any set of pictures that can be told apart and chosen from can be cut.
-    splits: dict[str, Any] = {
-        name: RecordSet(
-            kind, tuple(files[name]), listing.counts, keys[0], labels[name], listing.places
-        )
-        for name, listing in listings.items()
+    found = {name: list_records(kind, paths, keys) for name, paths in files.items()}
+    classes, labels = to_labels({n: each.labels for n, each in found.items()}, config.class_names)
+    splits: dict[str, PictureSet] = {
+        name: RecordSet(kind, tuple(files[name]), each.counts, keys[0], labels[name], each.places)
+        for name, each in found.items()
     }
-    completed, cut_notes = complete_splits(splits, classes, config, seed)
-    return PictureData(
-        source=str(config.source),
-        classes=classes,
-        train=completed["train"],
-        validation=completed["validation"],
-        test=completed["test"],
-        notes=(*_note_shards(files), *_note_labels(listings, labels, classes), *cut_notes),
-        quarantined=bad,
+    return Listing(
+        str(config.source),
+        classes,
+        splits,
+        (*_note_shards(files), *_note_labels(found, labels)),
+        RECORDS,
+        {name: each.bad for name, each in found.items()},
     )
 
 
@@ -169,21 +155,13 @@ def _note_shards(files: Mapping[str, list[str]]) -> list[str]:
     ]
 
 
-def _note_labels(
-    listings: Mapping[str, Listing], labels: Mapping[str, Any], classes: tuple[str, ...]
-) -> list[str]:
-    """Say how many pictures have several labels, and which classes a held-out split lacks."""
-    notes = []
-    if labels["train"].ndim == 2:
-        lists = [row for listing in listings.values() for row in listing.labels]
-        several = sum(len(set(row)) > 1 for row in lists)
-        notes.append(
-            f"pictures may have several labels: {several:,} of {len(lists):,} have, "
-            f"{sum(not row for row in lists):,} have none"
-        )
-    for name in sorted(set(labels) - {"train"}):
-        counts = count_classes(labels[name], len(classes))
-        absent = [label for label, count in zip(classes, counts, strict=True) if not count]
-        if absent:
-            notes.append(f"the {name} split has no pictures of {', '.join(absent)}")
-    return notes
+def _note_labels(found: Mapping[str, Records], labels: Mapping[str, np.ndarray]) -> list[str]:
+    """Say how many pictures have several labels."""
+    if not has_several(labels["train"]):
+        return []
+    lists = [row for each in found.values() for row in each.labels]
+    several = sum(len(set(row)) > 1 for row in lists)
+    return [
+        f"pictures may have several labels: {several:,} of {len(lists):,} have, "
+        f"{sum(not row for row in lists):,} have none"
+    ]

@@ -7,29 +7,32 @@ from pathlib import Path
 
 from tfxfer.config import DataConfig
 from tfxfer.data.archive import list_archive
+from tfxfer.data.audit import audit_listing
 from tfxfer.data.dataset_source import PREFIX as DATASET
 from tfxfer.data.dataset_source import list_dataset
-from tfxfer.data.files import Listing, make_file_data
 from tfxfer.data.folder import list_folder
 from tfxfer.data.joined import join_validation
+from tfxfer.data.listing import Listing
+from tfxfer.data.make import make_data
 from tfxfer.data.manifest import list_manifest
 from tfxfer.data.manifest_rows import MANIFEST_ENDINGS
 from tfxfer.data.pictures import PictureData
 from tfxfer.data.places import check_address, is_folder
-from tfxfer.data.record_source import load_records
-from tfxfer.data.tfds_source import load_embedded, load_tfds
+from tfxfer.data.record_files import ARRAYRECORD, TFRECORD
+from tfxfer.data.record_source import list_record_files
+from tfxfer.data.tfds_source import list_embedded, list_tfds
 from tfxfer.data.unpack import ARCHIVE_ENDINGS
 from tfxfer.errors import InputError
 
-# By how a source begins.
-PREFIXES: dict[str, Callable[[DataConfig, int], PictureData]] = {
-    "embedded:": load_embedded,
-    "tfds:": load_tfds,
-    "tfrecord:": load_records,
-    "arrayrecord:": load_records,
+_EMBEDDED = "embedded:"
+# What lists a source, by how it begins,
+PREFIXES: dict[str, Callable[[DataConfig], Listing]] = {
+    _EMBEDDED: list_embedded,
+    "tfds:": list_tfds,
+    TFRECORD: list_record_files,
+    ARRAYRECORD: list_record_files,
+    DATASET: list_dataset,
 }
-# What lists files, by how it begins,
-LISTED_PREFIXES: dict[str, Callable[[DataConfig], Listing]] = {DATASET: list_dataset}
 # or by how it ends; a folder of class folders may end so as well.
 ENDINGS: dict[str, Callable[[DataConfig], Listing]] = {
     **dict.fromkeys(MANIFEST_ENDINGS, list_manifest),
@@ -42,34 +45,33 @@ def load_data(
     seed: int,
     cache: Path | None = None,
     show: Callable[[int, int], None] = lambda done, total: None,
+    mirrored: bool = True,
 ) -> PictureData:
-    """Load the pictures that a config names, with all three splits.
+    """Load the pictures that a config names, with all three splits; look at each of them first.
 
     Args:
-        config: ``source`` is a folder, a manifest, an archive, ``"tfds:NAME"`` or
-            ``"embedded:birds"``.
+        config: ``source`` is a folder, a manifest, an archive, ``"tfds:NAME"``,
+            ``"tfrecord:PATTERN"``, ``"arrayrecord:PATTERN"`` or ``"embedded:birds"``.
         seed: decides which pictures missing splits are cut from.
-        cache: where what was seen of files is kept; None: nowhere.
-        show: is told how many files were looked at, of how many.
+        cache, show, mirrored: as of `audit_listing`.
 
     Raises:
         InputError: no source is named, or it cannot be used.
     """
-    source = str(config.source or "")
-    for prefix, load in PREFIXES.items():
-        if source.startswith(prefix):
-            data = load(config, seed)
-            break
-    else:
-        data = make_file_data(list_files(config), config, seed, cache, show)
+    listing = list_pictures(config)
+    # The birds are drawn by this package, each another one: a look would find nothing, and take
+    # seconds of a run that takes less than a minute.
+    is_drawn = str(config.source).startswith(_EMBEDDED)
+    audit = None if is_drawn else audit_listing(listing, mirrored, cache, show)
+    data = make_data(listing, audit, config, seed)
     return join_validation(data) if config.train_on_validation else data
 
 
-def list_files(config: DataConfig) -> Listing:
-    """List the files of a source that has files.
+def list_pictures(config: DataConfig) -> Listing:
+    """List the pictures of a source, without looking at them.
 
     Raises:
-        InputError: no source is named, it has none, or it cannot be used.
+        InputError: no source is named, or it cannot be used.
     """
     source = config.source
     if source is None:
@@ -78,12 +80,7 @@ def list_files(config: DataConfig) -> Listing:
             "folders, or train/, val/ and test/ above them), a manifest, an archive or --data "
             "tfds:NAME. Received: none."
         )
-    if source.startswith(tuple(PREFIXES)):
-        raise InputError(
-            f"Files are listed of a folder, a manifest or an archive. Received: {source!r}, whose "
-            "pictures are no files of their own. Name one of those."
-        )
-    for prefix, list_source in LISTED_PREFIXES.items():
+    for prefix, list_source in PREFIXES.items():
         if source.startswith(prefix):
             return list_source(config)
     for place in (source, *config.roots):

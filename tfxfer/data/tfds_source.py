@@ -9,26 +9,27 @@ import numpy as np
 
 from tfxfer.config import DataConfig
 from tfxfer.data.label_lists import to_labels
-from tfxfer.data.pictures import PictureData, TfdsSet, tfds_read_config
-from tfxfer.data.splits import complete_splits
+from tfxfer.data.listing import EXAMPLES, Listing
+from tfxfer.data.pictures import PictureSet
+from tfxfer.data.tfds_set import TfdsSet, tfds_read_config
 from tfxfer.data.tfds_splits import choose_splits, name_examples
 from tfxfer.errors import InputError, first_line, nearest
 
 _TIMEOUT_S = 20
 
 
-def load_embedded(config: DataConfig, seed: int) -> PictureData:
-    """Load the field guide's birds, which are rendered on first use."""
+def list_embedded(config: DataConfig) -> Listing:
+    """List the field guide's birds, which are rendered on first use."""
     from tfxfer.data.fieldguide.builder import prepare_fieldguide
 
     if config.source != "embedded:birds":
         raise InputError(f"The embedded data are embedded:birds. Received: data={config.source!r}.")
     builder = prepare_fieldguide(config.data_dir)
-    return _load(builder, config, seed)
+    return _list(builder, config)
 
 
-def load_tfds(config: DataConfig, seed: int) -> PictureData:
-    """Load a TensorFlow Dataset by its name, such as ``tfds:oxford_flowers102``.
+def list_tfds(config: DataConfig) -> Listing:
+    """List a TensorFlow Dataset by its name, such as ``tfds:oxford_flowers102``.
 
     It is read where it was prepared, and downloaded and prepared where it was not.
 
@@ -48,10 +49,10 @@ def load_tfds(config: DataConfig, seed: int) -> PictureData:
             f"one that is prepared in data_dir. Received: tfds:{name}."
             f"{nearest(name, tfds.list_builders())} ({first_line(error)})"
         ) from error
-    return _load(builder, config, seed)
+    return _list(builder, config)
 
 
-def _load(builder: Any, config: DataConfig, seed: int) -> PictureData:
+def _list(builder: Any, config: DataConfig) -> Listing:
     keys = _find_keys(builder, config)
     _prepare(builder)
     expressions, notes = choose_splits(builder, config)
@@ -66,20 +67,12 @@ def _load(builder: Any, config: DataConfig, seed: int) -> PictureData:
         classes, labels = tuple(own_names), read
     else:
         classes, labels = to_labels(read, config.class_names or tuple(own_names or ()))
-    # Any set of pictures that can be told apart and chosen from can be cut.
-    splits: dict[str, Any] = {
+    splits: dict[str, PictureSet] = {
         name: TfdsSet(builder, text, keys[0], labels[name], names=names[name])
         for name, text in expressions.items()
     }
-    completed, cut_notes = complete_splits(splits, classes, config, seed)
-    return PictureData(
-        source=f"{config.source} ({builder.info.full_name} in {builder.data_path.parent})",
-        classes=classes,
-        train=completed["train"],
-        validation=completed["validation"],
-        test=completed["test"],
-        notes=(*notes, *cut_notes),
-    )
+    source = f"{config.source} ({builder.info.full_name} in {builder.data_path.parent})"
+    return Listing(source, classes, splits, tuple(notes), EXAMPLES)
 
 
 def _find_keys(builder: Any, config: DataConfig) -> tuple[str, str]:

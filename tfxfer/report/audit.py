@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tfxfer.data.looks import ODDITIES, Audit, Copies
-from tfxfer.report.sheets import Row, Tile, write_sheet
+from tfxfer.report.sheets import MOST_ROWS, Row, Tile, open_small, write_sheet
 
 JSON = "audit.json"
 _SHOWN, _SAMPLES, _TILES = 5, 8, 24
@@ -25,11 +25,11 @@ def print_audit(console: Console, audit: Audit) -> None:
     counts = {split: audit.count(split) for split in _SPLITS if split in audit.splits}
     parts = ", ".join(f"{sum(map(int, each)):,} {split}" for split, each in counts.items())
     console.print(
-        f"[bold]{escape(audit.source)}[/]: {len(audit.looks):,} files, {len(audit.classes)} "
-        f"classes; usable labels: {parts}",
+        f"[bold]{escape(audit.source)}[/]: {len(audit.looks):,} {audit.unit}, "
+        f"{len(audit.classes)} classes; usable labels: {parts}",
         soft_wrap=True,
     )
-    table = Table("found", "files", "such as", box=None)
+    table = Table("found", audit.unit, "such as", box=None)
     for finding, rows, about in list_findings(audit):
         shown = [f"{_short(audit, row)}{_reason(audit, row)}" for row in rows[:_SHOWN]]
         more = f", … {len(rows) - _SHOWN:,} more" if len(rows) > _SHOWN else ""
@@ -56,7 +56,7 @@ def print_audit(console: Console, audit: Audit) -> None:
 
 
 def list_findings(audit: Audit) -> list[tuple[str, Sequence[int], str]]:
-    """Name, files and meaning of each kind of finding that there is."""
+    """Name, rows and meaning of each kind of finding that there is."""
     faults = [row for row, look in enumerate(audit.looks) if look.fault]
     conflicts = _rows(audit.conflicts)
     exact = _rows([group for group in audit.copies if group.is_exact])
@@ -65,7 +65,7 @@ def list_findings(audit: Audit) -> list[tuple[str, Sequence[int], str]]:
         ("cannot be used", faults, "on_bad says whether a run fails or leaves them out"),
         ("leaks", audit.leaks, "copies of pictures in a later split; fix_leaks leaves them out"),
         ("conflicting labels", conflicts, "copies in different classes"),
-        ("same file twice", exact, "byte by byte"),
+        ("same bytes twice", exact, "the same file, saved or listed again"),
         ("same picture twice", near, "saved again or resized"),
         *((key, rows, ODDITIES[key]) for key, rows in audit.oddities.items()),
     ]
@@ -84,21 +84,42 @@ def measure_sizes(audit: Audit) -> dict[str, int]:
     }
 
 
-def write_audit(folder: Path, audit: Audit) -> list[Path]:
-    """Write ``audit.json`` and a sheet of each kind of finding; return what was written."""
+def write_audit(
+    folder: Path,
+    audit: Audit,
+    read: Callable[[Sequence[int]], Iterable[tuple[int, bytes]]],
+) -> list[Path]:
+    """Write ``audit.json`` and a sheet of each kind of finding; return what was written.
+
+    Args:
+        read: gives the encoded pictures of rows in ascending order, as many as can be read.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(describe(audit), indent=2, ensure_ascii=False)
     (folder / JSON).write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
     written = [folder / JSON]
-    for name, title, rows in _list_sheets(audit):
+    sheets = _list_sheets(audit)
+    shown = sorted({row for _, _, rows in sheets for _, each in rows[:MOST_ROWS] for row in each})
+    # All at once: some sources are read from start to end.
+    pictures = {row: open_small(encoded) for row, encoded in read(shown)}
+    for name, title, rows in sheets:
         if rows:
             written.append(folder / f"{name}.png")
-            write_sheet(written[-1], title, rows)
+            write_sheet(written[-1], title, [_draw(audit, pictures, *row) for row in rows])
     return written
 
 
+def _draw(
+    audit: Audit, pictures: Mapping[int, np.ndarray | None], heading: str, rows: Sequence[int]
+) -> Row:
+    captions = (f"{audit.splits[row]}: {_short(audit, row)}" for row in rows)
+    return Row(
+        heading, tuple(Tile(pictures.get(r), c) for r, c in zip(rows, captions, strict=True))
+    )
+
+
 def describe(audit: Audit) -> dict[str, Any]:
-    """An audit as JSON values; files by their paths."""
+    """An audit as JSON values; pictures by where they lie."""
     paths = [look.path for look in audit.looks]
 
     def list_copies(groups: Sequence[Copies]) -> list[dict[str, Any]]:
@@ -134,12 +155,8 @@ def describe(audit: Audit) -> dict[str, Any]:
     }
 
 
-def _list_sheets(audit: Audit) -> list[tuple[str, str, list[Row]]]:
-    """Name, title and rows of each sheet."""
-
-    def tile(row: int) -> Tile:
-        return Tile(audit.looks[row].path, f"{audit.splits[row]}: {_short(audit, row)}")
-
+def _list_sheets(audit: Audit) -> list[tuple[str, str, list[tuple[str, list[int]]]]]:
+    """Name and title of each sheet, and the heading and the pictures of its rows."""
     reasons: dict[str, list[int]] = {}
     for number, look in enumerate(audit.looks):
         if look.fault:
@@ -158,43 +175,36 @@ def _list_sheets(audit: Audit) -> list[tuple[str, str, list[Row]]]:
         ]
         for number, name in enumerate(audit.classes)
     }
-    sheets = [
-        ("faults", "files that cannot be used", _as_rows(reasons, tile, _TILES)),
+    odd = {f"{key}: {ODDITIES[key]}": list(rows) for key, rows in audit.oddities.items()}
+    titles = {"leaks": "copies across splits", "conflicts": "copies with different labels",
+              "copies": "pictures that are there twice"}  # fmt: skip
+    return [
+        ("faults", f"{audit.unit} that cannot be used", _spread(reasons, _TILES)),
         *(
             (
                 name,
-                {"leaks": "copies across splits", "conflicts": "copies with different labels"}.get(
-                    name, "pictures that are there twice"
-                ),
-                [Row(_heading(audit, each), tuple(map(tile, each.rows[:_TILES]))) for each in some],
+                titles[name],
+                [(_heading(audit, group), list(group.rows[:_TILES])) for group in found],
             )
-            for name, some in groups.items()
+            for name, found in groups.items()
         ),
-        (
-            "odd",
-            "unusual pictures, which are used all the same",
-            _as_rows({f"{k}: {ODDITIES[k]}": list(r) for k, r in audit.oddities.items()}, tile,
-                     _SAMPLES),
-        ),
-        ("classes", "some of each class", _as_rows(samples, tile, _SAMPLES)),
-    ]  # fmt: skip
-    return sheets
+        ("odd", "unusual pictures, which are used all the same", _spread(odd, _SAMPLES)),
+        ("classes", "some of each class", _spread(samples, _SAMPLES)),
+    ]
 
 
-def _as_rows(by_heading, tile, most: int) -> list[Row]:
-    """A row a heading, with tiles from all over its files."""
+def _spread(by_heading: Mapping[str, list[int]], most: int) -> list[tuple[str, list[int]]]:
+    """A row a heading, with pictures from all over its own."""
     rows = []
     for heading, members in by_heading.items():
         places = np.unique(np.linspace(0, len(members) - 1, min(most, len(members))).astype(int))
-        rows.append(
-            Row(f"{heading} ({len(members):,})", tuple(tile(members[place]) for place in places))
-        )
+        rows.append((f"{heading} ({len(members):,})", [members[place] for place in places]))
     return rows
 
 
 def _heading(audit: Audit, group: Copies) -> str:
     labels = sorted({audit.classes[number] for row in group.rows for number in audit.labels[row]})
-    kind = "the same file" if group.is_exact else "the same picture"
+    kind = "the same bytes" if group.is_exact else "the same picture"
     return f"{kind}, {len(group.rows)} times: {', '.join(labels)}"
 
 

@@ -86,7 +86,9 @@ def print_result(console: Console, result: RunResult) -> None:
     worst = sorted(result.test.per_class_f1.items(), key=lambda item: item[1])[:3]
     console.print("weakest classes " + ", ".join(f"{escape(n)} (F1 {f:.2f})" for n, f in worst))
     if result.quarantined:
-        console.print(f"[yellow]note[/] {len(result.quarantined)} unreadable files were left out")
+        console.print(
+            f"[yellow]note[/] {len(result.quarantined)} unreadable pictures were left out"
+        )
     path = escape(str(result.path))
     console.print(f"metrics      {path}/{METRICS}", soft_wrap=True)
     console.print(f"Keras model  {path}/{MODEL}", soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+MOST_ROWS = 40  # of a sheet
 _TILE_PX, _GAP_PX, _TEXT_PX, _COLUMNS = 150, 8, 14, 8
 _INK, _FAINT, _BACK, _EMPTY = "#222222", "#777777", "#ffffff", "#ededed"
 
@@ -19,11 +21,11 @@ class Tile:
     """A picture of a sheet.
 
     Attributes:
-        picture: a file, or ``[height, width, 3]`` uint8; what cannot be opened is a grey tile.
+        picture: ``[height, width, 3]`` uint8; None is a grey tile.
         caption: what stands below it.
     """
 
-    picture: str | np.ndarray
+    picture: np.ndarray | None
     caption: str
 
 
@@ -35,7 +37,7 @@ class Row:
     tiles: tuple[Tile, ...]
 
 
-def write_sheet(path: Path, title: str, rows: Sequence[Row], most_rows: int = 40) -> None:
+def write_sheet(path: Path, title: str, rows: Sequence[Row], most_rows: int = MOST_ROWS) -> None:
     """Draw rows of pictures into one PNG file; long rows are broken.
 
     Args:
@@ -65,27 +67,29 @@ def write_sheet(path: Path, title: str, rows: Sequence[Row], most_rows: int = 40
 
 
 def _draw_tile(sheet, draw, font, tile: Tile, left: int, top: int) -> None:
-    picture = _open(tile.picture)
     draw.rectangle((left, top, left + _TILE_PX - 1, top + _TILE_PX - 1), fill=_EMPTY)
-    if picture is None:
+    if tile.picture is None:
         draw.text((left + 8, top + _TILE_PX // 2 - 6), "no picture", _FAINT, font)
     else:
+        picture = Image.fromarray(tile.picture)
         picture.thumbnail((_TILE_PX, _TILE_PX))
         across, down = (_TILE_PX - picture.width) // 2, (_TILE_PX - picture.height) // 2
         sheet.paste(picture, (left + across, top + down))
     draw.text((left, top + _TILE_PX + 1), _fit(draw, tile.caption, font, _TILE_PX), _FAINT, font)
 
 
-def _open(picture: str | np.ndarray) -> Image.Image | None:
-    """A picture to be drawn, upright and over white; None where it cannot be opened."""
-    if isinstance(picture, np.ndarray):
-        return Image.fromarray(picture)
+def open_small(encoded: bytes) -> np.ndarray | None:
+    """Decode a picture for a tile, upright and over white; it takes little memory.
+
+    Returns:
+        ``[height, width, 3]`` uint8; None where it cannot be opened.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(picture) as opened:
+            with Image.open(io.BytesIO(encoded)) as opened:
                 opened.draft("RGB", (2 * _TILE_PX, 2 * _TILE_PX))
-                opened.thumbnail((2 * _TILE_PX, 2 * _TILE_PX))
+                opened.thumbnail((_TILE_PX, _TILE_PX))
                 upright = ImageOps.exif_transpose(opened)
                 if upright.mode.startswith("I;16"):  # Pillow would cut the values off at 255
                     upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
@@ -93,7 +97,7 @@ def _open(picture: str | np.ndarray) -> Image.Image | None:
     except Exception:  # Pillow's plug-ins raise whatever they like for a broken file
         return None
     white = Image.new("RGBA", upright.size, "white")
-    return Image.alpha_composite(white, upright).convert("RGB")
+    return np.asarray(Image.alpha_composite(white, upright).convert("RGB"))
 
 
 def _fit(draw, text: str, font, width: int) -> str:

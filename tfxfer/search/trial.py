@@ -75,7 +75,8 @@ class Bench:
     def load(self, config: Config) -> PictureData:
         """The pictures of a config, loaded once; they are the same however they are drawn."""
         plain = config.data.model_copy(update={"batch_size": 1, "balance": "none"})
-        key = digest(repr(plain), str(config.seed))
+        # Mirror images are copies where pictures may be flipped.
+        key = digest(repr(plain), str(config.seed), str(config.augmentation.flip))
         if key not in self.pictures:
             self.pictures[key] = load_pictures(config, self.console)
         return self.pictures[key]

@@ -1,0 +1,33 @@
+"""What a source holds, before anybody has looked at its pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tfxfer.data.pictures import PictureSet
+from tfxfer.records import BadFile
+
+# What a source is made of, for people.
+FILES, RECORDS, EXAMPLES = "files", "records", "examples"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The pictures of a source, each with its labels.
+
+    Attributes:
+        source: where the pictures come from, for people.
+        classes: class names.
+        splits: ``train``, and ``validation`` and ``test`` where the source has them.
+        notes: what the user should know of the listing.
+        unit: ``"files"``, ``"records"`` or ``"examples"``.
+        bad: by split, what stands where pictures do and holds none.
+    """
+
+    source: str
+    classes: tuple[str, ...]
+    splits: Mapping[str, PictureSet]
+    notes: tuple[str, ...] = ()
+    unit: str = FILES
+    bad: Mapping[str, tuple[BadFile, ...]] = field(default_factory=dict)

@@ -1,0 +1,174 @@
+"""From a listing to the pictures of a run: bad ones left out, splits completed, copies found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tfxfer.config import DataConfig
+from tfxfer.data.copies import find_leaks
+from tfxfer.data.decode import READABLE
+from tfxfer.data.labels import count_classes
+from tfxfer.data.listing import EXAMPLES, FILES, RECORDS, Listing
+from tfxfer.data.looks import Audit, Copies
+from tfxfer.data.pictures import PictureData, PictureSet
+from tfxfer.data.splits import complete_splits
+from tfxfer.errors import InputError
+from tfxfer.records import BadFile
+
+_SHOWN = 20
+_FORMATS = ", ".join(READABLE)
+# By what a source is made of: what must be, how those are called that are not, what to do.
+_DEMANDS = {
+    FILES: (
+        f"Pictures must be readable {_FORMATS} files.",
+        "that are not",
+        "Repair or remove them",
+    ),
+    RECORDS: (
+        f"Every record must hold a readable {_FORMATS} picture and its label.",
+        "records that do not (counted from 0)",
+        "Write the files again without them",
+    ),
+    EXAMPLES: (
+        f"Every example must hold a readable {_FORMATS} picture.",
+        "examples that do not (split or file, and place from 0)",
+        "Prepare the data set again without them",
+    ),
+}
+
+
+def make_data(listing: Listing, audit: Audit | None, config: DataConfig, seed: int) -> PictureData:
+    """Leave out or refuse bad pictures, complete the splits, and say what else was found.
+
+    Args:
+        audit: what was found in the pictures; None: they are known to be good and distinct.
+
+    Raises:
+        InputError: pictures cannot be decoded and ``config.on_bad`` is ``"fail"``, a split has no
+            readable picture, or a class too few.
+    """
+    bad = tuple(BadFile(look.path, str(look.fault)) for look in audit.faults) if audit else ()
+    if config.on_bad == "fail" and audit:
+        _fail_on_bad(bad, len(audit.looks), listing.unit)
+    bad_places = {file.path for file in bad}
+    good = {name: _without(split, bad_places) for name, split in listing.splits.items()}
+    absent = [note for name, split in good.items() for note in _look_at(name, split, listing)]
+    parted, cut_notes = complete_splits(good, listing.classes, config, seed)
+    found: list[str] = []
+    if audit:
+        parted, leak_notes = _part_copies(parted, audit, config.fix_leaks)
+        found = [*_describe(audit), *leak_notes]
+    return PictureData(
+        source=listing.source,
+        classes=listing.classes,
+        train=parted["train"],
+        validation=parted["validation"],
+        test=parted["test"],
+        notes=(*listing.notes, *absent, *cut_notes, *found),
+        quarantined=bad,
+    )
+
+
+def _fail_on_bad(bad: Sequence[BadFile], total: int, unit: str) -> None:
+    """Raise an `InputError` that names the bad pictures, if there are any."""
+    if not bad:
+        return
+    demand, those, remedy = _DEMANDS[unit]
+    lines = [f"  {file.path}: {file.reason}" for file in bad[:_SHOWN]]
+    if len(bad) > _SHOWN:
+        lines.append(f"  … and {len(bad) - _SHOWN} more")
+    raise InputError(
+        "\n".join(
+            [
+                f"{demand} Received: {len(bad)} of {total:,} {those}:",
+                *lines,
+                f"{remedy}, or leave them out of this run with "
+                "--set data.on_bad=quarantine (the run folder then lists them).",
+            ]
+        )
+    )
+
+
+def _without(split: PictureSet, left_out: set[str]) -> PictureSet:
+    where = split.where() if left_out else ()
+    kept = [row for row, place in enumerate(where) if place not in left_out]
+    return split if len(kept) == len(where) else split.choose(np.array(kept, np.int64))
+
+
+def _look_at(name: str, split: PictureSet, listing: Listing) -> list[str]:
+    """Refuse a split without readable pictures; note the classes that it has none of."""
+    if not len(split.labels) and listing.unit == FILES:
+        raise InputError(
+            "data must hold class folders with pictures in them, or train/, val/ and test/ above "
+            f"them, or name such pictures in a manifest. Received: {listing.source!r}, with no "
+            f"readable picture in a class folder of its {name} split. Put each class's pictures "
+            "into a folder of the class's name."
+        )
+    if not len(split.labels):
+        raise InputError(
+            f"Every split needs readable pictures. Received: none in the {listing.unit} of the "
+            f"{name} split. Check data.{name}_split."
+        )
+    counts = count_classes(split.labels, len(listing.classes))
+    absent = [label for label, count in zip(listing.classes, counts, strict=True) if not count]
+    if not absent or name == "train":
+        return []
+    return [f"the {name} split has no pictures of {', '.join(absent)}"]
+
+
+def _part_copies(
+    splits: Mapping[str, PictureSet], audit: Audit, fixes: bool
+) -> tuple[dict[str, PictureSet], list[str]]:
+    """Find training pictures with a copy in validation or test, and validation ones in test.
+
+    Where they are to be left out, the test split stays as it is.
+    """
+    split_of = {place: name for name, split in splits.items() for place in split.where()}
+    places = [look.path for look in audit.looks]
+    groups = [
+        Copies(tuple(row for row in group.rows if places[row] in split_of), group.is_exact)
+        for group in audit.copies
+    ]
+    leaks = find_leaks(
+        [group for group in groups if group.rows],
+        [split_of.get(place, "train") for place in places],
+    )
+    leaking = {places[row] for row in leaks}
+    if not leaking:
+        return dict(splits), []
+    first = min(leaking)
+    if not fixes:
+        return dict(splits), [
+            f"{len(leaking):,} pictures have a copy in a later split, such as {first}: figures "
+            "flatter. `tfxfer audit` shows them; --set data.fix_leaks=true leaves them out"
+        ]
+    kept = {name: _without(split, leaking) for name, split in splits.items()}
+    emptied = [name for name, split in kept.items() if not len(split.labels)]
+    if emptied:
+        raise InputError(
+            "A split must keep pictures when copies of later splits' are left out. Received: "
+            f"fix_leaks=true, and {emptied[0]} with {len(splits[emptied[0]].labels):,} pictures, "
+            "all of them copies. Take other pictures, or fix_leaks=false."
+        )
+    return kept, [
+        f"{len(leaking):,} pictures were left out of training and validation: copies of pictures "
+        "in a later split"
+    ]
+
+
+def _describe(audit: Audit) -> list[str]:
+    """What the user should know of usable pictures, in a line each."""
+    notes = []
+    told = {key: rows for key, rows in audit.oddities.items() if key not in ("grey", "palette")}
+    if told:
+        kinds = ", ".join(f"{len(rows):,} {key}" for key, rows in told.items())
+        notes.append(f"unusual pictures, which are used all the same: {kinds} (`tfxfer audit`)")
+    if audit.conflicts:
+        places = [audit.looks[row].path for row in audit.conflicts[0].rows[:2]]
+        notes.append(
+            f"{len(audit.conflicts):,} groups of copies have different labels, such as "
+            f"{' and '.join(places)}"
+        )
+    return notes
