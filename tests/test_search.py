@@ -24,10 +24,11 @@ from tfxfer.features.cache import list_stored
 from tfxfer.presets import dump_config, load_config
 from tfxfer.records import Trial
 from tfxfer.search import folder as places
+from tfxfer.search.locks import lock_of
+from tfxfer.search.oracles import make_oracle
 from tfxfer.search.search import Wanted, run_search, run_trials
 from tfxfer.search.space import make_space, propose
 from tfxfer.search.trial import Bench, BudgetOverError, score_config
-from tfxfer.search.tuner import lock_of, make_oracle
 
 QUIET = Console(quiet=True)
 DEEP = {"unfreeze": 2, "phases.fine-tune.learning_rate": 3e-3}

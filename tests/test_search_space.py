@@ -13,10 +13,10 @@ from tfxfer.backbones.families import NETWORKS
 from tfxfer.errors import InputError
 from tfxfer.presets import dump_config, load_config
 from tfxfer.records import Trial
+from tfxfer.search.oracles import declare
 from tfxfer.search.ranking import depth_verdict, rank, standard_error
 from tfxfer.search.settings import Range
 from tfxfer.search.space import ladder, make_space, propose
-from tfxfer.search.tuner import declare
 from tfxfer.tune import parse_budget
 
 

@@ -109,6 +109,12 @@ def count_open(search: Path) -> int:
     return proposed - sum(trial.number > 0 for trial in load_trials(search))
 
 
+def remove_states(search: Path) -> None:
+    """Remove what rungs have left for longer ones; should one come yet, it begins anew."""
+    for path in (search / TRIALS).glob(f"outcome_*/{STATE}"):
+        path.unlink()
+
+
 def write_best(search: Path, config: Config) -> None:
     """Write the winner's config, which `tfxfer train --preset` takes."""
     staging = search / f".{CONFIG}"

@@ -18,10 +18,11 @@ from tfxfer.records import SearchResult, Trial
 from tfxfer.report.search import print_search
 from tfxfer.report.search_figures import draw_search
 from tfxfer.search import folder as places
+from tfxfer.search.oracles import make_oracle
 from tfxfer.search.ranking import depth_verdict, rank
 from tfxfer.search.space import DEPTH, Space, find_phase, make_space, propose, train_on_all
 from tfxfer.search.trial import Bench, BudgetOverError, score_config
-from tfxfer.search.tuner import SearchTuner, make_oracle, score_once, search
+from tfxfer.search.tuner import SearchTuner, score_once, search
 from tfxfer.search.workers import CHIEF, ROLE, run_workers
 from tfxfer.training import run_training
 
@@ -187,5 +188,7 @@ def finish(
         best=best,
     )
     places.write_result(result)
+    if is_complete:
+        places.remove_states(folder)  # the rungs of Hyperband are done
     print_search(console, result)
     return result
