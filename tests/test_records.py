@@ -188,7 +188,9 @@ def test_bad_pictures_are_named_by_file_and_record_or_left_out(tmp_path, kind):
     assert sorted(pictures) == sorted(good)
 
 
-@pytest.mark.parametrize("record", [b"\xff\xff\xff", example(b"no picture", 0)])
+@pytest.mark.parametrize(
+    "record", [b"\xff\xff\xff", example(b"no picture", 0)], ids=["no example", "no picture"]
+)
 def test_a_split_without_a_readable_picture_is_refused(tmp_path, record):
     write(tmp_path / "r" / "train", examples(12))
     write(tmp_path / "r" / "test", [record])
