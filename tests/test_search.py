@@ -152,6 +152,12 @@ def test_a_search_is_resumed_and_leaves_a_preset_pictures_and_the_winners_run(
     assert any("trained on too" in note for note in more.best.plan.notes)
     assert all(path.stat().st_mtime_ns == mark for path, mark in marks.items())
 
+    # What comes to nothing leaves nothing.
+    with pytest.raises(InputError, match="last phase that unfreezes"):
+        settings = {"phases.fine-tune.unfreeze": 0}
+        tfxfer.tune(preset, settings=settings, out=tmp_path / "none", quiet=True)
+    assert not (tmp_path / "none").exists()
+
     with pytest.raises(InputError, match="begun with another tuner"):
         tfxfer.tune(preset, trials=4, tuner="grid", out=out, quiet=True)
     assert exit_code(lambda: tfxfer.tune(preset, out=tmp_path, quiet=True)) == 2

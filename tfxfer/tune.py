@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import os
 import re
 import sys
 import time
@@ -78,14 +79,19 @@ def tune(
         )
     folder = Path(out) if out is not None else _default_folder(str(preset))
     asked = {"tuner": tuner, "objective": objective}
-    places.check_folder(folder, config, asked, overwrite)
+    is_new = places.check_folder(folder, config, asked, overwrite)
     console = make_console(quiet)
-    with console.status("Starting TensorFlow"):
-        runtime.import_tensorflow()
-    from tfxfer.search.search import Wanted, run_search
+    try:
+        with console.status("Starting TensorFlow"):
+            runtime.import_tensorflow()
+        from tfxfer.search.search import Wanted, run_search
 
-    wanted = Wanted(trials, tuner, objective, until, workers, retrain)
-    return run_search(config, wanted, folder, console)
+        wanted = Wanted(trials, tuner, objective, until, workers, retrain)
+        return run_search(config, wanted, folder, console)
+    except BaseException:
+        if is_new and places.ROLE not in os.environ:
+            places.remove_unused(folder)
+        raise
 
 
 def _check(trials: int, tuner: str, budget: float | None, workers: int) -> None:

@@ -17,6 +17,8 @@ from tfxfer.errors import InputError
 from tfxfer.presets import dump_config
 from tfxfer.records import SearchResult, Trial
 
+# KerasTuner's: which of a search's processes this one is.
+ROLE = "KERASTUNER_TUNER_ID"
 ASKED = "asked.json"  # what was searched for: a call that goes on must ask for the same
 ASKED_CONFIG = "asked.toml"
 TRIALS = "trials"
@@ -30,13 +32,16 @@ _TRIAL = "trial.result.json"
 _OWN = {ASKED, ASKED_CONFIG, TRIALS, LOCKS, BEST, CONFIG, RESULT, *FIGURES}
 
 
-def check_folder(folder: Path, config: Config, asked: Mapping[str, Any], overwrite: bool) -> None:
+def check_folder(folder: Path, config: Config, asked: Mapping[str, Any], overwrite: bool) -> bool:
     """Make the folder of a search, or go on in it.
 
     Args:
         config: what the search begins with.
         asked: what else decides what is found.
         overwrite: remove what an earlier search has left there.
+
+    Returns:
+        Whether the folder is new.
 
     Raises:
         InputError: it holds something else, or another search.
@@ -59,6 +64,7 @@ def check_folder(folder: Path, config: Config, asked: Mapping[str, Any], overwri
         for name in present:
             path = folder / name
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+    is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ASKED
     asked = {"config": dump_config(config), **asked}
@@ -74,6 +80,13 @@ def check_folder(folder: Path, config: Config, asked: Mapping[str, Any], overwri
     else:
         (folder / ASKED_CONFIG).write_text(dump_config(config), encoding="utf-8")
         write_json(path, asked | {"started": time.time()})
+    return is_new
+
+
+def remove_unused(folder: Path) -> None:
+    """Remove the folder of a search that has come to nothing."""
+    if not load_trials(folder):
+        shutil.rmtree(folder)
 
 
 def trial_folder(search: Path, number: int) -> Path:

@@ -23,7 +23,7 @@ from tfxfer.search.ranking import depth_verdict, rank
 from tfxfer.search.space import DEPTH, Space, find_phase, make_space, propose, train_on_all
 from tfxfer.search.trial import Bench, BudgetOverError, score_config
 from tfxfer.search.tuner import SearchTuner, score_once, search
-from tfxfer.search.workers import CHIEF, ROLE, run_workers
+from tfxfer.search.workers import CHIEF, run_workers
 from tfxfer.training import run_training
 
 
@@ -63,7 +63,7 @@ def run_search(
     Raises:
         InputError: the space does not fit the network, or no trial could be trained.
     """
-    role = os.environ.get(ROLE)
+    role = os.environ.get(places.ROLE)
     try:
         return _run(config, wanted, folder, console, role)
     except BaseException as error:
@@ -111,7 +111,7 @@ def run_trials(
         wanted.tuner, space, objective, wanted.trials, phase.epochs, config.seed, folder
     )
     tuner = SearchTuner(oracle, config, space, bench, folder)
-    if os.environ.get(ROLE) != CHIEF:
+    if os.environ.get(places.ROLE) != CHIEF:
         try:
             score_head(config, space, bench, folder, tuner.tuner_id)
         except BudgetOverError:

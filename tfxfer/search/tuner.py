@@ -29,7 +29,7 @@ from tfxfer.search import folder as places
 from tfxfer.search.locks import lock_of
 from tfxfer.search.space import Space, propose
 from tfxfer.search.trial import Bench, BudgetOverError, score_config
-from tfxfer.search.workers import CHIEF, ROLE
+from tfxfer.search.workers import CHIEF
 
 _LOCK_SECONDS = 10.0
 _REAP_SECONDS = 5.0
@@ -140,7 +140,7 @@ def search(tuner: SearchTuner) -> bool:
         ) from error
     try:
         tuner.save()
-        if os.environ.get(ROLE) == CHIEF:
+        if os.environ.get(places.ROLE) == CHIEF:
             threading.Thread(target=_reap, args=(tuner.oracle,), daemon=True).start()
         console = tuner._bench.console
         console.file = console.file  # KerasTuner prints what is of no use to anybody

@@ -19,12 +19,11 @@ from tfxfer import runtime
 from tfxfer.errors import InputError, exit_code
 from tfxfer.presets import load_config
 from tfxfer.report.console import make_console
-from tfxfer.search.folder import ASKED_CONFIG
+from tfxfer.search.folder import ASKED_CONFIG, ROLE
 
 _POLL_SECONDS = 0.2
 _MOST_RESTARTS = 5
 _REFUSED = 2  # exit code of a mistake in the request
-ROLE = "KERASTUNER_TUNER_ID"
 CHIEF = "chief"
 
 
