@@ -1,13 +1,13 @@
 """Time a search of tfxfer against the same configs trained one by one through the whole network.
 
     python tools/bench_search.py --data FOLDER --weights FILE [--trials 20] [--share 20]
-        [--epochs 8] [--out DIR]
+        [--epochs N] [--out DIR]
 
 FOLDER holds train/, validation/ and test/ with class folders; FILE holds MobileNetV2's weights
 without the top. One picture in `--share` is taken of each split. The search runs first, in a
 process of its own with an empty cache. Then each of its configs is trained by `tfxfer.train` in a
 process of its own that stores no features, runs the frozen layers by Keras in every epoch, and
-takes no solver: what one does with `Model.fit` and a loop. Both take `--epochs` a phase.
+takes no solver: what one does with `Model.fit` and a loop. `--epochs` shortens the phases of both.
 
 Prints both times and their ratio, and the figures of both winners; writes results.json.
 """
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--weights", required=True, type=Path)
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--share", type=int, default=20)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int)
     parser.add_argument("--out", type=Path, default=Path("bench"))
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -46,10 +46,12 @@ def main() -> None:
         data = link_some(arguments.data.resolve(), folder / "data", arguments.share)
         common = ["--preset", "photos", "--data", str(data), "--backbone", "MobileNetV2",
                   "--weights", str(arguments.weights.resolve())]  # fmt: skip
-        epochs = {f"phases.{name}.epochs": arguments.epochs for name in ("head", "fine-tune")}
+        names = ("head", "fine-tune") if arguments.epochs else ()
+        epochs = {f"phases.{name}.epochs": arguments.epochs for name in names}
         search = folder / "search"
-        given = [*common, "--trials", str(arguments.trials), "--out", str(search), "--set"]
-        given += [f"{key}={value}" for key, value in epochs.items()]
+        given = [*common, "--trials", str(arguments.trials), "--out", str(search)]
+        for key, value in epochs.items():
+            given += ["--set", f"{key}={value}"]
         searched = run("tfxfer.tune", given, folder)
         trials = [trial for trial in load_trials(search) if trial.status == "done"]
         plain = {}
