@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "tfxfer"
 LEVELS = {
     "errors": 0,
     "tables": 0,
+    "callable_module": 0,
     "config": 0,
     "presets": 0,
     "records": 0,
@@ -50,7 +51,15 @@ LEVELS = {
 HEAVY = {"tensorflow", "keras", "tensorflow_datasets", "sklearn", "h5py"}
 # What `import tfxfer` and `--help` load; they start in a moment.
 LIGHT = {"", "errors", "config", "presets", "records", "run", "runtime", "train", "cli"}
-LIGHT |= {"__main__", "tables", "backbones", "backbones.families", "backbones.settings", "saved"}
+LIGHT |= {
+    "__main__",
+    "tables",
+    "callable_module",
+    "backbones",
+    "backbones.families",
+    "backbones.settings",
+    "saved",
+}
 LIGHT |= {"data.settings", "data.looks", "data.copies", "preview", "audit"}
 LIGHT |= {"report", "report.console", "report.sheets", "report.audit"}
 LIGHT |= {

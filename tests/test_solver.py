@@ -14,7 +14,6 @@ from sklearn.preprocessing import StandardScaler
 from tfxfer.config import HeadConfig, ResolvedPhase
 from tfxfer.data.pictures import untuned
 from tfxfer.errors import InputError
-from tfxfer.features import shards, store
 from tfxfer.features.feed import PhaseData
 from tfxfer.features.split import find_cut
 from tfxfer.heads import build_head
@@ -34,20 +33,6 @@ def draw_features(classes, count, seed) -> tuple[np.ndarray, np.ndarray]:
     features = 3 + features * np.geomspace(0.1, 10, CHANNELS)
     features[:, 0] = 2.5
     return features.astype(np.float32), labels
-
-
-@pytest.fixture
-def make_table(tmp_path):
-    """Gives a stored table of some features."""
-
-    def make(features) -> store.Table:
-        names = [str(index) for index in range(len(features))]
-        kind = shards.Kind(shards.digest(features.tobytes()), features.shape[1:], {})
-        with shards.write_shard(tmp_path / "cache", kind, names, "float32") as append:
-            append(features)
-        return store.look_up(tmp_path / "cache", kind, names)
-
-    return make
 
 
 def softmax(logits) -> np.ndarray:

@@ -55,20 +55,8 @@ def check_folder(
         source: `DataConfig.source`.
         folds_of: of a run of all folds, which goes on where an earlier one was stopped.
     """
-    # A `Path` keeps one of the slashes of gs://…
-    if re.fullmatch(r"[a-z][a-z0-9+.-]+:", "".join(folder.parts[:1]), re.IGNORECASE):
-        raise InputError(
-            "--out must name a folder of this machine. Received: the address "
-            f"{str(folder)!r}. Name such a folder, and copy it when the run is done."
-        )
+    check_place(folder, source)
     folder = folder.resolve()
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--out must name a folder. Received: {str(folder)!r}, which is a file.")
-    if is_among_pictures(folder, source):
-        raise InputError(
-            "--out must lie outside of the folder of pictures, whose folders are classes. "
-            f"Received: {str(folder)!r} in {source!r}. Name a folder elsewhere."
-        )
     present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     goes_on = folds_of is not None and bool(load_unfinished(folder, folds_of, overwrite))
     if present and not overwrite and not goes_on:
@@ -82,6 +70,28 @@ def check_folder(
             "--overwrite replaces the files of an earlier run and no others. Received: "
             f"{str(folder)!r}, which holds {', '.join(foreign[:5])}. "
             "Name another folder."
+        )
+
+
+def check_place(folder: Path, source: str | None) -> None:
+    """Refuse what cannot be a folder to write to, or lies among the pictures.
+
+    Args:
+        source: `DataConfig.source`.
+    """
+    # A `Path` keeps one of the slashes of gs://…
+    if re.fullmatch(r"[a-z][a-z0-9+.-]+:", "".join(folder.parts[:1]), re.IGNORECASE):
+        raise InputError(
+            "--out must name a folder of this machine. Received: the address "
+            f"{str(folder)!r}. Name such a folder, and copy it when the run is done."
+        )
+    folder = folder.resolve()
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--out must name a folder. Received: {str(folder)!r}, which is a file.")
+    if is_among_pictures(folder, source):
+        raise InputError(
+            "--out must lie outside of the folder of pictures, whose folders are classes. "
+            f"Received: {str(folder)!r} in {source!r}. Name a folder elsewhere."
         )
 
 

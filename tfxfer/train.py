@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from tfxfer import run, runtime
+from tfxfer.callable_module import make_callable
 from tfxfer.errors import exit_code
 from tfxfer.presets import add_settings, load_config, parse_setting
 from tfxfer.records import FoldsResult, Plan, RunResult
@@ -157,15 +156,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_code(lambda: call(arguments))
 
 
-class _CallableModule(ModuleType):
-    """Lets `tfxfer.train` be both this module, for ``python -m``, and the function."""
-
-    __signature__ = inspect.signature(train)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> RunResult | FoldsResult:
-        return train(*args, **kwargs)
-
-
 if __name__ == "__main__":
     sys.exit(main())
-sys.modules[__name__].__class__ = _CallableModule
+make_callable(__name__, train)

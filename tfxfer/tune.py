@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 import os
 import re
 import sys
@@ -11,10 +10,10 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from tfxfer import runtime
+from tfxfer.callable_module import make_callable
 from tfxfer.errors import InputError, exit_code
 from tfxfer.presets import add_settings, load_config, parse_setting
 from tfxfer.records import SearchResult
@@ -165,15 +164,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_code(lambda: call(arguments))
 
 
-class _CallableModule(ModuleType):
-    """Lets `tfxfer.tune` be both this module, for ``python -m``, and the function."""
-
-    __signature__ = inspect.signature(tune)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> SearchResult | None:
-        return tune(*args, **kwargs)
-
-
 if __name__ == "__main__":
     sys.exit(main())
-sys.modules[__name__].__class__ = _CallableModule
+make_callable(__name__, tune)

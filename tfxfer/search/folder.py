@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from tfxfer.config import Config
-from tfxfer.data.settings import is_among_pictures
 from tfxfer.errors import InputError
 from tfxfer.presets import dump_config
 from tfxfer.records import SearchResult, Trial
+from tfxfer.run import check_place
 
 # KerasTuner's: which of a search's processes this one is.
 ROLE = "KERASTUNER_TUNER_ID"
@@ -46,13 +46,7 @@ def check_folder(folder: Path, config: Config, asked: Mapping[str, Any], overwri
     Raises:
         InputError: it holds something else, or another search.
     """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--out must name a folder. Received: {str(folder)!r}, which is a file.")
-    if is_among_pictures(folder, config.data.source):
-        raise InputError(
-            "--out must lie outside of the folder of pictures, whose folders are classes. "
-            f"Received: {str(folder)!r} in {config.data.source!r}. Name a folder elsewhere."
-        )
+    check_place(folder, config.data.source)
     inside = folder.iterdir() if folder.is_dir() else ()
     present = {path.name for path in inside if not path.name.startswith(".")}
     if present - _OWN or (present and ASKED not in present):
@@ -87,6 +81,11 @@ def remove_unused(folder: Path) -> None:
     """Remove the folder of a search that has come to nothing."""
     if not load_trials(folder):
         shutil.rmtree(folder)
+
+
+def load_start(search: Path) -> float:
+    """When a search began, in seconds since 1970."""
+    return json.loads((search / ASKED).read_text(encoding="utf-8"))["started"]
 
 
 def trial_folder(search: Path, number: int) -> Path:
@@ -130,9 +129,7 @@ def remove_states(search: Path) -> None:
 
 def write_best(search: Path, config: Config) -> None:
     """Write the winner's config, which `tfxfer train --preset` takes."""
-    staging = search / f".{CONFIG}"
-    staging.write_text(dump_config(config), encoding="utf-8")
-    staging.replace(search / CONFIG)
+    _put(search / CONFIG, dump_config(config))
 
 
 def write_result(result: SearchResult) -> None:
@@ -159,6 +156,10 @@ def write_result(result: SearchResult) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a file that is there as a whole or not at all."""
+    _put(path, json.dumps(value, indent=1))
+
+
+def _put(path: Path, text: str) -> None:
     staging = path.with_name(f".{path.name}.{os.getpid()}")
-    staging.write_text(json.dumps(value, indent=1), encoding="utf-8")
+    staging.write_text(text, encoding="utf-8")
     staging.replace(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,7 +34,6 @@ class Wanted:
         trials: at most; a rung of Hyperband counts as one.
         tuner: what proposes them, of `ORACLES`.
         objective: a metric on validation; None: that which chooses the epochs.
-        retrain: train the winner on training and validation pictures together.
         until: when to stop, in seconds since 1970; None: when all trials are run.
         workers: processes; 1: this one alone.
         retrain: train the winner on training and validation pictures together.
@@ -173,8 +171,7 @@ def finish(
     if wanted.retrain:
         winner = train_on_all(winner, ranked[0])
     places.write_best(folder, winner)
-    asked = json.loads((folder / places.ASKED).read_text(encoding="utf-8"))
-    started = asked["started"]
+    started = places.load_start(folder)
     draw_search([trial for trial in ranked if trial.status == "done"], started, folder)
     console.print(f"\n[bold]the winner[/]: trial {ranked[0].number}")
     best = run_training(winner, folder / places.BEST, console, overwrite=True)

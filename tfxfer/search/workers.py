@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from tfxfer.search.folder import ASKED_CONFIG, ROLE
 
 _POLL_SECONDS = 0.2
 _MOST_RESTARTS = 5
-_REFUSED = 2  # exit code of a mistake in the request
+_REFUSED, _INTERRUPTED = 2, 130  # exit codes: a mistake in the request; stopped
 CHIEF = "chief"
 
 
@@ -111,11 +110,15 @@ def main() -> int:
     runtime.import_tensorflow()
     from tfxfer.search.search import Wanted, run_trials
 
-    def run() -> None:
+    def run() -> int:
         config = load_config(Path(folder) / ASKED_CONFIG)
-        # The chief is stopped when its workers are done; Ctrl-C is for the process that began all.
-        with suppress(KeyboardInterrupt):
+        try:
             run_trials(config, Wanted(**wanted), Path(folder), make_console(is_quiet))
+        # The chief is stopped when its workers are done; what Ctrl-C means, the process that began
+        # all says. A worker that was stopped alone has not done its work.
+        except KeyboardInterrupt:
+            return _INTERRUPTED
+        return 0
 
     return exit_code(run)
 
