@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from dataclasses import replace
 
 import pytest
 from conftest import outline
 
+import tfxfer
 from tfxfer.backbones.blocks import list_blocks
 from tfxfer.backbones.families import NETWORKS
 from tfxfer.errors import InputError
@@ -187,3 +189,9 @@ def test_budgets_are_times():
     assert [parse_budget(text) for text in ("90s", "10m", "1.5h", "45")] == [90, 600, 5400, 45]
     with pytest.raises(InputError, match="Received: 'soon'"):
         parse_budget("soon")
+
+
+def test_a_search_lies_in_a_folder_of_this_machine():
+    with pytest.raises(InputError, match="folder of this machine"):
+        tfxfer.tune("birds", out="gs://bucket/search", quiet=True)
+    assert list(inspect.signature(tfxfer.tune).parameters)[:2] == ["preset", "trials"]
