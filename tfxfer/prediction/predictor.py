@@ -1,0 +1,48 @@
+"""What predicts: a run's model, an exported one in any format, or a server, all behind one face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+class PredictionError(RuntimeError):
+    """A batch could not be predicted; the message says why, in a line for people."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is said of a batch of pictures.
+
+    Attributes:
+        probabilities: ``[batch, classes]`` float32.
+        embeddings: ``[batch, channels]`` float32; None where they were not asked for.
+    """
+
+    probabilities: np.ndarray
+    embeddings: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model made ready to predict.
+
+    Attributes:
+        name: what it is and where it stands, for people.
+        classes: class names in the order of the probabilities.
+        prepare: from an encoded picture to what `run` takes. Local models decode, turn and resize
+            here, as training does: ``[size, size, 3]`` float32, 0…255. Servers take the bytes.
+            May be called from several threads at a time. Raises `PredictionError` for what is no
+            picture.
+        run: predicts a batch. Raises `PredictionError` where it cannot.
+        size_px: side of the pictures; None: a server, which resizes them itself.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    prepare: Callable[[bytes], Any]
+    run: Callable[[Sequence[Any]], Prediction]
+    size_px: int | None = None
