@@ -140,7 +140,8 @@ else:
 assert not [name for name in sys.modules if name.split(".")[0] == "tfxfer"]
 print(json.dumps([{"probabilities": answer["probabilities"].numpy().tolist(),
                    "classes": answer["classes"].numpy().astype(str).tolist(),
-                   "label": answer["label"].numpy().astype(str).tolist()}
+                   "labels": answer["labels"].numpy().astype(str).tolist(),
+                   "scores": answer["scores"].numpy().tolist()}
                   for answer in (by_bytes, by_picture, by_uint8)]))
 """
 
@@ -167,7 +168,8 @@ def test_the_export_serves_in_plain_tensorflow(finished, picture_folder):
     rounded = model.predict(np.round(pictures), verbose=0)
     for answer, wanted in zip(answers, (expected, expected, rounded), strict=True):
         np.testing.assert_allclose(answer["probabilities"], wanted, atol=1e-4)
-        assert answer["label"] == sorted(COLOURS)
+        assert [labels[0] for labels in answer["labels"]] == sorted(COLOURS)
+        np.testing.assert_allclose(answer["scores"], -np.sort(-wanted), atol=1e-4)
         assert answer["classes"] == [sorted(COLOURS)] * 3
 
 

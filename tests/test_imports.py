@@ -38,6 +38,7 @@ LEVELS = {
     "evaluation": 2,
     "export": 3,
     "saved": 3,
+    "prediction": 3,
     "training": 4,
     "folds": 4,
     "train": 4,

@@ -34,6 +34,9 @@ HEADS: dict[str, Callable[[HeadConfig], list[keras.layers.Layer]]] = {
     "mlp": mlp_layers,
 }
 
+# By these a head begins, whatever its kind.
+_FIRST_LAYERS = ("head_dropout", "head_bn_1")
+
 _POOLINGS = {
     "avg": (keras.layers.GlobalAveragePooling2D,),
     "max": (keras.layers.GlobalMaxPooling2D,),
@@ -99,6 +102,25 @@ def build_head(config: HeadConfig, class_count: int, seed: int, has_several: boo
     )
     poolings = tuple(make(name=f"pool_{i}") for i, make in enumerate(_POOLINGS[config.pooling]))
     return Head(poolings, (*HEADS[config.kind](config), probabilities))
+
+
+def add_embeddings(model: keras.Model) -> keras.Model:
+    """A model over the same layers that also gives what the head reads of a picture.
+
+    Args:
+        model: as `build_model` makes it, or loaded from its file.
+
+    Returns:
+        From pictures to ``{"probabilities": [batch, classes], "embeddings": [batch, channels]}``,
+        float32; the embeddings are the pooled features, before dropout and hidden layers.
+    """
+    # The layers stand in other models too, and so have several inputs: this is that of this model.
+    tensor, layer_name = model.output, ""
+    while layer_name not in _FIRST_LAYERS:
+        layer, node, _ = tensor._keras_history
+        tensor, layer_name = layer._inbound_nodes[node].input_tensors[0], layer.name
+    outputs = {"probabilities": model.output, "embeddings": tensor}
+    return keras.Model(model.input, outputs, name=model.name)
 
 
 def build_model(backbone: Backbone, head: Head, trains_batch_norm: bool = False) -> keras.Model:

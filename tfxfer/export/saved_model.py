@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -12,11 +13,17 @@ import tensorflow as tf
 from tfxfer.backbones.hub_layer import HubModule
 from tfxfer.data.pictures import PictureSet
 from tfxfer.data.pipeline import plain_view
+from tfxfer.export.warm_up import write_warm_up
+from tfxfer.heads import add_embeddings
 from tfxfer.records import Exported
 
 # Largest difference of a probability: the graph is another one, the arithmetic is float32.
 _TOLERANCE = 1e-4
 _COMPARED = 16
+TOP_K = 5  # classes in `labels` and `scores`
+CLASSES_FILE = "classes.txt"  # among the assets
+
+Outputs = dict[str, tf.Tensor]
 
 
 class ExportMismatchError(RuntimeError):
@@ -24,99 +31,152 @@ class ExportMismatchError(RuntimeError):
 
 
 def export_saved_model(
-    model: keras.Model, classes: Sequence[str], path: Path, validation: PictureSet
+    model: keras.Model,
+    classes: Sequence[str],
+    path: Path,
+    validation: PictureSet,
+    top_k: int = TOP_K,
+    name: str = "tfxfer",
 ) -> Exported:
     """Write a SavedModel, load it in plain TensorFlow and compare it with the trained model.
 
     Signatures: ``serving_default`` takes ``pictures`` ``[batch, size, size, 3]`` float32 0…255,
     ``serve_uint8`` the same as uint8, ``serve_bytes`` takes ``image_bytes`` ``[batch]``, encoded
     JPEG, PNG, BMP or WebP pictures of any size. Each gives ``probabilities`` ``[batch, classes]``
-    float32, ``classes`` ``[batch, classes]`` (their names) and ``label`` ``[batch]`` (the name of
-    the most probable one). Where pictures have several labels, each probability stands for itself
-    and they do not sum to 1; `label` is the most probable one still, whether or not others are
-    probable too.
+    float32, ``classes`` ``[batch, classes]`` (their names), and ``labels`` and ``scores``
+    ``[batch, k]``: names and probabilities of the most probable ones, the first one first. Where
+    pictures have several labels, each probability stands for itself and they do not sum to 1.
+    ``features`` and ``features_bytes`` take the same pictures and encoded pictures, and give
+    ``embeddings`` ``[batch, channels]`` float32: what the head reads.
+
+    The class names also lie in ``assets/classes.txt``, and warm-up requests in ``assets.extra``.
 
     Args:
         model: from pictures 0…255 to probabilities; it holds no augmentation.
         classes: class names.
         path: numbered folder to write.
-        validation: pictures to compare on.
+        validation: pictures to compare on, and to warm up with.
+        top_k: how many ``labels``; no more than there are classes.
+        name: under which it will be served.
 
     Raises:
         ExportMismatchError: the outputs differ.
     """
+    write_saved_model(model, classes, path, top_k)
+    encoded = choose_encoded(validation, _COMPARED)
+    write_warm_up(path, name, encoded, model.input_shape[1])
+    return compare_export(model, path, encoded)
+
+
+def write_saved_model(
+    model: keras.Model, classes: Sequence[str], path: Path, top_k: int = TOP_K
+) -> None:
+    """Write a SavedModel with the signatures of `export_saved_model`."""
     size_px = model.input_shape[1]
     names = tf.constant(list(classes))
+    count = min(top_k, len(classes))
+    both = add_embeddings(model)
 
     # One function for all signatures: the network is traced once.
     @tf.function(
         input_signature=[tf.TensorSpec([None, size_px, size_px, 3], tf.float32)], autograph=False
     )
-    def answer(pictures: tf.Tensor) -> dict[str, tf.Tensor]:
-        probabilities = model(pictures, training=False)
-        rows = tf.shape(probabilities)[0]
-        return {
-            "probabilities": probabilities,
-            "classes": tf.tile(names[tf.newaxis], [rows, 1]),
-            "label": tf.gather(names, tf.argmax(probabilities, axis=1)),
-        }
+    def answer(pictures: tf.Tensor) -> Outputs:
+        return both(pictures, training=False)
 
-    def serve_pictures(pictures: tf.Tensor) -> dict[str, tf.Tensor]:
-        return answer(tf.cast(pictures, tf.float32))
-
-    def serve_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        pictures = tf.map_fn(
+    def decode(image_bytes: tf.Tensor) -> tf.Tensor:
+        return tf.map_fn(
             plain_view(size_px),
             image_bytes,
             fn_output_signature=tf.TensorSpec([size_px, size_px, 3], tf.float32),
         )
-        return answer(pictures)
 
-    shape = [None, size_px, size_px, 3]
+    def classify(pictures: tf.Tensor) -> Outputs:
+        probabilities = answer(tf.cast(pictures, tf.float32))["probabilities"]
+        rows = tf.shape(probabilities)[0]
+        scores, best = tf.math.top_k(probabilities, count)
+        return {
+            "probabilities": probabilities,
+            "classes": tf.tile(names[tf.newaxis], [rows, 1]),
+            "labels": tf.gather(names, best),
+            "scores": scores,
+        }
+
+    def embed(pictures: tf.Tensor) -> Outputs:
+        return {"embeddings": answer(pictures)["embeddings"]}
+
+    def classify_bytes(image_bytes: tf.Tensor) -> Outputs:
+        return classify(decode(image_bytes))
+
+    def embed_bytes(image_bytes: tf.Tensor) -> Outputs:
+        return embed(decode(image_bytes))
+
+    floats = tf.TensorSpec([None, size_px, size_px, 3], tf.float32, "pictures")
+    whole = tf.TensorSpec([None, size_px, size_px, 3], tf.uint8, "pictures")
+    encoded = tf.TensorSpec([None], tf.string, "image_bytes")
+    functions: dict[str, tuple[Callable[[tf.Tensor], Outputs], tf.TensorSpec]] = {
+        "serving_default": (classify, floats),
+        "serve_uint8": (classify, whole),
+        "serve_bytes": (classify_bytes, encoded),
+        "features": (embed, floats),
+        "features_bytes": (embed_bytes, encoded),
+    }
     signatures = {
-        name: tf.function(function, autograph=False).get_concrete_function(spec)
-        for name, function, spec in (
-            ("serving_default", serve_pictures, tf.TensorSpec(shape, tf.float32, "pictures")),
-            ("serve_uint8", serve_pictures, tf.TensorSpec(shape, tf.uint8, "pictures")),
-            ("serve_bytes", serve_bytes, tf.TensorSpec([None], tf.string, "image_bytes")),
-        )
+        key: tf.function(function, autograph=False).get_concrete_function(spec)
+        for key, (function, spec) in functions.items()
     }
     # Not `keras.export.ExportArchive`: it traces every function, and each layer's, once more.
     module = tf.Module()
     module.weights = [weight.value for weight in model.weights]
     hub_modules = [layer for layer in model._flatten_layers() if isinstance(layer, HubModule)]
     module.resources = [layer.loaded for layer in hub_modules]  # such as lookup tables
-    tf.saved_model.save(module, str(path), signatures=signatures)
-    return compare_export(model, path, validation)
+    with tempfile.TemporaryDirectory() as folder:
+        listed = Path(folder) / CLASSES_FILE
+        listed.write_text("\n".join(classes) + "\n", encoding="utf-8")
+        module.classes = tf.saved_model.Asset(str(listed))
+        tf.saved_model.save(module, str(path), signatures=signatures)
 
 
-def compare_export(model: keras.Model, path: Path, validation: PictureSet) -> Exported:
+def choose_encoded(pictures: PictureSet, count: int) -> list[bytes]:
+    """Some encoded pictures, spread evenly over all."""
+    total = len(pictures.labels)
+    spread = np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
+    chosen = pictures.choose(spread).encoded()
+    return [bytes(encoded) for encoded, _ in chosen.as_numpy_iterator()]
+
+
+def compare_export(model: keras.Model, path: Path, encoded: Sequence[bytes]) -> Exported:
     """Load a SavedModel in plain TensorFlow and compare every signature with the trained model.
 
     Raises:
-        ExportMismatchError: a probability differs by more than 1e-4.
+        ExportMismatchError: a probability differs by more than 1e-4, or an embedding by more than
+            that part of the largest one.
     """
-    size_px = model.input_shape[1]
-    count = len(validation.labels)
-    spread = np.unique(np.linspace(0, count - 1, min(_COMPARED, count)).astype(int))
-    compared = validation.choose(spread).encoded()
-    encoded = [bytes(item) for item, _ in compared.as_numpy_iterator()]
-    pictures = tf.stack([plain_view(size_px)(item) for item in encoded])
+    view = plain_view(model.input_shape[1])
+    pictures = tf.stack([view(item) for item in encoded])
     rounded = tf.cast(tf.round(pictures), tf.uint8)
     signatures = tf.saved_model.load(str(path)).signatures
+    files = {"image_bytes": tf.constant(list(encoded))}
     trials = {
-        "serving_default": (pictures, signatures["serving_default"](pictures=pictures)),
-        "serve_uint8": (rounded, signatures["serve_uint8"](pictures=rounded)),
-        "serve_bytes": (pictures, signatures["serve_bytes"](image_bytes=tf.constant(encoded))),
+        "serving_default": (pictures, {"pictures": pictures}),
+        "serve_uint8": (rounded, {"pictures": rounded}),
+        "serve_bytes": (pictures, files),
+        "features": (pictures, {"pictures": pictures}),
+        "features_bytes": (pictures, files),
     }
+    both = add_embeddings(model)
     differences = {}
-    for name, (given, served) in trials.items():
-        expected = keras.ops.convert_to_numpy(model(tf.cast(given, tf.float32), training=False))
-        differences[name] = float(np.abs(served["probabilities"].numpy() - expected).max())
+    for name, (given, inputs) in trials.items():
+        expected = both(tf.cast(given, tf.float32), training=False)
+        key = "embeddings" if name.startswith("features") else "probabilities"
+        wanted = keras.ops.convert_to_numpy(expected[key])
+        scale = max(1.0, float(np.abs(wanted).max()))
+        served = signatures[name](**inputs)[key].numpy()
+        differences[name] = float(np.abs(served - wanted).max()) / scale
     for name, difference in differences.items():
         if not difference <= _TOLERANCE:
             raise ExportMismatchError(
-                f"The exported model must give the trained model's probabilities to within "
+                f"The exported model must give what the trained model gives to within "
                 f"{_TOLERANCE}. Received: a difference of {difference:.2g} in signature {name!r} "
                 f"on {len(encoded)} validation pictures. Nothing was kept; please report this "
                 "with the run's config."

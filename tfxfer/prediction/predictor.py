@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from tfxfer.errors import InputError
 
 
 class PredictionError(RuntimeError):
@@ -46,3 +49,16 @@ class Predictor:
     prepare: Callable[[bytes], Any]
     run: Callable[[Sequence[Any]], Prediction]
     size_px: int | None = None
+
+
+def refuse_embeddings(path: Path, with_embeddings: bool) -> None:
+    """Refuse to give embeddings of a file that holds none.
+
+    Raises:
+        InputError: they are asked for.
+    """
+    if with_embeddings:
+        raise InputError(
+            "Embeddings come from a run's folder, a SavedModel or a server. Received: "
+            f"{str(path)!r}, a file that gives probabilities alone. Name one of those."
+        )

@@ -1,0 +1,89 @@
+"""Models that TensorFlow runs: a run's own, and a SavedModel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tfxfer import run
+from tfxfer.errors import InputError, first_line
+from tfxfer.export.saved_model import CLASSES_FILE
+from tfxfer.heads import add_embeddings
+from tfxfer.prediction.predictor import Prediction, Predictor
+from tfxfer.prediction.prepare import make_prepare, read_classes
+from tfxfer.saved import load_model
+
+
+def load_run(path: Path, with_embeddings: bool, trust: bool) -> Predictor:
+    """Load the model of a run's folder or a ``.keras`` file; its classes lie beside it.
+
+    Raises:
+        InputError: as of `load_model`, or there is no list of classes.
+    """
+    model = load_model(path, trust)
+    folder = path if path.is_dir() else path.parent
+    classes = read_classes(folder / run.CLASSES, model.output_shape[-1])
+    both = add_embeddings(model) if with_embeddings else None
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def call(pictures: tf.Tensor) -> dict[str, tf.Tensor]:
+        if both is not None:
+            return both(pictures, training=False)
+        return {"probabilities": model(pictures, training=False)}
+
+    size_px = model.input_shape[1]
+    return Predictor(str(path), classes, make_prepare(size_px), _run_by(call), size_px)
+
+
+def load_saved_model(path: Path, with_embeddings: bool) -> Predictor:
+    """Load a SavedModel that tfxfer has exported.
+
+    Raises:
+        InputError: it cannot be loaded, or is another one.
+    """
+    try:
+        loaded = tf.saved_model.load(str(path))
+    except Exception as error:  # TensorFlow raises errors of many types for a damaged file
+        raise InputError(
+            f"A SavedModel must be whole. Received: {str(path)!r} ({first_line(error)}). "
+            "Export it again."
+        ) from error
+    signatures = loaded.signatures
+    missing = {"serving_default", "features"} - set(signatures)
+    if missing:
+        raise InputError(
+            "A SavedModel must be one that tfxfer has exported, with signatures serving_default "
+            f"and features. Received: {str(path)!r} with {', '.join(signatures) or 'none'}. "
+            "Export it again: tfxfer export RUN."
+        )
+    classify, embed = signatures["serving_default"], signatures["features"]
+    specs = classify.structured_input_signature[1]
+    size_px = specs["pictures"].shape[1]
+    count = classify.structured_outputs["probabilities"].shape[-1]
+    classes = read_classes(path / "assets" / CLASSES_FILE, count)
+
+    def call(pictures: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = classify(pictures=pictures)
+        return outputs | embed(pictures=pictures) if with_embeddings else outputs
+
+    predictor = Predictor(str(path), classes, make_prepare(size_px), _run_by(call), size_px)
+    # The functions die with what they were loaded with.
+    call.loaded = loaded  # type: ignore[attr-defined]
+    return predictor
+
+
+def _run_by(
+    call: Callable[[tf.Tensor], dict[str, tf.Tensor]],
+) -> Callable[[Sequence[np.ndarray]], Prediction]:
+    def run_batch(pictures: Sequence[np.ndarray]) -> Prediction:
+        outputs = call(tf.constant(np.stack(pictures)))
+        embeddings = outputs.get("embeddings")
+        return Prediction(
+            outputs["probabilities"].numpy(),
+            None if embeddings is None else embeddings.numpy(),
+        )
+
+    return run_batch
