@@ -6,12 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from conftest import load_tool
 
 import tfxfer
 from tfxfer.config import BackboneConfig, DataConfig, HeadConfig
+from tfxfer.data.pipeline import make_evaluation_dataset
 from tfxfer.data.sources import load_data
 from tfxfer.errors import InputError
 from tfxfer.export.saved_model import (
@@ -19,6 +23,7 @@ from tfxfer.export.saved_model import (
     choose_encoded,
     compare_export,
     export_saved_model,
+    write_saved_model,
 )
 from tfxfer.prediction.load import load_predictor
 from tfxfer.prediction.predictor import PredictionError
@@ -117,3 +122,20 @@ def test_a_saved_model_predicts_as_its_run_does(model, picture_folder, tmp_path)
         load_predictor(tmp_path / "models")
     with pytest.raises(InputError, match="where there is none"):
         load_predictor(tmp_path / "nothing")
+
+
+def test_served_files_are_what_the_pipeline_sees(model, tmp_path):
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    load_tool("make_bad_folder").make_bad_folder(folder)
+    data = load_data(DataConfig(source=str(folder), on_bad="quarantine"), seed=0)
+    assert data.quarantined
+    pictures = data.train
+    write_saved_model(model, data.classes, tmp_path / "1")
+    dataset = make_evaluation_dataset(pictures, 3, 32, 8)
+    expected = model.predict(dataset, verbose=0)
+    served = tf.saved_model.load(str(tmp_path / "1")).signatures["serve_bytes"]
+    files = [Path(path).read_bytes() for path in pictures.where()]
+    given = served(image_bytes=tf.constant(files))["probabilities"].numpy()
+    assert len(files) > 20
+    np.testing.assert_allclose(given, expected, atol=1e-5)

@@ -153,11 +153,26 @@ class ResolvedPhase(PhaseConfig):
     mixup: float = Field(ge=0)
 
 
+class DistillationConfig(Table):
+    """A larger model that the run learns from, beside the labels: see `teacher.py`."""
+
+    teacher: str  # a run's folder, of the same classes
+    temperature: float = Field(2.0, ge=1, le=20)  # evens out what the teacher says
+    weight: float = Field(0.7, gt=0, le=1)  # of what it says; the rest is the label's
+    trust: bool = False  # it may hold a program: see `tfxfer.load_model`
+
+    @field_validator("teacher")
+    @classmethod
+    def _is_absolute(cls, value: str) -> str:
+        return absolute(value)
+
+
 class Config(Table):
     """A whole run, resolved: the same config gives the same run."""
 
     summary: str = ""
     seed: int = Field(0, ge=0, lt=2**31)
+    calibrate: bool = True  # make the probabilities as sure as they are right: `temperature.py`
     data: DataConfig = DataConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     backbone: BackboneConfig = BackboneConfig()
@@ -165,6 +180,7 @@ class Config(Table):
     features: FeaturesConfig = FeaturesConfig()
     phases: tuple[PhaseConfig, ...] = Field(min_length=1)
     search: SearchConfig | None = None  # what `tfxfer tune` may vary
+    distillation: DistillationConfig | None = None
 
     @model_validator(mode="after")
     def _phases_fit(self) -> Config:
@@ -202,6 +218,17 @@ class Config(Table):
                 "solver='logistic' fits one label a picture: its probabilities sum to 1. Received: "
                 f"label_separator={self.data.label_separator!r}, solver='logistic' in phase "
                 f"{solved[0]!r}. Take solver='auto', which trains such a head by gradient steps."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_teacher_balances_by_itself(self) -> Config:
+        if self.distillation is not None and self.data.balance != "none":
+            raise InputError(
+                "A teacher's say comes in place of balanced classes. Received: "
+                f"data.balance={self.data.balance!r} with distillation.teacher="
+                f"{self.distillation.teacher!r}. Take data.balance='none', and a teacher that was "
+                "trained with balance."
             )
         return self
 

@@ -180,6 +180,7 @@ def metrics_of(result: RunResult) -> dict[str, Any]:
             if key != "split" and value is not None:
                 figures[f"{prefix}.{key}"] = value
     return figures | {
+        "calibration": asdict(result.calibration) if result.calibration else None,
         "seconds": result.seconds,
         "engine": result.engine,
         "phases": [asdict(phase) | {"bottleneck": phase.bottleneck} for phase in result.phases],

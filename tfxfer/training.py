@@ -16,12 +16,13 @@ from tfxfer import run, runtime
 from tfxfer.backbones.blocks import resolve_unfreeze
 from tfxfer.backbones.build import build_backbone
 from tfxfer.backbones.levels import add_levels
+from tfxfer.calibration import expected_calibration_error
 from tfxfer.config import Config, ResolvedPhase
 from tfxfer.data.labels import count_classes
 from tfxfer.data.pictures import PictureData, PictureSet
 from tfxfer.data.pipeline import make_evaluation_dataset
 from tfxfer.data.sources import load_data
-from tfxfer.evaluation import evaluate
+from tfxfer.evaluation import evaluate_probabilities
 from tfxfer.export.saved_model import export_saved_model
 from tfxfer.features import cache
 from tfxfer.features.feed import make_phase_data
@@ -36,8 +37,10 @@ from tfxfer.phases.objective import Objective, make_objective
 from tfxfer.phases.schedules import resolve_phase
 from tfxfer.phases.span import WHOLE, Span
 from tfxfer.progress import counting_pictures
-from tfxfer.records import Evaluation, PhasePlan, PhaseResult, Plan, RunResult
+from tfxfer.records import Calibration, Evaluation, PhasePlan, PhaseResult, Plan, RunResult
 from tfxfer.report.console import print_phase, print_plan, print_result
+from tfxfer.teacher import add_teacher
+from tfxfer.temperature import apply_temperature, fit_temperature, fold_temperature
 
 # A batch for training may be larger than what the whole network can take.
 _EVALUATION_BATCH = 32
@@ -90,11 +93,10 @@ def run_training(
             print_phase(console, results[-1])
             if watch:
                 watch(model)
-        model.save(staging / run.MODEL)
         pictures, classes = job.pictures, job.pictures.classes
         with console.status("Evaluating and exporting"):
-            validation = _evaluate(model, "validation", pictures.validation, job)
-            test = _evaluate(model, "test", pictures.test, job)
+            validation, test, calibration = judge(model, job, config)
+            model.save(staging / run.MODEL)
             exported = export_saved_model(model, classes, staging / run.EXPORT, pictures.validation)
         result = RunResult(
             path=folder,
@@ -111,6 +113,7 @@ def run_training(
             versions=runtime.list_versions(),
             device=runtime.describe_device(),
             quarantined=pictures.quarantined,
+            calibration=calibration,
         )
         run.write_config(staging, _with_choices(config, result))
         run.write_result(staging, result)
@@ -122,7 +125,7 @@ def prepare(config: Config, console: Console, pictures: PictureData | None = Non
     """Load the pictures, unless they are, and build the network and its head."""
     if pictures is None:
         pictures = load_pictures(config, console)
-    return make_job(config, pictures, console)
+    return make_job(config, add_teacher(pictures, config, console), console)
 
 
 def load_pictures(config: Config, console: Console, keeps: bool = True) -> PictureData:
@@ -278,10 +281,40 @@ def dry_run(config: Config, console: Console) -> Plan:
     return plan
 
 
-def _evaluate(model: keras.Model, split: str, pictures: PictureSet, job: Job) -> Evaluation:
+def judge(
+    model: keras.Model, job: Job, config: Config
+) -> tuple[Evaluation, Evaluation, Calibration | None]:
+    """Calibrate the model on validation, and then look at the test pictures, once.
+
+    Returns:
+        Metrics of the calibrated model on validation and test, and what calibration did.
+    """
+    pictures = job.pictures
+    labels, several = pictures.validation.labels, pictures.has_several
+    given = _predict(model, pictures.validation, job)
+    calibrates = config.calibrate and not config.data.train_on_validation
+    temperature = fit_temperature(labels, given) if calibrates else 1.0
+    fold_temperature(model, temperature)
+    sure = apply_temperature(given, temperature, several) if calibrates else given
+    tested = _predict(model, pictures.test, job)
+    validation = evaluate_probabilities("validation", sure, labels, pictures.classes)
+    test = evaluate_probabilities("test", tested, pictures.test.labels, pictures.classes)
+    if not calibrates:
+        return validation, test, None
+    error = expected_calibration_error
+    before = apply_temperature(tested, 1 / temperature, several)
+    calibration = Calibration(
+        temperature,
+        (error(labels, given), error(labels, sure)),
+        (error(pictures.test.labels, before), error(pictures.test.labels, tested)),
+    )
+    return validation, test, calibration
+
+
+def _predict(model: keras.Model, pictures: PictureSet, job: Job) -> np.ndarray:
     classes, size_px = job.pictures.classes, job.layers.backbone.size_px
     dataset = make_evaluation_dataset(pictures, len(classes), size_px, _EVALUATION_BATCH)
-    return evaluate(model, split, dataset, pictures.labels, classes)
+    return model.predict(dataset, verbose=0)
 
 
 def _with_choices(config: Config, result: RunResult) -> Config:

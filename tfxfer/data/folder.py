@@ -13,7 +13,7 @@ from tfxfer.data.group_pattern import find_groups
 from tfxfer.data.listing import Listing
 from tfxfer.data.pictures import FileSet
 from tfxfer.data.places import exists, is_folder, join, list_address
-from tfxfer.data.settings import is_address
+from tfxfer.data.settings import PICTURE_ENDINGS, is_address
 from tfxfer.errors import InputError, nearest
 
 # What splits are called, in folders and in manifests.
@@ -26,9 +26,6 @@ SPLIT_NAMES = {
     "test": "test",
     "testing": "test",
 }
-# Endings that say "picture"; whether a file is one that can be read is decided by its content.
-_ENDINGS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff",
-            ".heic", ".heif", ".avif"}  # fmt: skip
 
 
 def list_folder(config: DataConfig) -> Listing:
@@ -113,11 +110,11 @@ def _list_classes(folder: str, notes: list[str]) -> dict[str, list[str]]:
     for name in visible_folders(folder):
         pictures = classes[name] = []
         for file in _list_files(join(folder, name)):
-            (pictures if Path(file).suffix.lower() in _ENDINGS else other).append(file)
+            (pictures if Path(file).suffix.lower() in PICTURE_ENDINGS else other).append(file)
     if other:
         shown = ", ".join(Path(file).name for file in other[:5]) + (", …" if len(other) > 5 else "")
         notes.append(f"{len(other)} files without a picture's ending are not read: {shown}")
-    loose = [name for name in _list_here(folder)[1] if Path(name).suffix.lower() in _ENDINGS]
+    loose = [name for name in _list_here(folder)[1] if Path(name).suffix.lower() in PICTURE_ENDINGS]
     if loose and classes:
         notes.append(
             f"{len(loose)} pictures beside the class folders of {folder} have no class and are "
@@ -130,7 +127,7 @@ def _list_here(folder: str) -> tuple[Sequence[str], Sequence[str]]:
     """Names of the folders and of the files in a folder, each sorted."""
     if is_address(folder):
         try:
-            return list_address(folder, _ENDINGS)
+            return list_address(folder, PICTURE_ENDINGS)
         except OSError as error:
             raise InputError(
                 "Every folder of pictures must be readable. Received: "

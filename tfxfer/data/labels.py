@@ -29,11 +29,12 @@ def stratify_by(labels: np.ndarray) -> np.ndarray:
     return np.where(labels.any(axis=1), counts.argmin(axis=1), labels.shape[1])
 
 
-def to_targets(labels: tf.Tensor, class_count: int, several: bool) -> tf.Tensor:
+def to_targets(labels: tf.Tensor, class_count: int) -> tf.Tensor:
     """What a model is to give: rows ``[…, classes]`` float32, of a label or of a batch of them.
 
     Args:
-        labels: class numbers, or rows of zeros and ones.
-        several: which of them.
+        labels: class numbers, int64, or rows: of zeros and ones, int8, or of a teacher's
+            probabilities, float32.
     """
-    return tf.cast(labels, tf.float32) if several else tf.one_hot(labels, class_count)
+    are_rows = labels.dtype in (tf.int8, tf.float32)
+    return tf.cast(labels, tf.float32) if are_rows else tf.one_hot(labels, class_count)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfxfer.config import AugmentationConfig
 from tfxfer.data.augment import decode_augmented
 from tfxfer.data.decode import decode_picture, resize_picture
-from tfxfer.data.labels import has_several, to_targets
+from tfxfer.data.labels import to_targets
 from tfxfer.data.pictures import PARALLEL_CALLS, PictureSet, untuned
 from tfxfer.data.sampling import encode_evenly
 
@@ -72,15 +72,13 @@ def make_training_dataset(
     seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
 
     make_view = augmented_view(size_px, augmentation)
-    several = has_several(pictures.labels)
-
     encoded_pictures = (
         encode_evenly(pictures, seed) if draws_evenly else pictures.encoded(shuffle_seed=seed)
     )
 
     def prepare(example, picture_seed):
         encoded, label = example
-        return make_view(encoded, picture_seed), to_targets(label, class_count, several)
+        return make_view(encoded, picture_seed), to_targets(label, class_count)
 
     return untuned(
         tf.data.Dataset.zip(encoded_pictures, seeds)
@@ -100,10 +98,9 @@ def make_evaluation_dataset(
     """
 
     make_view = plain_view(size_px)
-    several = has_several(pictures.labels)
 
     def prepare(encoded, label):
-        return make_view(encoded), to_targets(label, class_count, several)
+        return make_view(encoded), to_targets(label, class_count)
 
     return untuned(
         pictures.encoded()

@@ -11,6 +11,9 @@ from pydantic import Field, field_validator, model_validator
 from tfxfer.errors import InputError
 from tfxfer.tables import Table, absolute
 
+# Endings that say "picture"; whether a file is one that can be read is decided by its content.
+PICTURE_ENDINGS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif",
+                   ".tiff", ".heic", ".heif", ".avif"}  # fmt: skip
 SOURCE_PREFIXES = ("tfds:", "embedded:", "tfrecord:", "arrayrecord:", "dataset:")
 POLICIES = ("none", "light", "standard", "randaugment", "trivialaugment")
 Policy = Literal["none", "light", "standard", "randaugment", "trivialaugment"]

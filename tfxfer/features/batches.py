@@ -171,8 +171,7 @@ def _spec(labels: np.ndarray) -> tuple[tuple[int, ...], tf.DType]:
 
 
 def _make_targets(dataset: tf.data.Dataset, classes: int) -> tf.data.Dataset:
-    several = dataset.element_spec[1].shape.rank == 2
-    return dataset.map(lambda features, labels: (features, to_targets(labels, classes, several)))
+    return dataset.map(lambda features, labels: (features, to_targets(labels, classes)))
 
 
 def _common_dtype(tables: Sequence[store.Table]) -> tf.DType:

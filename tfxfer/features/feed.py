@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfxfer.config import ResolvedPhase
 from tfxfer.data.pictures import PictureData
 from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset
+from tfxfer.data.soft_targets import targets_of
 from tfxfer.errors import InputError
 from tfxfer.features import store
 from tfxfer.features.batches import (
@@ -138,7 +139,7 @@ def make_stored_data(
     views = [found[view, cut] for view in wanted]
     held_out = {0: wanted[0]}
     kept = compute_tables(layers, validation, held_out, "validation", prefixes)[0, cut]
-    classes, labels = len(pictures.classes), train.labels
+    classes, targets = len(pictures.classes), targets_of(train)
     return _join(
         pictures,
         phase,
@@ -146,7 +147,7 @@ def make_stored_data(
         batch_size,
         layers.seed,
         lambda first_epoch: make_stored_training(
-            views, labels, classes, batch_size, layers.seed, draws_evenly, first_epoch
+            views, targets, classes, batch_size, layers.seed, draws_evenly, first_epoch
         ),
         make_stored_evaluation(kept, validation.labels, classes, batch_size),
         (*views, kept),

@@ -85,6 +85,12 @@ def print_result(console: Console, result: RunResult) -> None:
     console.print(f"time {result.seconds:.0f} s ({times})")
     worst = sorted(result.test.per_class_f1.items(), key=lambda item: item[1])[:3]
     console.print("weakest classes " + ", ".join(f"{escape(n)} (F1 {f:.2f})" for n, f in worst))
+    if result.calibration:
+        before, after = result.calibration.test
+        console.print(
+            f"calibrated by temperature {result.calibration.temperature:.2f}: expected calibration "
+            f"error on test {before:.3f} → {after:.3f}"
+        )
     if result.quarantined:
         console.print(
             f"[yellow]note[/] {len(result.quarantined)} unreadable pictures were left out"

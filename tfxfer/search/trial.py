@@ -25,6 +25,7 @@ from tfxfer.phases.span import WHOLE, Span
 from tfxfer.presets import dump_config
 from tfxfer.records import PhaseResult, Trial
 from tfxfer.report.console import make_console
+from tfxfer.teacher import add_teacher
 from tfxfer.training import Job, load_pictures, make_job, train_phase
 
 
@@ -78,7 +79,8 @@ class Bench:
         # Mirror images are copies where pictures may be flipped.
         key = digest(repr(plain), str(config.seed), str(config.augmentation.flip))
         if key not in self.pictures:
-            self.pictures[key] = load_pictures(config, self.console)
+            loaded = load_pictures(config, self.console)
+            self.pictures[key] = add_teacher(loaded, config, self.console)
         return self.pictures[key]
 
 

@@ -1,0 +1,93 @@
+"""Probabilities become as sure as they are right."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from scipy.special import expit, softmax
+
+import tfxfer
+from tfxfer.calibration import expected_calibration_error
+from tfxfer.config import HeadConfig
+from tfxfer.temperature import apply_temperature, fit_temperature, fold_temperature
+
+
+def draw(count: int, temperature: float) -> tuple[np.ndarray, np.ndarray]:
+    """Labels drawn from a model's true probabilities, and what it says of them, off by a factor."""
+    generator = np.random.default_rng(3)
+    logits = 2 * generator.normal(size=(count, 4))
+    labels = np.array([generator.choice(4, p=softmax(row)) for row in logits])
+    return labels, softmax(logits * temperature, axis=1).astype(np.float32)
+
+
+@pytest.mark.parametrize("off", [0.4, 1.0, 3.0])
+def test_a_known_temperature_is_found(off):
+    labels, probabilities = draw(4000, off)
+    temperature = fit_temperature(labels, probabilities)
+    assert temperature == pytest.approx(off, rel=0.08)
+    calibrated = apply_temperature(probabilities, temperature, is_several=False)
+    assert expected_calibration_error(labels, calibrated) < 0.03
+    np.testing.assert_allclose(calibrated.sum(axis=1), 1, atol=1e-5)
+    assert (calibrated.argmax(axis=1) == probabilities.argmax(axis=1)).all()
+    back = apply_temperature(calibrated, 1 / temperature, is_several=False)
+    np.testing.assert_allclose(back, probabilities, atol=1e-4)
+
+
+def test_several_labels_have_a_temperature_too():
+    generator = np.random.default_rng(5)
+    logits = 2 * generator.normal(size=(3000, 5))
+    labels = (generator.uniform(size=logits.shape) < expit(logits)).astype(np.int8)
+    probabilities = expit(2.5 * logits).astype(np.float32)
+    temperature = fit_temperature(labels, probabilities)
+    assert temperature == pytest.approx(2.5, rel=0.08)
+    calibrated = apply_temperature(probabilities, temperature, is_several=True)
+    assert ((calibrated >= 0.5) == (probabilities >= 0.5)).all()
+
+
+def test_a_model_that_is_always_right_on_few_pictures_stays_unsure():
+    labels = np.arange(9) % 3
+    probabilities = np.full((9, 3), 0.1, np.float32)
+    probabilities[np.arange(9), labels] = 0.8
+    temperature = fit_temperature(labels, probabilities)
+    sure = apply_temperature(probabilities, temperature, is_several=False).max()
+    assert 0.8 < sure < 0.99
+    many = fit_temperature(np.tile(labels, 500), np.tile(probabilities, (500, 1)))
+    assert many < 0.6 * temperature
+
+
+def test_the_temperature_stands_in_the_weights(small_backbone):
+    model = tfxfer.build_model(small_backbone, tfxfer.build_head(HeadConfig(), 3, seed=0))
+    pictures = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3))
+    before = model.predict(pictures, verbose=0)
+    fold_temperature(model, 2.0)
+    after = model.predict(pictures, verbose=0)
+    np.testing.assert_allclose(after, apply_temperature(before, 2.0, False), atol=1e-5)
+
+
+def test_a_run_is_calibrated_and_says_so(small, picture_folder, tmp_path, capsys):
+    results = {}
+    for name, calibrate in (("as it is", False), ("calibrated", True)):
+        given = small | {"settings": small["settings"] | {"calibrate": calibrate}, "quiet": False}
+        results[name] = tfxfer.train("photos", data=picture_folder, out=tmp_path / name, **given)
+    calibration = results["calibrated"].calibration
+    printed = capsys.readouterr().out
+    assert f"calibrated by temperature {calibration.temperature:.2f}" in printed
+    assert results["as it is"].calibration is None
+    metrics = json.loads((tmp_path / "calibrated" / "metrics.json").read_text())
+    assert metrics["calibration"]["temperature"] == calibration.temperature
+    assert metrics["calibration"]["test"] == list(calibration.test)
+    for split in ("validation", "test"):
+        one, other = (getattr(result, split) for result in results.values())
+        assert one.accuracy == other.accuracy
+        assert one.cross_entropy != other.cross_entropy
+    assert results["calibrated"].validation.cross_entropy < (
+        results["as it is"].validation.cross_entropy
+    )
+    # What is saved is what was measured.
+    kernels = [
+        tfxfer.load_model(tmp_path / name).get_layer("probabilities").get_weights()[0]
+        for name in results
+    ]
+    np.testing.assert_allclose(kernels[0], kernels[1] * calibration.temperature, rtol=1e-3)

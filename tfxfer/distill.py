@@ -1,0 +1,177 @@
+"""Teach a small network what a run knows: ``tfxfer distill RUN --student MobileNetV3Small``.
+
+Imports no TensorFlow before it is called.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tfxfer import run, runtime
+from tfxfer.callable_module import make_callable
+from tfxfer.config import Config
+from tfxfer.errors import InputError, exit_code
+from tfxfer.presets import add_settings, load_config, parse_setting
+from tfxfer.records import RunResult
+from tfxfer.report.console import make_console
+from tfxfer.report.exports import print_students
+
+# A student trains all of its blocks: what the teacher says of each picture is more to learn from
+# than a label, and small networks have little that is worth keeping frozen.
+_PHASES = (
+    {"name": "head", "unfreeze": 0, "learning_rate": 3e-3},
+    {"name": "distil", "unfreeze": "all", "learning_rate": 1e-3, "layer_decay": 0.85,
+     "label_smoothing": 0.0},
+)  # fmt: skip
+
+
+def distill(
+    teacher: str | Path,
+    student: str,
+    *,
+    weights: str | Path | None = None,
+    temperature: float = 2.0,
+    weight: float = 0.7,
+    data: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    trust: bool = False,
+    quiet: bool = False,
+) -> RunResult:
+    """Train a small network on the labels and on what a run's model says of each picture.
+
+    The teacher's logits are computed once and stored. The student's run is one like any other: it
+    is replayed by its config, exported, searched.
+
+    Args:
+        teacher: the run's folder.
+        student: a Keras Applications network at its own size, ``"hub:…"`` or ``"keras_hub:…"``.
+        weights: its weights: ``"imagenet"`` (also None), ``"none"`` or a file.
+        temperature: evens out the teacher's probabilities, 1…20.
+        weight: of what the teacher says, up to 1; the rest is the label's.
+        data: where the run's pictures lie now; None: where they lay.
+        settings: other values of the student's config by dotted key, such as
+            ``{"backbone.alpha": 0.35, "phases.distil.epochs": 30}``.
+        out: the student's run folder; None: ``runs/<student>-<time>``.
+        overwrite: replace an earlier run's folder when this run is done.
+        trust: the teacher may hold a hub module, which is a program.
+        quiet: print nothing.
+
+    Raises:
+        InputError: there is no such run, or what was asked for cannot be done.
+    """
+    place = Path(teacher)
+    config = make_student_config(
+        place, student, weights, temperature, weight, trust, data, settings
+    )
+    folder = Path(out) if out is not None else run.default_folder(student.replace(":", "-"))
+    run.check_folder(folder, overwrite, config.data.source)
+    console = make_console(quiet)
+    with console.status("Starting TensorFlow"):
+        runtime.import_tensorflow()
+    from tfxfer.export.compare_runs import compare_runs
+    from tfxfer.training import run_training
+
+    result = run_training(config, folder, console, overwrite)
+    with console.status("Comparing student and teacher"):
+        rows = compare_runs({"teacher": place, "student": folder}, trust)
+    print_students(console, rows)
+    return result
+
+
+def make_student_config(
+    teacher: Path,
+    student: str,
+    weights: str | Path | None,
+    temperature: float,
+    weight: float,
+    trust: bool,
+    data: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Config:
+    """The config of a student: the teacher's, with another network, head and phases.
+
+    Raises:
+        InputError: there is no such run, or something does not fit.
+    """
+    if not (teacher / run.CONFIG).is_file() or not (teacher / run.MODEL).is_file():
+        raise InputError(
+            f"A teacher is a run's folder, with {run.CONFIG} and {run.MODEL}. Received: "
+            f"{str(teacher)!r}, which has not both. Name the folder that tfxfer train has written."
+        )
+    phases = [dict(phase) for phase in _PHASES]
+    if weights == "none":
+        # Random weights are not worth freezing, nor is a head on them worth a phase of its own.
+        phases = [phases[-1] | {"batch_norm": "train", "layer_decay": 1.0}]
+    own = {
+        "summary": f"{student}, taught by {teacher.name}",
+        "phases": phases,
+        "features.engine": "auto",
+        "data.train_on_validation": False,
+        "search": None,
+        "distillation": {
+            "teacher": str(teacher),
+            "temperature": temperature,
+            "weight": weight,
+            "trust": trust,
+        },
+    }
+    return load_config(
+        teacher / run.CONFIG,
+        data=data,
+        backbone=student,
+        weights=weights,
+        settings=own | dict(settings or {}),
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command line."""
+    parser.add_argument("teacher", metavar="RUN", help="a run's folder")
+    parser.add_argument("--student", required=True, metavar="NETWORK", help="the small network")
+    parser.add_argument("--weights", metavar="WHAT", help="imagenet (the default), none or a file")
+    parser.add_argument(
+        "--temperature", type=float, default=2.0, help="evens out what the teacher says"
+    )
+    parser.add_argument("--weight", type=float, default=0.7, help="of the teacher, up to 1")
+    parser.add_argument("--data", metavar="WHAT", help="where the run's pictures lie now")
+    parser.add_argument("--out", metavar="DIR", help="the student's run folder")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier run's folder")
+    parser.add_argument(
+        "--trust", action="store_true", help="load a hub module, which is a program"
+    )
+    add_settings(parser, "other values, such as backbone.alpha=0.35 phases.distil.epochs=30")
+
+
+def call(arguments: argparse.Namespace) -> None:
+    """Do what a parsed command line asks for."""
+    distill(
+        arguments.teacher,
+        arguments.student,
+        weights=arguments.weights,
+        temperature=arguments.temperature,
+        weight=arguments.weight,
+        data=arguments.data,
+        settings=dict(parse_setting(text) for text in arguments.settings),
+        out=arguments.out,
+        overwrite=arguments.overwrite,
+        trust=arguments.trust,
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code: 0, or 2 for a mistake in the request."""
+    parser = argparse.ArgumentParser("python -m tfxfer.distill", description="Teach a student.")
+    add_arguments(parser)
+    arguments = parser.parse_args(argv)
+    return exit_code(lambda: call(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
+make_callable(__name__, distill)

@@ -1,0 +1,47 @@
+"""Two runs' models side by side: what each costs on this machine, and how good it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from tfxfer import run
+from tfxfer.export.measure import measure_bytes, time_calls
+from tfxfer.prediction.load import load_predictor
+from tfxfer.presets import load_config
+from tfxfer.records import ExportedFormat, RunFigures
+
+
+def compare_runs(folders: Mapping[str, Path], trust: bool = False) -> tuple[RunFigures, ...]:
+    """Read the figures of some runs, and time their models on noise.
+
+    Args:
+        folders: run folders by what they are called in the table.
+        trust: as in `tfxfer.load_model`.
+    """
+    rows = []
+    for name, folder in folders.items():
+        metrics = json.loads((folder / run.METRICS).read_text(encoding="utf-8"))
+        config = load_config(folder / run.CONFIG)
+        predictor = load_predictor(folder, trust=trust)
+        size_px = predictor.size_px or 0
+        noise = np.random.default_rng(0).uniform(
+            0, 255, (ExportedFormat.BATCH, size_px, size_px, 3)
+        )
+        batch = noise.astype(np.float32)
+        saved = folder / run.EXPORT
+        rows.append(
+            RunFigures(
+                name=name,
+                network=f"{config.backbone.name}, {size_px} px",
+                parameters=metrics["parameters"]["total"],
+                size_bytes=measure_bytes(saved) if saved.is_dir() else 0,
+                latency_ms=(time_calls(predictor, batch[:1]), time_calls(predictor, batch)),
+                validation_accuracy=metrics["val.accuracy"],
+                test_accuracy=metrics["test.accuracy"],
+            )
+        )
+    return tuple(rows)

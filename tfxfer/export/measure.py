@@ -1,0 +1,80 @@
+"""How an exported model compares with the trained one: probabilities, accuracy, size, latency."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import tensorflow as tf
+
+from tfxfer.evaluation import accuracy, predict_labels
+from tfxfer.prediction.predictor import Predictor
+from tfxfer.records import ExportedFormat
+
+# Calls that are timed, and as many seconds at most; the first ones are not counted.
+_CALLS, _SECONDS, _UNCOUNTED = 30, 5.0, 2
+
+
+def predict_all(predictor: Predictor, batches: Iterable[tuple[np.ndarray, np.ndarray]]):
+    """Probabilities ``[pictures, classes]`` of decoded pictures, in their order."""
+    return np.concatenate([predictor.run(list(pictures)).probabilities for pictures, _ in batches])
+
+
+def measure(
+    name: str,
+    predictor: Predictor,
+    path: Path,
+    dataset: tf.data.Dataset,
+    labels: np.ndarray,
+    trained: np.ndarray,
+) -> ExportedFormat:
+    """Compare a format with the trained model.
+
+    Args:
+        name: the format's.
+        predictor: the exported model.
+        path: its file or folder.
+        dataset: validation pictures, as `make_evaluation_dataset` makes it.
+        labels: in its order.
+        trained: what the trained model says of them, ``[pictures, classes]``.
+    """
+    probabilities = predict_all(predictor, dataset.as_numpy_iterator())
+    same = predict_labels(labels, probabilities) == predict_labels(labels, trained)
+    pictures = next(dataset.as_numpy_iterator())[0]
+    batch = np.resize(pictures, (ExportedFormat.BATCH, *pictures.shape[1:]))
+    return ExportedFormat(
+        format=name,
+        path=path,
+        refused="",
+        size_bytes=measure_bytes(path),
+        pictures=len(labels),
+        accuracy=accuracy(labels, probabilities),
+        trained_accuracy=accuracy(labels, trained),
+        agreement=float((same.all(axis=1) if same.ndim == 2 else same).mean()),
+        max_difference=float(np.abs(probabilities - trained).max()),
+        latency_ms=(time_calls(predictor, batch[:1]), time_calls(predictor, batch)),
+    )
+
+
+def time_calls(predictor: Predictor, pictures: np.ndarray) -> float:
+    """Median time of a call in milliseconds."""
+    batch = list(pictures)
+    for _ in range(_UNCOUNTED):
+        predictor.run(batch)
+    times: list[float] = []
+    while len(times) < _CALLS and sum(times) < _SECONDS:
+        started = time.perf_counter()
+        predictor.run(batch)
+        times.append(time.perf_counter() - started)
+    return 1000 * median(times)
+
+
+def measure_bytes(path: Path) -> int:
+    """Size of a file, with an OpenVINO network's weights, or of all files in a folder."""
+    if path.is_dir():
+        return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
+    weights = path.with_suffix(".bin") if path.suffix == ".xml" else None
+    return path.stat().st_size + (weights.stat().st_size if weights else 0)

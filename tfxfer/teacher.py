@@ -1,0 +1,129 @@
+"""Learn from a larger model: its probabilities stand beside the labels of the training pictures.
+
+Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from rich.console import Console
+
+from tfxfer import run
+from tfxfer.config import Config, DistillationConfig
+from tfxfer.data.pictures import PictureData, PictureSet
+from tfxfer.data.pipeline import make_view_batches
+from tfxfer.data.soft_targets import SoftSet
+from tfxfer.errors import InputError
+from tfxfer.features import cache, shards, store
+from tfxfer.features.fingerprint import name_views
+from tfxfer.progress import PictureBar
+from tfxfer.saved import load_model
+from tfxfer.temperature import to_logits
+
+_BATCH = 32
+
+
+def add_teacher(pictures: PictureData, config: Config, console: Console) -> PictureData:
+    """Soften the labels of the training pictures by what the config's teacher says of them.
+
+    The teacher sees each picture once, as it is; its logits are kept in the cache.
+
+    Raises:
+        InputError: there is no teacher, it has other classes, or the pictures have several labels.
+    """
+    distillation = config.distillation
+    if distillation is None or isinstance(pictures.train, SoftSet):
+        return pictures
+    folder = Path(distillation.teacher)
+    if pictures.has_several:
+        raise InputError(
+            "A teacher's probabilities must sum to 1 for each picture. Received: "
+            f"{pictures.source!r}, whose pictures may have several labels. Train the small network "
+            "on them by itself."
+        )
+    model = load_model(folder, distillation.trust)
+    check_same_classes(folder, pictures.classes)
+    place = cache.locate(config.features.cache_dir)
+    logits = find_logits(model, pictures.train, place, pictures.source, console)
+    targets = soften(logits, pictures.train.labels, distillation)
+    note = (
+        f"the teacher {folder.name} has {distillation.weight:.0%} of the say in what the training "
+        f"pictures are, at temperature {distillation.temperature:g}"
+    )
+    softened = SoftSet(pictures.train, targets)
+    return replace(pictures, train=softened, notes=(*pictures.notes, note))
+
+
+def soften(logits: np.ndarray, labels: np.ndarray, distillation: DistillationConfig) -> np.ndarray:
+    """Mix a teacher's softened probabilities with the labels, ``[pictures, classes]`` float32.
+
+    ``weight · softmax(logits / temperature) + (1 - weight) · label``. The student learns them at
+    its own temperature, and the one by which it is then off is found on validation, as for any
+    model (`temperature.py`): hence there is no factor of the squared temperature here.
+
+    Args:
+        logits: ``[pictures, classes]``.
+        labels: ``[pictures]`` class numbers.
+    """
+    scaled = logits.astype(np.float64) / distillation.temperature
+    probabilities = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    targets = distillation.weight * probabilities
+    targets[np.arange(len(labels)), labels] += 1 - distillation.weight
+    return targets.astype(np.float32)
+
+
+def find_logits(
+    model: keras.Model, pictures: PictureSet, place: Path, source: str, console: Console
+) -> np.ndarray:
+    """A model's logits for some pictures, ``[pictures, classes]`` float32, stored in the cache.
+
+    Args:
+        place: the cache.
+        source: where the pictures come from, for people.
+    """
+    weights = (shards.digest(np.asarray(weight).tobytes()) for weight in model.weights)
+    classes = int(model.output_shape[-1])
+    about = {"network": model.name, "cut": "logits", "source": source, "changes": "none"}
+    facts = ("logits", model.name, str(model.input_shape), tf.__version__, keras.__version__)
+    kind = shards.Kind(shards.digest(*facts, *weights), (classes,), about)
+    names = name_views(pictures.identities(), 0)
+    table = store.look_up(place, kind, names)
+    missing = table.missing
+    if len(missing):
+        chosen = pictures.choose(missing)
+        batches = make_view_batches(chosen, model.input_shape[1], _BATCH)
+        own = [names[position] for position in missing]
+        with (
+            PictureBar("the teacher", len(missing), console) as bar,
+            shards.write_shard(place, kind, own, "float32") as append,
+        ):
+            done = 0
+            for batch in batches.as_numpy_iterator():
+                probabilities = keras.ops.convert_to_numpy(model.predict_on_batch(batch))
+                append(to_logits(probabilities, is_several=False).astype(np.float32))
+                done += len(batch)
+                bar.show(0, done)
+        table = store.look_up(place, kind, names)
+    return table.read()
+
+
+def check_same_classes(folder: Path, classes: Sequence[str]) -> None:
+    """Refuse pictures of other classes than a run's, or in another order.
+
+    Raises:
+        InputError: they are.
+    """
+    file = folder / run.CLASSES
+    listed = tuple(file.read_text(encoding="utf-8").split("\n")[:-1]) if file.is_file() else ()
+    if listed != tuple(classes):
+        raise InputError(
+            f"The pictures must be of the run's classes: {', '.join(listed[:20])}. Received: "
+            f"{', '.join(classes[:20])}. Name the run's own pictures."
+        )

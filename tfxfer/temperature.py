@@ -1,0 +1,83 @@
+"""Make a model as sure as it is right: one number by which all logits are divided.
+
+Guo et al. 2017, "On calibration of modern neural networks". It changes no label, and stands in the
+weights of the last layer, so that every saved and exported model has it.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, log_softmax
+
+from tfxfer.data.labels import has_several
+
+# Smallest and largest temperature: beyond, the model is as good as never sure or always.
+_RANGE = (0.1, 10.0)
+# Of the temperature's logarithm: a factor of 1.6 either way is nothing unusual.
+_PRIOR_DEVIATION = 0.5
+_TINY = 1e-30
+# The layer that gives the probabilities: see `build_head`.
+_LAST_LAYER = "probabilities"
+
+
+def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """The temperature with the lowest cross-entropy on pictures that were not trained on.
+
+    Few pictures say little: a model that is right on all nine of them would be made infinitely
+    sure. So the logarithm of the temperature is held near 0 by a normal prior, which many pictures
+    overrule.
+
+    Args:
+        labels: ``[pictures]`` class numbers, or zeros and ones ``[pictures, classes]``.
+        probabilities: ``[pictures, classes]`` of the model as it is, 0…1.
+
+    Returns:
+        A number in 0.1…10: below 1, the model becomes more sure.
+    """
+    logits = to_logits(probabilities, has_several(labels))
+    rows = np.arange(len(labels))
+
+    def cross_entropy(scaled: np.ndarray) -> float:
+        if has_several(labels):
+            return float(np.mean(np.logaddexp(0, scaled) - labels * scaled, axis=1).sum())
+        return float(-log_softmax(scaled, axis=1)[rows, labels].sum())
+
+    def loss(log_temperature: float) -> float:
+        prior = 0.5 * (log_temperature / _PRIOR_DEVIATION) ** 2
+        return cross_entropy(logits / np.exp(log_temperature)) + prior
+
+    found = minimize_scalar(loss, bounds=np.log(_RANGE), method="bounded")
+    return float(np.exp(found.x))
+
+
+def apply_temperature(
+    probabilities: np.ndarray, temperature: float, is_several: bool
+) -> np.ndarray:
+    """What probabilities become when all logits are divided; ``1 / temperature`` undoes it.
+
+    Args:
+        probabilities: ``[pictures, classes]``, 0…1.
+        is_several: each stands for itself; else they sum to 1.
+
+    Returns:
+        Float32 of the same shape.
+    """
+    scaled = to_logits(probabilities, is_several) / temperature
+    calibrated = expit(scaled) if is_several else np.exp(log_softmax(scaled, axis=1))
+    return calibrated.astype(np.float32)
+
+
+def fold_temperature(model: keras.Model, temperature: float) -> None:
+    """Divide the last layer's weights, so that the model gives calibrated probabilities."""
+    layer = model.get_layer(_LAST_LAYER)
+    layer.set_weights([weight / temperature for weight in layer.get_weights()])
+
+
+def to_logits(probabilities: np.ndarray, is_several: bool) -> np.ndarray:
+    """Logits of probabilities, float64; those of one label a picture but for a constant."""
+    exact = np.clip(probabilities.astype(np.float64), _TINY, 1.0)
+    if not is_several:
+        return np.log(exact)
+    return np.log(exact) - np.log(np.clip(1.0 - probabilities.astype(np.float64), 1e-16, 1.0))
