@@ -42,7 +42,18 @@ def evaluate(
             ``[pictures, classes]`` where they have several.
         classes: class names.
     """
-    probabilities = model.predict(dataset, verbose=0)
+    return evaluate_probabilities(split, model.predict(dataset, verbose=0), labels, classes)
+
+
+def evaluate_probabilities(
+    split: str, probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]
+) -> Evaluation:
+    """Compare what was predicted with the labels.
+
+    Args:
+        split, labels, classes: as of `evaluate`.
+        probabilities: ``[pictures, classes]``, 0…1, in the order of the labels.
+    """
     predicted = predict_labels(labels, probabilities)
     present = list_present(labels, len(classes))
     f1 = f1_score(labels, predicted, labels=present, average=None, zero_division=0.0)
@@ -166,4 +177,6 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
 def _normalise(probabilities: np.ndarray) -> np.ndarray:
     """Probabilities in float64 that sum to 1 to its precision, as scikit-learn wants them."""
     normalised = probabilities.astype(np.float64)
+    # Of a model of several labels in 8 bits, all may be 0: no class is more likely than another.
+    normalised[~normalised.any(axis=1)] = 1.0
     return normalised / normalised.sum(axis=1, keepdims=True)
