@@ -36,6 +36,9 @@ LEVELS = {
     "features": 1,
     "phases": 2,
     "evaluation": 2,
+    "calibration": 2,
+    "intervals": 2,
+    "class_figures": 2,
     "export": 3,
     "saved": 3,
     "prediction": 3,
@@ -46,6 +49,8 @@ LEVELS = {
     "audit": 4,
     "search": 4,
     "tune": 4,
+    "evaluate": 4,
+    "evaluating": 4,
     "cli": 5,
     "__main__": 5,
 }
@@ -61,8 +66,8 @@ LIGHT |= {
     "backbones.settings",
     "saved",
 }
-LIGHT |= {"data.settings", "data.looks", "data.copies", "preview", "audit"}
-LIGHT |= {"report", "report.console", "report.sheets", "report.audit"}
+LIGHT |= {"data.settings", "data.looks", "data.copies", "preview", "audit", "evaluate"}
+LIGHT |= {"report", "report.console", "report.sheets", "report.audit", "report.evaluation"}
 LIGHT |= {
     "data",
     "features",
