@@ -16,13 +16,15 @@ from rich.console import Console
 import tfxfer
 from tfxfer.cli import main
 from tfxfer.data.class_map import read_class_map
-from tfxfer.data.pipeline import plain_view
+from tfxfer.data.pictures import FileSet
 from tfxfer.errors import InputError
 from tfxfer.evaluating import run_evaluation
 from tfxfer.evaluation import wilson_interval
 from tfxfer.heads import build_model
+from tfxfer.prediction.predict_set import predict_set
 from tfxfer.prediction.predictor import Prediction, PredictionError, Predictor
-from tfxfer.presets import load_config
+from tfxfer.prediction.prepare import make_prepare
+from tfxfer.presets import dump_config, load_config
 from tfxfer.report.evaluation import (
     describe,
     list_confusions,
@@ -37,22 +39,14 @@ NAMES = ("green", "amber", "blue")  # not in the order of the folders
 
 def make_predictor(model: keras.Model, classes=NAMES) -> Predictor:
     """A Keras model for pictures of 32 px as what predicts."""
-    view = plain_view(32)
-
-    def prepare(encoded):
-        try:
-            return view(tf.constant(encoded)).numpy()
-        except tf.errors.OpError as error:
-            raise PredictionError("not a picture") from error
-
     return Predictor(
-        "colours", tuple(classes), prepare,
+        "colours", tuple(classes), make_prepare(32),
         lambda batch: Prediction(model.predict_on_batch(np.stack(batch))), 32,
     )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def predictor() -> Predictor:
+def model() -> keras.Model:
     """A network that finds the class whose colour is nearest to the mean of a picture."""
     inputs = keras.Input((32, 32, 3))
     pooled = keras.layers.GlobalAveragePooling2D()(inputs)
@@ -61,6 +55,11 @@ def predictor() -> Predictor:
     colours = np.array([COLOURS[name] for name in NAMES], np.float32)
     # |x - c|² = |x|² - 2 c·x + |c|², in units that leave some doubt.
     dense.set_weights([2 * colours.T / 5000, -(colours**2).sum(axis=1) / 5000])
+    return model
+
+
+@pytest.fixture(scope="module")
+def predictor(model) -> Predictor:
     return make_predictor(model)
 
 
@@ -370,3 +369,68 @@ def test_the_command_refuses_before_it_loads_a_model(own_folder, tmp_path, capsy
     assert (tmp_path / "out.json").read_text() == "kept"
     with pytest.raises(InputError, match="needs labelled pictures"):
         tfxfer.evaluate(tmp_path / "run", None)
+
+
+@pytest.fixture
+def run_folder(model, own_folder, tmp_path):
+    """What a run leaves of a model that was trained on `own_folder`."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    model.save(folder / "model.keras")
+    (folder / "classes.txt").write_text("\n".join(NAMES) + "\n")
+    config = dump_config(load_config("photos", data=own_folder))
+    (folder / "config.toml").write_text(config, encoding="utf-8")
+    return folder
+
+
+def test_the_command_evaluates_a_run(run_folder, own_folder, tmp_path, capsys):
+    out, predictions = tmp_path / "out.json", tmp_path / "out.csv"
+    command = ["evaluate", str(run_folder), "--data", str(own_folder), "--out", str(out),
+               "--predictions", str(predictions)]  # fmt: skip
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    for part in (f"{run_folder} on {own_folder}", "1.000", "figures flatter", f"wrote {out}"):
+        assert part in printed.replace("[/]", ""), part
+    assert json.loads(out.read_text(encoding="utf-8"))["accuracy"] == 1.0
+    assert len(predictions.read_text(encoding="utf-8").splitlines()) == 19
+    (own_folder / "blue" / "000.jpg").write_bytes(b"")
+    assert main(command) == 2, "the files are there"
+    assert "say --overwrite" in capsys.readouterr().err
+    assert main([*command, "--overwrite", "--quiet"]) == 1, "a picture was left out"
+    assert json.loads(out.read_text(encoding="utf-8"))["pictures"] == 17
+    assert capsys.readouterr().out == ""
+
+
+def test_python_takes_a_mapping_and_a_data_set(run_folder):
+    pictures = np.stack([np.asarray(draw_picture(n, 5)) for n in COLOURS for _ in range(2)])
+    pictures[::2, 0, 0] = 0  # no two are alike
+    names = tf.constant([name.upper() for name in COLOURS for _ in range(2)])
+    data = tf.data.Dataset.from_tensor_slices((pictures, names))
+    report = tfxfer.evaluate(
+        run_folder, data, classes={name.upper(): name for name in COLOURS}, quiet=True
+    )
+    assert (report.evaluation.pictures, report.evaluation.accuracy) == (6, 1.0)
+    with pytest.raises(InputError, match=r"'AMBER' Did you mean 'amber'"):
+        tfxfer.evaluate(run_folder, data, quiet=True)
+
+
+def test_few_pictures_are_in_memory_at_a_time(predictor, own_folder):
+    paths = tuple(map(str, own_folder.rglob("*.jpg"))) * 20
+    alive: list[int] = []
+    counts = {"prepared": 0, "predicted": 0}
+
+    def prepare(encoded):
+        counts["prepared"] += 1
+        return predictor.prepare(encoded)
+
+    def run_batch(batch):
+        counts["predicted"] += len(batch)
+        alive.append(counts["prepared"] - counts["predicted"])
+        return predictor.run(batch)
+
+    watched = Predictor("watched", NAMES, prepare, run_batch, 32)
+    gone = (*paths, str(own_folder / "gone.jpg"))
+    probabilities, rows, bad = predict_set(watched, FileSet(gone, np.zeros(361, np.int64)))
+    assert probabilities.shape == (360, 3) and rows.tolist() == list(range(360))
+    assert [file.reason for file in bad] == ["cannot be read (No such file or directory)"]
+    assert max(alive) <= 3 * 32
