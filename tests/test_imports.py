@@ -38,6 +38,8 @@ LEVELS = {
     "evaluation": 2,
     "calibration": 2,
     "temperature": 2,
+    "intervals": 2,
+    "class_figures": 2,
     "export": 3,
     "saved": 3,
     "teacher": 3,
@@ -52,6 +54,8 @@ LEVELS = {
     "distill": 4,
     "search": 4,
     "tune": 4,
+    "evaluate": 4,
+    "evaluating": 4,
     "cli": 5,
     "__main__": 5,
 }
@@ -67,8 +71,8 @@ LIGHT |= {
     "backbones.settings",
     "saved",
 }
-LIGHT |= {"data.settings", "data.looks", "data.copies", "preview", "audit"}
-LIGHT |= {"report", "report.console", "report.sheets", "report.audit"}
+LIGHT |= {"data.settings", "data.looks", "data.copies", "preview", "audit", "evaluate"}
+LIGHT |= {"report", "report.console", "report.sheets", "report.audit", "report.evaluation"}
 LIGHT |= {
     "data",
     "features",

@@ -27,6 +27,7 @@ _LAZY = {
     "train": "tfxfer.train",
     "plan": "tfxfer.train",
     "tune": "tfxfer.tune",
+    "evaluate": "tfxfer.evaluate",
     "audit_data": "tfxfer.audit",
     "build_backbone": "tfxfer.backbones.build",
     "Backbone": "tfxfer.backbones.backbone",
@@ -54,6 +55,7 @@ __all__ = [
     "build_backbone",
     "build_head",
     "build_model",
+    "evaluate",
     "export_hub_module",
     "list_blocks",
     "load_config",
@@ -71,4 +73,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'tfxfer' has no attribute {name!r}")
     module = importlib.import_module(_LAZY[name])
     # `tfxfer.train` is its module, which can be called: see tfxfer/train.py.
-    return module if name in ("train", "tune") else getattr(module, name)
+    return module if name in ("train", "tune", "evaluate") else getattr(module, name)

@@ -191,6 +191,76 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class ClassFigures:
+    """How a model does on one class; fractions in 0…1.
+
+    Attributes:
+        pictures: those that are of the class.
+        predicted: those that the model takes for it.
+        right: those that are and that it takes for it.
+        recall, recall_interval: share of `pictures` that are right; 95 % Wilson interval.
+        precision, precision_interval: share of `predicted` that are right; None: there is none.
+    """
+
+    name: str
+    pictures: int
+    predicted: int
+    right: int
+    f1: float
+    recall: float
+    recall_interval: tuple[float, float]
+    precision: float | None
+    precision_interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """What `tfxfer.evaluate` returns.
+
+    Attributes:
+        model, data: what was evaluated, and on what, for people.
+        classes: class names in the order of the model's outputs.
+        evaluation: the metrics; averages are over the classes that the pictures have.
+        intervals: 95 % bootstrap intervals by the metric's name in `evaluation`.
+        per_class: the classes that the pictures have, in the order of the model's.
+        expected_calibration_error: mean gap between probabilities and shares that are right.
+        left_out: pictures that could not be read.
+        notes: what the user should know.
+        versions: of Python and the packages that decide the result.
+    """
+
+    model: str
+    data: str
+    classes: tuple[str, ...]
+    evaluation: Evaluation
+    intervals: dict[str, tuple[float, float]]
+    per_class: tuple[ClassFigures, ...]
+    expected_calibration_error: float
+    left_out: tuple[BadFile, ...]
+    notes: tuple[str, ...]
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class PictureResult:
+    """What a model says of one picture.
+
+    Attributes:
+        path: where it lies: a file's path, or which record or example it is.
+        true: names of its classes; one, unless pictures have several labels.
+        predicted: names of those that the model gives it.
+        probability: of the most probable class.
+        is_right: whether `predicted` is `true`.
+    """
+
+    path: str
+    true: tuple[str, ...]
+    predicted: tuple[str, ...]
+    probability: float
+    is_right: bool
+
+
+@dataclass(frozen=True)
 class Exported:
     """An exported model and the largest difference of its probabilities from the trained one's."""
 

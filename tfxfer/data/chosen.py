@@ -1,0 +1,104 @@
+"""Pictures to evaluate a model on: of one split or all, good, and of the model's classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from tfxfer.data.audit import audit_listing
+from tfxfer.data.class_map import relabel
+from tfxfer.data.listing import Listing
+from tfxfer.data.pictures import PictureSet
+from tfxfer.errors import InputError, nearest
+from tfxfer.records import BadFile
+
+SPLITS = ("train", "validation", "test")
+ALL = "all"
+
+
+def choose_split(listing: Listing, split: str | None) -> tuple[str, Listing, tuple[str, ...]]:
+    """Keep the pictures of a split.
+
+    Args:
+        split: ``"train"``, ``"validation"``, ``"test"``, ``"all"``, or None: test where the source
+            has it, else all.
+
+    Returns:
+        The split's name, the listing of its pictures alone, and notes.
+
+    Raises:
+        InputError: there is no such split.
+    """
+    present = [name for name in SPLITS if name in listing.splits]
+    notes: tuple[str, ...] = ()
+    if split is None and "test" in present:
+        split = "test"
+        notes = ("the test split is evaluated, since the data have one; --split all takes all",)
+    elif split is None:
+        split = ALL
+        notes = ("all pictures are evaluated: the data have no test split",)
+    if split != ALL and split not in present:
+        raise InputError(
+            f"--split must be all or a split that the data have ({', '.join(present)}). Received: "
+            f"{split!r}.{nearest(split, (ALL, *SPLITS))} Leave it out for the test split, or for "
+            "all pictures where there is none."
+        )
+    names = present if split == ALL else [split]
+    if names == present:
+        return split, listing, notes
+    part = replace(
+        listing,
+        # What is remembered of a source is what the last look saw: that of training, at all of
+        # its pictures, must not be forgotten for a look at one split.
+        source=f"{listing.source} ({split})",
+        splits={name: listing.splits[name] for name in names},
+        bad={name: files for name, files in listing.bad.items() if name in names},
+    )
+    return split, part, notes
+
+
+def find_bad(
+    listing: Listing, cache: Path | None, show: Callable[[int, int], None]
+) -> tuple[BadFile, ...]:
+    """Look at pictures, and name those that cannot be used.
+
+    Args:
+        cache, show: as of `audit_listing`.
+    """
+    # Copies do not matter here, and so neither do mirror images.
+    audit = audit_listing(listing, False, cache, show)
+    return tuple(BadFile(look.path, str(look.fault)) for look in audit.faults)
+
+
+def keep(
+    listing: Listing, numbers: np.ndarray, class_count: int, bad: Sequence[BadFile]
+) -> list[tuple[PictureSet, np.ndarray]]:
+    """Keep the pictures that are good and of the model's classes.
+
+    Args:
+        numbers, class_count: as of `relabel`.
+
+    Returns:
+        By split, the pictures, and their labels among the model's classes.
+
+    Raises:
+        InputError: none is left.
+    """
+    left_out = {file.path for file in bad}
+    kept = []
+    for pictures in listing.splits.values():
+        labels, stays = relabel(pictures.labels, numbers, class_count)
+        stays &= np.array([place not in left_out for place in pictures.where()], bool)
+        # What is whole is read from start to end, without a choice.
+        chosen = pictures if stays.all() else pictures.choose(np.flatnonzero(stays))
+        kept.append((chosen, labels[stays]))
+    if not any(len(labels) for _, labels in kept):
+        raise InputError(
+            "There must be pictures to evaluate. Received: "
+            f"{listing.source!r}, of whose pictures {len(bad):,} cannot be used and none is left. "
+            "`tfxfer audit` says what is wrong with them; --classes may leave out too much."
+        )
+    return kept

@@ -1,0 +1,198 @@
+"""Figures of a model on new pictures: ``python -m tfxfer.evaluate MODEL --data DATA``.
+
+Imports no TensorFlow before it is called.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from tfxfer import run, runtime
+from tfxfer.callable_module import make_callable
+from tfxfer.data.settings import is_address, is_among_pictures
+from tfxfer.errors import InputError, exit_code
+from tfxfer.presets import add_settings, load_config, parse_setting
+from tfxfer.records import EvaluationReport
+from tfxfer.report.console import make_console
+from tfxfer.report.evaluation import print_evaluation, write_evaluation, write_results
+from tfxfer.train import as_source
+
+
+def evaluate(
+    model: str | Path,
+    data: Any,
+    *,
+    split: str | None = None,
+    classes: str | Path | Mapping[str, str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    predictions: str | Path | None = None,
+    overwrite: bool = False,
+    trust: bool = False,
+    quiet: bool = False,
+) -> EvaluationReport:
+    """Predict labelled pictures that a model has not seen, and say how good it is on them.
+
+    Pictures that cannot be read are left out and named. Classes are matched by their names; the
+    pictures may be of some of the model's classes only.
+
+    Args:
+        model: what `load_predictor` takes: a run's folder, an exported model or a served one.
+        data: what `tfxfer.train` takes as ``data``.
+        split: ``"train"``, ``"validation"``, ``"test"`` or ``"all"``; None: test where the data
+            have it, else all.
+        classes: the model's class by the data's, where names differ, ``""`` to leave one out; or a
+            TOML, JSON or CSV file of them.
+        settings: other values by dotted key, such as ``{"data.label_column": "species"}``.
+        out: a ``.json`` file to write all figures to.
+        predictions: a ``.csv`` file to write a line a picture to.
+        overwrite: replace these files.
+        trust: as of `tfxfer.load_model`.
+        quiet: print nothing.
+
+    Raises:
+        InputError: what was asked for cannot be done; nothing is written then.
+    """
+    if data is None:
+        raise InputError(
+            "An evaluation needs labelled pictures. Received: no --data. Name what training takes "
+            "(a folder of class folders, a manifest, an archive, tfds:NAME). A run's own test "
+            f"split was read once, at its end: the figures are in its {run.METRICS}."
+        )
+    data = as_source("photos", data, None, None, settings)
+    config = load_config("photos", data=data, settings=settings)
+    _check_file("--out", out, ".json", overwrite, config.data.source)
+    _check_file("--predictions", predictions, ".csv", overwrite, config.data.source)
+    console = make_console(quiet)
+    with console.status("Starting TensorFlow"):
+        runtime.import_tensorflow()
+    from tfxfer.data.class_map import read_class_map
+    from tfxfer.evaluating import run_evaluation
+    from tfxfer.prediction.load import load_predictor
+
+    mapping = read_class_map(classes) if isinstance(classes, str | Path) else classes
+    with console.status("Loading the model"):
+        predictor = load_predictor(model, trust=trust)
+    report, results = run_evaluation(
+        predictor, config, console, split, mapping, _find_training_source(model)
+    )
+    print_evaluation(console, report)
+    if out is not None:
+        write_evaluation(Path(out), report)
+        console.print(f"wrote {escape(str(out))}", soft_wrap=True)
+    if predictions is not None:
+        write_results(Path(predictions), results)
+        console.print(f"wrote {escape(str(predictions))}", soft_wrap=True)
+    return report
+
+
+def _check_file(
+    option: str, path: str | Path | None, ending: str, overwrite: bool, source: str | None
+) -> None:
+    """Refuse a file that cannot be written, before anything takes time."""
+    if path is None:
+        return
+    file = Path(path)
+    if file.suffix.lower() != ending or is_address(str(path)):
+        raise InputError(
+            f"{option} must name a file of this machine that ends in {ending}. Received: "
+            f"{str(path)!r}. Name it evaluation{ending}, say."
+        )
+    if not file.parent.is_dir():
+        raise InputError(
+            f"{option} must lie in a folder that exists. Received: {str(path)!r}. Make the folder "
+            "first."
+        )
+    if file.exists() and not (overwrite and file.is_file()):
+        raise InputError(
+            f"{option} must name a new file. Received: {str(path)!r}, which is there. Name "
+            "another, or say --overwrite to replace a file."
+        )
+    if is_among_pictures(file, source):
+        raise InputError(
+            f"{option} must lie outside of the folder of pictures, in which nothing is changed. "
+            f"Received: {str(path)!r} in {source!r}. Name a file elsewhere."
+        )
+
+
+def _find_training_source(model: str | Path) -> str | None:
+    """What a model was trained on, if it lies in its run's folder; None: nobody can tell."""
+    if is_address(str(model)):
+        return None
+    # A SavedModel lies two folders further down.
+    place = Path(model).absolute()
+    for folder in (place, *list(place.parents)[:2]):
+        try:
+            table = tomllib.loads((folder / run.CONFIG).read_text(encoding="utf-8"))
+            return str(table["data"]["source"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command line."""
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="a run's folder, a .keras file, a SavedModel, .tflite, .onnx or OpenVINO .xml file, "
+        "or the address of a served model",
+    )
+    parser.add_argument(
+        "--data", metavar="WHAT", help="labelled pictures the model has not seen, as for training"
+    )
+    parser.add_argument(
+        "--split",
+        metavar="NAME",
+        help="all, train, validation or test; default: test where the data have it, else all",
+    )
+    parser.add_argument(
+        "--classes",
+        metavar="FILE",
+        help="the model's class for each of the data's, where names differ: TOML, JSON or CSV",
+    )
+    add_settings(parser, "how the data are read, such as data.label_column=species")
+    parser.add_argument("--out", metavar="FILE", help="a .json file for all figures")
+    parser.add_argument("--predictions", metavar="FILE", help="a .csv file with a line a picture")
+    parser.add_argument("--overwrite", action="store_true", help="replace these files")
+    parser.add_argument(
+        "--trust", action="store_true", help="load a model that holds a program (hub modules)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def call(arguments: argparse.Namespace) -> int:
+    """Do what a parsed command line asks for; 1 where pictures were left out."""
+    report = evaluate(
+        arguments.model,
+        arguments.data,
+        split=arguments.split,
+        classes=arguments.classes,
+        settings=dict(parse_setting(text) for text in arguments.settings),
+        out=arguments.out,
+        predictions=arguments.predictions,
+        overwrite=arguments.overwrite,
+        trust=arguments.trust,
+        quiet=arguments.quiet,
+    )
+    return int(bool(report.left_out))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code: 0, 1 if pictures were left out, or 2 for a mistake."""
+    parser = argparse.ArgumentParser("python -m tfxfer.evaluate", description="Evaluate a model.")
+    add_arguments(parser)
+    arguments = parser.parse_args(argv)
+    return exit_code(lambda: call(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
+make_callable(__name__, evaluate)

@@ -1,0 +1,176 @@
+"""The path of an evaluation: pictures → what a ready model says of them → figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import Console
+
+from tfxfer import runtime
+from tfxfer.calibration import expected_calibration_error
+from tfxfer.class_figures import list_figures, list_results, note_mismatches
+from tfxfer.config import Config
+from tfxfer.data.chosen import choose_split, find_bad, keep
+from tfxfer.data.class_map import map_classes
+from tfxfer.data.listing import Listing
+from tfxfer.data.pictures import PictureSet
+from tfxfer.data.sources import list_pictures
+from tfxfer.errors import InputError
+from tfxfer.evaluation import evaluate_probabilities
+from tfxfer.features import cache
+from tfxfer.intervals import bootstrap_intervals
+from tfxfer.prediction.predict_set import predict_set
+from tfxfer.prediction.predictor import PredictionError, Predictor
+from tfxfer.progress import counting_pictures
+from tfxfer.records import BadFile, EvaluationReport, PictureResult
+
+# Above 1 by no more than rounding.
+_MOST_PROBABLE = 1.001
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What was predicted of the pictures that could be.
+
+    Attributes:
+        places: where each lies.
+        labels: ``[pictures]`` the model's class numbers, or ``[pictures, classes]``.
+        probabilities: ``[pictures, classes]``.
+        unread: the pictures that could not be read.
+    """
+
+    places: tuple[str, ...]
+    labels: np.ndarray
+    probabilities: np.ndarray
+    unread: tuple[BadFile, ...]
+
+
+def run_evaluation(
+    predictor: Predictor,
+    config: Config,
+    console: Console,
+    split: str | None = None,
+    mapping: Mapping[str, str] | None = None,
+    trained_on: str | None = None,
+) -> tuple[EvaluationReport, Iterator[PictureResult]]:
+    """Look at pictures, predict those that are good, and compare with their labels.
+
+    Args:
+        predictor: the model.
+        config: its ``data`` says which pictures.
+        split: as of `choose_split`.
+        mapping: as of `map_classes`.
+        trained_on: the source that the model was trained on, where it is known.
+
+    Returns:
+        The figures, and what the model says of each picture.
+
+    Raises:
+        InputError: the pictures cannot be read or have unknown classes, none is left, or the model
+            cannot predict them.
+    """
+    with console.status("Listing the pictures"):
+        whole = list_pictures(config.data)
+    name, listing, notes = choose_split(whole, split)
+    labels = np.concatenate([each.labels for each in listing.splits.values()])
+    numbers, map_notes = map_classes(labels, listing.classes, predictor.classes, mapping)
+    bad = _look(listing, config, console)
+    kept = keep(listing, numbers, len(predictor.classes), bad)
+    outcome = _predict(predictor, kept, console)
+    figures = (outcome.labels, outcome.probabilities)
+    with console.status("Comparing with the labels"):
+        report = EvaluationReport(
+            model=predictor.name,
+            data=whole.source,
+            classes=predictor.classes,
+            evaluation=evaluate_probabilities(name, *figures[::-1], predictor.classes),
+            intervals=bootstrap_intervals(*figures),
+            per_class=list_figures(*figures, predictor.classes),
+            expected_calibration_error=expected_calibration_error(*figures),
+            left_out=(*bad, *outcome.unread),
+            notes=(
+                *notes,
+                *_warn_of_training(config, name, trained_on),
+                *whole.notes,
+                *map_notes,
+                *note_mismatches(*figures, predictor.classes),
+            ),
+            versions=runtime.list_versions(),
+        )
+    return report, list_results(outcome.places, *figures, predictor.classes)
+
+
+def _warn_of_training(config: Config, split: str, trained_on: str | None) -> list[str]:
+    if trained_on is None or trained_on != config.data.source or split == "test":
+        return []
+    return [
+        "the model was trained on pictures of these data: figures flatter. Take pictures that it "
+        "has not seen; its metrics.json has those of its own test split"
+    ]
+
+
+def _look(listing: Listing, config: Config, console: Console) -> tuple[BadFile, ...]:
+    """The pictures that cannot be used."""
+    if str(config.data.source).startswith("embedded:"):
+        return ()  # drawn by this package, and good
+    folder = cache.locate(config.features.cache_dir)
+    with counting_pictures(console, "Looking at the pictures") as show:
+        return find_bad(listing, folder, show)
+
+
+def _predict(
+    predictor: Predictor, kept: Sequence[tuple[PictureSet, np.ndarray]], console: Console
+) -> _Outcome:
+    """Predict the pictures of all splits; those that cannot be read are left out."""
+    total = sum(len(labels) for _, labels in kept)
+    places: list[str] = []
+    unread: list[BadFile] = []
+    labels, probabilities, before = [], [], 0
+    with console.status("Predicting") as status:
+
+        def show(done: int) -> None:
+            status.update(f"Predicting: {before + done:,} of {total:,} pictures")
+
+        for pictures, own in kept:
+            try:
+                found, rows, bad = predict_set(predictor, pictures, show)
+            except PredictionError as error:
+                raise InputError(
+                    "The model must predict every batch of pictures. Received: "
+                    f"{predictor.name}: {error}. If it is served, see to the server; else export "
+                    "the model again."
+                ) from error
+            where = pictures.where()
+            places += [where[row] for row in rows]
+            labels.append(own[rows])
+            probabilities.append(found)
+            unread += bad
+            before += len(own)
+    outcome = _Outcome(
+        tuple(places), np.concatenate(labels), np.concatenate(probabilities), tuple(unread)
+    )
+    _check(outcome, predictor)
+    return outcome
+
+
+def _check(outcome: _Outcome, predictor: Predictor) -> None:
+    """Refuse what no figures can be made of."""
+    if not outcome.places:
+        first = outcome.unread[0]
+        raise InputError(
+            "There must be pictures that the model can read. Received: "
+            f"{len(outcome.unread):,}, of which it reads none, such as {first.path} "
+            f"({first.reason}). Convert them to JPEG or PNG."
+        )
+    # What is not a number is neither.
+    is_one = (outcome.probabilities >= 0) & (outcome.probabilities <= _MOST_PROBABLE)
+    if not is_one.all():
+        row, number = (int(each[0]) for each in np.nonzero(~is_one))
+        raise InputError(
+            "A model must give probabilities, 0…1. Received: "
+            f"{outcome.probabilities[row, number]:g} for {predictor.classes[number]} of "
+            f"{outcome.places[row]}, from {predictor.name}. Export the model with its last layer, "
+            "a softmax or a sigmoid."
+        )

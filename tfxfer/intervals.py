@@ -1,0 +1,154 @@
+"""How far a figure would vary with other pictures of the same kind: bootstrap intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+
+from tfxfer.data.labels import has_several
+from tfxfer.evaluation import predict_labels
+
+RESAMPLES = 1000
+_QUANTILES = (0.025, 0.975)
+# Counts of resampled pictures that are held at the same time.
+_HELD = 2**22
+
+
+def bootstrap_intervals(
+    labels: np.ndarray, probabilities: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, tuple[float, float]]:
+    """95 % percentile intervals of the figures that average over classes.
+
+    Pictures are drawn with replacement, as many as there are, and each figure is computed anew:
+    Efron and Tibshirani 1993, "An introduction to the bootstrap", section 13.3. A class that a
+    resample has no picture of is left out of its means, as in `Evaluation`. Where classes have a
+    handful of pictures, the intervals are too narrow. Same arguments, same intervals.
+
+    Args:
+        labels: ``[pictures]`` class numbers, or zeros and ones ``[pictures, classes]``; not empty.
+        probabilities: ``[pictures, classes]``, 0…1.
+        resamples: at least 2.
+        seed: decides which pictures are drawn.
+
+    Returns:
+        Lower and upper end by figure, named as in `Evaluation`: ``macro_f1`` and
+        ``macro_recall``; of several labels also ``micro_f1`` and ``mean_average_precision``.
+    """
+    generator = np.random.default_rng(seed)
+    resample = _several_labels if has_several(labels) else _one_label
+    parts = list(resample(labels, probabilities, resamples, generator))
+    figures = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    ends = {name: np.quantile(values, _QUANTILES) for name, values in figures.items()}
+    return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
+
+
+def _one_label(
+    labels: np.ndarray, probabilities: np.ndarray, resamples: int, generator: np.random.Generator
+) -> Iterator[dict[str, np.ndarray]]:
+    """Figures of resamples ``[some]``, by their names.
+
+    The figures know a picture by its cell of the confusion matrix alone, and drawing pictures is
+    drawing cells, each as often as it has pictures: there are fewer of them.
+    """
+    class_count = probabilities.shape[1]
+    cells, counts = np.unique(
+        labels.astype(np.int64) * class_count + probabilities.argmax(axis=1), return_counts=True
+    )
+    true, predicted = np.divmod(cells, class_count)
+    add_true, add_predicted = (partial(_add_by, n, class_count) for n in (true, predicted))
+    for size in _chunks(resamples, len(cells)):
+        drawn = generator.multinomial(len(labels), counts / len(labels), size)
+        found = add_true(drawn * (true == predicted))
+        yield _macro_figures(found, add_true(drawn), add_predicted(drawn))
+
+
+def _add_by(numbers: np.ndarray, class_count: int, drawn: np.ndarray) -> np.ndarray:
+    """Add up what was drawn of each class.
+
+    Args:
+        numbers: ``[cells]``, the class of each.
+        drawn: ``[resamples, cells]``.
+
+    Returns:
+        ``[resamples, classes]`` int64.
+    """
+    order = np.argsort(numbers, kind="stable")
+    present, starts = np.unique(numbers[order], return_index=True)
+    sums = np.zeros((len(drawn), class_count), np.int64)
+    sums[:, present] = np.add.reduceat(drawn[:, order], starts, axis=1)
+    return sums
+
+
+def _several_labels(
+    labels: np.ndarray, probabilities: np.ndarray, resamples: int, generator: np.random.Generator
+) -> Iterator[dict[str, np.ndarray]]:
+    """As `_one_label`, of rows of labels, where each picture counts by itself."""
+    count, class_count = labels.shape
+    true = labels.astype(np.float32)
+    given = predict_labels(labels, probabilities).astype(np.float32)
+    rank = [_make_ranking(true[:, n], probabilities[:, n]) for n in range(class_count)]
+    for size in _chunks(resamples, count):
+        # Whole numbers of at most 2^24, which float32 adds up exactly.
+        drawn = np.stack(
+            [np.bincount(generator.integers(0, count, count), minlength=count) for _ in range(size)]
+        ).astype(np.float32)
+        found, support, predicted = (drawn @ x for x in (true * given, true, given))
+        by_picture = np.ascontiguousarray(drawn.T)
+        precision = np.stack([average(by_picture) for average in rank], axis=1)
+        yield _macro_figures(found, support, predicted) | {
+            "micro_f1": _divide(2 * found.sum(1), support.sum(1) + predicted.sum(1)),
+            "mean_average_precision": _mean_over(support > 0, precision),
+        }
+
+
+def _make_ranking(true: np.ndarray, scores: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from weights ``[pictures, resamples]`` to a label's average precision in each.
+
+    As of `mean_average_precision`: pictures of equal scores come at once.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
+    # Recall rises at the scores of pictures that have the label, and nowhere else.
+    places = np.flatnonzero(true[order])
+    ends = np.unique(ends[np.searchsorted(ends, places)])
+    if not len(ends):
+        return lambda weights: np.zeros(weights.shape[1], np.float32)
+    starts = np.append(0, ends[:-1] + 1)
+    order = order[: ends[-1] + 1]
+    true_starts = np.searchsorted(places, starts)
+
+    def average(weights: np.ndarray) -> np.ndarray:
+        gained = np.add.reduceat(weights[order[places]], true_starts, axis=0)
+        right = gained.cumsum(axis=0)
+        shown = np.add.reduceat(weights[order], starts, axis=0).cumsum(axis=0)
+        return _divide((gained * _divide(right, shown)).sum(axis=0), right[-1])
+
+    return average
+
+
+def _macro_figures(
+    found: np.ndarray, support: np.ndarray, predicted: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Means over classes, of counts ``[resamples, classes]``."""
+    return {
+        "macro_f1": _mean_over(support > 0, _divide(2 * found, support + predicted)),
+        "macro_recall": _mean_over(support > 0, _divide(found, support)),
+    }
+
+
+def _mean_over(is_present: np.ndarray, values: np.ndarray) -> np.ndarray:
+    return _divide((values * is_present).sum(axis=1), is_present.sum(axis=1))
+
+
+def _divide(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """A quotient in float64; 0 where it would be 0 / 0."""
+    return np.divide(one, other, out=np.zeros(np.shape(one)), where=other != 0)
+
+
+def _chunks(resamples: int, width: int) -> Iterator[int]:
+    """How many resamples to make at a time, so that memory stays in bounds."""
+    at_a_time = max(1, _HELD // width)
+    for start in range(0, resamples, at_a_time):
+        yield min(at_a_time, resamples - start)

@@ -1,0 +1,98 @@
+"""Predict all pictures of a set: read and prepared by several threads, in batches."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from tfxfer.data.pictures import FileSet, PictureSet, untuned
+from tfxfer.data.places import read_bytes
+from tfxfer.prediction.predictor import PredictionError, Predictor
+from tfxfer.records import BadFile
+
+BATCH_SIZE = 32
+# Pictures that are prepared before they are asked for: a batch waits while one is predicted.
+_AHEAD = 2 * BATCH_SIZE
+
+
+def predict_set(
+    predictor: Predictor,
+    pictures: PictureSet,
+    show: Callable[[int], None] = lambda done: None,
+) -> tuple[np.ndarray, np.ndarray, tuple[BadFile, ...]]:
+    """Predict every picture of a set; memory does not grow with their number.
+
+    Args:
+        show: is told how many pictures are done, after each batch.
+
+    Returns:
+        Probabilities ``[predicted, classes]`` float32; the places in the set of the pictures that
+        were predicted, ``[predicted]`` int64; and those that could not be read or prepared.
+
+    Raises:
+        PredictionError: a batch could not be predicted.
+    """
+    where = pictures.where()
+    probabilities = [np.zeros((0, len(predictor.classes)), np.float32)]
+    rows: list[int] = []
+    bad: list[BadFile] = []
+    batch: list[Any] = []
+
+    def flush(done: int) -> None:
+        if batch:
+            probabilities.append(predictor.run(batch).probabilities)
+            batch.clear()
+        show(done)
+
+    for row, prepared in enumerate(_prepare_all(predictor, pictures)):
+        if isinstance(prepared, PredictionError | OSError):
+            bad.append(BadFile(where[row], _reason(prepared)))
+            continue
+        rows.append(row)
+        batch.append(prepared)
+        if len(batch) == BATCH_SIZE:
+            flush(row + 1)
+    flush(len(where))
+    return np.concatenate(probabilities), np.array(rows, np.int64), tuple(bad)
+
+
+def _prepare_all(predictor: Predictor, pictures: PictureSet) -> Iterator[Any]:
+    """What the predictor takes of each picture in turn, or the error that says why it cannot."""
+    prepare = predictor.prepare
+    if isinstance(pictures, FileSet):
+        # Read one by one: one that is gone must not stop the others.
+        yield from _in_threads(lambda path: prepare(read_bytes(path)), iter(pictures.paths))
+    else:
+        encoded = untuned(pictures.encoded().map(lambda encoded, _: encoded).prefetch(_AHEAD))
+        yield from _in_threads(prepare, map(bytes, encoded.as_numpy_iterator()))
+
+
+def _in_threads(function: Callable[[Any], Any], arguments: Iterator[Any]) -> Iterator[Any]:
+    """What a function gives for each argument in order, some of them ahead of their turn."""
+    waiting: deque[Future] = deque()
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        for argument in arguments:
+            waiting.append(pool.submit(function, argument))
+            if len(waiting) > _AHEAD:
+                yield _outcome(waiting.popleft())
+        while waiting:
+            yield _outcome(waiting.popleft())
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _outcome(future: Future) -> Any:
+    error = future.exception()
+    if error is None or isinstance(error, PredictionError | OSError):
+        return error or future.result()
+    raise error
+
+
+def _reason(error: Exception) -> str:
+    return f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
