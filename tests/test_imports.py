@@ -72,7 +72,16 @@ LIGHT |= {
     "saved",
 }
 LIGHT |= {"data.settings", "data.looks", "data.copies", "preview", "audit", "evaluate"}
-LIGHT |= {"report", "report.console", "report.sheets", "report.audit", "report.evaluation"}
+LIGHT |= {"predict", "export_run", "distill", "prediction.places", "prediction.rows"}
+LIGHT |= {f"records.{name}" for name in ("evaluations", "exports", "plans", "results", "searches")}
+LIGHT |= {
+    "report.exports",
+    "report",
+    "report.console",
+    "report.sheets",
+    "report.audit",
+    "report.evaluation",
+}
 LIGHT |= {
     "data",
     "features",

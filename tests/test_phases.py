@@ -184,13 +184,33 @@ def test_memory_that_runs_out_is_an_error_with_a_batch_to_try(backbone, head, ma
         fit_phase(backbone, head, phase(), greedy, None, tmp_path, QUIET)
 
 
-def test_keep_best_prefers_accuracy_then_cross_entropy():
+@pytest.mark.parametrize(
+    ("pictures", "kept"),
+    # Half a standard error of 0.8 is 0.0002, 0.02 and 0.03.
+    [(1_000_000, (5, Standing(0.8, 0.8))), (100, (6, Standing(0.79, 2.0))),
+     (40, (7, Standing(0.775, 3.0)))],
+)  # fmt: skip
+def test_keep_best_takes_the_last_of_the_best_epochs(pictures, kept):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    keeper = KeepBest(patience=2, standing=Standing.of(None))
+    keeper = KeepBest(None, Standing.of(None), pictures)
+    keeper.set_model(model)
+    keeper.on_train_begin()
+    epochs = [(0.5, 1.0), (0.8, 0.9), (0.8, 0.7), (0.7, 0.1), (0.8, 0.8), (0.79, 2.0), (0.775, 3.0)]
+    for epoch, (accuracy, cross_entropy) in enumerate(epochs):
+        model.set_weights([np.full((1, 1), epoch), np.zeros(1)])
+        keeper.on_epoch_end(epoch, {"val_accuracy": accuracy, "val_cross_entropy": cross_entropy})
+    keeper.restore()
+    assert (keeper.epoch, keeper.standing) == kept
+    assert model.get_weights()[0].item() == keeper.epoch - 1
+
+
+def test_keep_best_has_patience_with_epochs_that_are_no_better():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    keeper = KeepBest(2, Standing.of(None), 1_000_000)
     keeper.set_model(model)
     model.stop_training = False  # as `fit` sets it
     keeper.on_train_begin()
-    epochs = [(0.5, 1.0), (0.8, 0.9), (0.8, 0.7), (0.7, 0.1), (0.8, 0.8)]
+    epochs = [(0.5, 1.0), (0.8, 0.9), (0.8, 0.7), (0.7, 0.1), (0.79, 0.8)]
     for epoch, (accuracy, cross_entropy) in enumerate(epochs):
         model.set_weights([np.full((1, 1), epoch), np.zeros(1)])
         assert not model.stop_training
@@ -202,7 +222,7 @@ def test_keep_best_prefers_accuracy_then_cross_entropy():
 
 
 def test_keep_best_without_patience_waits_for_the_last_epoch():
-    keeper = KeepBest(patience=None, standing=Standing(0.9, 0.3))
+    keeper = KeepBest(None, Standing(0.9, 0.3), 100)
     keeper.set_model(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]))
     keeper.model.stop_training = False
     keeper.on_train_begin()
@@ -219,7 +239,7 @@ def test_keep_best_starts_from_the_phase_before():
         trainable_parameters=1, epochs=0, has_improved=True, best_epoch=0,
         val_accuracy=0.9, val_cross_entropy=0.3, seconds=1.0, history={},
     )  # fmt: skip
-    keeper = KeepBest(patience=1, standing=Standing.of(previous))
+    keeper = KeepBest(1, Standing.of(previous), 100)
     keeper.set_model(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]))
     keeper.on_train_begin()
     keeper.on_epoch_end(0, {"val_accuracy": 0.9, "val_cross_entropy": 0.4})

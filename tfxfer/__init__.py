@@ -27,8 +27,11 @@ _LAZY = {
     "train": "tfxfer.train",
     "plan": "tfxfer.train",
     "tune": "tfxfer.tune",
+    "distill": "tfxfer.distill",
+    "predict": "tfxfer.predict",
     "evaluate": "tfxfer.evaluate",
     "audit_data": "tfxfer.audit",
+    "export_run": "tfxfer.export_run",
     "build_backbone": "tfxfer.backbones.build",
     "Backbone": "tfxfer.backbones.backbone",
     "list_blocks": "tfxfer.backbones.blocks",
@@ -41,6 +44,9 @@ _LAZY = {
     "build_model": "tfxfer.heads",
     "unfreeze_top": "tfxfer.phases.unfreeze",
 }
+
+# Modules that can be called themselves: see `callable_module.py`.
+_CALLABLE = ("train", "tune", "distill", "predict", "evaluate", "export_run")
 
 __all__ = [
     "Backbone",
@@ -55,13 +61,16 @@ __all__ = [
     "build_backbone",
     "build_head",
     "build_model",
+    "distill",
     "evaluate",
     "export_hub_module",
+    "export_run",
     "list_blocks",
     "load_config",
     "load_hub_module",
     "load_model",
     "plan",
+    "predict",
     "train",
     "tune",
     "unfreeze_top",
@@ -72,5 +81,4 @@ def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'tfxfer' has no attribute {name!r}")
     module = importlib.import_module(_LAZY[name])
-    # `tfxfer.train` is its module, which can be called: see tfxfer/train.py.
-    return module if name in ("train", "tune", "evaluate") else getattr(module, name)
+    return module if name in _CALLABLE else getattr(module, name)

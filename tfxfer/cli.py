@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
-from tfxfer import audit, evaluate, preview, train, tune
+from tfxfer import audit, distill, evaluate, export_run, predict, preview, train, tune
 from tfxfer.backbones.families import COUNTS, NETWORKS, PREPROCESSINGS
 from tfxfer.errors import exit_code
 from tfxfer.presets import list_presets, load_config
 from tfxfer.report.console import make_console
+
+# Commands with a module of their own, in the order of their use.
+COMMANDS: dict[str, tuple[str, Any]] = {
+    "train": ("train a preset", train),
+    "tune": ("search for the best config of a preset", tune),
+    "audit": ("look at pictures before training", audit),
+    "augment-preview": ("draw what training sees", preview),
+    "predict": ("say what pictures show", predict),
+    "evaluate": ("figures of a model on new pictures", evaluate),
+    "export": ("write a run's model for servers and devices", export_run),
+    "distill": ("teach a small network what a run knows", distill),
+}
 
 
 def list_presets_command(arguments: argparse.Namespace) -> None:
@@ -79,21 +92,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code: 0, 1 for findings, or 2 for a mistake in the request."""
     parser = argparse.ArgumentParser("tfxfer", description="Transfer learning for pictures.")
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("train", help="train a preset")
-    train.add_arguments(command)
-    command.set_defaults(call=train.call)
-    command = commands.add_parser("tune", help="search for the best config of a preset")
-    tune.add_arguments(command)
-    command.set_defaults(call=tune.call)
-    command = commands.add_parser("evaluate", help="figures of a model on new pictures")
-    evaluate.add_arguments(command)
-    command.set_defaults(call=evaluate.call)
-    command = commands.add_parser("audit", help="look at pictures before training")
-    audit.add_arguments(command)
-    command.set_defaults(call=audit.call)
-    command = commands.add_parser("augment-preview", help="draw what training sees")
-    preview.add_arguments(command)
-    command.set_defaults(call=preview.call)
+    for name, (about, module) in COMMANDS.items():
+        command = commands.add_parser(name, help=about)
+        module.add_arguments(command)
+        command.set_defaults(call=module.call)
     command = commands.add_parser("presets", help="list the presets")
     command.set_defaults(call=list_presets_command)
     command = commands.add_parser("backbones", help="list the networks")

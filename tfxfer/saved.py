@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from tfxfer import run, runtime
@@ -50,3 +51,18 @@ def load_model(path: str | Path, trust: bool = False):
             f"{str(file)!r} ({first_line(error)}). Install what it was made with (config.toml and "
             "metrics.json beside it say), or train it again."
         ) from error
+
+
+def check_same_classes(folder: Path, classes: Sequence[str]) -> None:
+    """Refuse pictures of other classes than a run's, or in another order.
+
+    Raises:
+        InputError: they are.
+    """
+    file = folder / run.CLASSES
+    listed = tuple(file.read_text(encoding="utf-8").split("\n")[:-1]) if file.is_file() else ()
+    if listed != tuple(classes):
+        raise InputError(
+            f"The pictures must be of the run's classes: {', '.join(listed[:20])}. Received: "
+            f"{', '.join(classes[:20])}. Name the run's own pictures."
+        )

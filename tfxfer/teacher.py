@@ -5,7 +5,6 @@ Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,6 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
-from tfxfer import run
 from tfxfer.config import Config, DistillationConfig
 from tfxfer.data.pictures import PictureData, PictureSet
 from tfxfer.data.pipeline import make_view_batches
@@ -23,7 +21,7 @@ from tfxfer.errors import InputError
 from tfxfer.features import cache, shards, store
 from tfxfer.features.fingerprint import name_views
 from tfxfer.progress import PictureBar
-from tfxfer.saved import load_model
+from tfxfer.saved import check_same_classes, load_model
 from tfxfer.temperature import to_logits
 
 _BATCH = 32
@@ -112,18 +110,3 @@ def find_logits(
                 bar.show(0, done)
         table = store.look_up(place, kind, names)
     return table.read()
-
-
-def check_same_classes(folder: Path, classes: Sequence[str]) -> None:
-    """Refuse pictures of other classes than a run's, or in another order.
-
-    Raises:
-        InputError: they are.
-    """
-    file = folder / run.CLASSES
-    listed = tuple(file.read_text(encoding="utf-8").split("\n")[:-1]) if file.is_file() else ()
-    if listed != tuple(classes):
-        raise InputError(
-            f"The pictures must be of the run's classes: {', '.join(listed[:20])}. Received: "
-            f"{', '.join(classes[:20])}. Name the run's own pictures."
-        )

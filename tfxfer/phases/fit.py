@@ -115,7 +115,9 @@ def fit_phase(
     unfrozen = unfreeze_top(backbone.network, backbone.blocks, phase.unfreeze, phase.batch_norm)
     layers = _layers_of(backbone.network, unfrozen)
     before = Standing.of(previous)
-    best = KeepBest(phase.patience, before, objective.chosen_by, objective.keeps_last)
+    best = KeepBest(
+        phase.patience, before, len(data.labels[1]), objective.chosen_by, objective.keeps_last
+    )
     figures: dict[str, list[float]] = {}
     rows = sum(map(len, data.tables))
     is_solved = check_solver(phase, head, data.cut, rows, objective)

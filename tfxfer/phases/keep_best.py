@@ -10,6 +10,15 @@ import numpy as np
 
 from tfxfer.records import PhaseResult
 
+# Standard errors by which an epoch may fall short of the best one: two epochs of one network are
+# right on mostly the same pictures, so that they differ by less than two samples would.
+_NOISE = 0.5
+
+
+def standard_error(share: float, count: int) -> float:
+    """Of a share of so many pictures."""
+    return math.sqrt(max(0.0, share * (1 - share)) / count)
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -38,20 +47,24 @@ class Standing:
 class KeepBest(keras.callbacks.Callback):
     """Bring the best weights back; stop after `patience` epochs without better ones.
 
-    A loss that is no number any more ends the phase at once. Unlike
-    `keras.callbacks.EarlyStopping`, the weights from before the training are a candidate too: a
-    phase that only harms changes nothing.
+    The best are those of the last epoch whose score is within half a standard error of the highest
+    one: the rate has fallen since, and of epochs that a validation set cannot tell apart, the later
+    ones are better on other pictures. A loss that is no number any more ends the phase at once.
+    Unlike `keras.callbacks.EarlyStopping`, the weights from before the training are a candidate
+    too: a phase that only harms changes nothing.
 
     Args:
         patience: epochs in a row that are no better; None: however many.
         standing: what an epoch has to beat.
+        pictures: on validation.
         keeps_last: the last epoch is the best, since validation pictures are trained on.
         metric: what scores an epoch, of `tfxfer.records.CRITERIA`: its logs hold it with ``val_``
             before the name, ``val_cross_entropy`` and ``val_accuracy``.
 
     Attributes:
         epoch: number of the best epoch, from 1; 0 where none has beaten `standing`.
-        standing: the best so far.
+        standing: of that epoch.
+        top, top_epoch: the highest standing so far, and its epoch, for `patience`.
         weights: of that epoch, or from before the training; None before it begins.
     """
 
@@ -59,14 +72,16 @@ class KeepBest(keras.callbacks.Callback):
         self,
         patience: int | None,
         standing: Standing,
+        pictures: int,
         metric: str = "accuracy",
         keeps_last: bool = False,
     ):
         super().__init__()
         self._keeps_last = keeps_last
         self._patience, self._metric = patience, metric
-        self.epoch = 0
-        self.standing = standing
+        self._before, self._pictures = standing, pictures
+        self.epoch = self.top_epoch = 0
+        self.standing = self.top = standing
         self.weights: list[np.ndarray] | None = None
 
     def on_train_begin(self, logs=None):
@@ -80,11 +95,18 @@ class KeepBest(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         names = (self._metric, "cross_entropy", "accuracy")
         score, cross_entropy, accuracy = (float(logs[f"val_{name}"]) for name in names)
-        if self._keeps_last or self.standing.is_beaten_by(score, cross_entropy):
-            self.standing = Standing(score, cross_entropy, accuracy)
-            self.epoch = epoch + 1
+        now = Standing(score, cross_entropy, accuracy)
+        is_better = self.top.is_beaten_by(score, cross_entropy)
+        if is_better:
+            self.top, self.top_epoch = now, epoch + 1
+        is_as_good = score >= self.top.score - _NOISE * standard_error(
+            self.top.score, self._pictures
+        )
+        beats_before = self._before.is_beaten_by(score, cross_entropy)
+        if self._keeps_last or (is_as_good and beats_before):
+            self.standing, self.epoch = now, epoch + 1
             self.weights = self.model.get_weights()
-        elif self._patience is not None and epoch + 1 - self.epoch >= self._patience:
+        if self._patience is not None and epoch + 1 - self.top_epoch >= self._patience:
             self.model.stop_training = True
 
     def restore(self) -> None:

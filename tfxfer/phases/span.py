@@ -34,8 +34,10 @@ WHOLE = Span()
 def save_state(path: Path, model: keras.Model, best: KeepBest) -> None:
     """Write weights, random states and optimizer of a model, and its best weights so far."""
     arrays = {
-        "standing": np.array(
-            [best.standing.score, best.standing.cross_entropy, best.standing.accuracy, best.epoch]
+        name: np.array([each.score, each.cross_entropy, each.accuracy, epoch])
+        for name, each, epoch in (
+            ("standing", best.standing, best.epoch),
+            ("top", best.top, best.top_epoch),
         )
     }
     for name, values in {
@@ -60,6 +62,8 @@ def load_state(path: Path, model: keras.Model, best: KeepBest) -> None:
         }.items():
             for number, variable in enumerate(variables):
                 variable.assign(held[f"{name}{number}"])
-        score, cross_entropy, accuracy, epoch = held["standing"].tolist()
-        best.standing, best.epoch = Standing(score, cross_entropy, accuracy), int(epoch)
+        *figures, epoch = held["standing"].tolist()
+        best.standing, best.epoch = Standing(*figures), int(epoch)
+        *figures, epoch = held["top"].tolist()
+        best.top, best.top_epoch = Standing(*figures), int(epoch)
         best.weights = [held[f"best{number}"] for number in range(len(model.weights))]

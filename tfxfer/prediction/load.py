@@ -8,12 +8,24 @@ from pathlib import Path
 from tfxfer import run
 from tfxfer.errors import InputError
 from tfxfer.prediction.keras_models import load_run, load_saved_model
+from tfxfer.prediction.litert import load_litert
+from tfxfer.prediction.onnx import load_onnx
+from tfxfer.prediction.openvino import load_openvino
 from tfxfer.prediction.predictor import Predictor
+from tfxfer.prediction.remote import connect_grpc, connect_rest
 
 # What opens an address, by how it begins,
-ADDRESSES: dict[str, Callable[[str, bool], Predictor]] = {}
+ADDRESSES: dict[str, Callable[[str, bool], Predictor]] = {
+    "http://": connect_rest,
+    "https://": connect_rest,
+    "grpc://": connect_grpc,
+}
 # and what opens a file, by how it ends.
-ENDINGS: dict[str, Callable[[Path, bool], Predictor]] = {}
+ENDINGS: dict[str, Callable[[Path, bool], Predictor]] = {
+    ".tflite": load_litert,
+    ".onnx": load_onnx,
+    ".xml": load_openvino,
+}
 
 
 def load_predictor(

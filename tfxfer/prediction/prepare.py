@@ -22,6 +22,7 @@ def make_prepare(size_px: int) -> Callable[[bytes], np.ndarray]:
     view = plain_view(size_px)
 
     def prepare(encoded: bytes) -> np.ndarray:
+        refuse_palette(encoded)
         try:
             return view(tf.constant(encoded)).numpy()
         except tf.errors.OpError as error:
@@ -29,6 +30,17 @@ def make_prepare(size_px: int) -> Callable[[bytes], np.ndarray]:
             raise PredictionError(fault) from error
 
     return prepare
+
+
+def refuse_palette(encoded: bytes) -> None:
+    """Refuse a BMP file with a palette, which TensorFlow decodes as numbers of colours.
+
+    Raises:
+        PredictionError: it is one, or a broken one.
+    """
+    fault = look_at_encoded("", encoded).fault if encoded.startswith(b"BM") else None
+    if fault:
+        raise PredictionError(fault)
 
 
 def read_classes(file: Path, count: int) -> tuple[str, ...]:

@@ -1,0 +1,188 @@
+"""Write a trained model in several formats, each of which proves itself before it is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from tfxfer import run
+from tfxfer.data.pictures import PictureData, PictureSet
+from tfxfer.data.pipeline import make_evaluation_dataset, make_view_batches
+from tfxfer.errors import InputError
+from tfxfer.export.formats import FORMATS, SAVED_MODEL
+from tfxfer.export.measure import measure
+from tfxfer.export.saved_model import ExportMismatchError, export_saved_model
+from tfxfer.export.serving_files import new_version, write_serving_files
+from tfxfer.prediction.load import load_predictor
+from tfxfer.records import ExportedFormat
+
+EXPORTS = "exports.json"
+# Pictures that formats are compared on, and those that whole-number ranges are taken from.
+_COMPARED, _CALIBRATED_ON = 2000, 200
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be written.
+
+    Attributes:
+        formats: names, of `FORMATS` and ``"saved_model"``.
+        out: the folder.
+        name: under which the SavedModel will be served.
+        top_k: how many ``labels`` it gives.
+        max_loss: accuracy on validation, 0…1, that a format with whole numbers may lose.
+        force: keep what differs too much as well.
+        overwrite: replace files that are there; versions of a SavedModel never are.
+    """
+
+    formats: tuple[str, ...]
+    out: Path
+    name: str
+    top_k: int
+    max_loss: float
+    force: bool = False
+    overwrite: bool = False
+
+
+def export_model(
+    model: keras.Model,
+    pictures: PictureData,
+    request: Request,
+    show: Callable[[str], None] = lambda name: None,
+) -> tuple[ExportedFormat, ...]:
+    """Write formats, compare each with the trained model, and keep those that agree with it.
+
+    Args:
+        model: from pictures 0…255 to probabilities.
+        pictures: training pictures calibrate whole numbers, validation pictures compare.
+        show: is told the name of each format before it is written.
+
+    Returns:
+        A row a format; what was refused has no path.
+
+    Raises:
+        InputError: a file is there already.
+    """
+    _check_files(request)
+    validation = _spread(pictures.validation, _COMPARED)
+    compared = _Compared(model, pictures, validation)
+    rows = []
+    for name in request.formats:
+        show(name)
+        write = _write_saved_model if name == SAVED_MODEL else _write_file
+        rows.append(write(name, compared, request))
+    (request.out / run.CLASSES).write_text("\n".join(pictures.classes) + "\n", encoding="utf-8")
+    _write_rows(request.out / EXPORTS, rows)
+    return tuple(rows)
+
+
+class _Compared:
+    """A trained model with what it says of validation pictures."""
+
+    def __init__(self, model: keras.Model, pictures: PictureData, validation: PictureSet):
+        self.model, self.pictures, self.validation = model, pictures, validation
+        self.size_px = model.input_shape[1]
+        self.dataset = make_evaluation_dataset(
+            validation, len(pictures.classes), self.size_px, _BATCH
+        )
+        self.trained = model.predict(self.dataset, verbose=0)
+
+    def measure(self, name: str, path: Path) -> ExportedFormat:
+        """Load a format and compare it."""
+        predictor = load_predictor(path)
+        return measure(name, predictor, path, self.dataset, self.validation.labels, self.trained)
+
+    def examples(self, split: str) -> Iterator[np.ndarray]:
+        """Some pictures of a split as they are, one at a time."""
+        pictures = self.pictures.train if split == "train" else self.validation
+        chosen = _spread(pictures, _CALIBRATED_ON)
+        for batch in make_view_batches(chosen, self.size_px, _BATCH).as_numpy_iterator():
+            yield from batch
+
+
+def _write_saved_model(name: str, compared: _Compared, request: Request) -> ExportedFormat:
+    classes, validation = compared.pictures.classes, compared.validation
+    try:
+        with new_version(request.out) as (staging, target):
+            export_saved_model(
+                compared.model, classes, staging, validation, request.top_k, request.name
+            )
+            row = replace(compared.measure(name, staging), path=target)
+    except ExportMismatchError as error:
+        return ExportedFormat(name, None, str(error))
+    write_serving_files(request.out, request.name)
+    return row
+
+
+def _write_file(name: str, compared: _Compared, request: Request) -> ExportedFormat:
+    form, classes = FORMATS[name], compared.pictures.classes
+    request.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=request.out) as folder:
+        staging = Path(folder)
+        path = staging / form.file
+        (staging / run.CLASSES).write_text("\n".join(classes) + "\n", encoding="utf-8")
+        try:
+            form.write(compared.model, path, classes, partial(compared.examples, form.split))
+        except InputError as error:
+            return ExportedFormat(name, None, str(error))
+        row = compared.measure(name, path)
+        reason = "" if request.force else find_fault(row, form.tolerance, request.max_loss)
+        if reason:
+            return replace(row, path=None, refused=reason)
+        for file in form.files:
+            os.replace(staging / file, request.out / file)
+    return replace(row, path=request.out / form.file)
+
+
+def find_fault(row: ExportedFormat, tolerance: float | None, max_loss: float) -> str:
+    """Why a format is not passed off as the trained model; empty where it may be."""
+    loss = row.trained_accuracy - row.accuracy
+    if tolerance is not None and not row.max_difference <= tolerance:
+        return (
+            f"its probabilities must be the trained model's to within {tolerance}. Received: a "
+            f"difference of {row.max_difference:.2g}. Take another format, or --force."
+        )
+    if tolerance is None and loss > max_loss:
+        return (
+            f"it may lose {100 * max_loss:g} points of validation accuracy. Received: a loss of "
+            f"{100 * loss:.1f} on {row.pictures} pictures. Take litert_dynamic or litert_float16, "
+            "allow more (--max-loss), or --force."
+        )
+    return ""
+
+
+def _check_files(request: Request) -> None:
+    files = [file for name in request.formats if name in FORMATS for file in FORMATS[name].files]
+    taken = [file for file in files if (request.out / file).exists()]
+    if taken and not request.overwrite:
+        raise InputError(
+            "An export is written to new files. Received: "
+            f"{', '.join(taken)} in {str(request.out)!r} already. Say --overwrite to replace them, "
+            "or name another folder with --out."
+        )
+
+
+def _spread(pictures: PictureSet, count: int) -> PictureSet:
+    """Some pictures, evenly spread; sources list them by class."""
+    total = len(pictures.labels)
+    return pictures.choose(np.unique(np.linspace(0, total - 1, min(count, total)).astype(int)))
+
+
+def _write_rows(path: Path, rows: Sequence[ExportedFormat]) -> None:
+    """Write the figures, and keep those of formats that were written earlier."""
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    names = {row.format for row in rows}
+    kept = [row for row in kept if row["format"] not in names]
+    own = [asdict(row) | {"path": row.path.name if row.path else None} for row in rows]
+    staging = path.with_suffix(".tmp")
+    staging.write_text(json.dumps([*kept, *own], indent=2) + "\n", encoding="utf-8")
+    staging.replace(path)

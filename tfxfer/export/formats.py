@@ -1,0 +1,171 @@
+"""The formats that a trained model can be written in: one row each."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfxfer.errors import InputError, first_line, nearest
+from tfxfer.export.litert import convert_litert
+
+Representative = Callable[[], Iterable[np.ndarray]]
+Write = Callable[[keras.Model, Path, Sequence[str], Representative], None]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file format.
+
+    Attributes:
+        file: what is written, below the export's folder.
+        write: writes a model with its class names; gets a function that gives pictures of `split`,
+            ``[size, size, 3]`` float32, 0…255.
+        split: pictures that decide how numbers are rounded: ranges are those that training has,
+            and what may be rounded at all is seen on pictures that were not trained on.
+        tolerance: largest difference of a probability from the trained model's; None: it
+            computes with whole numbers, and is judged by its accuracy.
+        needs: packages, and the extra of tfxfer that brings them.
+    """
+
+    file: str
+    write: Write
+    tolerance: float | None = None
+    needs: tuple[str, ...] = ()
+    extra: str = ""
+    split: str = "train"
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All that is written: OpenVINO's weights lie beside its network."""
+        return (
+            (self.file, self.file.replace(".xml", ".bin")) if "xml" in self.file else (self.file,)
+        )
+
+
+def _write_litert(
+    kind: str, model: keras.Model, path: Path, classes: Sequence[str], pictures: Representative
+) -> None:
+    convert_litert(model, kind, path, classes, pictures)
+
+
+def _write_onnx(
+    model: keras.Model, path: Path, classes: Sequence[str], pictures: Representative
+) -> None:
+    with _explained("ONNX"):
+        model.export(str(path), format="onnx", verbose=False, input_signature=_signature(model))
+
+
+def _write_openvino(
+    model: keras.Model, path: Path, classes: Sequence[str], pictures: Representative
+) -> None:
+    with _explained("OpenVINO"), _unreported():
+        model.export(str(path), format="openvino", verbose=False, input_signature=_signature(model))
+
+
+_FLOAT = 1e-3
+FORMATS: dict[str, Format] = {
+    "litert_float32": Format(
+        "model_float32.tflite", partial(_write_litert, "float32"), _FLOAT,
+        ("ai_edge_litert",), "litert",
+    ),
+    "litert_float16": Format(
+        "model_float16.tflite", partial(_write_litert, "float16"), _FLOAT,
+        ("ai_edge_litert",), "litert", "validation",
+    ),
+    "litert_dynamic": Format(
+        "model_dynamic.tflite", partial(_write_litert, "dynamic"), None,
+        ("ai_edge_litert",), "litert",
+    ),
+    "litert_int8": Format(
+        "model_int8.tflite", partial(_write_litert, "int8"), None,
+        ("ai_edge_litert",), "litert",
+    ),
+    "onnx": Format(
+        "model.onnx", _write_onnx, _FLOAT, ("onnx", "tf2onnx", "onnxruntime"), "onnx"
+    ),
+    "openvino": Format("model.xml", _write_openvino, _FLOAT, ("openvino",)),
+}  # fmt: skip
+SAVED_MODEL = "saved_model"
+# Names that stand for several.
+GROUPS = {
+    "litert": tuple(name for name in FORMATS if name.startswith("litert_")),
+    "all": (SAVED_MODEL, *FORMATS),
+}
+
+
+def resolve_formats(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of single formats, each once, in the order in which they were first named.
+
+    Raises:
+        InputError: there is no such format.
+    """
+    known = (*GROUPS["all"], *GROUPS)
+    resolved: dict[str, None] = {}
+    for name in names:
+        if name not in known:
+            raise InputError(
+                f"--format takes {', '.join(known)}. Received: {name!r}.{nearest(name, known)}"
+            )
+        resolved.update(dict.fromkeys(GROUPS.get(name, (name,))))
+    return tuple(resolved)
+
+
+def check_packages(names: Sequence[str]) -> None:
+    """Refuse formats whose packages are not there.
+
+    Raises:
+        InputError: with what to install.
+    """
+    for name in names:
+        form = FORMATS.get(name)
+        missing = [package for package in form.needs if not find_spec(package)] if form else []
+        if form and missing:
+            wanted = f'"tfxfer[{form.extra}]"' if form.extra else " ".join(missing)
+            raise InputError(
+                f"The format {name} needs {', '.join(form.needs)}. Received: an environment "
+                f"without {', '.join(missing)}. Install: pip install {wanted}"
+            )
+
+
+def _signature(model: keras.Model) -> list[tf.TensorSpec]:
+    return [tf.TensorSpec(model.input_shape, tf.float32, "pictures")]
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turn what a converter raises into an error that says what to do."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (InputError, OSError):
+        raise
+    except Exception as error:  # converters raise errors of many types
+        raise InputError(
+            f"The model must consist of layers that {name} knows. Received: one that its "
+            f"converter refuses ({first_line(error)}). Export another format, such as saved_model."
+        ) from error
+
+
+@contextmanager
+def _unreported() -> Iterator[None]:
+    """Keep OpenVINO's converter from reporting the call to a server: it does not in CI."""
+    before = os.environ.get("CI")
+    os.environ["CI"] = "true"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["CI"]
+        else:
+            os.environ["CI"] = before

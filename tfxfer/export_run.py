@@ -1,0 +1,170 @@
+"""Write a run's model for servers and devices: ``tfxfer export RUN``, or `tfxfer.export_run(…)`.
+
+Imports no TensorFlow before it is called.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tfxfer import run, runtime
+from tfxfer.callable_module import make_callable
+from tfxfer.config import Config
+from tfxfer.errors import InputError
+from tfxfer.presets import add_settings, load_config, parse_setting
+from tfxfer.records import ExportedFormat
+from tfxfer.report.console import make_console
+from tfxfer.report.exports import print_exports
+
+# Accuracy on validation that a format with whole numbers may lose.
+MAX_LOSS = 0.015
+
+
+def export_run(
+    folder: str | Path,
+    formats: Sequence[str] = ("saved_model",),
+    *,
+    out: str | Path | None = None,
+    data: str | Path | None = None,
+    name: str | None = None,
+    top_k: int = 5,
+    max_loss: float = MAX_LOSS,
+    force: bool = False,
+    overwrite: bool = False,
+    trust: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    quiet: bool = False,
+) -> tuple[ExportedFormat, ...]:
+    """Write a run's model in several formats, and compare each with it on validation pictures.
+
+    ``saved_model`` becomes the next version below `out`, whole in one moment, with warm-up
+    requests and the settings of a TensorFlow Serving beside it. The others are files:
+    ``litert_float32``, ``litert_float16``, ``litert_dynamic``, ``litert_int8`` (``litert``: all
+    four), ``onnx`` and ``openvino``; ``all`` names every one.
+
+    Args:
+        folder: the run's.
+        formats: names.
+        out: the folder to write to; None: ``export`` in the run's folder.
+        data: where the run's pictures lie now; None: where they lay. Other pictures of the same
+            classes will do as well.
+        name: under which it will be served; None: the run folder's name without date and time.
+        top_k: how many labels the SavedModel gives in ``labels`` and ``scores``.
+        max_loss: accuracy on validation, 0…1, that ``litert_dynamic`` and ``litert_int8`` may
+            lose; else they are not kept.
+        force: keep them, and others that differ too much.
+        overwrite: replace files that are there.
+        trust: as in `tfxfer.load_model`.
+        settings: other values of the run's config by dotted key, of how its data are read.
+        quiet: print nothing.
+
+    Returns:
+        A row a format; one that was refused has no path, and says why.
+
+    Raises:
+        InputError: there is no such run or format, a package is missing, or the pictures are not
+            there or of other classes.
+    """
+    place = Path(folder)
+    config = _load_run_config(place, data, settings)
+    target = Path(out) if out is not None else place / "export"
+    run.check_place(target, config.data.source)
+    if top_k < 1 or not 0 <= max_loss <= 1:
+        raise InputError(
+            "--top-k must be 1 or more, and --max-loss a fraction in 0…1. Received: "
+            f"{top_k} and {max_loss}. Leave them out for 5 and {MAX_LOSS}."
+        )
+    console = make_console(quiet)
+    with console.status("Starting TensorFlow"):
+        runtime.import_tensorflow()
+    from tfxfer.export.export_model import Request, export_model
+    from tfxfer.export.formats import check_packages, resolve_formats
+    from tfxfer.export.serving_files import default_name
+    from tfxfer.saved import check_same_classes, load_model
+    from tfxfer.training import load_pictures
+
+    names = resolve_formats(formats)
+    check_packages(names)
+    request = Request(names, target, name or default_name(place), top_k, max_loss, force, overwrite)
+    model = load_model(place, trust)
+    try:
+        pictures = load_pictures(config, console)
+    except InputError as error:
+        error.add_note(
+            "An export is compared on pictures of the run's classes: where they lie elsewhere "
+            "now, name them with --data."
+        )
+        raise
+    check_same_classes(place, pictures.classes)
+    with console.status("Exporting") as status:
+        rows = export_model(
+            model, pictures, request, lambda each: status.update(f"Exporting {each}")
+        )
+    print_exports(console, rows)
+    return rows
+
+
+def _load_run_config(
+    folder: Path, data: str | Path | None, settings: Mapping[str, Any] | None
+) -> Config:
+    if not (folder / run.CONFIG).is_file() or not (folder / run.MODEL).is_file():
+        raise InputError(
+            f"An export needs a run's folder, with {run.CONFIG} and {run.MODEL}. Received: "
+            f"{str(folder)!r}, which has not both. Name the folder that tfxfer train has written."
+        )
+    return load_config(folder / run.CONFIG, data=data, settings=settings)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command line."""
+    parser.add_argument("folder", metavar="RUN", help="a run's folder")
+    parser.add_argument(
+        "--format",
+        dest="formats",
+        nargs="+",
+        default=["saved_model"],
+        metavar="NAME",
+        help="saved_model (the default), litert_float32, litert_float16, litert_dynamic, "
+        "litert_int8, onnx, openvino; litert: all four; all: every one",
+    )
+    parser.add_argument("--out", metavar="DIR", help="default: export/ in the run's folder")
+    parser.add_argument("--data", metavar="WHAT", help="where the run's pictures lie now")
+    parser.add_argument("--name", help="under which the model will be served")
+    parser.add_argument("--top-k", type=int, default=5, metavar="K", help="labels a picture")
+    parser.add_argument(
+        "--max-loss",
+        type=float,
+        default=MAX_LOSS,
+        metavar="SHARE",
+        help=f"accuracy that whole numbers may cost (default {MAX_LOSS})",
+    )
+    parser.add_argument("--force", action="store_true", help="keep what differs too much as well")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    parser.add_argument(
+        "--trust", action="store_true", help="load a hub module, which is a program"
+    )
+    add_settings(parser, "how the data are read, such as data.label_column=species")
+
+
+def call(arguments: argparse.Namespace) -> int:
+    """Do what a parsed command line asks for; 1 where a format was refused."""
+    given = dict(vars(arguments))
+    settings = dict(parse_setting(text) for text in given.pop("settings"))
+    rows = export_run(
+        given["folder"],
+        given["formats"],
+        settings=settings,
+        **{
+            key: given[key]
+            for key in (
+                "out", "data", "name", "top_k", "max_loss", "force", "overwrite", "trust",
+            )
+        },
+    )  # fmt: skip
+    return int(any(row.path is None for row in rows))
+
+
+make_callable(__name__, export_run)

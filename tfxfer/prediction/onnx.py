@@ -1,0 +1,46 @@
+"""Models that ONNX Runtime runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from tfxfer import run
+from tfxfer.errors import InputError, first_line
+from tfxfer.prediction.predictor import Prediction, Predictor, refuse_embeddings
+from tfxfer.prediction.prepare import make_prepare, read_classes
+
+
+def load_onnx(path: Path, with_embeddings: bool) -> Predictor:
+    """Load an ``.onnx`` file, for the CPU.
+
+    Raises:
+        InputError: the package is missing, or the file is broken or of another model.
+    """
+    refuse_embeddings(path, with_embeddings)
+    if find_spec("onnxruntime") is None:
+        raise InputError(
+            "An .onnx file needs the package onnxruntime. Received: an environment without it. "
+            'Install it: pip install "tfxfer[onnx]"'
+        )
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(3)
+    try:
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors have no common type
+        raise InputError(
+            f"An .onnx file must be whole. Received: {str(path)!r} ({first_line(error)}). "
+            "Export it again."
+        ) from error
+    taken, given = session.get_inputs()[0], session.get_outputs()[0]
+    size_px = int(taken.shape[1])
+    classes = read_classes(path.parent / run.CLASSES, int(given.shape[-1]))
+
+    def run_batch(pictures: Sequence[np.ndarray]) -> Prediction:
+        return Prediction(session.run([given.name], {taken.name: np.stack(pictures)})[0])
+
+    return Predictor(str(path), classes, make_prepare(size_px), run_batch, size_px)

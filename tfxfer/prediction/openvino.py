@@ -1,0 +1,49 @@
+"""Models that OpenVINO runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from tfxfer import run
+from tfxfer.errors import InputError, first_line
+from tfxfer.prediction.predictor import Prediction, Predictor, refuse_embeddings
+from tfxfer.prediction.prepare import make_prepare, read_classes
+
+
+def load_openvino(path: Path, with_embeddings: bool) -> Predictor:
+    """Load an ``.xml`` file with its ``.bin`` beside it, for the CPU, in float32.
+
+    Raises:
+        InputError: the package is missing, or the files are broken or of another model.
+    """
+    refuse_embeddings(path, with_embeddings)
+    if find_spec("openvino") is None:
+        raise InputError(
+            "An .xml file needs the package openvino. Received: an environment without it. "
+            "Install it: pip install openvino"
+        )
+    import openvino as ov
+
+    core = ov.Core()
+    try:
+        model = core.read_model(path)
+        # Not bfloat16, which it takes by itself where the CPU has it, and which rounds.
+        compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    except RuntimeError as error:
+        raise InputError(
+            "An .xml file must be a network of OpenVINO, with its weights in the .bin file beside "
+            f"it. Received: {str(path)!r} ({first_line(error)}). Export it again."
+        ) from error
+    size_px = int(compiled.input(0).partial_shape[1].get_length())
+    count = int(compiled.output(0).partial_shape[1].get_length())
+    classes = read_classes(path.parent / run.CLASSES, count)
+
+    def run_batch(pictures: Sequence[np.ndarray]) -> Prediction:
+        outputs = compiled(np.stack(pictures))
+        return Prediction(np.array(outputs[0]))
+
+    return Predictor(str(path), classes, make_prepare(size_px), run_batch, size_px)

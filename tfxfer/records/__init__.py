@@ -1,0 +1,34 @@
+"""What a run, a search or an export finds out, as frozen dataclasses. Imports no TensorFlow."""
+
+from tfxfer.records.evaluations import (
+    Calibration,
+    ClassFigures,
+    Evaluation,
+    EvaluationReport,
+    PictureResult,
+)
+from tfxfer.records.exports import Exported, ExportedFormat, RunFigures
+from tfxfer.records.plans import BadFile, PhasePlan, Plan
+from tfxfer.records.results import CRITERIA, FoldResult, FoldsResult, PhaseResult, RunResult
+from tfxfer.records.searches import SearchResult, Trial
+
+__all__ = [
+    "CRITERIA",
+    "BadFile",
+    "Calibration",
+    "ClassFigures",
+    "Evaluation",
+    "EvaluationReport",
+    "Exported",
+    "ExportedFormat",
+    "FoldResult",
+    "FoldsResult",
+    "PhasePlan",
+    "PhaseResult",
+    "PictureResult",
+    "Plan",
+    "RunFigures",
+    "RunResult",
+    "SearchResult",
+    "Trial",
+]

@@ -1,0 +1,68 @@
+"""Export a run in every format and compare them on its test pictures.
+
+    python tools/bench_formats.py RUN [--data FOLDER]
+
+RUN is a run's folder; FOLDER says where its pictures lie now. Each format is written to a temporary
+folder and loaded by its own runtime. Size, median time of one decoded picture and of 32, test
+accuracy and the largest difference of a probability from the trained model's are printed as a
+table, and how many labels are the trained model's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+import tfxfer
+from tfxfer import run
+from tfxfer.data.pipeline import make_evaluation_dataset
+from tfxfer.export.measure import measure
+from tfxfer.prediction.load import load_predictor
+from tfxfer.presets import load_config
+from tfxfer.training import load_pictures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--data")
+    arguments = parser.parse_args()
+    console = Console(width=max(120, Console().width))
+    config = load_config(arguments.run / run.CONFIG, data=arguments.data)
+    pictures = load_pictures(config, console)
+    model = tfxfer.load_model(arguments.run)
+    test = pictures.test
+    dataset = make_evaluation_dataset(test, len(pictures.classes), model.input_shape[1], 32)
+    trained = model.predict(dataset, verbose=0)
+    table = Table("format", "size", "one picture", "32 pictures", "test accuracy", "difference",
+                  "same label")  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        exported = tfxfer.export_run(
+            arguments.run, ["all"], data=arguments.data, out=folder, force=True, quiet=True
+        )
+        places = {"trained (Keras)": arguments.run} | {row.format: row.path for row in exported}
+        for name, place in places.items():
+            if place is None:
+                console.print(f"{name} was not written")
+                continue
+            file = place / run.MODEL if place == arguments.run else place
+            row = measure(name, load_predictor(place), file, dataset, test.labels, trained)
+            table.add_row(
+                name,
+                f"{row.size_bytes / 1e6:.1f} MB",
+                f"{row.latency_ms[0]:.1f} ms",
+                f"{row.latency_ms[1]:.0f} ms",
+                f"{row.accuracy:.4f}",
+                f"{row.max_difference:.1g}",
+                f"{row.agreement:.1%}",
+            )
+    console.print(table)
+    console.print(f"{len(test.labels)} test pictures")
+
+
+if __name__ == "__main__":
+    main()
