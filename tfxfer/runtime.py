@@ -28,7 +28,7 @@ def import_tensorflow() -> None:
     # Not 2: TensorFlow calls it an error that a CPU has no arithmetic for half precision. What goes
     # wrong raises.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _silent_stderr():
+    with silent_stderr():
         import absl.logging
         import tensorflow as tf
 
@@ -38,7 +38,7 @@ def import_tensorflow() -> None:
 
 
 @contextmanager
-def _silent_stderr() -> Iterator[None]:
+def silent_stderr() -> Iterator[None]:
     """Point file descriptor 2 at nothing for a while; native code writes past `sys.stderr`."""
     sys.stderr.flush()
     kept = os.dup(2)
