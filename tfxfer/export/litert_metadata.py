@@ -1,137 +1,120 @@
-"""What a LiteRT file says of itself: labels, input range. Tools for phones read it.
+"""What a LiteRT file says of itself: names, ranges and class names, where phones' tools look.
 
-The tables are those of TFLite Metadata, https://ai.google.dev/edge/litert/models/metadata: a
-flatbuffer in the model, and the labels in a zip archive behind it.
+The format is that of TFLite Metadata, https://ai.google.dev/edge/litert/models/metadata: a
+flatbuffer in the model's own, and the class names in a zip behind it.
 """
 
 from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-import flatbuffers
+import tfxfer
+from tfxfer.errors import InputError
+from tfxfer.export.litert_file import Number, Table, import_litert, pack_model, pack_table
 
-LABELS_FILE = "labels.txt"
-_NAME, _IDENTIFIER = "TFLITE_METADATA", b"M001"
-# Of the schema: the version that knows all that is written, and numbers of its enumerations.
-_PARSER_VERSION = "1.0.0"
-_AXIS_LABELS, _RGB, _IMAGE, _NORMALIZATION = 2, 1, 2, 1
+LABELS = "labels.txt"
+# The name of the buffer that readers look for, and the identifier of its content.
+_BUFFER = b"TFLITE_METADATA"
+_IDENTIFIER = b"M001"
+# The oldest version of the schema that has all the fields below.
+_MIN_PARSER_VERSION = "1.0.0"
+# Numbers of the schema's enumerations.
+_RGB = 1
+_IMAGE_PROPERTIES = 2
+_FEATURE_PROPERTIES = 1
+_NORMALIZATION_OPTIONS = 1
+_TENSOR_AXIS_LABELS = 2
 
 
-def add_metadata(model: bytes, name: str, description: str, classes: Sequence[str]) -> bytes:
-    """Put metadata into a LiteRT model, and its labels behind it.
+def add_metadata(model: Any, classes: Sequence[str], size_px: int, name: str) -> bytes:
+    """Name a model's input and output, describe both, and lay the class names behind it.
 
     Args:
-        model: a converted model with one input, pictures, and one output, probabilities.
-        name, description: for people.
-        classes: class names.
-    """
-    from ai_edge_litert import schema_py_generated as schema
+        model: `ModelT` of LiteRT's schema with one input and one output; it is changed.
+        classes: class names in the order of the probabilities.
+        size_px: side of the input pictures.
 
-    packed = schema.ModelT.InitFromPackedBuf(model)
-    buffer = schema.BufferT()
-    buffer.data = _describe(name, description)
-    packed.buffers.append(buffer)
-    entry = schema.MetadataT()
-    entry.name, entry.buffer = _NAME, len(packed.buffers) - 1
-    packed.metadata = [*(packed.metadata or ()), entry]
-    builder = flatbuffers.Builder(len(model))
-    builder.Finish(packed.Pack(builder), b"TFL3")
-    file = io.BytesIO()
-    file.write(builder.Output())
+    Returns:
+        The file's content: a model that any LiteRT reads, and a zip with ``labels.txt`` after it.
+
+    Raises:
+        InputError: a class name holds a line break, so that it cannot stand in a list of lines.
+    """
+    schema = import_litert("schema_py_generated")
+    labels = _join_labels(classes)
+    graph = model.subgraphs[0]
+    graph.tensors[graph.inputs[0]].name = "pictures"
+    graph.tensors[graph.outputs[0]].name = "probabilities"
+    model.description = name
+    content = pack_table(_describe(name, len(classes), size_px), _IDENTIFIER)
+    model.metadata = [each for each in model.metadata or [] if each.name != _BUFFER]
+    model.metadata.append(schema.MetadataT(name=_BUFFER, buffer=len(model.buffers)))
+    model.buffers.append(schema.BufferT(data=content))
+    file = io.BytesIO(pack_model(model))
     with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as archive:
-        # A fixed date: the same model gives the same file.
-        archive.writestr(zipfile.ZipInfo(LABELS_FILE), "\n".join(classes) + "\n")
+        # With a time of its own, the same model would be another file each time.
+        archive.writestr(zipfile.ZipInfo(LABELS), labels)
     return file.getvalue()
 
 
-def read_labels(model: bytes) -> tuple[str, ...] | None:
-    """Class names that lie in a LiteRT file; None: it holds none."""
+def load_labels(path: Path) -> tuple[str, ...] | None:
+    """Read the class names that stand in a LiteRT file; None where it holds none.
+
+    Files of other tools may call them otherwise: the one text file there is counts.
+    """
     try:
-        with zipfile.ZipFile(io.BytesIO(model)) as archive:
-            text = archive.read(LABELS_FILE).decode("utf-8")
-    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError):
+        with zipfile.ZipFile(path) as archive:
+            texts = [each for each in archive.namelist() if each.endswith(".txt")]
+            if LABELS not in texts and len(texts) != 1:
+                return None
+            content = archive.read(LABELS if LABELS in texts else texts[0])
+    except zipfile.BadZipFile:
         return None
-    return tuple(text.split("\n")[:-1])
+    try:
+        # Nothing but a line feed ends a name: it may hold what else ends lines.
+        return tuple(content.decode("utf-8").removesuffix("\n").split("\n"))
+    except UnicodeDecodeError:
+        return None
 
 
-def _describe(name: str, description: str) -> bytes:
-    """The metadata's flatbuffer."""
-    builder = flatbuffers.Builder(1024)
-    text = builder.CreateString
-
-    normalization = _table(builder, 2, {0: _floats(builder, 0.0), 1: _floats(builder, 1.0)})
-    unit = _table(builder, 2, {1: normalization}, {0: ("Uint8", _NORMALIZATION)})
-    picture = _table(builder, 2, {}, {0: ("Int8", _RGB)})
-    content = _table(builder, 3, {1: picture}, {0: ("Uint8", _IMAGE)})
-    stats = _table(builder, 2, {0: _floats(builder, 255.0), 1: _floats(builder, 0.0)})
-    taken = _table(
-        builder,
-        7,
-        {
-            0: text("pictures"),
-            1: text("RGB pictures, 0 to 255"),
-            3: content,
-            4: _vector(builder, unit),
-            5: stats,
-        },
-    )
-    labels = _table(
-        builder,
-        5,
-        {0: text(LABELS_FILE), 1: text("names of the classes")},
-        {2: ("Int8", _AXIS_LABELS)},
-    )
-    bounds = _table(builder, 2, {0: _floats(builder, 1.0), 1: _floats(builder, 0.0)})
-    given = _table(
-        builder,
-        7,
-        {
-            0: text("probabilities"),
-            1: text("of each class"),
-            5: bounds,
-            6: _vector(builder, labels),
-        },
-    )
-    graph = _table(builder, 10, {2: _vector(builder, taken), 3: _vector(builder, given)})
-    model = _table(
-        builder,
-        8,
-        {
-            0: text(name),
-            1: text(description),
-            2: text("1"),
-            3: _vector(builder, graph),
-            7: text(_PARSER_VERSION),
-        },
-    )
-    builder.Finish(model, _IDENTIFIER)
-    return bytes(builder.Output())
+def _join_labels(classes: Sequence[str]) -> bytes:
+    broken = [each for each in classes if "\n" in each]
+    if broken:
+        raise InputError(
+            "A LiteRT file holds its class names in lines, so none may have a line break. "
+            f"Received: {broken[0]!r}. Rename the class and train again, or export another format."
+        )
+    return "".join(f"{each}\n" for each in classes).encode("utf-8")
 
 
-def _table(
-    builder: flatbuffers.Builder,
-    slots: int,
-    offsets: Mapping[int, int],
-    numbers: Mapping[int, tuple[str, int]] | None = None,
-) -> int:
-    """Write a table; by the number of its slot, what lies elsewhere and what lies in it."""
-    builder.StartObject(slots)
-    for slot, offset in offsets.items():
-        builder.PrependUOffsetTRelativeSlot(slot, offset, 0)
-    for slot, (kind, value) in (numbers or {}).items():
-        getattr(builder, f"Prepend{kind}Slot")(slot, value, 0)
-    return builder.EndObject()
-
-
-def _vector(builder: flatbuffers.Builder, offset: int) -> int:
-    builder.StartVector(4, 1, 4)
-    builder.PrependUOffsetTRelative(offset)
-    return builder.EndVector()
-
-
-def _floats(builder: flatbuffers.Builder, value: float) -> int:
-    builder.StartVector(4, 1, 4)
-    builder.PrependFloat32(value)
-    return builder.EndVector()
+def _describe(name: str, class_count: int, size_px: int) -> Table:
+    """The metadata of a model: a `ModelMetadata` of the schema."""
+    side = Number("Uint32", size_px)
+    image = {0: Number("Int8", _RGB), 1: {0: side, 1: side}}
+    pictures = {
+        0: "pictures",
+        1: f"RGB pictures of {size_px} x {size_px}, 0 to 255; the model preprocesses them itself.",
+        3: {0: Number("Uint8", _IMAGE_PROPERTIES), 1: image},
+        # What is to be done before: (x - 0) / 1.
+        4: [{0: Number("Uint8", _NORMALIZATION_OPTIONS), 1: {0: [0.0], 1: [1.0]}}],
+        5: {0: [255.0], 1: [0.0]},
+    }
+    labels = {0: LABELS, 1: "Class names, one a line.", 2: Number("Int8", _TENSOR_AXIS_LABELS)}
+    probabilities = {
+        0: "probabilities",
+        1: f"Probability of each of the {class_count} classes.",
+        3: {0: Number("Uint8", _FEATURE_PROPERTIES), 1: {}},
+        5: {0: [1.0], 1: [0.0]},
+        6: [labels],
+    }
+    return {
+        0: name,
+        1: f"Tells {class_count} classes of pictures apart. Made by tfxfer {tfxfer.__version__}.",
+        2: tfxfer.__version__,
+        3: [{2: [pictures], 3: [probabilities]}],
+        7: _MIN_PARSER_VERSION,
+    }

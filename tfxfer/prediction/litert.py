@@ -1,74 +1,137 @@
-"""Models that LiteRT runs."""
+"""A LiteRT file (``.tflite``) ready to predict, with the interpreter that phones have too."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from tfxfer import run
+from tfxfer import run, runtime
 from tfxfer.errors import InputError, first_line
-from tfxfer.export.litert_metadata import read_labels
-from tfxfer.prediction.predictor import Prediction, Predictor, refuse_embeddings
+from tfxfer.export.litert_file import import_litert
+from tfxfer.export.litert_metadata import load_labels
+from tfxfer.prediction.predictor import (
+    Prediction,
+    PredictionError,
+    Predictor,
+    refuse_embeddings,
+)
 from tfxfer.prediction.prepare import make_prepare, read_classes
 
 
-def load_litert(path: Path, with_embeddings: bool) -> Predictor:
-    """Load a ``.tflite`` file; its classes lie in it, or in ``classes.txt`` beside it.
+class LiteModel:
+    """A LiteRT model from pictures to rows of numbers, in whatever type it computes.
+
+    Attributes:
+        size_px: side of its pictures.
+        width: how many numbers it gives of one.
 
     Raises:
-        InputError: the package is missing, or the file is broken or of another model.
+        ValueError: it cannot be read, or takes or gives something else.
+    """
+
+    def __init__(self, content: bytes, threads: int | None = None) -> None:
+        """Make it ready.
+
+        Args:
+            threads: CPU threads that a call uses; None: one for each core.
+        """
+        interpreter = import_litert("interpreter").Interpreter
+        threads = threads or os.cpu_count() or 1
+        with runtime.silent_stderr():  # it says past Python that it has fast arithmetic
+            self._interpreter = interpreter(model_content=content, num_threads=threads)
+            self._interpreter.allocate_tensors()
+        inputs = self._interpreter.get_input_details()
+        outputs = self._interpreter.get_output_details()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise ValueError(f"it has {len(inputs)} inputs and {len(outputs)} outputs")
+        self._input, self._output = inputs[0], outputs[0]
+        _, *sides = self._input["shape"]
+        if len(sides) != 3 or sides[0] != sides[1] or sides[2] != 3:
+            raise ValueError(f"its input has the shape {self._input['shape_signature'].tolist()}")
+        self.size_px = int(sides[0])
+        self.width = int(self._output["shape"][-1])
+        self._rows = int(self._input["shape"][0])
+
+    def __call__(self, pictures: np.ndarray) -> np.ndarray:
+        """Map pictures to rows of numbers; not for several threads at a time.
+
+        Args:
+            pictures: ``[batch, size, size, 3]`` float32, 0…255.
+
+        Returns:
+            ``[batch, width]`` float32.
+
+        Raises:
+            RuntimeError, ValueError: it cannot be run on these.
+        """
+        given = _quantize(pictures, self._input["dtype"], self._input["quantization"])
+        if len(given) != self._rows:
+            self._rows = 0
+            self._interpreter.resize_tensor_input(self._input["index"], given.shape)
+            self._interpreter.allocate_tensors()
+            self._rows = len(given)
+        self._interpreter.set_tensor(self._input["index"], given)
+        self._interpreter.invoke()
+        rows = self._interpreter.get_tensor(self._output["index"])
+        if np.issubdtype(rows.dtype, np.floating):
+            return rows.astype(np.float32)
+        scale, zero_point = self._output["quantization"]
+        return (rows.astype(np.float32) - zero_point) * np.float32(scale)
+
+
+def load_litert(path: Path, with_embeddings: bool) -> Predictor:
+    """Make a LiteRT file ready to predict.
+
+    Args:
+        path: a ``.tflite`` file whose model takes RGB pictures 0…255, as tfxfer writes them. Its
+            class names stand in the file, or in ``classes.txt`` beside it, one a line.
+
+    Raises:
+        InputError: embeddings are asked for, it cannot be read, or there are no class names.
     """
     refuse_embeddings(path, with_embeddings)
-    if find_spec("ai_edge_litert") is None:
-        raise InputError(
-            "A .tflite file needs the package ai-edge-litert. Received: an environment without "
-            'it. Install it: pip install "tfxfer[litert]"'
-        )
-    from ai_edge_litert.interpreter import Interpreter
-
+    import_litert("interpreter")
     try:
-        interpreter = Interpreter(str(path), num_threads=os.cpu_count())
-        interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
+        model = LiteModel(path.read_bytes())
+    except (RuntimeError, ValueError) as error:
         raise InputError(
-            f"A .tflite file must be whole. Received: {str(path)!r} ({first_line(error)}). "
-            "Export it again."
+            "A LiteRT model must take square RGB pictures, and give one row of probabilities for "
+            f"each. Received: {str(path)!r}: {first_line(error)}. Export it with tfxfer."
         ) from error
-    taken, given = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    classes = read_labels(path.read_bytes())
+    classes = _load_classes(path, model.width)
+
+    def predict(pictures: Sequence[np.ndarray]) -> Prediction:
+        try:
+            return Prediction(model(np.stack(pictures)))
+        except (RuntimeError, ValueError) as error:
+            raise PredictionError(f"LiteRT cannot run the model: {first_line(error)}") from error
+
+    return Predictor(str(path), classes, make_prepare(model.size_px), predict, model.size_px)
+
+
+def _load_classes(path: Path, count: int) -> tuple[str, ...]:
+    """Class names that lie in the file, else those of ``classes.txt`` beside it."""
+    classes = load_labels(path)
     if classes is None:
-        classes = read_classes(path.parent / run.CLASSES, int(given["shape"][-1]))
-
-    def run_batch(pictures: Sequence[np.ndarray]) -> Prediction:
-        batch = quantise(np.stack(pictures), taken)
-        if interpreter.get_input_details()[0]["shape"][0] != len(batch):
-            interpreter.resize_tensor_input(taken["index"], batch.shape)
-            interpreter.allocate_tensors()
-        interpreter.set_tensor(taken["index"], batch)
-        interpreter.invoke()
-        return Prediction(restore(interpreter.get_tensor(given["index"]), given))
-
-    size_px = int(taken["shape"][1])
-    return Predictor(str(path), classes, make_prepare(size_px), run_batch, size_px)
+        return read_classes(path.with_name(run.CLASSES), count)
+    if len(classes) != count:
+        raise InputError(
+            f"A LiteRT file must name each of the model's {count} classes. Received: "
+            f"{len(classes)} names in {str(path)!r}. Export the model again."
+        )
+    return classes
 
 
-def quantise(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
-    """Numbers as a tensor takes them: whole ones by its scale and zero point, or as they are."""
-    if tensor["dtype"] == np.float32:
-        return values
-    scale, zero = tensor["quantization"]
-    limits = np.iinfo(tensor["dtype"])
-    return np.clip(np.round(values / scale + zero), limits.min, limits.max).astype(tensor["dtype"])
-
-
-def restore(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
-    """The numbers float32 that whole ones stand for."""
-    if tensor["dtype"] == np.float32:
-        return values
-    scale, zero = tensor["quantization"]
-    return ((values.astype(np.float32) - zero) * scale).astype(np.float32)
+def _quantize(
+    pictures: np.ndarray, dtype: type[np.generic], quantization: tuple[float, int]
+) -> np.ndarray:
+    """Pictures 0…255 in the type that the model takes."""
+    if np.issubdtype(dtype, np.floating):
+        return pictures.astype(dtype)
+    scale, zero_point = quantization
+    limits = np.iinfo(dtype)  # type: ignore[type-var]
+    rounded = np.rint(pictures / scale) + zero_point
+    return rounded.clip(limits.min, limits.max).astype(dtype)
