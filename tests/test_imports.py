@@ -49,6 +49,8 @@ LEVELS = {
     "train": 4,
     "preview": 4,
     "audit": 4,
+    "checks": 4,
+    "doctor": 4,
     "predict": 4,
     "export_run": 4,
     "distill": 4,
@@ -72,7 +74,16 @@ LIGHT |= {
     "saved",
 }
 LIGHT |= {"data.settings", "data.looks", "data.copies", "preview", "audit", "evaluate"}
-LIGHT |= {"predict", "export_run", "distill", "prediction.places", "prediction.rows"}
+LIGHT |= {
+    "doctor",
+    "checks",
+    "records.checks",
+    "predict",
+    "export_run",
+    "distill",
+    "prediction.places",
+    "prediction.rows",
+}
 LIGHT |= {f"records.{name}" for name in ("evaluations", "exports", "plans", "results", "searches")}
 LIGHT |= {
     "report.exports",

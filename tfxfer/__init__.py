@@ -32,6 +32,7 @@ _LAZY = {
     "evaluate": "tfxfer.evaluate",
     "audit_data": "tfxfer.audit",
     "export_run": "tfxfer.export_run",
+    "doctor": "tfxfer.doctor",
     "build_backbone": "tfxfer.backbones.build",
     "Backbone": "tfxfer.backbones.backbone",
     "list_blocks": "tfxfer.backbones.blocks",
@@ -46,7 +47,7 @@ _LAZY = {
 }
 
 # Modules that can be called themselves: see `callable_module.py`.
-_CALLABLE = ("train", "tune", "distill", "predict", "evaluate", "export_run")
+_CALLABLE = ("train", "tune", "distill", "predict", "evaluate", "export_run", "doctor")
 
 __all__ = [
     "Backbone",
@@ -62,6 +63,7 @@ __all__ = [
     "build_head",
     "build_model",
     "distill",
+    "doctor",
     "evaluate",
     "export_hub_module",
     "export_run",

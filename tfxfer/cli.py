@@ -9,7 +9,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from tfxfer import audit, distill, evaluate, export_run, predict, preview, train, tune
+from tfxfer import audit, distill, doctor, evaluate, export_run, predict, preview, train, tune
 from tfxfer.backbones.families import COUNTS, NETWORKS, PREPROCESSINGS
 from tfxfer.errors import exit_code
 from tfxfer.presets import list_presets, load_config
@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, Any]] = {
     "evaluate": ("figures of a model on new pictures", evaluate),
     "export": ("write a run's model for servers and devices", export_run),
     "distill": ("teach a small network what a run knows", distill),
+    "doctor": ("look at the installation", doctor),
 }
 
 

@@ -1,5 +1,6 @@
 """What a run, a search or an export finds out, as frozen dataclasses. Imports no TensorFlow."""
 
+from tfxfer.records.checks import Check
 from tfxfer.records.evaluations import (
     Calibration,
     ClassFigures,
@@ -16,6 +17,7 @@ __all__ = [
     "CRITERIA",
     "BadFile",
     "Calibration",
+    "Check",
     "ClassFigures",
     "Evaluation",
     "EvaluationReport",

@@ -1,0 +1,59 @@
+"""Look at the installation: ``tfxfer doctor``, or `tfxfer.doctor()`."""
+
+from __future__ import annotations
+
+import argparse
+
+from rich.markup import escape
+from rich.table import Table
+
+from tfxfer.callable_module import make_callable
+from tfxfer.checks import CHECKS
+from tfxfer.errors import first_line
+from tfxfer.records import Check
+from tfxfer.report.console import make_console
+
+_COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
+
+
+def doctor(quiet: bool = False) -> tuple[Check, ...]:
+    """Look at versions, backend, devices, arithmetic, engines, caches, room and hubs.
+
+    Args:
+        quiet: print nothing.
+
+    Returns:
+        What was found, with a fix for each finding. A check that fails is a finding too.
+    """
+    console = make_console(quiet)
+    found: list[Check] = []
+    for check in CHECKS:
+        name = check.__name__.removeprefix("check_")
+        with console.status(f"Looking at {name}"):
+            try:
+                found += check()
+            except Exception as error:  # a broken installation raises whatever it likes
+                fix = "install tfxfer anew in a fresh virtual environment"
+                found.append(
+                    Check(name, f"cannot be looked at ({first_line(error)})", "error", fix)
+                )
+    table = Table("", "found", "what to do", box=None)
+    for each in found:
+        colour = _COLOURS[each.status]
+        table.add_row(f"[{colour}]{each.name}[/]", escape(each.found), escape(each.fix), style=None)
+    console.print(table)
+    counts = {status: sum(each.status == status for each in found) for status in _COLOURS}
+    console.print(f"{counts['error']} errors, {counts['warning']} warnings")
+    return tuple(found)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command line: there are none."""
+
+
+def call(arguments: argparse.Namespace) -> int:
+    """Do what a parsed command line asks for; 1 where something must be mended."""
+    return int(any(each.status == "error" for each in doctor()))
+
+
+make_callable(__name__, doctor)
