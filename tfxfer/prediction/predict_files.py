@@ -1,0 +1,127 @@
+"""From files to rows, batch by batch and in their order, whatever the files are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfxfer.data.places import read_bytes
+from tfxfer.errors import InputError
+from tfxfer.prediction.predict_set import in_threads
+from tfxfer.prediction.predictor import Prediction, PredictionError, Predictor
+from tfxfer.prediction.rows import PredictedPicture
+
+# Rows are given after so many batches' files, even if most of them are bad.
+_LONGEST = 4
+
+
+def predict_files(
+    predictor: Predictor,
+    paths: Sequence[str],
+    *,
+    top_k: int,
+    batch_size: int,
+    with_probabilities: bool = False,
+    with_embeddings: bool = False,
+) -> Iterator[list[PredictedPicture]]:
+    """Predict files as they come; one that cannot be used gives a row that says why.
+
+    Two batches are read and decoded ahead by several threads, so that memory does not grow with
+    the number of files.
+
+    Args:
+        top_k: labels a picture; no more than there are classes.
+        batch_size: pictures that are predicted together.
+
+    Returns:
+        Rows, some at a time; each path has one, in the order of the paths.
+
+    Raises:
+        InputError: a server is gone, or the model was loaded without embeddings.
+    """
+    prepare = _make_prepare(predictor)
+    make_row = _make_maker(predictor, top_k, with_probabilities, with_embeddings)
+    waiting: list[tuple[str, Any]] = []
+    usable = 0
+    prepared = in_threads(prepare, iter(paths), ahead=2 * batch_size)
+    for path, item in zip(paths, prepared, strict=True):
+        waiting.append((path, item))
+        usable += not isinstance(item, Exception)
+        if usable == batch_size or len(waiting) == _LONGEST * batch_size:
+            yield _predict(predictor, waiting, make_row)
+            waiting, usable = [], 0
+    if waiting:
+        yield _predict(predictor, waiting, make_row)
+
+
+def _make_prepare(predictor: Predictor) -> Callable[[str], Any]:
+    def prepare(path: str) -> Any:
+        try:
+            return predictor.prepare(read_bytes(path))
+        except OSError as error:
+            reason = error.strerror or str(error)
+        except ValueError:  # a zero byte, say, in a list that is none
+            reason = "no file can have this name"
+        raise PredictionError(f"cannot be read ({reason})")
+
+    return prepare
+
+
+def _predict(
+    predictor: Predictor,
+    waiting: Sequence[tuple[str, Any]],
+    make_row: Callable[[str, Prediction], PredictedPicture],
+) -> list[PredictedPicture]:
+    items = [item for _, item in waiting if not isinstance(item, Exception)]
+    outcomes = iter(_run(predictor, items))
+    rows = []
+    for path, item in waiting:
+        outcome = item if isinstance(item, Exception) else next(outcomes)
+        if isinstance(outcome, Prediction):
+            rows.append(make_row(path, outcome))
+        else:
+            rows.append(PredictedPicture(path, error=str(outcome)))
+    return rows
+
+
+def _run(predictor: Predictor, items: Sequence[Any]) -> list[Prediction | PredictionError]:
+    """What is said of each picture; those of a batch that fails are tried one by one."""
+    if not items:
+        return []
+    try:
+        batch = predictor.run(items)
+    except PredictionError as error:
+        if len(items) == 1:
+            return [error]
+        return [outcome for item in items for outcome in _run(predictor, [item])]
+    vectors = [None] * len(items) if batch.embeddings is None else batch.embeddings
+    return [Prediction(*pair) for pair in zip(batch.probabilities, vectors, strict=True)]
+
+
+def _make_maker(
+    predictor: Predictor, top_k: int, with_probabilities: bool, with_embeddings: bool
+) -> Callable[[str, Prediction], PredictedPicture]:
+    count = min(top_k, len(predictor.classes))
+
+    def make(path: str, prediction: Prediction) -> PredictedPicture:
+        probabilities = np.asarray(prediction.probabilities, np.float32)
+        if not np.isfinite(probabilities).all():
+            return PredictedPicture(path, error="the model gives no numbers for it (NaN)")
+        if with_embeddings and prediction.embeddings is None:
+            raise InputError(
+                "Embeddings are given by a model that was loaded with them. Received: "
+                f"{predictor.name!r}, loaded without. Load it with with_embeddings=True."
+            )
+        best = np.argsort(-probabilities, kind="stable")[:count]
+        return PredictedPicture(
+            path=path,
+            labels=tuple(predictor.classes[number] for number in best),
+            scores=tuple(float(probabilities[number]) for number in best),
+            # Copies: a part of a batch would hold all of it.
+            probabilities=probabilities.copy() if with_probabilities else None,
+            embedding=np.array(prediction.embeddings, np.float32) if with_embeddings else None,
+        )
+
+    return make
