@@ -9,9 +9,14 @@ from tfxfer import run
 from tfxfer.errors import InputError
 from tfxfer.prediction.keras_models import load_run, load_saved_model
 from tfxfer.prediction.predictor import Predictor
+from tfxfer.prediction.remote import connect_grpc, connect_rest
 
 # What opens an address, by how it begins,
-ADDRESSES: dict[str, Callable[[str, bool], Predictor]] = {}
+ADDRESSES: dict[str, Callable[[str, bool], Predictor]] = {
+    "http://": connect_rest,
+    "https://": connect_rest,
+    "grpc://": connect_grpc,
+}
 # and what opens a file, by how it ends.
 ENDINGS: dict[str, Callable[[Path, bool], Predictor]] = {}
 
