@@ -72,6 +72,7 @@ LIGHT |= {
     "saved",
 }
 LIGHT |= {"data.settings", "data.looks", "data.copies", "preview", "audit", "evaluate"}
+LIGHT |= {"predict", "prediction", "prediction.places", "prediction.rows", "prediction.write_rows"}
 LIGHT |= {"report", "report.console", "report.sheets", "report.audit", "report.evaluation"}
 LIGHT |= {
     "data",

@@ -28,6 +28,7 @@ _LAZY = {
     "plan": "tfxfer.train",
     "tune": "tfxfer.tune",
     "evaluate": "tfxfer.evaluate",
+    "predict": "tfxfer.predict",
     "audit_data": "tfxfer.audit",
     "build_backbone": "tfxfer.backbones.build",
     "Backbone": "tfxfer.backbones.backbone",
@@ -62,6 +63,7 @@ __all__ = [
     "load_hub_module",
     "load_model",
     "plan",
+    "predict",
     "train",
     "tune",
     "unfreeze_top",
@@ -73,4 +75,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'tfxfer' has no attribute {name!r}")
     module = importlib.import_module(_LAZY[name])
     # `tfxfer.train` is its module, which can be called: see tfxfer/train.py.
-    return module if name in ("train", "tune", "evaluate") else getattr(module, name)
+    return module if name in ("train", "tune", "evaluate", "predict") else getattr(module, name)

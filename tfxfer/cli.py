@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from tfxfer import audit, evaluate, preview, train, tune
+from tfxfer import audit, evaluate, predict, preview, train, tune
 from tfxfer.backbones.families import COUNTS, NETWORKS, PREPROCESSINGS
 from tfxfer.errors import exit_code
 from tfxfer.presets import list_presets, load_config
@@ -88,6 +88,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = commands.add_parser("evaluate", help="figures of a model on new pictures")
     evaluate.add_arguments(command)
     command.set_defaults(call=evaluate.call)
+    command = commands.add_parser("predict", help="say what pictures show")
+    predict.add_arguments(command)
+    command.set_defaults(call=predict.call)
     command = commands.add_parser("audit", help="look at pictures before training")
     audit.add_arguments(command)
     command.set_defaults(call=audit.call)

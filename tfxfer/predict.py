@@ -1,0 +1,201 @@
+"""Say what pictures show: ``python -m tfxfer.predict MODEL PICTURES…``, or `tfxfer.predict(…)`.
+
+Imports no TensorFlow before it is called.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from tfxfer import runtime
+from tfxfer.callable_module import make_callable
+from tfxfer.data.settings import PICTURE_ENDINGS, is_address
+from tfxfer.errors import InputError, exit_code
+from tfxfer.prediction.places import list_pictures
+from tfxfer.prediction.rows import WRITERS, PredictedPicture
+from tfxfer.prediction.write_rows import Output, write_rows
+
+if TYPE_CHECKING:
+    from tfxfer.prediction.predictor import Predictor
+
+_BATCH, _TOP_K = 32, 3
+_FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+
+
+def predict(
+    model: str | Path | Predictor,
+    pictures: str | Path | Sequence[str | Path],
+    *,
+    top_k: int = _TOP_K,
+    probabilities: bool = False,
+    embeddings: bool = False,
+    batch_size: int = _BATCH,
+    trust: bool = False,
+) -> tuple[PredictedPicture, ...]:
+    """Predict pictures by a run, an exported model or a served one.
+
+    Args:
+        model: what `load_predictor` takes: a run's folder, a file, an address; or its result.
+        pictures: a file, a folder or a pattern such as ``"photos/**/*.jpg"``, or several.
+        top_k: labels a picture; no more than there are classes.
+        probabilities: give those of all classes too: 4 bytes for each, a picture.
+        embeddings: give what the head reads too: 4 bytes a channel, a picture.
+        batch_size: pictures that are predicted together.
+        trust: as of `tfxfer.load_model`.
+
+    Returns:
+        A row a picture, in the order of the pictures; one that cannot be used has an ``error``.
+
+    Raises:
+        InputError: there is no such model, its server goes away, or no picture is named.
+    """
+    _check_counts(top_k, batch_size)
+    named = list_pictures([pictures] if isinstance(pictures, str | Path) else pictures)
+    predictor = _load(model, embeddings, trust)
+    from tfxfer.prediction.predict_files import predict_files
+
+    batches = predict_files(
+        predictor,
+        named.paths,
+        top_k=top_k,
+        batch_size=batch_size,
+        with_probabilities=probabilities,
+        with_embeddings=embeddings,
+    )
+    return tuple(row for batch in batches for row in batch)
+
+
+def _load(model: str | Path | Predictor, embeddings: bool, trust: bool) -> Predictor:
+    if not isinstance(model, str | Path):
+        return model
+    runtime.import_tensorflow()
+    from tfxfer.prediction.load import load_predictor
+
+    return load_predictor(model, with_embeddings=embeddings, trust=trust)
+
+
+def _check_counts(top_k: int, batch_size: int) -> None:
+    for name, count in {"top_k": top_k, "batch_size": batch_size}.items():
+        if count < 1:
+            raise InputError(
+                f"{name} must be 1 or more. Received: {count}. Leave it out for "
+                f"{_TOP_K if name == 'top_k' else _BATCH}."
+            )
+
+
+def _choose_format(form: str | None, out: str | None) -> str:
+    """``"table"``, ``"csv"`` or ``"jsonl"``."""
+    if out is None:
+        return form or ("table" if sys.stdout.isatty() else "csv")
+    ending = Path(out).suffix.lower()
+    form = form or _FORMATS.get(ending)
+    if form is None or form == "table" or ending in PICTURE_ENDINGS:
+        raise InputError(
+            f"--out must name a file that ends in {', '.join(_FORMATS)}, or any other but a "
+            f"picture's with --format csv or jsonl. Received: {out!r}"
+            f"{f' with --format {form}' if form else ''}. Name it predictions.csv, say."
+        )
+    return form
+
+
+def _check_file(option: str, name: str | None, overwrite: bool) -> None:
+    """Refuse a file that cannot be written, before anything takes time."""
+    if name is None:
+        return
+    file = Path(name)
+    if option == "--embeddings" and file.suffix.lower() != ".npz":
+        raise InputError(
+            f"{option} must name a file that ends in .npz. Received: {name!r}. Say embeddings.npz."
+        )
+    if is_address(name) or not file.parent.is_dir():
+        raise InputError(
+            f"{option} must lie in a folder of this machine that exists. Received: {name!r}. Make "
+            "the folder first, or name another."
+        )
+    if file.exists() and not (overwrite and file.is_file()):
+        raise InputError(
+            f"{option} must name a new file. Received: {name!r}, which is there. Name another, or "
+            "say --overwrite to replace a file."
+        )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command line."""
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="a run's folder, a .keras file, a SavedModel, .tflite, .onnx or OpenVINO .xml file, "
+        "or the address of a served model: http://HOST:8501/v1/models/NAME, grpc://HOST:8500/NAME",
+    )
+    parser.add_argument(
+        "pictures",
+        metavar="PICTURES",
+        nargs="+",
+        help="files, folders, patterns ('photos/**/*.jpg'), - for a list on standard input",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("table", *WRITERS),
+        help="default: by the ending of --out, else table in a terminal and csv elsewhere",
+    )
+    parser.add_argument("--out", metavar="FILE", help="write the rows there, when all are done")
+    parser.add_argument(
+        "--top-k", type=int, default=_TOP_K, metavar="K", help=f"labels a picture, {_TOP_K}"
+    )
+    parser.add_argument("--probabilities", action="store_true", help="write those of all classes")
+    parser.add_argument(
+        "--embeddings", metavar="FILE", help="a .npz file for what the head reads of each picture"
+    )
+    parser.add_argument(
+        "--batch-size", type=int, default=_BATCH, metavar="N", help=f"pictures at a time, {_BATCH}"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    parser.add_argument(
+        "--trust", action="store_true", help="load a model that holds a program (hub modules)"
+    )
+
+
+def call(arguments: argparse.Namespace) -> int:
+    """Do what a parsed command line asks for; 1 where a picture could not be predicted."""
+    _check_counts(arguments.top_k, arguments.batch_size)
+    form = _choose_format(arguments.format, arguments.out)
+    _check_file("--out", arguments.out, arguments.overwrite)
+    _check_file("--embeddings", arguments.embeddings, arguments.overwrite)
+    named = list_pictures(arguments.pictures)
+    messages = Console(stderr=True, highlight=False)
+    with messages.status("Loading the model"):
+        predictor = _load(arguments.model, bool(arguments.embeddings), arguments.trust)
+    output = Output(
+        form,
+        arguments.top_k,
+        arguments.batch_size,
+        arguments.probabilities,
+        Path(arguments.out) if arguments.out else None,
+        Path(arguments.embeddings) if arguments.embeddings else None,
+    )
+    try:
+        return write_rows(predictor, named, output, messages)
+    except BrokenPipeError:
+        # Whoever read the rows has enough; Python would write the rest when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code: 0, 1 for bad pictures, or 2 for a mistake."""
+    parser = argparse.ArgumentParser("python -m tfxfer.predict", description="Predict pictures.")
+    add_arguments(parser)
+    arguments = parser.parse_args(argv)
+    return exit_code(lambda: call(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
+make_callable(__name__, predict)
