@@ -83,6 +83,7 @@ LIGHT |= {
     "distill",
     "prediction.places",
     "prediction.rows",
+    "prediction.write_rows",
 }
 LIGHT |= {f"records.{name}" for name in ("evaluations", "exports", "plans", "results", "searches")}
 LIGHT |= {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import sys
 
 import numpy as np
@@ -13,11 +14,10 @@ from conftest import COLOURS, draw_picture, load_tool
 
 import tfxfer
 from tfxfer.cli import main
-from tfxfer.config import HeadConfig
 from tfxfer.data.pipeline import plain_view
 from tfxfer.errors import InputError
-from tfxfer.prediction.places import list_pictures
-from tfxfer.prediction.predictor import Prediction, PredictionError, Predictor
+
+CLASSES = ("amber", "blue, dark", "grün")
 
 
 @pytest.fixture(scope="module")
@@ -25,144 +25,183 @@ def model(weights_file):
     config = tfxfer.BackboneConfig(
         name="MobileNet", weights=str(weights_file), alpha=0.25, image_size_px=32
     )
-    head = tfxfer.build_head(HeadConfig(), 3, seed=0)
+    head = tfxfer.build_head(tfxfer.HeadConfig(), 3, seed=0)
     return tfxfer.build_model(tfxfer.build_backbone(config), head)
 
 
 @pytest.fixture(scope="module")
-def run_folder(model, tmp_path_factory):
-    """What predicts of a run: its model and the names of its classes."""
+def run_folder(model, tmp_path_factory) -> str:
+    """What a run leaves of its model."""
     folder = tmp_path_factory.mktemp("run")
     model.save(folder / "model.keras")
-    (folder / "classes.txt").write_text("amber\nblue\ngrün, hell\n", encoding="utf-8")
-    return folder
+    (folder / "classes.txt").write_text("\n".join(CLASSES) + "\n", encoding="utf-8")
+    return str(folder)
 
 
-def predict_by_hand(model, paths):
+def predict_by_hand(model, paths) -> np.ndarray:
     view = plain_view(32)
     return model.predict(np.stack([view(path.read_bytes()) for path in paths]), verbose=0)
+
+
+def read_csv(path) -> list[dict[str, str]]:
+    with open(path, encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def make_bad_kinds() -> dict[str, tuple[bytes, str]]:
+    """Bytes of each kind that cannot be used, and a part of what is said of it."""
+    tool = load_tool("make_bad_folder")
+    return {
+        name: (make(tool.draw("blue", 1)), said)
+        for name, (make, said) in tool.KINDS.items()
+        # The decoder takes a palette's numbers for grey.
+        if isinstance(said, str) and name != "palette.bmp"
+    }
 
 
 def test_a_thousand_files_with_twenty_bad_ones(model, run_folder, tmp_path, capsys):
     folder = tmp_path / "photos"
     folder.mkdir()
-    encoded = []
-    for number in range(50):
-        buffer = io.BytesIO()
-        draw_picture(sorted(COLOURS)[number % 3], number, side=24).save(buffer, "JPEG")
-        encoded.append(buffer.getvalue())
-    bad = {
-        "0007.jpg": b"", "0013.jpg": b"GIF89a" + b"\0" * 60, "0100.jpg": b"<html></html>",
-        "0500.jpg": encoded[0][:200], "0999.jpg": b"\x89PNG\r\n\x1a\n" + b"\0" * 40,
-    }  # fmt: skip
-    bad |= {f"{number:04}.jpg": encoded[1][:100] for number in range(600, 615)}
+    kinds = list(make_bad_kinds().values())
+    bad = {f"{50 * number + 7:04}.jpg": kinds[number % len(kinds)] for number in range(20)}
+    assert len({said for _, said in bad.values()}) > 8
     for number in range(1000):
-        name = f"{number:04}.jpg"
-        (folder / name).write_bytes(bad.get(name, encoded[number % 50]))
+        path = folder / f"{number:04}.jpg"
+        if path.name in bad:
+            path.write_bytes(bad[path.name][0])
+        else:
+            draw_picture(sorted(COLOURS)[number % 3], number, side=16 + number % 9).save(path)
     out = tmp_path / "rows.csv"
-    given = ["predict", str(run_folder), str(folder), "--out", str(out), "--probabilities"]
-    assert main(given) == 1
-    with open(out, encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    assert [row["path"] for row in rows] == [str(folder / f"{n:04}.jpg") for n in range(1000)]
-    named = {row["path"].rsplit("/")[-1] for row in rows if row["error"]}
-    assert named == set(bad)
-    expected = predict_by_hand(model, [folder / f"00{n:02}.jpg" for n in range(20, 70)])
-    classes = ("amber", "blue", "grün, hell")
-    for number, row in enumerate(rows):
-        if row["error"]:
-            assert row["label_1"] == row["p_amber"] == ""
-            continue
-        wanted = expected[(number - 20) % 50]
-        assert row["label_1"] == classes[wanted.argmax()]
-        assert float(row["score_1"]) == pytest.approx(wanted.max(), abs=1e-5)
-        assert float(row["p_grün, hell"]) == pytest.approx(wanted[2], abs=1e-5)
+    assert main(["predict", run_folder, str(folder), "--out", str(out), "--probabilities"]) == 1
     told = capsys.readouterr().err
-    assert "980 pictures predicted" in told and "20 could not be used" in told
-    assert "0007.jpg: empty file" in told and "a GIF file; convert it" in told
-    # An earlier file is not lost to a second call.
-    assert main(given) == 2
-    assert "which is there. Say --overwrite" in capsys.readouterr().err
+    assert "980 pictures predicted, 20 could not be (named above)" in told
+
+    rows = read_csv(out)
+    assert [row["path"] for row in rows] == [str(folder / f"{n:04}.jpg") for n in range(1000)]
+    assert list(rows[0])[-3:] == ["p_amber", "p_blue, dark", "p_grün"]
+    good = [row for row in rows if not row["error"]]
+    assert len(good) == 980
+    expected = predict_by_hand(model, sorted(p for p in folder.iterdir() if p.name not in bad))
+    assert [row["label_1"] for row in good] == [CLASSES[n] for n in expected.argmax(axis=1)]
+    assert len({row["label_1"] for row in good}) > 1
+    given = np.array([[float(row[f"p_{name}"]) for name in CLASSES] for row in good])
+    np.testing.assert_allclose(given, expected, atol=1e-5)
+    for row in rows:
+        if row["error"]:
+            assert bad[os.path.basename(row["path"])][1] in row["error"]
+            assert f"{row['path']}: {row['error']}" in told
+            assert set(list(row.values())[2:]) == {""}
 
 
-def test_odd_pictures_are_predicted_as_the_audit_reads_them(run_folder, tmp_path):
-    kinds = load_tool("make_bad_folder").make_bad_folder(tmp_path)
-    rows = tfxfer.predict(run_folder, tmp_path)
-    errors = {row.path for row in rows if row.error}
-    faulty = {str(tmp_path / name) for name, kind in kinds.items() if isinstance(kind, str)}
-    assert faulty and errors == faulty & {row.path for row in rows}
+def test_each_kind_of_bad_file_is_named_as_an_audit_does(run_folder, tmp_path):
+    folder = tmp_path / "bad"
+    said = load_tool("make_bad_folder").make_bad_folder(folder)
+    for row in tfxfer.predict(run_folder, folder):
+        expected = said.get(row.path, ())
+        if isinstance(expected, str):
+            if not row.path.endswith("palette.bmp"):
+                assert expected in row.error, row.path
+        else:
+            assert not row.error and len(row.labels) == 3, row.path
 
 
-def test_json_lines_embeddings_and_the_order_of_what_is_named(
+def test_json_lines_keep_the_order_of_what_was_named(
     model, run_folder, own_folder, tmp_path, capsys, monkeypatch
 ):
     files = sorted(own_folder.glob("*/*.jpg"))
-    listed = io.BytesIO(b"%s\n\nnowhere.jpg\n" % bytes(files[3]))
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(listed))
-    places = [str(files[5]), "-", str(own_folder / "b*" / "*.jpg")]
-    embeddings = tmp_path / "vectors.npz"
-    given = ["--format", "jsonl", "--top-k", "9", "--embeddings", str(embeddings)]
-    assert main(["predict", str(run_folder), *places, *given]) == 1
+    listed = b"%s\r\n\nnowhere.jpg\n%s\n" % (bytes(files[3]), bytes(own_folder))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(listed)))
+    places = [str(files[5]), "-", str(files[5]), str(own_folder / "b*" / "*.jpg")]
+    vectors = tmp_path / "vectors.npz"
+    options = ["--format", "jsonl", "--top-k", "9", "--embeddings", str(vectors)]
+    assert main(["predict", run_folder, *places, *options, "--batch-size", "2"]) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    blue = sorted((own_folder / "blue").iterdir())
-    assert [line["path"] for line in lines] == [
-        str(files[5]), str(files[3]), "nowhere.jpg", *map(str, blue)
-    ]  # fmt: skip
+    blue = sorted(map(str, (own_folder / "blue").iterdir()))
+    named = [str(files[5]), str(files[3]), "nowhere.jpg", str(own_folder), str(files[5]), *blue]
+    assert [line["path"] for line in lines] == named
     assert lines[2] == {
         "path": "nowhere.jpg", "error": "cannot be read (No such file or directory)"
     }  # fmt: skip
+    assert lines[3]["error"] == "cannot be read (Is a directory)"
     expected = predict_by_hand(model, [files[5]])[0]
+    assert lines[0]["labels"] == [CLASSES[n] for n in np.argsort(-expected)]
     np.testing.assert_allclose(lines[0]["scores"], np.sort(expected)[::-1], atol=1e-5)
-    with np.load(embeddings) as stored:
-        assert stored["paths"].tolist() == [lines[n]["path"] for n in (0, 1, *range(3, 9))]
-        assert stored["embeddings"].shape == (8, 256)
-        np.testing.assert_allclose(stored["embeddings"][0], tfxfer.predict(
-            run_folder, files[5], embeddings=True)[0].embedding, atol=1e-4)  # fmt: skip
+    with np.load(vectors) as stored:
+        assert stored["paths"].tolist() == [p for n, p in enumerate(named) if n not in (2, 3)]
+        assert stored["embeddings"].shape == (9, 256)
+        assert stored["embeddings"].dtype == np.float32
+        row = tfxfer.predict(run_folder, files[5], embeddings=True, probabilities=True)[0]
+        np.testing.assert_allclose(stored["embeddings"][0], row.embedding, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(row.probabilities, expected, atol=1e-5)
 
 
-def test_a_terminal_gets_a_table(run_folder, own_folder, capsys):
-    name = str(own_folder / "blue" / "000.jpg")
-    assert main(["predict", str(run_folder), name, "--format", "table"]) == 0
-    printed = capsys.readouterr().out
-    assert "label" in printed and "%" in printed
+def test_a_table_shows_a_hundred_rows_and_counts_classes(run_folder, own_folder, capsys):
+    paths = [str(own_folder / "blue" / "000.jpg")] * 103
+    assert main(["predict", run_folder, *paths, "--format", "table"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.count("000.jpg") == 100
+    assert "and 3 more; all of them: --out FILE.csv" in printed.out
+    label = tfxfer.predict(run_folder, paths[0])[0].labels[0]
+    assert f"103 pictures predicted: {label} 103" in printed.err
 
 
-def test_a_batch_that_fails_is_tried_one_by_one(tmp_path):
-    batches = []
-
-    def run(items):
-        batches.append(len(items))
-        if b"bad" in items:
-            raise PredictionError("the model chokes on it")
-        return Prediction(np.tile([[0.2, 0.8]], (len(items), 1)))
-
-    predictor = Predictor("x", ("a", "b"), lambda encoded: encoded, run)
-    paths = [tmp_path / f"{number}.jpg" for number in range(4)]
-    for path, text in zip(paths, (b"fine", b"bad", b"fine", b"fine"), strict=True):
-        path.write_bytes(text)
-    rows = tfxfer.predict(predictor, paths, batch_size=3, top_k=1)
-    assert [row.error for row in rows] == ["", "the model chokes on it", "", ""]
-    assert [row.labels for row in rows] == [("b",), (), ("b",), ("b",)]
-    assert batches == [3, 1, 1, 1, 1]
+def test_names_that_are_no_utf8_are_written_as_escapes(run_folder, tmp_path, capsys):
+    folder = os.fsencode(tmp_path)
+    draw_picture("blue", 1).save(tmp_path / "a.jpg")
+    os.rename(folder + b"/a.jpg", folder + b"/\xff.jpg")
+    with open(folder + b"/[red]\xfe.jpg", "wb") as stream:
+        stream.write(b"no picture")
+    for form in ("csv", "jsonl", "table"):
+        out = [] if form == "table" else ["--out", str(tmp_path / f"rows.{form}")]
+        assert main(["predict", run_folder, str(tmp_path), "--format", form, *out]) == 1
+        assert r"[red]\udcfe.jpg: not a picture" in capsys.readouterr().err
+    assert read_csv(tmp_path / "rows.csv")[1]["path"] == str(tmp_path / r"\udcff.jpg")
+    text = (tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines()[1]
+    assert json.loads(text)["path"] == str(tmp_path / r"\udcff.jpg")
 
 
-def test_what_cannot_be_meant_is_refused(run_folder, tmp_path, capsys):
-    with pytest.raises(InputError, match="A folder must hold pictures"):
-        list(list_pictures([tmp_path], []))
-    with pytest.raises(InputError, match="A pattern must match files"):
-        list(list_pictures([tmp_path / "*.jpg"], []))
-    (tmp_path / "notes.txt").write_text("x")
-    draw_picture("blue", 1).save(tmp_path / "a[1].png")
-    notes = []
-    assert list(list_pictures([tmp_path], notes)) == [str(tmp_path / "a[1].png")]
-    assert notes == [f"1 files in {tmp_path} have no picture's ending and were not read"]
-    assert list(list_pictures([tmp_path / "a[1].png"], [])) == [str(tmp_path / "a[1].png")]
+def test_what_cannot_be_meant_is_refused(run_folder, own_folder, tmp_path, capsys, monkeypatch):
+    (tmp_path / "there.csv").write_text("kept")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("x")
     for given, message in (
-        (["--top-k", "0"], "--top-k and --batch-size must be 1 or more"),
-        (["--format", "table", "--out", str(tmp_path / "x.csv")], "a table is for a terminal"),
-        (["--out", str(tmp_path / "gone" / "x.csv")], "lies in a folder that is there"),
+        ([str(own_folder), "--top-k", "0"], "top_k must be 1 or more. Received: 0"),
+        ([str(own_folder), "--batch-size", "-1"], "batch_size must be 1 or more"),
+        ([str(own_folder), "--out", str(tmp_path / "x.jpg"), "--format", "csv"], "but a picture's"),
+        ([str(own_folder), "--out", str(tmp_path / "x")], "--out must name a file that ends in"),
+        ([str(own_folder), "--out", str(tmp_path / "gone" / "x.csv")], "a folder of this machine"),
+        ([str(own_folder), "--out", str(tmp_path / "there.csv")], "say --overwrite"),
+        ([str(own_folder), "--out", str(tmp_path), "--format", "csv"], "must name a new file"),
+        ([str(own_folder), "--embeddings", str(tmp_path / "x.csv")], "ends in .npz"),
+        ([str(own_folder), "--format", "table", "--out", str(tmp_path / "x.csv")], "table"),
+        ([str(tmp_path / "empty")], "with none, and 1 other files"),
+        ([str(tmp_path / "*.jpg")], "a pattern: "),
+        (["-"], "'-' reads paths of pictures"),
     ):
-        assert main(["predict", str(run_folder), str(tmp_path), *given]) == 2
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+        assert main(["predict", run_folder, *given]) == 2, given
         assert message in capsys.readouterr().err
-    assert main(["predict", str(tmp_path / "gone"), str(tmp_path)]) == 2
+    assert main(["predict", str(tmp_path / "gone"), str(own_folder)]) == 2
     assert "where there is none. Check the path" in capsys.readouterr().err
+    with pytest.raises(InputError, match="Name at least one"):
+        tfxfer.predict(run_folder, [])
+    assert (tmp_path / "there.csv").read_text() == "kept"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "photos", "there.csv"]
+
+
+def test_a_file_is_replaced_when_asked_for(run_folder, own_folder, tmp_path):
+    out = tmp_path / "rows.csv"
+    out.write_text("old")
+    given = ["predict", run_folder, str(own_folder), "--out", str(out), "--overwrite"]
+    assert main(given) == 0
+    assert len(read_csv(out)) == 18
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_reader_who_has_enough_ends_it_in_silence(run_folder, own_folder, capsys, monkeypatch):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert main(["predict", run_folder, str(own_folder), "--format", "csv"]) == 0
+    assert "error" not in capsys.readouterr().err

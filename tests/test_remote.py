@@ -1,24 +1,25 @@
-"""Models behind a server, over REST and gRPC on the loopback."""
+"""Models behind a server, asked by REST and by gRPC on the loopback, over a real SavedModel."""
 
 from __future__ import annotations
 
-import base64
-import json
-import threading
-from concurrent import futures
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import csv
+import os
+import signal
+import socket
+from http.server import BaseHTTPRequestHandler
 
-import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+from conftest import load_tool
+from serving import Served, make_handler, serve_grpc, serve_http
 
 import tfxfer
+from tfxfer.cli import main
 from tfxfer.errors import InputError
 from tfxfer.export.saved_model import write_saved_model
 from tfxfer.prediction.load import load_predictor
-from tfxfer.prediction.remote import split_by_bytes
+from tfxfer.prediction.served import split_by_bytes
 
 CLASSES = ("amber", "blue", "grün")
 
@@ -30,132 +31,186 @@ def saved(weights_file, tmp_path_factory):
         name="MobileNet", weights=str(weights_file), alpha=0.25, image_size_px=32
     )
     head = tfxfer.build_head(tfxfer.HeadConfig(), 3, seed=0)
-    model = tfxfer.build_model(tfxfer.build_backbone(config), head)
     path = tmp_path_factory.mktemp("served") / "1"
-    write_saved_model(model, CLASSES, path)
+    write_saved_model(tfxfer.build_model(tfxfer.build_backbone(config), head), CLASSES, path)
     return path
 
 
-class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """What TensorFlow Serving does with a request, over a SavedModel."""
-
-    def __init__(self, path):
-        self.loaded = tf.saved_model.load(str(path))
-
-    def ask(self, signature, files):
-        return self.loaded.signatures[signature](image_bytes=tf.constant(files))
-
-    def Predict(self, request, context):
-        if request.model_spec.name != "colours":
-            context.abort(grpc.StatusCode.NOT_FOUND, "Servable not found for request")
-        files = tf.make_ndarray(request.inputs["image_bytes"]).tolist()
-        try:
-            outputs = self.ask(request.model_spec.signature_name, files)
-        except tf.errors.OpError as error:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, error.message)
-        answer = predict_pb2.PredictResponse()
-        for key, value in outputs.items():
-            answer.outputs[key].CopyFrom(tf.make_tensor_proto(value.numpy()))
-        return answer
+@pytest.fixture(params=["rest", "grpc"])
+def server(request, saved):
+    """What is served, and the address below which it is."""
+    served = Served(saved)
+    if request.param == "rest":
+        with serve_http(make_handler(served)) as port:
+            yield served, f"http://127.0.0.1:{port}/v1/models"
+    else:
+        with serve_grpc(served) as port:
+            yield served, f"grpc://127.0.0.1:{port}"
 
 
-@pytest.fixture(scope="module")
-def grpc_address(saved):
-    server = grpc.server(futures.ThreadPoolExecutor(2))
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Service(saved), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    yield f"grpc://127.0.0.1:{port}"
-    server.stop(0)
+def refuse():
+    raise ConnectionError("the server is gone")
 
 
-@pytest.fixture(scope="module")
-def rest_address(saved):
-    service = Service(saved)
+def dead_port() -> int:
+    """One that was free a moment ago."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
 
-    class Handler(BaseHTTPRequestHandler):
+
+def test_a_server_says_what_its_model_says(server, saved, own_folder):
+    served, address = server
+    version = "/versions/1" if address.startswith("http") else "/1"
+    here = tfxfer.predict(saved, own_folder, embeddings=True, probabilities=True)
+    for place in (f"{address}/colours", f"{address}/colours{version}/"):
+        there = tfxfer.predict(place, own_folder, embeddings=True, probabilities=True)
+        assert there[0].error == "" and [r.path for r in there] == [r.path for r in here]
+        for one, other in zip(here, there, strict=True):
+            assert one.labels == other.labels
+            np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-5)
+            np.testing.assert_allclose(one.embedding, other.embedding, rtol=1e-3, atol=1e-4)
+    assert load_predictor(f"{address}/colours").classes == CLASSES
+    assert max(served.batches) == 18
+
+
+def test_one_bad_picture_costs_no_other(server, own_folder):
+    served, address = server
+    files = sorted(own_folder.glob("*/*.jpg"))
+    # Its header is right: the server alone decodes it, and refuses the batch.
+    files[4].write_bytes(files[4].read_bytes()[:-200])
+    bad = load_tool("make_bad_folder")
+    for name in ("moving.gif", "bomb.png", "moving.webp", "palette.bmp", "empty.jpg", "text.jpg"):
+        files.append(own_folder / name)
+        files[-1].write_bytes(bad.KINDS[name][0](bad.draw("blue", 1)))
+    rows = tfxfer.predict(f"{address}/colours", files, batch_size=32)
+    assert [bool(row.labels) for row in rows] == [n != 4 and n < 18 for n in range(24)]
+    assert "broken JPEG file" in rows[4].error
+    for row in rows[18:]:
+        assert bad.KINDS[os.path.basename(row.path)][1] in row.error
+    # What its header rules out is not sent.
+    assert served.batches == [1, 18, *[1] * 18]
+
+
+def test_what_is_not_served_is_named(server):
+    served, address = server
+    with pytest.raises(InputError, match="Servable not found for request: birds"):
+        load_predictor(f"{address}/birds")
+    version = "/versions/7" if address.startswith("http") else "/7"
+    with pytest.raises(InputError, match=r"not found.*host, port, model and version"):
+        load_predictor(f"{address}/colours{version}")
+    del served.signatures["features_bytes"]
+    load_predictor(f"{address}/colours")
+    with pytest.raises(InputError, match=r"serve_bytes and features_bytes.*Export the run again"):
+        load_predictor(f"{address}/colours", with_embeddings=True)
+    served.signatures["serve_bytes"] = lambda image_bytes: {"label": tf.zeros([1, 1])}
+    with pytest.raises(InputError, match="that tfxfer has exported"):
+        load_predictor(f"{address}/colours")
+
+
+def test_a_server_that_goes_away_ends_it_and_rows_stay(server, own_folder, tmp_path, capsys):
+    served, address = server
+    out = tmp_path / "rows.csv"
+
+    def go_away_later():
+        if len(served.batches) == 3:  # the probe, and two batches
+            refuse()
+
+    served.before = go_away_later
+    given = ["predict", f"{address}/colours", str(own_folder), "--batch-size", "4"]
+    assert main([*given, "--out", str(out)]) == 2
+    told = capsys.readouterr().err
+    assert "A server must answer at the model's address" in told
+    assert f"until then are in '{out}.partial'" in told
+    with open(f"{out}.partial", encoding="utf-8", newline="") as stream:
+        assert len(list(csv.DictReader(stream))) == 8
+    served.batches.clear()
+    assert main([*given, "--format", "jsonl"]) == 2
+    assert len(capsys.readouterr().out.splitlines()) == 8
+    # Nothing comes of it where it is gone from the start.
+    assert main([*given, "--out", str(tmp_path / "none.csv")]) == 2
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["photos", "rows.csv.partial"]
+
+
+def test_ctrl_c_leaves_nothing_half_written(server, own_folder, tmp_path, capsys):
+    served, address = server
+
+    def interrupt_later():
+        if len(served.batches) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    served.before = interrupt_later
+    given = ["predict", f"{address}/colours", str(own_folder), "--batch-size", "4"]
+    assert main([*given, "--out", str(tmp_path / "rows.csv")]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+def test_a_connection_that_was_closed_meanwhile_is_opened_again(server, own_folder):
+    served, address = server
+    if address.startswith("grpc"):
+        pytest.skip("gRPC does so itself")
+    failures = iter([True])
+
+    def fail_once():
+        if len(served.batches) == 1 and next(failures, False):
+            refuse()
+
+    served.before = fail_once
+    rows = tfxfer.predict(f"{address}/colours", own_folder)
+    assert not any(row.error for row in rows)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:{}/v1/models/x", "grpc://127.0.0.1:{}/x"])
+def test_a_dead_port_is_named(address):
+    place = address.format(dead_port())
+    with pytest.raises(InputError, match=r"A server must answer.*Check that it runs"):
+        load_predictor(place)
+
+
+@pytest.mark.parametrize(
+    ("address", "form"),
+    [
+        ("http://127.0.0.1:9/models/x", "http://HOST:8501/v1/models/NAME"),
+        ("http://127.0.0.1:9/v1/models/x:predict", "http://HOST:8501/v1/models/NAME"),
+        ("grpc://127.0.0.1:9", "grpc://HOST:8500/NAME"),
+        ("grpc://127.0.0.1/x", "grpc://HOST:8500/NAME"),
+    ],
+)
+def test_an_address_of_another_form_is_refused(address, form):
+    with pytest.raises(InputError, match=f"is {form}.*Correct it"):
+        load_predictor(address)
+
+
+def test_another_web_server_is_no_model():
+    class Page(BaseHTTPRequestHandler):
         def do_POST(self):
-            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            if self.path != "/v1/models/colours:predict":
-                return self.answer(404, {"error": "Servable not found for request"})
-            files = [base64.b64decode(row["image_bytes"]["b64"]) for row in request["instances"]]
-            try:
-                outputs = service.ask(request["signature_name"], files)
-            except tf.errors.OpError as error:
-                return self.answer(400, {"error": error.message})
-            values = {
-                key: [[x.decode() if value.dtype == tf.string else x for x in row]
-                      for row in value.numpy().tolist()]
-                for key, value in outputs.items()
-            }  # fmt: skip
-            rows = [
-                dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)
-            ]
-            # One output has no name.
-            if len(values) == 1:
-                rows = next(iter(values.values()))
-            return self.answer(200, {"predictions": rows})
-
-        def answer(self, code, value):
-            body = json.dumps(value).encode()
-            self.send_response(code)
-            self.send_header("Content-Length", str(len(body)))
+            self.send_response(200)
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(b"<html>welcome</html>")
 
         def log_message(self, *arguments):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/v1/models"
-    server.shutdown()
-    server.server_close()
+    with (
+        serve_http(Page) as port,
+        pytest.raises(InputError, match="200 without rows of predictions"),
+    ):
+        load_predictor(f"http://127.0.0.1:{port}/v1/models/x")
 
 
-@pytest.fixture(params=["rest_address", "grpc_address"])
-def address(request):
-    return request.getfixturevalue(request.param)
-
-
-def test_a_server_says_what_its_model_says(address, saved, own_folder):
-    files = sorted(own_folder.glob("*/*.jpg"))
-    # Its start is a JPEG's: only the server, which decodes, finds out, and fails with its batch.
-    files[4].write_bytes(files[4].read_bytes()[:300])
-    (own_folder / "blue" / "page.jpg").write_text("<html>")
-    places = [*files, own_folder / "blue" / "page.jpg"]
-    here = tfxfer.predict(saved, places, embeddings=True)
-    there = tfxfer.predict(f"{address}/colours", places, embeddings=True)
-    assert [bool(row.error) for row in there] == [bool(row.error) for row in here]
-    assert sum(bool(row.error) for row in there) == 2
-    assert there[-1].error == "not a picture"
-    for one, other in zip(here, there, strict=True):
-        assert one.path == other.path and one.labels == other.labels
-        if not one.error:
-            np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-5)
-            np.testing.assert_allclose(one.embedding, other.embedding, atol=1e-4)
-    assert load_predictor(f"{address}/colours").classes == CLASSES
-
-
-def test_a_model_that_is_not_served_is_named(address):
-    with pytest.raises(InputError, match="Servable not found"):
-        load_predictor(f"{address}/birds")
-
-
-@pytest.mark.parametrize(
-    ("address", "message"),
-    [
-        ("http://127.0.0.1:9/v1/models/x", "A model must be served at its address"),
-        ("grpc://127.0.0.1:9/x", "A model must be served at its address"),
-        ("http://127.0.0.1:9/models/x", "http://HOST:8501/v1/models/NAME"),
-        ("grpc://127.0.0.1:9", "grpc://HOST:8500/NAME"),
-    ],
-)
-def test_an_address_without_a_server_is_named(address, message):
-    with pytest.raises(InputError, match=message):
-        load_predictor(address)
-
-
-def test_requests_are_parted_by_their_bytes():
-    parts = split_by_bytes([b"aa", b"bbb", b"c" * 9, b"d"], most=5)
-    assert parts == [[b"aa", b"bbb"], [b"c" * 9], [b"d"]]
+def test_requests_are_parted_by_their_bytes(server, tmp_path):
+    assert list(split_by_bytes([b"aa", b"bbb", b"c" * 9, b"d"], most=5)) == [
+        [b"aa", b"bbb"], [b"c" * 9], [b"d"]
+    ]  # fmt: skip
+    served, address = server
+    bad = load_tool("make_bad_folder")
+    paths = []
+    for number in range(5):
+        # What stands behind a picture's end is not looked at.
+        encoded = bad.encode(bad.draw("blue", number), "PNG") + bytes(9 * 2**20)
+        paths.append(tmp_path / f"{number}.png")
+        paths[-1].write_bytes(encoded)
+    assert not any(row.error for row in tfxfer.predict(f"{address}/colours", paths))
+    assert served.batches == [1, 2, 2, 1]

@@ -82,6 +82,12 @@ def look_at_file(path: str) -> Look:
 
 def look_at_encoded(where: str, encoded: bytes) -> Look:
     """Look at an encoded picture, wherever it was read."""
+    look = look_at_header(where, encoded)
+    return look if look.fault else _decode(look, encoded)
+
+
+def look_at_header(where: str, encoded: bytes) -> Look:
+    """See what an encoded picture says of itself, without decoding its pixels."""
     kind = sniff(encoded[:_START_BYTES])
     digest = hashlib.blake2b(encoded, digest_size=16).hexdigest()
     look = Look(where, len(encoded), kind, digest=digest)
@@ -91,8 +97,7 @@ def look_at_encoded(where: str, encoded: bytes) -> Look:
         return replace(look, fault="not a picture")
     if kind not in READABLE:
         return replace(look, fault=f"a {kind} file; convert it to JPEG or PNG")
-    look = _read_header(look, encoded)
-    return look if look.fault else _decode(look, encoded)
+    return _read_header(look, encoded)
 
 
 def _read_header(look: Look, encoded: bytes) -> Look:

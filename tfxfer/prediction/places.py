@@ -1,92 +1,162 @@
-"""Which pictures are meant: files, folders, patterns, and lists on standard input.
+"""Which pictures a command means: files, folders, patterns, a list on standard input.
 
 Imports no TensorFlow.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from tfxfer.data.settings import PICTURE_ENDINGS
+from tfxfer.data.settings import PICTURE_ENDINGS, is_address
 from tfxfer.errors import InputError
 
 STANDARD_INPUT = "-"
 
 
-def list_pictures(places: Sequence[str | Path], notes: list[str]) -> Iterator[str]:
-    """Give the paths of pictures, in the order in which they were named.
+@dataclass(frozen=True)
+class Named:
+    """The files that were meant.
 
-    A file that is named is given whatever it is, and whether or not it is there: the prediction
-    says so. Of a folder and of a pattern, what has a picture's ending is given, in sorted order.
+    Attributes:
+        paths: in the order in which they were named, each as often as it was named. Bytes that are
+            no UTF-8 are in them as Python keeps them (surrogateescape).
+        others: how many files of folders and patterns have no picture's ending and are left out.
+    """
+
+    paths: tuple[str, ...]
+    others: int = 0
+
+
+def list_pictures(places: Sequence[str | Path]) -> Named:
+    """List the files that are meant.
+
+    A file that is named is listed whatever it is, and whether or not it is there: predicting it
+    says what is wrong. Of folders and patterns, files with a picture's ending are, in sorted order.
 
     Args:
-        places: files, folders, patterns such as ``photos/**/*.jpg``, and ``"-"``: paths on
+        places: files, folders, patterns such as ``"photos/**/*.jpg"``, and ``"-"``: paths on
             standard input, one a line.
-        notes: gets what the user should know.
 
     Raises:
-        InputError: a folder or pattern holds no picture, or standard input none.
+        InputError: nothing is named, or a folder, a pattern or standard input holds no picture.
     """
+    if not places:
+        raise InputError(
+            "Pictures are files, folders, patterns, or '-' for a list on standard input. Received: "
+            "none. Name at least one."
+        )
+    paths: list[str] = []
+    others = 0
     for place in [os.fspath(place) for place in places]:
         if place == STANDARD_INPUT:
-            yield from _read_list()
+            found, left_out = _read_list(), 0
         elif os.path.isdir(place):
-            yield from _list_folder(place, notes)
-        elif glob.has_magic(place) and not os.path.exists(place):
-            yield from _expand(place, notes)
+            found, left_out = _by_ending(_walk(place))
+            _check_any(found, left_out, f"a folder: {place!r}")
+        elif glob.has_magic(place) and not is_address(place) and not os.path.lexists(place):
+            found, left_out = _by_ending(_expand(place))
+            _check_any(found, left_out, f"a pattern: {place!r}")
         else:
-            yield place
+            found, left_out = [place], 0
+        paths += found
+        others += left_out
+    return Named(tuple(paths), others)
 
 
-def _read_list() -> Iterator[str]:
-    count = 0
+def _read_list() -> list[str]:
     # Bytes, since a file's name need not be UTF-8.
-    for line in sys.stdin.buffer:
-        name = line.rstrip(b"\r\n")
-        if name:
-            count += 1
-            yield os.fsdecode(name)
-    if not count:
-        raise InputError(
-            "'-' takes a list of pictures from standard input, one path a line. Received: none. "
-            "Pipe it in: find photos -name '*.jpg' | tfxfer predict RUN -"
-        )
-
-
-def _list_folder(folder: str, notes: list[str]) -> Iterator[str]:
-    pictures = others = 0
-    for path, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if Path(name).suffix.lower() in PICTURE_ENDINGS:
-                pictures += 1
-                yield os.path.join(path, name)
-            elif not name.startswith("."):
-                others += 1
-    if others:
-        notes.append(f"{others} files in {folder} have no picture's ending and were not read")
-    if not pictures:
-        raise InputError(
-            f"A folder must hold pictures ({', '.join(sorted(PICTURE_ENDINGS))}). Received: "
-            f"{folder!r}, which holds none. Check the path."
-        )
-
-
-def _expand(pattern: str, notes: list[str]) -> Iterator[str]:
-    found = sorted(glob.glob(pattern, recursive=True))
+    lines = (line.rstrip(b"\r\n") for line in sys.stdin.buffer)
+    found = [os.fsdecode(line) for line in lines if line.strip()]
     if not found:
         raise InputError(
-            f"A pattern must match files. Received: {pattern!r}, which matches none here. "
-            "Check it; ** goes through all folders."
+            "'-' reads paths of pictures from standard input, one a line. Received: none. Pipe "
+            "them in: find photos -name '*.jpg' | tfxfer predict MODEL -"
         )
-    for path in found:
+    return found
+
+
+def _walk(folder: str) -> Iterator[str]:
+    """Every file below a folder, links followed, but for hidden ones.
+
+    A folder that cannot be read is given itself: predicting it says so, and the rest goes on.
+    """
+    unreadable: list[str] = []
+    seen = set()
+    for path, folders, names in os.walk(
+        folder, onerror=lambda error: unreadable.append(str(error.filename)), followlinks=True
+    ):
+        # A link back to a folder that was read would be walked for ever.
+        real = os.path.realpath(path)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (os.path.join(path, name) for name in names if not name.startswith("."))
+    yield from unreadable
+
+
+def _expand(pattern: str) -> Iterator[str]:
+    """The files that match, and those below the folders that match, as of a shell."""
+    parts = os.path.normpath(pattern).split(os.sep)
+    if "**" in parts:
+        yield from _expand_deep(parts, parts.index("**"))
+        return
+    for path in glob.iglob(pattern):
         if os.path.isdir(path):
-            # `**` itself gives folders, whose files it gives as well.
-            if "**" not in pattern:
-                yield from _list_folder(path, notes)
+            yield from _walk(path)
         else:
             yield path
+
+
+def _expand_deep(parts: list[str], first: int) -> Iterator[str]:
+    """The same where a part is ``**``, any folders; Python's glob goes round and round in links."""
+    start = os.sep.join(parts[:first])
+    if first == 1 and not parts[0]:
+        start = os.sep
+    for folder in glob.iglob(start) if start else [os.curdir]:
+        for file in _walk(folder):
+            below = os.path.relpath(file, folder).split(os.sep)
+            # What lies below a folder that matches is meant too.
+            if os.path.isdir(file) or _matches(below, [*parts[first:], "**"]):
+                yield file if start else os.path.relpath(file)
+
+
+def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        return any(_matches(parts[start:], pattern[1:]) for start in range(len(parts) + 1))
+    return (
+        bool(parts)
+        and fnmatch.fnmatchcase(parts[0], pattern[0])
+        and _matches(parts[1:], pattern[1:])
+    )
+
+
+def _by_ending(files: Iterable[str]) -> tuple[list[str], int]:
+    """Those that look like pictures, each once and in sorted order, and how many others."""
+    # Several folders that match may hold the same file.
+    unique = sorted(set(files))
+    taken = [
+        file
+        for file in unique
+        if os.path.splitext(file)[1].lower() in PICTURE_ENDINGS or os.path.isdir(file)
+    ]
+    return taken, len(unique) - len(taken)
+
+
+def _check_any(found: Sequence[str], others: int, what: str) -> None:
+    if not found:
+        rest = f", and {others:,} other files" if others else ""
+        raise InputError(
+            "A folder or a pattern must hold pictures, which end in "
+            f"{', '.join(sorted(PICTURE_ENDINGS))}. Received: {what}, with none{rest}. Check it "
+            "(** in a pattern goes through all folders), or name the files themselves."
+        )

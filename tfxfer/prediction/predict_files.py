@@ -1,120 +1,127 @@
-"""From files to what a model says of each, several at a time, in their order."""
+"""From files to rows, batch by batch and in their order, whatever the files are."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from tfxfer.data.places import read_bytes
+from tfxfer.errors import InputError
+from tfxfer.prediction.predict_set import in_threads
 from tfxfer.prediction.predictor import Prediction, PredictionError, Predictor
 from tfxfer.prediction.rows import PredictedPicture
 
-BATCH = 32
-# Files that are read and decoded at the same time, and held until their batch is full.
-_HELD = 2 * BATCH
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """A file as a model takes it, or why it cannot."""
-
-    path: str
-    item: Any = None
-    error: str = ""
+# Rows are given after so many batches' files, even if most of them are bad.
+_LONGEST = 4
 
 
 def predict_files(
     predictor: Predictor,
-    paths: Iterable[str],
+    paths: Sequence[str],
+    *,
     top_k: int,
-    batch_size: int = BATCH,
-    show: Callable[[int], None] = lambda done: None,
-) -> Iterator[PredictedPicture]:
+    batch_size: int,
+    with_probabilities: bool = False,
+    with_embeddings: bool = False,
+) -> Iterator[list[PredictedPicture]]:
     """Predict files as they come; one that cannot be used gives a row that says why.
+
+    Two batches are read and decoded ahead by several threads, so that memory does not grow with
+    the number of files.
 
     Args:
         top_k: labels a picture; no more than there are classes.
         batch_size: pictures that are predicted together.
-        show: is told how many more are done, now and then.
+
+    Returns:
+        Rows, some at a time; each path has one, in the order of the paths.
+
+    Raises:
+        InputError: a server is gone, or the model was loaded without embeddings.
     """
-    count = min(top_k, len(predictor.classes))
-    waiting: list[_Prepared] = []
+    prepare = _make_prepare(predictor)
+    make_row = _make_maker(predictor, top_k, with_probabilities, with_embeddings)
+    waiting: list[tuple[str, Any]] = []
     usable = 0
-    for prepared in _prepare_each(predictor, paths):
-        waiting.append(prepared)
-        usable += not prepared.error
-        if usable == batch_size or len(waiting) == 4 * batch_size:
-            yield from _predict(predictor, waiting, count)
-            show(len(waiting))
+    prepared = in_threads(prepare, iter(paths), ahead=2 * batch_size)
+    for path, item in zip(paths, prepared, strict=True):
+        waiting.append((path, item))
+        usable += not isinstance(item, Exception)
+        if usable == batch_size or len(waiting) == _LONGEST * batch_size:
+            yield _predict(predictor, waiting, make_row)
             waiting, usable = [], 0
-    yield from _predict(predictor, waiting, count)
-    show(len(waiting))
+    if waiting:
+        yield _predict(predictor, waiting, make_row)
 
 
-def _prepare_each(predictor: Predictor, paths: Iterable[str]) -> Iterator[_Prepared]:
-    def prepare(path: str) -> _Prepared:
+def _make_prepare(predictor: Predictor) -> Callable[[str], Any]:
+    def prepare(path: str) -> Any:
         try:
-            return _Prepared(path, predictor.prepare(read_bytes(path)))
+            return predictor.prepare(read_bytes(path))
         except OSError as error:
-            return _Prepared(path, error=f"cannot be read ({error.strerror or error})")
-        except PredictionError as error:
-            return _Prepared(path, error=str(error))
+            reason = error.strerror or str(error)
+        except ValueError:  # a zero byte, say, in a list that is none
+            reason = "no file can have this name"
+        raise PredictionError(f"cannot be read ({reason})")
 
-    remaining = iter(paths)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        while window := list(islice(remaining, _HELD)):
-            yield from pool.map(prepare, window)
+    return prepare
 
 
 def _predict(
-    predictor: Predictor, prepared: list[_Prepared], count: int
-) -> Iterator[PredictedPicture]:
-    """Rows of some files, in their order."""
-    usable = [each for each in prepared if not each.error]
-    said = iter(_run(predictor, [each.item for each in usable]))
-    for each in prepared:
-        outcome = None if each.error else next(said)
+    predictor: Predictor,
+    waiting: Sequence[tuple[str, Any]],
+    make_row: Callable[[str, Prediction], PredictedPicture],
+) -> list[PredictedPicture]:
+    items = [item for _, item in waiting if not isinstance(item, Exception)]
+    outcomes = iter(_run(predictor, items))
+    rows = []
+    for path, item in waiting:
+        outcome = item if isinstance(item, Exception) else next(outcomes)
         if isinstance(outcome, Prediction):
-            yield _make_row(predictor, each.path, outcome, count)
+            rows.append(make_row(path, outcome))
         else:
-            yield PredictedPicture(each.path, error=each.error or str(outcome))
+            rows.append(PredictedPicture(path, error=str(outcome)))
+    return rows
 
 
-def _run(predictor: Predictor, items: list[Any]) -> list[Prediction | PredictionError]:
-    """A prediction for each picture; those of a batch that fails are tried one by one."""
+def _run(predictor: Predictor, items: Sequence[Any]) -> list[Prediction | PredictionError]:
+    """What is said of each picture; those of a batch that fails are tried one by one."""
     if not items:
         return []
     try:
-        return _split(predictor.run(items))
+        batch = predictor.run(items)
     except PredictionError as error:
         if len(items) == 1:
             return [error]
         return [outcome for item in items for outcome in _run(predictor, [item])]
+    vectors = [None] * len(items) if batch.embeddings is None else batch.embeddings
+    return [Prediction(*pair) for pair in zip(batch.probabilities, vectors, strict=True)]
 
 
-def _split(prediction: Prediction) -> list[Prediction | PredictionError]:
-    embeddings = prediction.embeddings
-    return [
-        Prediction(row, None if embeddings is None else embeddings[number])
-        for number, row in enumerate(prediction.probabilities)
-    ]
+def _make_maker(
+    predictor: Predictor, top_k: int, with_probabilities: bool, with_embeddings: bool
+) -> Callable[[str, Prediction], PredictedPicture]:
+    count = min(top_k, len(predictor.classes))
 
+    def make(path: str, prediction: Prediction) -> PredictedPicture:
+        probabilities = np.asarray(prediction.probabilities, np.float32)
+        if not np.isfinite(probabilities).all():
+            return PredictedPicture(path, error="the model gives no numbers for it (NaN)")
+        if with_embeddings and prediction.embeddings is None:
+            raise InputError(
+                "Embeddings are given by a model that was loaded with them. Received: "
+                f"{predictor.name!r}, loaded without. Load it with with_embeddings=True."
+            )
+        best = np.argsort(-probabilities, kind="stable")[:count]
+        return PredictedPicture(
+            path=path,
+            labels=tuple(predictor.classes[number] for number in best),
+            scores=tuple(float(probabilities[number]) for number in best),
+            # Copies: a part of a batch would hold all of it.
+            probabilities=probabilities.copy() if with_probabilities else None,
+            embedding=np.array(prediction.embeddings, np.float32) if with_embeddings else None,
+        )
 
-def _make_row(
-    predictor: Predictor, path: str, prediction: Prediction, count: int
-) -> PredictedPicture:
-    probabilities = prediction.probabilities
-    best = np.argsort(-probabilities, kind="stable")[:count]
-    return PredictedPicture(
-        path=path,
-        labels=tuple(predictor.classes[number] for number in best),
-        scores=tuple(float(probabilities[number]) for number in best),
-        probabilities=probabilities,
-        embedding=prediction.embeddings,
-    )
+    return make

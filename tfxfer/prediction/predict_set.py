@@ -66,20 +66,26 @@ def _prepare_all(predictor: Predictor, pictures: PictureSet) -> Iterator[Any]:
     prepare = predictor.prepare
     if isinstance(pictures, FileSet):
         # Read one by one: one that is gone must not stop the others.
-        yield from _in_threads(lambda path: prepare(read_bytes(path)), iter(pictures.paths))
+        yield from in_threads(lambda path: prepare(read_bytes(path)), iter(pictures.paths))
     else:
         encoded = untuned(pictures.encoded().map(lambda encoded, _: encoded).prefetch(_AHEAD))
-        yield from _in_threads(prepare, map(bytes, encoded.as_numpy_iterator()))
+        yield from in_threads(prepare, map(bytes, encoded.as_numpy_iterator()))
 
 
-def _in_threads(function: Callable[[Any], Any], arguments: Iterator[Any]) -> Iterator[Any]:
-    """What a function gives for each argument in order, some of them ahead of their turn."""
+def in_threads(
+    function: Callable[[Any], Any], arguments: Iterator[Any], ahead: int = _AHEAD
+) -> Iterator[Any]:
+    """What a function gives for each argument in order, some of them ahead of their turn.
+
+    A `PredictionError` or an `OSError` is given in place of what the function would give; any other
+    one is raised.
+    """
     waiting: deque[Future] = deque()
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
         for argument in arguments:
             waiting.append(pool.submit(function, argument))
-            if len(waiting) > _AHEAD:
+            if len(waiting) > ahead:
                 yield _outcome(waiting.popleft())
         while waiting:
             yield _outcome(waiting.popleft())

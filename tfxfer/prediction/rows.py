@@ -1,22 +1,29 @@
-"""What is said of each picture, as lines of a file or in a terminal. Imports no TensorFlow."""
+"""What is said of each picture, and how it is written: CSV, JSON lines, a table, arrays.
+
+Imports no TensorFlow.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tfxfer.errors import InputError
+
 if TYPE_CHECKING:
     import numpy as np
 
-# Rows that a table shows at most.
-_SHOWN = 100
+SHOWN = 100  # rows of a table
 
 
 @dataclass(frozen=True)
@@ -24,18 +31,19 @@ class PredictedPicture:
     """What a model says of a picture.
 
     Attributes:
-        path: the file.
-        labels, scores: names and probabilities of the most probable classes, the first one first.
-        probabilities: of all classes, ``[classes]`` float32; None where there is an error.
-        embedding: ``[channels]`` float32; None where it was not asked for.
-        error: why the picture could not be used; empty where it could.
+        path: as it was named.
+        labels, scores: names and probabilities, 0…1, of the most probable classes, the first one
+            first; empty where there is an error.
+        probabilities: of all classes, ``[classes]`` float32; None where they were not asked for.
+        embedding: what the head reads, ``[channels]`` float32; None where it was not asked for.
+        error: why the picture could not be predicted; empty where it could.
     """
 
     path: str
     labels: tuple[str, ...] = ()
     scores: tuple[float, ...] = ()
-    probabilities: np.ndarray | None = None
-    embedding: np.ndarray | None = None
+    probabilities: np.ndarray | None = field(default=None, repr=False, compare=False)
+    embedding: np.ndarray | None = field(default=None, repr=False, compare=False)
     error: str = ""
 
 
@@ -47,18 +55,19 @@ def write_csv(
 ) -> Write:
     """Columns ``path``, ``error``, ``label_1``, ``score_1``, … and ``p_<class>``."""
     ranks = range(1, min(top_k, len(classes)) + 1)
-    header = ["path", "error", *(f"{key}_{rank}" for rank in ranks for key in ("label", "score"))]
+    ranked = [f"{key}_{rank}" for rank in ranks for key in ("label", "score")]
+    each = [f"p_{name}" for name in classes] if with_probabilities else []
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([*header, *(f"p_{name}" for name in classes if with_probabilities)])
+    writer.writerow(["path", "error", *ranked, *each])
 
     def write(row: PredictedPicture) -> None:
-        pairs = zip(row.labels, map(_round, row.scores), strict=True)
-        cells: list[Any] = [row.path, row.error, *(cell for pair in pairs for cell in pair)]
-        cells += [""] * (len(header) - len(cells))
-        if with_probabilities:
-            given = row.probabilities
-            cells += [""] * len(classes) if given is None else [_round(p) for p in given]
-        writer.writerow(cells)
+        pairs = zip(row.labels, map(_short, row.scores), strict=True)
+        cells: list[Any] = [cell for pair in pairs for cell in pair]
+        if row.probabilities is not None:
+            cells += map(_short, row.probabilities)
+        # A picture with an error has its own columns alone.
+        cells += [""] * (len(ranked) + len(each) - len(cells))
+        writer.writerow([printable(row.path), row.error, *cells])
 
     return write
 
@@ -66,19 +75,18 @@ def write_csv(
 def write_json_lines(
     stream: IO[str], classes: Sequence[str], top_k: int, with_probabilities: bool
 ) -> Write:
-    """Objects with ``path``, and ``labels`` and ``scores`` or ``error``; one a line."""
+    """An object a line: ``path`` with ``labels`` and ``scores``, or with ``error``."""
 
     def write(row: PredictedPicture) -> None:
-        line: dict[str, Any] = {"path": row.path}
+        line: dict[str, Any] = {"path": printable(row.path)}
         if row.error:
             line["error"] = row.error
         else:
-            line |= {"labels": row.labels, "scores": [_round(score) for score in row.scores]}
-        if with_probabilities and row.probabilities is not None:
-            given = zip(classes, row.probabilities, strict=True)
-            line["probabilities"] = {name: _round(p) for name, p in given}
-        # ASCII, so that names which are no UTF-8 stay what they are.
-        stream.write(json.dumps(line) + "\n")
+            line |= {"labels": row.labels, "scores": [_short(score) for score in row.scores]}
+        if row.probabilities is not None:
+            pairs = zip(classes, map(_short, row.probabilities), strict=True)
+            line["probabilities"] = dict(pairs)
+        stream.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
 
     return write
 
@@ -86,41 +94,70 @@ def write_json_lines(
 WRITERS = {"csv": write_csv, "jsonl": write_json_lines}
 
 
-class TableRows:
-    """Rows for a terminal: the first hundred are shown when all are there."""
+def print_table(console: Console, rows: Sequence[PredictedPicture], total: int) -> None:
+    """Show rows without an error.
 
-    def __init__(self, top_k: int):
-        self._top_k, self._rows, self._more = top_k, [], 0  # type: ignore[var-annotated]
-
-    def write(self, row: PredictedPicture) -> None:
-        if len(self._rows) < _SHOWN:
-            self._rows.append(row)
-        else:
-            self._more += 1
-
-    def show(self, console: Console) -> None:
-        """Print the table."""
-        table = Table("picture", "label", "", "others")
-        for row in self._rows:
-            if row.error:
-                table.add_row(escape(_printable(row.path)), f"[red]{escape(row.error)}[/]", "", "")
-                continue
-            others = zip(row.labels[1:], row.scores[1:], strict=True)
-            table.add_row(
-                escape(_printable(row.path)),
-                f"[bold]{escape(row.labels[0])}[/]",
-                f"{row.scores[0]:.1%}",
-                escape(", ".join(f"{label} {score:.1%}" for label, score in others)),
-            )
+    Args:
+        total: how many there are; `rows` are the first of them.
+    """
+    table = Table("picture", "label", "", "others")
+    for row in rows:
+        others = zip(row.labels[1:], row.scores[1:], strict=True)
+        table.add_row(
+            escape(printable(row.path)),
+            f"[bold]{escape(row.labels[0])}[/]",
+            f"{row.scores[0]:.1%}",
+            escape(", ".join(f"{label} {score:.1%}" for label, score in others)),
+        )
+    if rows:
         console.print(table)
-        if self._more:
-            console.print(f"and {self._more:,} more: --out FILE.csv writes all of them")
+    if total > len(rows):
+        console.print(f"and {total - len(rows):,} more; all of them: --out FILE.csv")
 
 
-def _round(value: float) -> float:
-    return round(float(value), 6)
+@contextmanager
+def replacing(file: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Give a stream; what is written becomes the file when all went well.
+
+    Where an `InputError` ends it, as when a server goes away, what was written lies beside it as
+    ``<name>.partial``; anything else, such as Ctrl-C, leaves nothing.
+    """
+    file = file.resolve()
+    staging = file.with_name(f".{file.name}.{os.getpid()}.unfinished")
+    options: dict[str, Any] = {}
+    if "b" not in mode:
+        options = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
+    try:
+        with open(staging, mode, **options) as stream:
+            yield stream
+        staging.replace(file)
+    except InputError as error:
+        if staging.stat().st_size:
+            kept = file.with_name(f"{file.name}.partial")
+            staging.replace(kept)
+            error.add_note(f"The rows that were written until then are in {str(kept)!r}.")
+        raise
+    finally:
+        staging.unlink(missing_ok=True)
 
 
-def _printable(path: str) -> str:
-    """A path as text: bytes that are no UTF-8 as escapes."""
-    return path.encode("utf-8", "backslashreplace").decode("utf-8", "replace")
+def write_embeddings(file: Path, paths: Sequence[str], vectors: Sequence[np.ndarray]) -> None:
+    """Write ``paths`` ``[rows]`` and ``embeddings`` ``[rows, channels]`` float32 as ``.npz``.
+
+    All of them are in memory twice meanwhile: 8 bytes a channel, a row.
+    """
+    import numpy as np
+
+    table = np.stack(vectors) if vectors else np.zeros((0, 0), np.float32)
+    with replacing(file, "wb") as stream:
+        np.savez(stream, paths=np.array([*map(printable, paths)], str), embeddings=table)
+
+
+def printable(path: str) -> str:
+    """A path as text that any file takes: bytes that are no UTF-8 become escapes."""
+    return path.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _short(value: float) -> float:
+    """Six digits that count: small probabilities stay what they are."""
+    return float(f"{float(value):.6g}")

@@ -1,0 +1,110 @@
+"""What all served models need, however they are asked: class names, checks, requests in parts."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from PIL import Image
+
+from tfxfer.data.inspect import look_at_encoded, look_at_header
+from tfxfer.errors import InputError
+from tfxfer.prediction.predictor import Prediction, PredictionError, Predictor
+
+# Signatures that take encoded pictures (export/saved_model.py).
+CLASSIFY, EMBED = "serve_bytes", "features_bytes"
+# Of pictures in a request: below 32 MiB as base64 too, which takes a third more.
+_MOST_BYTES = 23 * 2**20
+
+# From a signature and encoded pictures to outputs by name, each with a row a picture.
+Ask = Callable[[str, Sequence[bytes]], dict[str, np.ndarray]]
+
+
+def make_predictor(address: str, ask: Ask, with_embeddings: bool) -> Predictor:
+    """What predicts by asking a server.
+
+    Raises:
+        InputError: the model that is served is not one that tfxfer has exported.
+    """
+    classes = _learn_classes(address, ask, with_embeddings)
+
+    def ask_for(signature: str, key: str, pictures: Sequence[bytes]) -> np.ndarray:
+        table = ask(signature, pictures).get(key)
+        if table is None or len(table) != len(pictures):
+            raise PredictionError(f"the server gives no {key} for it")
+        return np.asarray(table, np.float32)
+
+    def run(pictures: Sequence[bytes]) -> Prediction:
+        try:
+            parts = list(split_by_bytes(pictures))
+            rows = [ask_for(CLASSIFY, "probabilities", part) for part in parts]
+            if not with_embeddings:
+                return Prediction(np.concatenate(rows))
+            vectors = [ask_for(EMBED, "embeddings", part) for part in parts]
+            return Prediction(np.concatenate(rows), np.concatenate(vectors))
+        except PredictionError as error:
+            # What is wrong with a single picture is known here in better words.
+            fault = look_at_encoded("", pictures[0]).fault if len(pictures) == 1 else None
+            raise PredictionError(fault or str(error)) from error
+
+    return Predictor(address, classes, _refuse_no_picture, run)
+
+
+def _learn_classes(address: str, ask: Ask, with_embeddings: bool) -> tuple[str, ...]:
+    """Ask for one tiny picture; the answer names the classes in order."""
+    picture = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(picture, "PNG")
+    needed = [(CLASSIFY, "probabilities"), (CLASSIFY, "classes")]
+    needed += [(EMBED, "embeddings")] if with_embeddings else []
+    found: dict[str, np.ndarray] = {}
+    try:
+        for signature in dict(needed):
+            found |= ask(signature, [picture.getvalue()])
+        missing = [key for _, key in needed if key not in found]
+        reason = f"an answer without {', '.join(missing)}" if missing else ""
+    except PredictionError as error:
+        reason = str(error)
+    if reason:
+        raise InputError(
+            "A served model must be one that tfxfer has exported, with signatures "
+            f"{' and '.join(dict(needed))}. Received: {address!r}: {reason}. Export the run "
+            "again and serve that."
+        )
+    return tuple(
+        name.decode("utf-8") if isinstance(name, bytes) else str(name)
+        for name in found["classes"][0]
+    )
+
+
+def _refuse_no_picture(encoded: bytes) -> bytes:
+    """Give an encoded picture on; what its first bytes rule out is not sent."""
+    fault = look_at_header("", encoded).fault
+    if fault:
+        raise PredictionError(fault)
+    return encoded
+
+
+def split_by_bytes(pictures: Sequence[bytes], most: int = _MOST_BYTES) -> Iterator[list[bytes]]:
+    """Part pictures, in order, so that each part has at most `most` bytes or one picture."""
+    part: list[bytes] = []
+    for picture in pictures:
+        if part and sum(map(len, part)) + len(picture) > most:
+            yield part
+            part = []
+        part.append(picture)
+    yield part
+
+
+def shorten(reason: str) -> str:
+    """A server's reason in a line, without the graph nodes that TensorFlow lists."""
+    line = " ".join(reason.split("\n\t [[")[0].split())
+    return line if len(line) <= 200 else f"{line[:199]}…"
+
+
+def unreachable(address: str, reason: str) -> InputError:
+    return InputError(
+        f"A server must answer at the model's address. Received: {address!r}: "
+        f"{shorten(reason)}. Check that it runs and that host, port, model and version are "
+        "right (docker logs, or the server's own, say what it serves), then say this again."
+    )
