@@ -13,6 +13,7 @@ from conftest import outline
 from tfxfer import train, tune
 from tfxfer.backbones.blocks import list_blocks
 from tfxfer.backbones.families import NETWORKS
+from tfxfer.cli import COMMANDS
 from tfxfer.presets import list_presets, load_config, parse_setting
 from tfxfer.search.space import make_space
 
@@ -40,6 +41,28 @@ def test_a_documented_command_is_understood(module, command):
         weights=arguments.weights,
         settings=dict(parse_setting(text) for text in arguments.settings),
     )
+
+
+def find_other_commands() -> list[str]:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    names = "|".join(name for name in COMMANDS if name not in ("train", "tune"))
+    return sorted(
+        {line.strip() for line in re.findall(rf"^ +tfxfer ((?:{names})[^#\n]*)", text, re.M)}
+    )
+
+
+@pytest.mark.parametrize("command", find_other_commands())
+def test_a_documented_command_has_its_arguments(command):
+    name, *given = shlex.split(command)
+    parser = argparse.ArgumentParser()
+    COMMANDS[name][1].add_arguments(parser)
+    parser.parse_args(given)
+
+
+def test_the_readme_names_every_command():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in COMMANDS:
+        assert f"tfxfer {name}" in text or f"tfxfer.{name}" in text, name
 
 
 def test_the_space_of_the_readme_is_one(tmp_path):
