@@ -14,6 +14,7 @@ import tfxfer
 from tfxfer.data.pipeline import plain_view
 from tfxfer.errors import InputError
 from tfxfer.export.export_model import find_fault
+from tfxfer.export.formats import FORMATS
 from tfxfer.export.serving_files import default_name, new_version
 from tfxfer.prediction.load import load_predictor
 from tfxfer.records import ExportedFormat
@@ -137,3 +138,21 @@ def test_a_mistake_is_named(finished, own_folder, tmp_path):
 def test_a_model_is_named_after_its_run(tmp_path):
     assert default_name(tmp_path / "birds-20261124-093011") == "birds"
     assert default_name(tmp_path / "my birds, 2nd") == "my-birds-2nd"
+
+
+def test_constants_of_a_network_are_not_taken_for_inputs(tmp_path):
+    """EfficientNetV2 normalises by numbers that are no weights."""
+    keras.utils.set_random_seed(0)
+    pictures = keras.Input((8, 8, 3), name="pictures")
+    normalise = keras.layers.Normalization(mean=[100.0, 120, 90], variance=[9.0, 4, 1])
+    pooled = keras.layers.GlobalAveragePooling2D()(normalise(pictures))
+    model = keras.Model(pictures, keras.layers.Dense(2, activation="softmax")(pooled))
+    shown = np.random.default_rng(0).uniform(0, 255, (3, 8, 8, 3)).astype(np.float32)
+    expected = model.predict(shown, verbose=0)
+    (tmp_path / "classes.txt").write_text("a\nb\n")
+    for name in ("onnx", "openvino"):
+        file = tmp_path / FORMATS[name].file
+        FORMATS[name].write(model, file, ("a", "b"), lambda: iter(shown))
+        given = load_predictor(file).run(list(shown)).probabilities
+        np.testing.assert_allclose(given, expected, atol=1e-5)
+    np.testing.assert_allclose(model.predict(shown, verbose=0), expected, atol=1e-6)

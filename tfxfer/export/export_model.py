@@ -132,9 +132,9 @@ def _write_file(name: str, compared: _Compared, request: Request) -> ExportedFor
         (staging / run.CLASSES).write_text("\n".join(classes) + "\n", encoding="utf-8")
         try:
             form.write(compared.model, path, classes, partial(compared.examples, form.split))
+            row = compared.measure(name, path)
         except InputError as error:
             return ExportedFormat(name, None, str(error))
-        row = compared.measure(name, path)
         reason = "" if request.force else find_fault(row, form.tolerance, request.max_loss)
         if reason:
             return replace(row, path=None, refused=reason)

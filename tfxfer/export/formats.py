@@ -61,7 +61,7 @@ def _write_litert(
 def _write_onnx(
     model: keras.Model, path: Path, classes: Sequence[str], pictures: Representative
 ) -> None:
-    with _explained("ONNX"):
+    with _explained("ONNX"), _plain_numbers(model):
         model.export(str(path), format="onnx", verbose=False, input_signature=_signature(model))
 
 
@@ -139,6 +139,26 @@ def check_packages(names: Sequence[str]) -> None:
 
 def _signature(model: keras.Model) -> list[tf.TensorSpec]:
     return [tf.TensorSpec(model.input_shape, tf.float32, "pictures")]
+
+
+@contextmanager
+def _plain_numbers(model: keras.Model) -> Iterator[None]:
+    """Let Normalization layers hold arrays for a while.
+
+    tf2onnx 1.17 takes tensors that are no variables for inputs of the model.
+    """
+    layers = [
+        layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Normalization)
+    ]
+    before = [(layer.mean, layer.variance) for layer in layers]
+    for layer in layers:
+        layer.mean = keras.ops.convert_to_numpy(layer.mean)
+        layer.variance = keras.ops.convert_to_numpy(layer.variance)
+    try:
+        yield
+    finally:
+        for layer, (mean, variance) in zip(layers, before, strict=True):
+            layer.mean, layer.variance = mean, variance
 
 
 @contextmanager
