@@ -29,7 +29,8 @@ def test_settings_that_harm_are_named(monkeypatch, name, value):
 
 
 def test_a_cache_that_cannot_be_written_is_named(monkeypatch, tmp_path):
-    monkeypatch.setenv("TFXFER_CACHE", "/proc/none")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TFXFER_CACHE", str(tmp_path / "file" / "cache"))
     by_name = {check.name: check for check in checks.check_room()}
     assert by_name["cache"].status == "error"
     assert "TFXFER_CACHE" in by_name["cache"].fix

@@ -135,8 +135,11 @@ def test_json_lines_keep_the_order_of_what_was_named(
     np.testing.assert_allclose(row.probabilities, expected, atol=1e-5)
 
 
-def test_a_table_shows_a_hundred_rows_and_counts_classes(run_folder, own_folder, capsys):
-    paths = [str(own_folder / "blue" / "000.jpg")] * 103
+def test_a_table_shows_a_hundred_rows_and_counts_classes(
+    run_folder, own_folder, capsys, monkeypatch
+):
+    monkeypatch.chdir(own_folder)
+    paths = ["blue/000.jpg"] * 103
     assert main(["predict", run_folder, *paths, "--format", "table"]) == 0
     printed = capsys.readouterr()
     assert printed.out.count("000.jpg") == 100

@@ -133,12 +133,12 @@ def test_a_server_that_goes_away_ends_it_and_rows_stay(server, own_folder, tmp_p
     assert names == ["photos", "rows.csv.partial"]
 
 
-def test_ctrl_c_leaves_nothing_half_written(server, own_folder, tmp_path, capsys):
+def test_a_stopped_command_leaves_nothing_half_written(server, own_folder, tmp_path, capsys):
     served, address = server
 
     def interrupt_later():
         if len(served.batches) == 3:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)  # which ends a command as Ctrl-C does
 
     served.before = interrupt_later
     given = ["predict", f"{address}/colours", str(own_folder), "--batch-size", "4"]

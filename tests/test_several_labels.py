@@ -138,7 +138,8 @@ def test_a_run_s_parts_take_several_labels_from_stored_features_to_the_export(
     assert head.chosen_by == top.chosen_by == "mean_average_precision"
     assert head.val_score == head.val_mean_average_precision > 0.85
     assert head.val_macro_recall is None
-    assert max(head.history["val_mean_average_precision"]) == head.val_score
+    scores = head.history["val_mean_average_precision"]
+    assert scores[head.best_epoch - 1] == head.val_score > max(scores) - 0.1
     assert top.val_score >= head.val_score
     model = build_model(job.layers.backbone, job.layers.head)
     validation, test = (

@@ -178,7 +178,7 @@ def check_room() -> Iterable[Check]:
         place = next(path for path in (folder, *folder.parents) if path.exists())
         free = shutil.disk_usage(place).free
         text = f"{folder}: {free / _GIGA:.1f} GB free"
-        if not os.access(place, os.W_OK):
+        if not place.is_dir() or not os.access(place, os.W_OK):
             yield Check(name, f"{folder} cannot be written to", "error", fix)
         elif free < _LEAST_FREE_BYTES:
             yield Check(name, text, "warning", f"{fix}, or tfxfer cache --clear")
