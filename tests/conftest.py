@@ -176,9 +176,12 @@ def small_head() -> Head:
     return build_head(HeadConfig(), 3, seed=0)
 
 
-@pytest.fixture
-def small(weights_file) -> dict:
-    """Arguments of `tfxfer.train` for a run of a few seconds."""
+def small_arguments(weights_file: Path, **settings: object) -> dict:
+    """Arguments of `tfxfer.train` for a run of a few seconds.
+
+    Args:
+        settings: other values by key, ``__`` standing for the dot.
+    """
     return {
         "backbone": "MobileNet",
         "weights": weights_file,
@@ -191,6 +194,13 @@ def small(weights_file) -> dict:
             "phases.fine-tune.epochs": 1,
             "phases.fine-tune.views": 1,
             "phases.fine-tune.unfreeze": 3,
+            **{key.replace("__", "."): value for key, value in settings.items()},
         },
         "quiet": True,
     }
+
+
+@pytest.fixture
+def small(weights_file) -> dict:
+    """Arguments of `tfxfer.train` for a run of a few seconds."""
+    return small_arguments(weights_file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import small_arguments
 
 import tfxfer
 from tfxfer.config import DataConfig, DistillationConfig
@@ -20,21 +21,10 @@ from tfxfer.teacher import add_teacher, find_logits, soften
 
 @pytest.fixture(scope="module")
 def teacher(weights_file, picture_folder, tmp_path_factory):
-    """A run on pictures of three colours."""
-    settings = {
-        "backbone.alpha": 0.25,
-        "backbone.image_size_px": 32,
-        "data.batch_size": 8,
-        "head.levels": 1,
-        "phases.fine-tune.epochs": 1,
-        "phases.fine-tune.views": 1,
-        "phases.fine-tune.unfreeze": 2,
-        "calibrate": False,
-    }
-    return tfxfer.train(
-        "photos", data=picture_folder, backbone="MobileNet", weights=weights_file,
-        settings=settings, out=tmp_path_factory.mktemp("teacher") / "run", quiet=True,
-    )  # fmt: skip
+    """A run on pictures of three colours, whose probabilities are as they were trained."""
+    out = tmp_path_factory.mktemp("teacher") / "run"
+    given = small_arguments(weights_file, calibrate=False)
+    return tfxfer.train("photos", data=picture_folder, out=out, **given)
 
 
 def test_targets_mix_the_teacher_and_the_label():
@@ -91,8 +81,8 @@ def test_a_student_learns_and_is_compared(teacher, weights_file, tmp_path, capsy
             "backbone.image_size_px": 32,
             "phases.head.solver": "adamw",
             "phases.head.epochs": 2,
-            "phases.distil.epochs": 2,
-            "phases.distil.views": 2,
+            "phases.distil.epochs": 1,
+            "phases.distil.precision": "float32",
         },
         out=tmp_path / "student",
     )

@@ -43,6 +43,7 @@ LEVELS = {
     "export": 3,
     "saved": 3,
     "teacher": 3,
+    "judge": 3,
     "prediction": 3,
     "training": 4,
     "folds": 4,

@@ -15,7 +15,7 @@ from tfxfer.config import Config, HeadConfig
 from tfxfer.data.pictures import FileSet, PictureData
 from tfxfer.data.pipeline import make_evaluation_dataset
 from tfxfer.errors import InputError
-from tfxfer.evaluation import evaluate, mean_average_precision
+from tfxfer.evaluation import evaluate_probabilities, mean_average_precision
 from tfxfer.export.saved_model import export_saved_model
 from tfxfer.features.feed import make_phase_data
 from tfxfer.features.mixing import mix_batches
@@ -143,7 +143,12 @@ def test_a_run_s_parts_take_several_labels_from_stored_features_to_the_export(
     assert top.val_score >= head.val_score
     model = build_model(job.layers.backbone, job.layers.head)
     validation, test = (
-        evaluate(model, name, make_evaluation_dataset(split, 3, 32, 8), split.labels, CLASSES)
+        evaluate_probabilities(
+            name,
+            model.predict(make_evaluation_dataset(split, 3, 32, 8), verbose=0),
+            split.labels,
+            CLASSES,
+        )
         for name, split in (("validation", pictures.validation), ("test", pictures.test))
     )
     assert validation.mean_average_precision == pytest.approx(top.val_score, abs=0.02)

@@ -14,7 +14,7 @@ from typing import Any
 from tfxfer import run, runtime
 from tfxfer.callable_module import make_callable
 from tfxfer.config import Config
-from tfxfer.errors import InputError, exit_code
+from tfxfer.errors import exit_code
 from tfxfer.presets import add_settings, load_config, parse_setting
 from tfxfer.records import RunResult
 from tfxfer.report.console import make_console
@@ -99,11 +99,7 @@ def make_student_config(
     Raises:
         InputError: there is no such run, or something does not fit.
     """
-    if not (teacher / run.CONFIG).is_file() or not (teacher / run.MODEL).is_file():
-        raise InputError(
-            f"A teacher is a run's folder, with {run.CONFIG} and {run.MODEL}. Received: "
-            f"{str(teacher)!r}, which has not both. Name the folder that tfxfer train has written."
-        )
+    run.check_run(teacher, "A teacher is")
     phases = [dict(phase) for phase in _PHASES]
     if weights == "none":
         # Random weights are not worth freezing, nor is a head on them worth a phase of its own.

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 from sklearn.metrics import (
     average_precision_score,
     confusion_matrix,
@@ -25,34 +23,17 @@ _GIVEN_FROM = 0.5  # probability of one of several labels
 _Z95 = 1.959964  # 97.5 % quantile of the normal distribution
 
 
-def evaluate(
-    model: keras.Model,
-    split: str,
-    dataset: tf.data.Dataset,
-    labels: np.ndarray,
-    classes: Sequence[str],
-) -> Evaluation:
-    """Predict every picture of a split once and compare with the labels.
-
-    Args:
-        model: from pictures to probabilities ``[batch, classes]``.
-        split: the split's name.
-        dataset: as `make_evaluation_dataset` makes it.
-        labels: in the order of the dataset, ``[pictures]`` class numbers, or zeros and ones
-            ``[pictures, classes]`` where they have several.
-        classes: class names.
-    """
-    return evaluate_probabilities(split, model.predict(dataset, verbose=0), labels, classes)
-
-
 def evaluate_probabilities(
     split: str, probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]
 ) -> Evaluation:
     """Compare what was predicted with the labels.
 
     Args:
-        split, labels, classes: as of `evaluate`.
+        split: the split's name.
         probabilities: ``[pictures, classes]``, 0…1, in the order of the labels.
+        labels: ``[pictures]`` class numbers, or zeros and ones ``[pictures, classes]`` where they
+            have several.
+        classes: class names.
     """
     predicted = predict_labels(labels, probabilities)
     present = list_present(labels, len(classes))

@@ -12,7 +12,6 @@ from typing import Any
 
 from tfxfer import run, runtime
 from tfxfer.callable_module import make_callable
-from tfxfer.config import Config
 from tfxfer.errors import InputError
 from tfxfer.presets import add_settings, load_config, parse_setting
 from tfxfer.records import ExportedFormat
@@ -69,7 +68,8 @@ def export_run(
             there or of other classes.
     """
     place = Path(folder)
-    config = _load_run_config(place, data, settings)
+    run.check_run(place, "An export needs")
+    config = load_config(place / run.CONFIG, data=data, settings=settings)
     target = Path(out) if out is not None else place / "export"
     run.check_place(target, config.data.source)
     if top_k < 1 or not 0 <= max_loss <= 1:
@@ -105,17 +105,6 @@ def export_run(
         )
     print_exports(console, rows)
     return rows
-
-
-def _load_run_config(
-    folder: Path, data: str | Path | None, settings: Mapping[str, Any] | None
-) -> Config:
-    if not (folder / run.CONFIG).is_file() or not (folder / run.MODEL).is_file():
-        raise InputError(
-            f"An export needs a run's folder, with {run.CONFIG} and {run.MODEL}. Received: "
-            f"{str(folder)!r}, which has not both. Name the folder that tfxfer train has written."
-        )
-    return load_config(folder / run.CONFIG, data=data, settings=settings)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

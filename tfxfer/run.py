@@ -95,6 +95,19 @@ def check_place(folder: Path, source: str | None) -> None:
         )
 
 
+def check_run(folder: Path, needs: str) -> None:
+    """Refuse what is not the folder of a finished run.
+
+    Args:
+        needs: what is wanted of it, such as ``"An export needs"``.
+    """
+    if not (folder / CONFIG).is_file() or not (folder / MODEL).is_file():
+        raise InputError(
+            f"{needs} a run's folder, with {CONFIG} and {MODEL}. Received: {str(folder)!r}, which "
+            "has not both. Name the folder that tfxfer train has written."
+        )
+
+
 def _is_own(path: Path) -> bool:
     """Whether a run wrote it: by its name, and a fold's folder by what is in it."""
     if _FOLD.fullmatch(path.name):

@@ -16,19 +16,17 @@ from tfxfer import run, runtime
 from tfxfer.backbones.blocks import resolve_unfreeze
 from tfxfer.backbones.build import build_backbone
 from tfxfer.backbones.levels import add_levels
-from tfxfer.calibration import expected_calibration_error
 from tfxfer.config import Config, ResolvedPhase
 from tfxfer.data.labels import count_classes
-from tfxfer.data.pictures import PictureData, PictureSet
-from tfxfer.data.pipeline import make_evaluation_dataset
+from tfxfer.data.pictures import PictureData
 from tfxfer.data.sources import load_data
-from tfxfer.evaluation import evaluate_probabilities
 from tfxfer.export.saved_model import export_saved_model
 from tfxfer.features import cache
 from tfxfer.features.feed import make_phase_data
 from tfxfer.features.frozen import FrozenLayers
 from tfxfer.features.split import PICTURES, Cut
 from tfxfer.heads import build_head, build_model
+from tfxfer.judge import judge
 from tfxfer.notes import list_notes
 from tfxfer.phases.balance import note_imbalance
 from tfxfer.phases.estimate import check_memory, plan_phase
@@ -37,13 +35,9 @@ from tfxfer.phases.objective import Objective, make_objective
 from tfxfer.phases.schedules import resolve_phase
 from tfxfer.phases.span import WHOLE, Span
 from tfxfer.progress import counting_pictures
-from tfxfer.records import Calibration, Evaluation, PhasePlan, PhaseResult, Plan, RunResult
+from tfxfer.records import PhasePlan, PhaseResult, Plan, RunResult
 from tfxfer.report.console import print_phase, print_plan, print_result
 from tfxfer.teacher import add_teacher
-from tfxfer.temperature import apply_temperature, fit_temperature, fold_temperature
-
-# A batch for training may be larger than what the whole network can take.
-_EVALUATION_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -94,8 +88,10 @@ def run_training(
             if watch:
                 watch(model)
         pictures, classes = job.pictures, job.pictures.classes
+        # Of pictures that were trained on, the model is too sure.
+        calibrates = config.calibrate and not config.data.train_on_validation
         with console.status("Evaluating and exporting"):
-            validation, test, calibration = judge(model, job, config)
+            validation, test, calibration = judge(model, pictures, calibrates)
             model.save(staging / run.MODEL)
             exported = export_saved_model(model, classes, staging / run.EXPORT, pictures.validation)
         result = RunResult(
@@ -279,42 +275,6 @@ def dry_run(config: Config, console: Console) -> Plan:
             plan = make_plan(config, job, is_timed=True)
     print_plan(console, plan, with_blocks=True)
     return plan
-
-
-def judge(
-    model: keras.Model, job: Job, config: Config
-) -> tuple[Evaluation, Evaluation, Calibration | None]:
-    """Calibrate the model on validation, and then look at the test pictures, once.
-
-    Returns:
-        Metrics of the calibrated model on validation and test, and what calibration did.
-    """
-    pictures = job.pictures
-    labels, several = pictures.validation.labels, pictures.has_several
-    given = _predict(model, pictures.validation, job)
-    calibrates = config.calibrate and not config.data.train_on_validation
-    temperature = fit_temperature(labels, given) if calibrates else 1.0
-    fold_temperature(model, temperature)
-    sure = apply_temperature(given, temperature, several) if calibrates else given
-    tested = _predict(model, pictures.test, job)
-    validation = evaluate_probabilities("validation", sure, labels, pictures.classes)
-    test = evaluate_probabilities("test", tested, pictures.test.labels, pictures.classes)
-    if not calibrates:
-        return validation, test, None
-    error = expected_calibration_error
-    before = apply_temperature(tested, 1 / temperature, several)
-    calibration = Calibration(
-        temperature,
-        (error(labels, given), error(labels, sure)),
-        (error(pictures.test.labels, before), error(pictures.test.labels, tested)),
-    )
-    return validation, test, calibration
-
-
-def _predict(model: keras.Model, pictures: PictureSet, job: Job) -> np.ndarray:
-    classes, size_px = job.pictures.classes, job.layers.backbone.size_px
-    dataset = make_evaluation_dataset(pictures, len(classes), size_px, _EVALUATION_BATCH)
-    return model.predict(dataset, verbose=0)
 
 
 def _with_choices(config: Config, result: RunResult) -> Config:

@@ -1,0 +1,53 @@
+"""The last look at a trained model: calibrate it on validation, then read the test pictures."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from tfxfer.calibration import expected_calibration_error
+from tfxfer.data.pictures import PictureData, PictureSet
+from tfxfer.data.pipeline import make_evaluation_dataset
+from tfxfer.evaluation import evaluate_probabilities
+from tfxfer.records import Calibration, Evaluation
+from tfxfer.temperature import apply_temperature, fit_temperature, fold_temperature
+
+# A batch for training may be larger than what the whole network can take.
+_BATCH = 32
+
+
+def judge(
+    model: keras.Model, pictures: PictureData, calibrates: bool
+) -> tuple[Evaluation, Evaluation, Calibration | None]:
+    """Calibrate a model on validation, and look at the test pictures.
+
+    Args:
+        model: from pictures to probabilities; its last layer gets the temperature.
+        calibrates: whether it is calibrated; else it stays as it is.
+
+    Returns:
+        Metrics of the model on validation and test, and what calibration did.
+    """
+    labels, several = pictures.validation.labels, pictures.has_several
+    given = _predict(model, pictures.validation, len(pictures.classes))
+    temperature = fit_temperature(labels, given) if calibrates else 1.0
+    fold_temperature(model, temperature)
+    sure = apply_temperature(given, temperature, several) if calibrates else given
+    tested = _predict(model, pictures.test, len(pictures.classes))
+    validation = evaluate_probabilities("validation", sure, labels, pictures.classes)
+    test = evaluate_probabilities("test", tested, pictures.test.labels, pictures.classes)
+    if not calibrates:
+        return validation, test, None
+    error = expected_calibration_error
+    before = apply_temperature(tested, 1 / temperature, several)
+    calibration = Calibration(
+        temperature,
+        (error(labels, given), error(labels, sure)),
+        (error(pictures.test.labels, before), error(pictures.test.labels, tested)),
+    )
+    return validation, test, calibration
+
+
+def _predict(model: keras.Model, pictures: PictureSet, class_count: int) -> np.ndarray:
+    dataset = make_evaluation_dataset(pictures, class_count, model.input_shape[1], _BATCH)
+    return model.predict(dataset, verbose=0)
