@@ -9,6 +9,7 @@ make_environment .venv-test ".[test]"
 .venv-test/bin/ruff format --check .
 .venv-test/bin/mypy
 # Most of a test is Python that builds graphs, one core's work: two processes take half the time.
-# Threads of their own would only get in each other's way.
+# Threads of their own would only get in each other's way. A file's tests stay together: what they
+# share, such as a run, is made once.
 export TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1
-exec .venv-test/bin/python -m pytest --numprocesses 2 --dist worksteal "$@"
+exec .venv-test/bin/python -m pytest --numprocesses 2 --dist loadfile "$@"
