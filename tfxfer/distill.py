@@ -15,7 +15,7 @@ from tfxfer import run, runtime
 from tfxfer.callable_module import make_callable
 from tfxfer.config import Config
 from tfxfer.errors import exit_code
-from tfxfer.presets import add_settings, load_config, parse_setting
+from tfxfer.presets import add_settings, load_config, parse_setting, train_everything
 from tfxfer.records import RunResult
 from tfxfer.report.console import make_console
 from tfxfer.report.exports import print_students
@@ -100,13 +100,9 @@ def make_student_config(
         InputError: there is no such run, or something does not fit.
     """
     run.check_run(teacher, "A teacher is")
-    phases = [dict(phase) for phase in _PHASES]
-    if weights == "none":
-        # Random weights are not worth freezing, nor is a head on them worth a phase of its own.
-        phases = [phases[-1] | {"batch_norm": "train", "layer_decay": 1.0}]
-    own = {
+    own: dict[str, Any] = {
         "summary": f"{student}, taught by {teacher.name}",
-        "phases": phases,
+        "phases": [dict(phase) for phase in _PHASES],
         "features.engine": "auto",
         "data.train_on_validation": False,
         "search": None,
@@ -117,6 +113,10 @@ def make_student_config(
             "trust": trust,
         },
     }
+    if weights == "none":
+        # A head on random weights is not worth a phase of its own.
+        del own["phases"][0]
+        train_everything(own)
     return load_config(
         teacher / run.CONFIG,
         data=data,

@@ -140,19 +140,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(arguments: argparse.Namespace) -> int:
     """Do what a parsed command line asks for; 1 where a format was refused."""
-    given = dict(vars(arguments))
-    settings = dict(parse_setting(text) for text in given.pop("settings"))
     rows = export_run(
-        given["folder"],
-        given["formats"],
-        settings=settings,
-        **{
-            key: given[key]
-            for key in (
-                "out", "data", "name", "top_k", "max_loss", "force", "overwrite", "trust",
-            )
-        },
-    )  # fmt: skip
+        arguments.folder,
+        arguments.formats,
+        out=arguments.out,
+        data=arguments.data,
+        name=arguments.name,
+        top_k=arguments.top_k,
+        max_loss=arguments.max_loss,
+        force=arguments.force,
+        overwrite=arguments.overwrite,
+        trust=arguments.trust,
+        settings=dict(parse_setting(text) for text in arguments.settings),
+    )
     return int(any(row.path is None for row in rows))
 
 

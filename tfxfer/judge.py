@@ -30,9 +30,11 @@ def judge(
     """
     labels, several = pictures.validation.labels, pictures.has_several
     given = _predict(model, pictures.validation, len(pictures.classes))
-    temperature = fit_temperature(labels, given) if calibrates else 1.0
-    fold_temperature(model, temperature)
-    sure = apply_temperature(given, temperature, several) if calibrates else given
+    temperature, sure = 1.0, given
+    if calibrates:
+        temperature = fit_temperature(labels, given)
+        fold_temperature(model, temperature)
+        sure = apply_temperature(given, temperature, several)
     tested = _predict(model, pictures.test, len(pictures.classes))
     validation = evaluate_probabilities("validation", sure, labels, pictures.classes)
     test = evaluate_probabilities("test", tested, pictures.test.labels, pictures.classes)

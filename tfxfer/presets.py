@@ -62,7 +62,7 @@ def load_config(
         if value is not None:
             set_value(table, key, str(value))
     if weights == "none":
-        _train_everything(table)
+        train_everything(table)
     for key, value in (settings or {}).items():
         set_value(table, key, value)
     return validate(table, str(path))
@@ -145,7 +145,7 @@ def _phase(phases: list[dict[str, Any]], which: str, key: str) -> dict[str, Any]
     )
 
 
-def _train_everything(table: dict[str, Any]) -> None:
+def train_everything(table: dict[str, Any]) -> None:
     """Let every phase train the whole network: random weights are not worth freezing."""
     phases = table.get("phases")
     for phase in phases if isinstance(phases, list) else []:

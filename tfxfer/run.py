@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime
@@ -179,10 +179,22 @@ def write_config(folder: Path, config: Config) -> None:
 
 def write_result(folder: Path, result: RunResult) -> None:
     """Write the metrics, the classes and the files that were left out."""
-    (folder / CLASSES).write_text("\n".join(result.classes) + "\n", encoding="utf-8")
+    write_classes(folder, result.classes)
     if result.quarantined:
         _write_json(folder / QUARANTINE, [asdict(file) for file in result.quarantined])
     _write_json(folder / METRICS, metrics_of(result))
+
+
+def write_classes(folder: Path, classes: Sequence[str]) -> None:
+    """Write class names, one a line, in the order of the model's outputs."""
+    (folder / CLASSES).write_text("\n".join(classes) + "\n", encoding="utf-8")
+
+
+def read_classes(folder: Path) -> tuple[str, ...] | None:
+    """Read what `write_classes` wrote; None: there is no such file."""
+    file = folder / CLASSES
+    # Nothing but a line feed ends a name: it may hold what else ends lines.
+    return tuple(file.read_text(encoding="utf-8").split("\n")[:-1]) if file.is_file() else None
 
 
 def metrics_of(result: RunResult) -> dict[str, Any]:

@@ -59,8 +59,7 @@ def check_same_classes(folder: Path, classes: Sequence[str]) -> None:
     Raises:
         InputError: they are.
     """
-    file = folder / run.CLASSES
-    listed = tuple(file.read_text(encoding="utf-8").split("\n")[:-1]) if file.is_file() else ()
+    listed = run.read_classes(folder) or ()
     if listed != tuple(classes):
         raise InputError(
             f"The pictures must be of the run's classes: {', '.join(listed[:20])}. Received: "

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from rich.console import Console
+from scipy.special import softmax
 
 from tfxfer.config import Config, DistillationConfig
 from tfxfer.data.pictures import PictureData, PictureSet
@@ -70,9 +71,7 @@ def soften(logits: np.ndarray, labels: np.ndarray, distillation: DistillationCon
         labels: ``[pictures]`` class numbers.
     """
     scaled = logits.astype(np.float64) / distillation.temperature
-    probabilities = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
-    targets = distillation.weight * probabilities
+    targets = distillation.weight * softmax(scaled, axis=1)
     targets[np.arange(len(labels)), labels] += 1 - distillation.weight
     return targets.astype(np.float32)
 

@@ -62,6 +62,12 @@ class PictureSet(Protocol):
         """Say where each picture lies, for people, in the order of `labels`; no two are alike."""
 
 
+def spread(pictures: PictureSet, count: int) -> PictureSet:
+    """At most so many of the pictures, spread evenly; sources list them class by class."""
+    total = len(pictures.labels)
+    return pictures.choose(np.unique(np.linspace(0, total - 1, min(count, total)).astype(int)))
+
+
 def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Switch off what tunes the parallel calls of a data set while it is read.
 

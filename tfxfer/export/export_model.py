@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from tfxfer import run
-from tfxfer.data.pictures import PictureData, PictureSet
+from tfxfer.data.pictures import PictureData, PictureSet, spread
 from tfxfer.data.pipeline import make_evaluation_dataset, make_view_batches
 from tfxfer.errors import InputError
 from tfxfer.export.formats import FORMATS, SAVED_MODEL
@@ -73,14 +73,14 @@ def export_model(
         InputError: a file is there already.
     """
     _check_files(request)
-    validation = _spread(pictures.validation, _COMPARED)
+    validation = spread(pictures.validation, _COMPARED)
     compared = _Compared(model, pictures, validation)
     rows = []
     for name in request.formats:
         show(name)
         write = _write_saved_model if name == SAVED_MODEL else _write_file
         rows.append(write(name, compared, request))
-    (request.out / run.CLASSES).write_text("\n".join(pictures.classes) + "\n", encoding="utf-8")
+    run.write_classes(request.out, pictures.classes)
     _write_rows(request.out / EXPORTS, rows)
     return tuple(rows)
 
@@ -104,7 +104,7 @@ class _Compared:
     def examples(self, split: str) -> Iterator[np.ndarray]:
         """Some pictures of a split as they are, one at a time."""
         pictures = self.pictures.train if split == "train" else self.validation
-        chosen = _spread(pictures, _CALIBRATED_ON)
+        chosen = spread(pictures, _CALIBRATED_ON)
         for batch in make_view_batches(chosen, self.size_px, _BATCH).as_numpy_iterator():
             yield from batch
 
@@ -129,7 +129,7 @@ def _write_file(name: str, compared: _Compared, request: Request) -> ExportedFor
     with tempfile.TemporaryDirectory(prefix=".export-", dir=request.out) as folder:
         staging = Path(folder)
         path = staging / form.file
-        (staging / run.CLASSES).write_text("\n".join(classes) + "\n", encoding="utf-8")
+        run.write_classes(staging, classes)
         try:
             form.write(compared.model, path, classes, partial(compared.examples, form.split))
             row = compared.measure(name, path)
@@ -169,12 +169,6 @@ def _check_files(request: Request) -> None:
             f"{', '.join(taken)} in {str(request.out)!r} already. Say --overwrite to replace them, "
             "or name another folder with --out."
         )
-
-
-def _spread(pictures: PictureSet, count: int) -> PictureSet:
-    """Some pictures, evenly spread; sources list them by class."""
-    total = len(pictures.labels)
-    return pictures.choose(np.unique(np.linspace(0, total - 1, min(count, total)).astype(int)))
 
 
 def _write_rows(path: Path, rows: Sequence[ExportedFormat]) -> None:

@@ -10,8 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfxfer import run
 from tfxfer.backbones.hub_layer import HubModule
-from tfxfer.data.pictures import PictureSet
+from tfxfer.data.pictures import PictureSet, spread
 from tfxfer.data.pipeline import plain_view
 from tfxfer.export.warm_up import write_warm_up
 from tfxfer.heads import add_embeddings
@@ -21,7 +22,6 @@ from tfxfer.records import Exported
 _TOLERANCE = 1e-4
 _COMPARED = 16
 TOP_K = 5  # classes in `labels` and `scores`
-CLASSES_FILE = "classes.txt"  # among the assets
 
 Outputs = dict[str, tf.Tensor]
 
@@ -131,17 +131,14 @@ def write_saved_model(
     hub_modules = [layer for layer in model._flatten_layers() if isinstance(layer, HubModule)]
     module.resources = [layer.loaded for layer in hub_modules]  # such as lookup tables
     with tempfile.TemporaryDirectory() as folder:
-        listed = Path(folder) / CLASSES_FILE
-        listed.write_text("\n".join(classes) + "\n", encoding="utf-8")
-        module.classes = tf.saved_model.Asset(str(listed))
+        run.write_classes(Path(folder), classes)
+        module.classes = tf.saved_model.Asset(str(Path(folder) / run.CLASSES))
         tf.saved_model.save(module, str(path), signatures=signatures)
 
 
 def choose_encoded(pictures: PictureSet, count: int) -> list[bytes]:
     """Some encoded pictures, spread evenly over all."""
-    total = len(pictures.labels)
-    spread = np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
-    chosen = pictures.choose(spread).encoded()
+    chosen = spread(pictures, count).encoded()
     return [bytes(encoded) for encoded, _ in chosen.as_numpy_iterator()]
 
 

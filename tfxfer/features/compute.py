@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from tfxfer.data.pictures import Identity, PictureSet
+from tfxfer.data.pictures import Identity, PictureSet, spread
 from tfxfer.data.pipeline import make_view_batches
 from tfxfer.errors import InputError
 from tfxfer.features import shards, store
@@ -205,9 +205,7 @@ def _store_shards(
 
 def _sample(layers: FrozenLayers, pictures: PictureSet, prefixes: Prefixes) -> np.ndarray:
     """Some pictures from all over a split, where neighbours are often of one class."""
-    count = len(pictures.labels)
-    spread = np.unique(np.linspace(0, count - 1, min(BATCH, count)).astype(int))
-    return next(_make_views(layers, pictures.choose(spread), 0, prefixes))
+    return next(_make_views(layers, spread(pictures, BATCH), 0, prefixes))
 
 
 def _make_views(

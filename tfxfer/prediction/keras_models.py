@@ -8,9 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfxfer import run
 from tfxfer.errors import InputError, first_line
-from tfxfer.export.saved_model import CLASSES_FILE
 from tfxfer.heads import add_embeddings
 from tfxfer.prediction.predictor import Prediction, Predictor
 from tfxfer.prediction.prepare import make_prepare, read_classes
@@ -24,8 +22,7 @@ def load_run(path: Path, with_embeddings: bool, trust: bool) -> Predictor:
         InputError: as of `load_model`, or there is no list of classes.
     """
     model = load_model(path, trust)
-    folder = path if path.is_dir() else path.parent
-    classes = read_classes(folder / run.CLASSES, model.output_shape[-1])
+    classes = read_classes(path if path.is_dir() else path.parent, model.output_shape[-1])
     both = add_embeddings(model) if with_embeddings else None
 
     @tf.function(autograph=False, reduce_retracing=True)
@@ -59,20 +56,20 @@ def load_saved_model(path: Path, with_embeddings: bool) -> Predictor:
             f"and features. Received: {str(path)!r} with {', '.join(signatures) or 'none'}. "
             "Export it again: tfxfer export RUN."
         )
-    classify, embed = signatures["serving_default"], signatures["features"]
+    classify = signatures["serving_default"]
     specs = classify.structured_input_signature[1]
     size_px = specs["pictures"].shape[1]
     count = classify.structured_outputs["probabilities"].shape[-1]
-    classes = read_classes(path / "assets" / CLASSES_FILE, count)
+    classes = read_classes(path / "assets", count)
 
     def call(pictures: tf.Tensor) -> dict[str, tf.Tensor]:
-        outputs = classify(pictures=pictures)
-        return outputs | embed(pictures=pictures) if with_embeddings else outputs
+        # Not functions of their own: they die with what they were loaded with.
+        outputs = loaded.signatures["serving_default"](pictures=pictures)
+        if with_embeddings:
+            outputs |= loaded.signatures["features"](pictures=pictures)
+        return outputs
 
-    predictor = Predictor(str(path), classes, make_prepare(size_px), _run_by(call), size_px)
-    # The functions die with what they were loaded with.
-    call.loaded = loaded  # type: ignore[attr-defined]
-    return predictor
+    return Predictor(str(path), classes, make_prepare(size_px), _run_by(call), size_px)
 
 
 def _run_by(

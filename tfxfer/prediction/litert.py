@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfxfer import run, runtime
+from tfxfer import runtime
 from tfxfer.errors import InputError, first_line
 from tfxfer.export.litert_file import import_litert
 from tfxfer.export.litert_metadata import load_labels
@@ -116,7 +116,7 @@ def _load_classes(path: Path, count: int) -> tuple[str, ...]:
     """Class names that lie in the file, else those of ``classes.txt`` beside it."""
     classes = load_labels(path)
     if classes is None:
-        return read_classes(path.with_name(run.CLASSES), count)
+        return read_classes(path.parent, count)
     if len(classes) != count:
         raise InputError(
             f"A LiteRT file must name each of the model's {count} classes. Received: "

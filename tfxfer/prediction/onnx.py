@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from tfxfer import run
 from tfxfer.errors import InputError, first_line
-from tfxfer.prediction.predictor import Prediction, Predictor, refuse_embeddings
+from tfxfer.prediction.predictor import Prediction, Predictor, refuse_embeddings, refuse_missing
 from tfxfer.prediction.prepare import make_prepare, read_classes
 
 
@@ -21,11 +19,7 @@ def load_onnx(path: Path, with_embeddings: bool) -> Predictor:
         InputError: the package is missing, or the file is broken or of another model.
     """
     refuse_embeddings(path, with_embeddings)
-    if find_spec("onnxruntime") is None:
-        raise InputError(
-            "An .onnx file needs the package onnxruntime. Received: an environment without it. "
-            'Install it: pip install "tfxfer[onnx]"'
-        )
+    refuse_missing(path, "onnxruntime", '"tfxfer[onnx]"')
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(3)
@@ -38,7 +32,7 @@ def load_onnx(path: Path, with_embeddings: bool) -> Predictor:
         ) from error
     taken, given = session.get_inputs()[0], session.get_outputs()[0]
     size_px = int(taken.shape[1])
-    classes = read_classes(path.parent / run.CLASSES, int(given.shape[-1]))
+    classes = read_classes(path.parent, int(given.shape[-1]))
 
     def run_batch(pictures: Sequence[np.ndarray]) -> Prediction:
         return Prediction(session.run([given.name], {taken.name: np.stack(pictures)})[0])

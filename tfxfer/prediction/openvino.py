@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from tfxfer import run
 from tfxfer.errors import InputError, first_line
-from tfxfer.prediction.predictor import Prediction, Predictor, refuse_embeddings
+from tfxfer.prediction.predictor import Prediction, Predictor, refuse_embeddings, refuse_missing
 from tfxfer.prediction.prepare import make_prepare, read_classes
 
 
@@ -21,11 +19,7 @@ def load_openvino(path: Path, with_embeddings: bool) -> Predictor:
         InputError: the package is missing, or the files are broken or of another model.
     """
     refuse_embeddings(path, with_embeddings)
-    if find_spec("openvino") is None:
-        raise InputError(
-            "An .xml file needs the package openvino. Received: an environment without it. "
-            "Install it: pip install openvino"
-        )
+    refuse_missing(path, "openvino", "openvino")
     import openvino as ov
 
     core = ov.Core()
@@ -40,7 +34,7 @@ def load_openvino(path: Path, with_embeddings: bool) -> Predictor:
         ) from error
     size_px = int(compiled.input(0).partial_shape[1].get_length())
     count = int(compiled.output(0).partial_shape[1].get_length())
-    classes = read_classes(path.parent / run.CLASSES, count)
+    classes = read_classes(path.parent, count)
 
     def run_batch(pictures: Sequence[np.ndarray]) -> Prediction:
         outputs = compiled(np.stack(pictures))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,22 @@ class Predictor:
     prepare: Callable[[bytes], Any]
     run: Callable[[Sequence[Any]], Prediction]
     size_px: int | None = None
+
+
+def refuse_missing(path: Path, package: str, wanted: str) -> None:
+    """Refuse a file whose package is not there.
+
+    Args:
+        wanted: what to install, for pip.
+
+    Raises:
+        InputError: it is missing.
+    """
+    if find_spec(package) is None:
+        raise InputError(
+            f"An {path.suffix} file needs the package {package}. Received: an environment without "
+            f"it. Install it: pip install {wanted}"
+        )
 
 
 def refuse_embeddings(path: Path, with_embeddings: bool) -> None:

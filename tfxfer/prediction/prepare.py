@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.data.inspect import look_at_encoded
+from tfxfer import run
+from tfxfer.data.inspect import look_at_encoded, look_at_header
 from tfxfer.data.pipeline import plain_view
 from tfxfer.errors import InputError
 from tfxfer.prediction.predictor import PredictionError
@@ -22,7 +23,10 @@ def make_prepare(size_px: int) -> Callable[[bytes], np.ndarray]:
     view = plain_view(size_px)
 
     def prepare(encoded: bytes) -> np.ndarray:
-        refuse_palette(encoded)
+        # TensorFlow decodes a BMP file with a palette as numbers of colours.
+        fault = look_at_header("", encoded).fault if encoded.startswith(b"BM") else None
+        if fault:
+            raise PredictionError(fault)
         try:
             return view(tf.constant(encoded)).numpy()
         except tf.errors.OpError as error:
@@ -32,32 +36,21 @@ def make_prepare(size_px: int) -> Callable[[bytes], np.ndarray]:
     return prepare
 
 
-def refuse_palette(encoded: bytes) -> None:
-    """Refuse a BMP file with a palette, which TensorFlow decodes as numbers of colours.
+def read_classes(folder: Path, count: int) -> tuple[str, ...]:
+    """Read the class names of a model from the folder that it lies in.
 
     Raises:
-        PredictionError: it is one, or a broken one.
+        InputError: they are not there, or of another number.
     """
-    fault = look_at_encoded("", encoded).fault if encoded.startswith(b"BM") else None
-    if fault:
-        raise PredictionError(fault)
-
-
-def read_classes(file: Path, count: int) -> tuple[str, ...]:
-    """Read class names, one a line.
-
-    Raises:
-        InputError: the file is not there, or has another number of names.
-    """
-    if not file.is_file():
+    classes = run.read_classes(folder)
+    if classes is None:
         raise InputError(
-            f"The names of the classes stand in {file.name}, one a line. Received: none in "
-            f"{str(file.parent)!r}. Copy the file of the run to it."
+            f"The names of the classes stand in {run.CLASSES}, one a line. Received: none in "
+            f"{str(folder)!r}. Copy the file of the run to it."
         )
-    classes = tuple(file.read_text(encoding="utf-8").split("\n")[:-1])
     if len(classes) != count:
         raise InputError(
-            f"{file.name} must have a name for each of the model's {count} classes. Received: "
-            f"{len(classes)} in {str(file)!r}. Copy the file of the same run."
+            f"{run.CLASSES} must have a name for each of the model's {count} classes. Received: "
+            f"{len(classes)} in {str(folder / run.CLASSES)!r}. Copy the file of the same run."
         )
     return classes
