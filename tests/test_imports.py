@@ -30,6 +30,7 @@ LEVELS = {
     "search.ranking": 0,
     "runtime": 1,
     "progress": 1,
+    "compiled": 1,
     "data": 1,
     "backbones": 1,
     "heads": 1,

@@ -46,9 +46,9 @@ ENVIRONMENT: tuple[tuple[str, Callable[[str], bool], str, str], ...] = (
     ),
     (
         "KERAS_BACKEND",
-        lambda value: value not in ("", "tensorflow"),
+        lambda value: value not in ("", "tensorflow", "jax"),
         "is a backend that tfxfer does not train on",
-        "unset KERAS_BACKEND, or set it to tensorflow",
+        "unset KERAS_BACKEND, or set it to tensorflow or jax",
     ),
     (
         "TF_ENABLE_ONEDNN_OPTS",
@@ -117,6 +117,7 @@ def check_pairs() -> Iterable[Check]:
 def check_extras() -> Iterable[Check]:
     """What can be installed besides."""
     extras = {
+        "jax": ("jax",),
         "keras-hub": ("keras_hub",),
         "litert": ("ai_edge_litert",),
         "onnx": ("onnx", "tf2onnx", "onnxruntime"),

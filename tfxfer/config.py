@@ -43,7 +43,7 @@ class HeadConfig(Table):
 class FeaturesConfig(Table):
     """How the frozen layers run, and what is kept of them."""
 
-    engine: Literal["auto", "openvino", "tensorflow", "xla"] = "auto"
+    engine: Literal["auto", "openvino", "tensorflow", "xla", "jax"] = "auto"
     cache_dir: str | None = None  # None: $TFXFER_CACHE or ~/.cache/tfxfer
     max_disk_gb: float | None = Field(None, ge=0, le=1e6)  # of the cache; None: by free space
 

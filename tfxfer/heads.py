@@ -111,16 +111,15 @@ def add_embeddings(model: keras.Model) -> keras.Model:
         model: as `build_model` makes it, or loaded from its file.
 
     Returns:
-        From pictures to ``{"probabilities": [batch, classes], "embeddings": [batch, channels]}``,
-        float32; the embeddings are the pooled features, before dropout and hidden layers.
+        From pictures to a list of probabilities ``[batch, classes]`` and embeddings ``[batch,
+        channels]``, float32; these are the pooled features, before dropout and hidden layers.
     """
     # The layers stand in other models too, and so have several inputs: this is that of this model.
     tensor, layer_name = model.output, ""
     while layer_name not in _FIRST_LAYERS:
         layer, node, _ = tensor._keras_history
         tensor, layer_name = layer._inbound_nodes[node].input_tensors[0], layer.name
-    outputs = {"probabilities": model.output, "embeddings": tensor}
-    return keras.Model(model.input, outputs, name=model.name)
+    return keras.Model(model.input, [model.output, tensor], name=model.name)
 
 
 def build_model(backbone: Backbone, head: Head, trains_batch_norm: bool = False) -> keras.Model:

@@ -6,8 +6,9 @@ import keras
 import numpy as np
 
 from tfxfer.calibration import expected_calibration_error
+from tfxfer.compiled import predict
 from tfxfer.data.pictures import PictureData, PictureSet
-from tfxfer.data.pipeline import make_evaluation_dataset
+from tfxfer.data.pipeline import make_view_batches
 from tfxfer.evaluation import evaluate_probabilities
 from tfxfer.records import Calibration, Evaluation
 from tfxfer.temperature import apply_temperature, fit_temperature, fold_temperature
@@ -29,13 +30,13 @@ def judge(
         Metrics of the model on validation and test, and what calibration did.
     """
     labels, several = pictures.validation.labels, pictures.has_several
-    given = _predict(model, pictures.validation, len(pictures.classes))
+    given = _predict(model, pictures.validation)
     temperature, sure = 1.0, given
     if calibrates:
         temperature = fit_temperature(labels, given)
         fold_temperature(model, temperature)
         sure = apply_temperature(given, temperature, several)
-    tested = _predict(model, pictures.test, len(pictures.classes))
+    tested = _predict(model, pictures.test)
     validation = evaluate_probabilities("validation", sure, labels, pictures.classes)
     test = evaluate_probabilities("test", tested, pictures.test.labels, pictures.classes)
     if not calibrates:
@@ -50,6 +51,6 @@ def judge(
     return validation, test, calibration
 
 
-def _predict(model: keras.Model, pictures: PictureSet, class_count: int) -> np.ndarray:
-    dataset = make_evaluation_dataset(pictures, class_count, model.input_shape[1], _BATCH)
-    return model.predict(dataset, verbose=0)
+def _predict(model: keras.Model, pictures: PictureSet) -> np.ndarray:
+    batches = make_view_batches(pictures, model.input_shape[1], _BATCH)
+    return predict(model, batches.as_numpy_iterator())

@@ -65,9 +65,13 @@ def describe_device() -> str:
 
 
 def list_versions() -> dict[str, str]:
-    """Versions of Python and the packages that decide a run's result."""
-    packages = {package: version(package) for package in _REPORTED_PACKAGES}
-    return {"python": platform.python_version(), "tfxfer": tfxfer.__version__} | packages
+    """Versions of Python and the packages that decide a run's result, and Keras's backend."""
+    import keras
+
+    backend = keras.backend.backend()
+    reported = (*_REPORTED_PACKAGES, *(["jax"] if backend == "jax" else []))
+    own = {"python": platform.python_version(), "tfxfer": tfxfer.__version__, "backend": backend}
+    return own | {package: version(package) for package in reported}
 
 
 def has_gpu() -> bool:

@@ -14,6 +14,7 @@ import tensorflow as tf
 from rich.console import Console
 from scipy.special import softmax
 
+from tfxfer.compiled import compile_model, fill_up
 from tfxfer.config import Config, DistillationConfig
 from tfxfer.data.pictures import PictureData, PictureSet
 from tfxfer.data.pipeline import make_view_batches
@@ -96,14 +97,14 @@ def find_logits(
     if len(missing):
         chosen = pictures.choose(missing)
         batches = make_view_batches(chosen, model.input_shape[1], _BATCH)
-        own = [names[position] for position in missing]
+        own, call = [names[position] for position in missing], compile_model(model)
         with (
             PictureBar("the teacher", len(missing), console) as bar,
             shards.write_shard(place, kind, own, "float32") as append,
         ):
             done = 0
             for batch in batches.as_numpy_iterator():
-                probabilities = keras.ops.convert_to_numpy(model.predict_on_batch(batch))
+                probabilities = call(fill_up(batch, _BATCH))[0][: len(batch)]
                 append(to_logits(probabilities, is_several=False).astype(np.float32))
                 done += len(batch)
                 bar.show(0, done)

@@ -15,6 +15,7 @@ import tensorflow as tf
 from keras.src.saving.serialization_lib import in_safe_mode
 
 from tfxfer.backbones.saved_model import Module, load_saved_model, trace_output
+from tfxfer.compiled import check_backend
 from tfxfer.errors import InputError
 
 
@@ -176,12 +177,7 @@ def make_hub_layer(
     name: str | None = None,
 ) -> HubModule:
     """Make a layer of a module that is loaded from a folder; see `load_hub_module`."""
-    if keras.backend.backend() != "tensorflow":
-        raise InputError(
-            "A hub module is a TensorFlow program, and runs on Keras's TensorFlow backend alone. "
-            f"Received: KERAS_BACKEND={keras.backend.backend()}. Set KERAS_BACKEND=tensorflow, or "
-            "take a Keras Applications or KerasHub backbone."
-        )
+    check_backend("A hub module's program", "take a Keras Applications or KerasHub backbone")
     chosen, output_shape, output_dtype = trace_output(module, input_shape, arguments, output)
     interface = {
         "signature": module.signature,

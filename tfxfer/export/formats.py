@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfxfer.compiled import check_backend
 from tfxfer.errors import InputError, first_line, nearest
 from tfxfer.export.litert import convert_litert
 
@@ -121,13 +122,15 @@ def resolve_formats(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_packages(names: Sequence[str]) -> None:
-    """Refuse formats whose packages are not there.
+    """Refuse formats whose packages are not there, or whose converters Keras's backend lacks.
 
     Raises:
-        InputError: with what to install.
+        InputError: with what to install, or to set.
     """
     for name in names:
         form = FORMATS.get(name)
+        if form:
+            check_backend(f"The converter to {name}", "take saved_model")
         missing = [package for package in form.needs if not find_spec(package)] if form else []
         if form and missing:
             wanted = f'"tfxfer[{form.extra}]"' if form.extra else " ".join(missing)

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from tfxfer.backbones.backbone import Backbone, apply_preprocessing
+from tfxfer.compiled import check_backend
 from tfxfer.errors import InputError
 
 
@@ -37,6 +38,7 @@ def export_hub_module(backbone: Backbone, path: Path, weight_decay: float = 0.0)
         )
     network, size_px = backbone.network, backbone.size_px
     flags = [(layer, layer.trainable) for layer in network._flatten_layers()]
+    check_backend("A hub module", "save the model (model.save)")
     try:
         for layer, _ in flags:
             layer.trainable = True

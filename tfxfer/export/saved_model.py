@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from tfxfer import run
 from tfxfer.backbones.hub_layer import HubModule
+from tfxfer.compiled import compile_model, is_on
 from tfxfer.data.pictures import PictureSet, spread
 from tfxfer.data.pipeline import plain_view
 from tfxfer.export.warm_up import write_warm_up
@@ -24,6 +26,8 @@ _COMPARED = 16
 TOP_K = 5  # classes in `labels` and `scores`
 
 Outputs = dict[str, tf.Tensor]
+# From pictures to probabilities and embeddings.
+Answer = Callable[[tf.Tensor], list[tf.Tensor]]
 
 
 class ExportMismatchError(RuntimeError):
@@ -75,14 +79,9 @@ def write_saved_model(
     size_px = model.input_shape[1]
     names = tf.constant(list(classes))
     count = min(top_k, len(classes))
-    both = add_embeddings(model)
-
+    module = tf.Module()
     # One function for all signatures: the network is traced once.
-    @tf.function(
-        input_signature=[tf.TensorSpec([None, size_px, size_px, 3], tf.float32)], autograph=False
-    )
-    def answer(pictures: tf.Tensor) -> Outputs:
-        return both(pictures, training=False)
+    answer = _trace_jax(model, module) if is_on("jax") else _trace(model, module)
 
     def decode(image_bytes: tf.Tensor) -> tf.Tensor:
         return tf.map_fn(
@@ -92,7 +91,7 @@ def write_saved_model(
         )
 
     def classify(pictures: tf.Tensor) -> Outputs:
-        probabilities = answer(tf.cast(pictures, tf.float32))["probabilities"]
+        probabilities, _ = answer(tf.cast(pictures, tf.float32))
         rows = tf.shape(probabilities)[0]
         scores, best = tf.math.top_k(probabilities, count)
         return {
@@ -103,7 +102,8 @@ def write_saved_model(
         }
 
     def embed(pictures: tf.Tensor) -> Outputs:
-        return {"embeddings": answer(pictures)["embeddings"]}
+        _, embeddings = answer(pictures)
+        return {"embeddings": embeddings}
 
     def classify_bytes(image_bytes: tf.Tensor) -> Outputs:
         return classify(decode(image_bytes))
@@ -125,15 +125,40 @@ def write_saved_model(
         key: tf.function(function, autograph=False).get_concrete_function(spec)
         for key, (function, spec) in functions.items()
     }
-    # Not `keras.export.ExportArchive`: it traces every function, and each layer's, once more.
-    module = tf.Module()
-    module.weights = [weight.value for weight in model.weights]
-    hub_modules = [layer for layer in model._flatten_layers() if isinstance(layer, HubModule)]
-    module.resources = [layer.loaded for layer in hub_modules]  # such as lookup tables
     with tempfile.TemporaryDirectory() as folder:
         run.write_classes(Path(folder), classes)
         module.classes = tf.saved_model.Asset(str(Path(folder) / run.CLASSES))
         tf.saved_model.save(module, str(path), signatures=signatures)
+
+
+def _trace(model: keras.Model, module: tf.Module) -> Answer:
+    """The network as TensorFlow's function, whose weights the module is to hold.
+
+    Not by `keras.export.ExportArchive`, which traces every function, and each layer's, once more.
+    """
+    both = add_embeddings(model)
+    module.weights = [weight.value for weight in model.weights]
+    hub_modules = [layer for layer in model._flatten_layers() if isinstance(layer, HubModule)]
+    module.resources = [layer.loaded for layer in hub_modules]  # such as lookup tables
+    spec = tf.TensorSpec(model.input_shape, tf.float32)
+    return tf.function(
+        lambda pictures: both(pictures, training=False), input_signature=[spec], autograph=False
+    )
+
+
+def _trace_jax(model: keras.Model, module: tf.Module) -> Answer:
+    """The same where Keras runs on JAX: one operation that holds XLA's program."""
+    both = add_embeddings(model)
+    archive = keras.export.ExportArchive()
+    archive.track(both)
+
+    def call(pictures: Any) -> list[Any]:
+        return both(pictures, training=False)
+
+    spec = tf.TensorSpec(model.input_shape, tf.float32)
+    answer = archive.add_endpoint("answer", call, input_signature=[spec])
+    module.weights = list(archive.variables)
+    return answer
 
 
 def choose_encoded(pictures: PictureSet, count: int) -> list[bytes]:
@@ -161,12 +186,13 @@ def compare_export(model: keras.Model, path: Path, encoded: Sequence[bytes]) -> 
         "features": (pictures, {"pictures": pictures}),
         "features_bytes": (pictures, files),
     }
-    both = add_embeddings(model)
+    trained = compile_model(add_embeddings(model))
     differences = {}
     for name, (given, inputs) in trials.items():
-        expected = both(tf.cast(given, tf.float32), training=False)
-        key = "embeddings" if name.startswith("features") else "probabilities"
-        wanted = keras.ops.convert_to_numpy(expected[key])
+        probabilities, embeddings = trained(tf.cast(given, tf.float32).numpy())
+        key, wanted = "probabilities", probabilities
+        if name.startswith("features"):
+            key, wanted = "embeddings", embeddings
         scale = max(1.0, float(np.abs(wanted).max()))
         served = signatures[name](**inputs)[key].numpy()
         differences[name] = float(np.abs(served - wanted).max()) / scale

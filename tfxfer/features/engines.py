@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import islice
 
 import keras
 import numpy as np
@@ -16,10 +17,13 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from tfxfer import runtime
+from tfxfer.compiled import Call, compile_model, fill_up, is_on
 from tfxfer.errors import InputError
 
 # Pictures in one call: larger ones fall out of the CPU's caches.
 BATCH = 16
+# Batches in one call of a GPU or a TPU, which has room for more.
+_ACCELERATOR_BATCHES = 8
 Run = Callable[[Iterable[np.ndarray]], Iterator[list[np.ndarray]]]
 
 
@@ -91,10 +95,17 @@ def build_tensorflow(prefix: keras.Model) -> Run:
     return _call_each(convert_variables_to_constants_v2(_trace(prefix)))
 
 
+def build_jax(prefix: keras.Model) -> Run:
+    """JAX in float32, which XLA compiles; on all devices of this process."""
+    return _call_groups(compile_model(prefix), prefix)
+
+
 def build_xla(prefix: keras.Model) -> Run:
     """XLA with mixed precision: bfloat16, or float16 on GPUs that are older than it."""
     layers = [layer for layer in prefix._flatten_layers() if layer is not prefix]
     with in_policy(layers, _mixed_policy()):
+        if is_on("jax"):
+            return _call_groups(compile_model(prefix), prefix)
         return _call_each(_trace(prefix, jit_compile=True))
 
 
@@ -102,6 +113,14 @@ ENGINES: dict[str, Callable[[keras.Model], Run]] = {
     "openvino": build_openvino,
     "tensorflow": build_tensorflow,
     "xla": build_xla,
+    "jax": build_jax,
+}
+# Keras's backends that an engine can take a prefix from.
+_BACKENDS = {
+    "openvino": ("tensorflow",),
+    "tensorflow": ("tensorflow",),
+    "xla": ("tensorflow", "jax"),
+    "jax": ("jax",),
 }
 
 
@@ -112,15 +131,24 @@ def describe_engine(name: str) -> str:
         import openvino as ov
 
         return f"openvino {version('openvino')}, {_openvino_precision(ov.Core())}"
+    if name == "jax":
+        return f"jax {version('jax')}"
     return f"xla, {_mixed_policy()}" if name == "xla" else name
 
 
 def check_installed(name: str) -> None:
-    """Refuse an engine whose package is not there.
+    """Refuse an engine whose package is not there, or that Keras's backend does not go with.
 
     Raises:
-        InputError: with what to install.
+        InputError: with what to install, or to take.
     """
+    backend = keras.backend.backend()
+    if backend not in _BACKENDS.get(name, (backend,)):
+        possible = [other for other, backends in _BACKENDS.items() if backend in backends]
+        raise InputError(
+            f"engine must be auto, or one for Keras on {backend}: {', '.join(possible)}. Received: "
+            f"engine={name!r}, KERAS_BACKEND={backend}. Take --set features.engine=auto."
+        )
     if name == "openvino" and find_spec("openvino") is None:
         raise InputError(
             f"engine={name!r} needs the package openvino. Received: an environment without it. "
@@ -130,6 +158,8 @@ def check_installed(name: str) -> None:
 
 def list_candidates() -> tuple[str, ...]:
     """The engines that are worth a trial on this machine."""
+    if is_on("jax"):
+        return ("xla", "jax") if runtime.has_gpu() else ("jax",)
     if runtime.has_gpu():
         return ("xla", "tensorflow")
     return ("openvino", "tensorflow") if find_spec("openvino") else ("tensorflow",)
@@ -157,6 +187,8 @@ def _trace(prefix: keras.Model, jit_compile: bool | None = None):
 
 
 def caller(model: keras.Model) -> Callable[[tf.Tensor], list[tf.Tensor]]:
+    """A model in inference mode, for TensorFlow to trace or to run layer by layer."""
+
     def call(pictures: tf.Tensor) -> list[tf.Tensor]:
         outputs = keras.tree.flatten(model(pictures, training=False))
         return [tf.cast(output, tf.float32) for output in outputs]
@@ -170,6 +202,32 @@ def _call_each(function: Callable) -> Run:
             yield [output.numpy()[:size] for output in function(tf.constant(batch))]
 
     return run
+
+
+def _call_groups(call: Call, prefix: keras.Model) -> Run:
+    """Run several batches in one call: one for each device, and more where it is no CPU."""
+    import jax
+
+    count = jax.local_device_count() * (_ACCELERATOR_BATCHES if runtime.has_gpu() else 1)
+    # Compiled here, in the precision policy of this moment.
+    call(np.zeros((count * BATCH, *prefix.input_shape[1:]), np.float32))
+
+    def run(batches: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+        for group in batched(padded(batches), count):
+            joined = np.concatenate([batch for batch, _ in group])
+            outputs = call(fill_up(joined, count * BATCH))
+            for index, (_, size) in enumerate(group):
+                start = index * BATCH
+                yield [output[start : start + size] for output in outputs]
+
+    return run
+
+
+def batched(items: Iterable, size: int) -> Iterator[list]:
+    """Lists of so many items, the last one shorter; Python 3.12 has `itertools.batched`."""
+    iterator = iter(items)
+    while group := list(islice(iterator, size)):
+        yield group
 
 
 def padded(batches: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, int]]:

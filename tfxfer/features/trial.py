@@ -10,9 +10,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfxfer.compiled import Call, compile_model, is_on
 from tfxfer.errors import InputError, first_line
 from tfxfer.features import engines
-from tfxfer.features.engines import ENGINES, Engine, caller, padded
+from tfxfer.features.engines import BATCH, ENGINES, Engine, caller, padded
 
 # An engine's features may differ from those of Keras in float32 by this much: the Euclidean norm
 # of the difference, over that of the features with their mean over the pictures taken off: what
@@ -52,7 +53,8 @@ def choose_engine(
     """
     if wanted != "auto":
         engines.check_installed(wanted)
-    expected = [part.numpy() for part in caller(prefix)(tf.constant(pictures))]
+    reference = _make_reference(prefix)
+    expected = [part[: len(pictures)] for part in reference(_whole(pictures))]
     if not all(np.isfinite(part).all() for part in expected):
         raise InputError(
             "Weights must give finite features. Received: a network whose features of the first "
@@ -61,7 +63,7 @@ def choose_engine(
     refused: list[str] = []
     best: Engine | None = None
     for name in _order(wanted, before):
-        if best and _speed(best) > _MUCH_FASTER * _keras_speed(prefix, pictures):
+        if best and _speed(best) > _MUCH_FASTER * _keras_speed(reference, pictures):
             break
         engine = _check_engine(name, prefix, pictures, expected)
         if isinstance(engine, str):
@@ -131,16 +133,28 @@ def _speed(engine: Engine) -> float:
 
 def _time(engine: Engine, pictures: np.ndarray) -> float:
     """Pictures a second over a few batches; the first call, which compiles, has been made."""
-    ((batch, _),) = padded([pictures])
+    batch = _whole(pictures)
     start = time.monotonic()
     for _ in engine.run(repeat(batch, _TRIAL_BATCHES)):
         pass
     return _TRIAL_BATCHES * len(batch) / (time.monotonic() - start)
 
 
-def _keras_speed(prefix: keras.Model, pictures: np.ndarray) -> float:
-    """Pictures a second of the model itself; it has been called before."""
+def _make_reference(prefix: keras.Model) -> Call:
+    """Keras itself in float32: layer by layer, but on JAX, which takes longer for that."""
+    if is_on("jax"):
+        return compile_model(prefix)
+    return lambda batch: [part.numpy() for part in caller(prefix)(tf.constant(batch))]
+
+
+def _whole(pictures: np.ndarray) -> np.ndarray:
+    """Pictures as one batch of `BATCH`, which any number of devices up to it divides."""
     ((batch, _),) = padded([pictures])
+    return batch
+
+
+def _keras_speed(reference: Call, pictures: np.ndarray) -> float:
+    """Pictures a second of the model itself; it has been called before."""
     start = time.monotonic()
-    caller(prefix)(tf.constant(batch))
-    return len(batch) / (time.monotonic() - start)
+    reference(_whole(pictures))
+    return BATCH / (time.monotonic() - start)

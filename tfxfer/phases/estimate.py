@@ -115,7 +115,7 @@ def _time(
     """Seconds of a decoded picture that goes through the frozen layers, of a step, and to start."""
     begun = time.monotonic()
     data = make_streamed_data(layers, pictures, phase, cut, batch_size)
-    batches = iter(data.make_training().repeat())
+    batches = data.make_training().repeat().as_numpy_iterator()
     examples, labels = next(batches)
     start = time.monotonic()
     # At once: while a model is compiled, the batches to come would get ready.

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.backbones.blocks import Block
+from tfxfer.compiled import predict
 from tfxfer.config import ResolvedPhase
 from tfxfer.errors import InputError
 from tfxfer.features.feed import PhaseData
@@ -138,7 +139,8 @@ def fit_phase(
                 save_state(span.left, model, best)
         best.restore()
     if tell:
-        tell(model.predict(data.validation, verbose=0))
+        features = (batch for batch, _ in data.validation.as_numpy_iterator())
+        tell(predict(model, features))
     return PhaseResult(
         name=phase.name,
         unfrozen=tuple(block.name for block in unfrozen),
@@ -220,20 +222,16 @@ def _fit_steps(
     """Call `fit`, and give its figures by epoch."""
     if span.state:
         load_state(span.state, model, best)
-    metric = objective.chosen_by
     steps, size = data.steps_per_epoch, data.batch_size
-    bar = ProgressBar(phase.name, phase.epochs, steps, size, console, metric)
+    bar = ProgressBar(phase.name, phase.epochs, steps, size, console, objective.chosen_by)
     curves = keras.callbacks.TensorBoard(log_folder / phase.name, write_graph=False)
-    callbacks = [best, curves, bar]
-    is_plain = metric == "accuracy"
-    if not is_plain:
-        callbacks.insert(0, Validate(data.validation, data.labels[1], objective))
+    # In this order: the others read the figures that the first one adds.
+    callbacks = [Validate(data.validation, data.labels[1], objective), best, curves, bar]
     if after_epoch:
         callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: after_epoch()))
     try:
         history = model.fit(
             data.make_training(span.start),
-            validation_data=data.validation if is_plain else None,
             initial_epoch=span.start,
             epochs=span.stop or phase.epochs,
             callbacks=callbacks,

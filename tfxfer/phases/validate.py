@@ -1,4 +1,4 @@
-"""Metrics on validation that need all predictions at once."""
+"""Metrics on validation, of all predictions at once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfxfer.compiled import Call, compile_model, predict
 from tfxfer.evaluation import accuracy, cross_entropy
 from tfxfer.phases.objective import Objective
 
@@ -15,8 +16,9 @@ from tfxfer.phases.objective import Objective
 class Validate(keras.callbacks.Callback):
     """Predict the validation pictures after each epoch, and put their figures into its logs.
 
-    Average precision and macro recall are no means over batches, which is all that `fit` keeps.
-    This stands in for its ``validation_data``, and before the callbacks that read the logs.
+    This stands in for the ``validation_data`` of `fit`, which keeps means over batches alone, and
+    takes no last, smaller batch where several devices share each one. It stands before the
+    callbacks that read the logs.
 
     Args:
         validation: batches whose first part is what the model takes, in the order of the labels.
@@ -27,9 +29,12 @@ class Validate(keras.callbacks.Callback):
     def __init__(self, validation: tf.data.Dataset, labels: np.ndarray, objective: Objective):
         super().__init__()
         self._validation, self._labels, self._objective = validation, labels, objective
+        self._call: Call | None = None
 
     def on_epoch_end(self, epoch, logs=None):
-        probabilities = self.model.predict(self._validation, verbose=0)
+        self._call = self._call or compile_model(self.model)
+        features = (batch for batch, _ in self._validation.as_numpy_iterator())
+        probabilities = predict(self.model, features, self._call)
         # What is no number has no score, and ends the phase.
         is_finite = bool(np.isfinite(probabilities).all())
         for name, score in (

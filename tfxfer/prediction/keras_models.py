@@ -1,4 +1,4 @@
-"""Models that TensorFlow runs: a run's own, and a SavedModel."""
+"""Models that Keras or TensorFlow run: a run's own, and a SavedModel."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tfxfer.compiled import compile_model
 from tfxfer.errors import InputError, first_line
 from tfxfer.heads import add_embeddings
 from tfxfer.prediction.predictor import Prediction, Predictor
@@ -23,16 +24,13 @@ def load_run(path: Path, with_embeddings: bool, trust: bool) -> Predictor:
     """
     model = load_model(path, trust)
     classes = read_classes(path if path.is_dir() else path.parent, model.output_shape[-1])
-    both = add_embeddings(model) if with_embeddings else None
-
-    @tf.function(autograph=False, reduce_retracing=True)
-    def call(pictures: tf.Tensor) -> dict[str, tf.Tensor]:
-        if both is not None:
-            return both(pictures, training=False)
-        return {"probabilities": model(pictures, training=False)}
-
     size_px = model.input_shape[1]
-    return Predictor(str(path), classes, make_prepare(size_px), _run_by(call), size_px)
+    call = compile_model(add_embeddings(model) if with_embeddings else model)
+
+    def run_batch(pictures: Sequence[np.ndarray]) -> Prediction:
+        return Prediction(*call(np.stack(pictures)))
+
+    return Predictor(str(path), classes, make_prepare(size_px), run_batch, size_px)
 
 
 def load_saved_model(path: Path, with_embeddings: bool) -> Predictor:

@@ -1,0 +1,118 @@
+"""Keras models as functions of arrays, compiled by the backend that Keras runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfxfer.errors import InputError
+
+# From a batch to the model's outputs, in the order in which `keras.tree` flattens them.
+Call = Callable[[np.ndarray], list[np.ndarray]]
+
+
+def is_on(backend: str) -> bool:
+    """Whether Keras runs on a backend: ``"tensorflow"`` or ``"jax"``."""
+    return keras.backend.backend() == backend
+
+
+def check_backend(what: str, instead: str) -> None:
+    """Refuse what is made of TensorFlow's own graphs where Keras runs on another backend.
+
+    Args:
+        what: that needs it, as the beginning of a sentence, such as ``"A hub module"``.
+        instead: what else to do, as an imperative.
+
+    Raises:
+        InputError: Keras runs on another backend.
+    """
+    if not is_on("tensorflow"):
+        raise InputError(
+            f"{what} is TensorFlow's own, and needs Keras's TensorFlow backend. Received: "
+            f"KERAS_BACKEND={keras.backend.backend()}. Set KERAS_BACKEND=tensorflow: a run's "
+            f"model.keras loads on both. Or {instead}."
+        )
+
+
+def compile_model(model: keras.Model) -> Call:
+    """Compile a model in inference mode; each call computes with the weights of its moment.
+
+    On JAX, a batch is divided among the devices of this process.
+
+    Returns:
+        A function from a batch ``[batch, …]`` float32 to arrays ``[batch, …]`` float32. Each size
+        of a batch is compiled once.
+    """
+    return _on_jax(model) if is_on("jax") else _on_tensorflow(model)
+
+
+def predict(model: keras.Model, batches: Iterable[np.ndarray], call: Call | None = None):
+    """What a model gives for every picture, once and in order.
+
+    A last, smaller batch is filled up to the size of the first one, so that nothing is compiled
+    for it and every device gets its part; what fills it is taken off again.
+
+    Args:
+        model: with one output.
+        batches: ``[batch, …]`` float32.
+        call: of `compile_model`, where there is one already.
+
+    Returns:
+        ``[pictures, …]`` float32.
+    """
+    call = call or compile_model(model)
+    parts, size = [], 0
+    for batch in batches:
+        size = size or len(batch)
+        parts.append(call(fill_up(batch, size))[0][: len(batch)])
+    return np.concatenate(parts)
+
+
+def fill_up(batch: np.ndarray, size: int) -> np.ndarray:
+    """Repeat a batch's last row until it has a size."""
+    missing = size - len(batch)
+    return np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)]) if missing else batch
+
+
+def _on_tensorflow(model: keras.Model) -> Call:
+    import tensorflow as tf
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def run(batch: tf.Tensor) -> list[tf.Tensor]:
+        outputs = keras.tree.flatten(model(batch, training=False))
+        return [tf.cast(output, tf.float32) for output in outputs]
+
+    return lambda batch: [output.numpy() for output in run(tf.constant(batch))]
+
+
+def _on_jax(model: keras.Model) -> Call:
+    import jax
+
+    @jax.jit
+    def run(trainable: list[Any], others: list[Any], batch: Any) -> list[Any]:
+        outputs, _ = model.stateless_call(trainable, others, batch, training=False)
+        return [output.astype("float32") for output in keras.tree.flatten(outputs)]
+
+    mesh = jax.sharding.Mesh(np.array(jax.local_devices()), ("batch",))
+    alike = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    divided = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("batch"))
+
+    def here(variable: keras.Variable) -> Any:
+        """A variable on the devices of this process; of several processes, each has a copy."""
+        value = variable.value
+        if value.sharding.is_fully_addressable:
+            return jax.device_put(value, alike)
+        parts = [shard.data for shard in value.addressable_shards]
+        return jax.make_array_from_single_device_arrays(value.shape, alike, parts)
+
+    def call(batch: np.ndarray) -> list[np.ndarray]:
+        trainable = [here(variable) for variable in model.trainable_variables]
+        others = [here(variable) for variable in model.non_trainable_variables]
+        whole = fill_up(batch, len(batch) + -len(batch) % mesh.size)
+        outputs = run(trainable, others, jax.device_put(whole, divided))
+        return [np.asarray(output)[: len(batch)] for output in outputs]
+
+    return call
