@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
 
 import keras
@@ -48,8 +48,8 @@ def list_candidates(device: Device) -> tuple[str, ...]:
 
 
 def skip_trial(phase: ResolvedPhase) -> ResolvedPhase:
-    """Take the first precision of ``"auto"``: which one is the fastest is left to chance."""
-    if phase.precision != "auto":
+    """Take the first candidate of ``"auto"``: which one is the fastest is left to chance."""
+    if phase.precision != "auto" or phase.unfreeze == 0:
         return phase
     return phase.model_copy(update={"precision": list_candidates(find_device())[0]})
 
@@ -86,7 +86,7 @@ def in_precision(layers: Sequence[keras.layers.Layer], precision: str) -> Iterat
     """
     check_precision(precision)
     if precision == "bfloat16_rewrite":
-        switched = _rewriting()
+        switched: AbstractContextManager[None] = _rewriting()
     elif precision.startswith("mixed_"):
         switched = in_policy(layers, precision)
     else:
