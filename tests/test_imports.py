@@ -28,6 +28,7 @@ LEVELS = {
     "search.settings": 0,
     "search.folder": 0,
     "search.ranking": 0,
+    "devices": 1,
     "runtime": 1,
     "progress": 1,
     "compiled": 1,
@@ -75,7 +76,7 @@ LIGHT |= {
     "backbones.settings",
     "saved",
 }
-LIGHT |= {"data.settings", "data.looks", "data.copies", "preview", "audit", "evaluate"}
+LIGHT |= {"devices", "data.settings", "data.looks", "data.copies", "preview", "audit", "evaluate"}
 LIGHT |= {
     "doctor",
     "checks",

@@ -18,8 +18,9 @@ from tfxfer.features.feed import PhaseData
 from tfxfer.features.split import PICTURES, build_prefix, find_cut
 from tfxfer.heads import build_head, build_model
 from tfxfer.phases.estimate import check_memory
-from tfxfer.phases.fit import fit_phase, memory_errors, prepare_phase
+from tfxfer.phases.fit import fit_phase, prepare_phase
 from tfxfer.phases.keep_best import KeepBest, Standing
+from tfxfer.phases.memory import memory_errors
 from tfxfer.phases.optimizers import LayerwiseAdamW
 from tfxfer.phases.schedules import layerwise_factors, warmup_cosine
 from tfxfer.phases.unfreeze import count_parameters, unfreeze_top

@@ -143,7 +143,9 @@ def check_devices() -> Iterable[Check]:
     runtime.import_tensorflow()
     import keras
 
+    from tfxfer.devices import find_device
     from tfxfer.features.engines import describe_engine, list_candidates
+    from tfxfer.phases import precision
 
     yield Check("backend", f"Keras on {keras.backend.backend()}", "ok")
     yield Check("device", runtime.describe_device(), "ok")
@@ -152,6 +154,9 @@ def check_devices() -> Iterable[Check]:
     fast = [text for flag, text in known.items() if flag in flags]
     if flags:
         yield Check("arithmetic", ", ".join(fast) or "float32 alone", "ok")
+    precisions = precision.list_candidates(find_device())
+    by_trial = " by trial" if len(precisions) > 1 else ""
+    yield Check("precision", ", ".join(precisions) + by_trial, "ok")
     engines = ", ".join(describe_engine(name) for name in list_candidates())
     if "openvino" in engines or runtime.has_gpu():
         yield Check("engines", engines, "ok")

@@ -78,7 +78,10 @@ class PhaseConfig(Table):
     # Of logistic regression; None: those that are best on validation (`phases/solver.py`).
     inverse_penalty: float | None = Field(None, gt=0)
     evenness: float | None = Field(None, ge=0, le=1)
-    precision: Literal["auto", "float32", "bfloat16_rewrite", "mixed_bfloat16"] = "auto"
+    # "auto": what a short trial shows to be fastest; see `CANDIDATES` in phases/precision.py.
+    precision: Literal["auto", "float32", "bfloat16_rewrite", "mixed_float16", "mixed_bfloat16"] = (
+        "auto"
+    )
     mixup: float | None = Field(None, ge=0)  # of the Beta distribution; 0: none
     cutmix: float = Field(0.0, ge=0)
     learning_rate: float = Field(gt=0)
@@ -172,6 +175,7 @@ class Config(Table):
 
     summary: str = ""
     seed: int = Field(0, ge=0, lt=2**31)
+    deterministic: bool = False  # the same weights again, bit for bit, on the same machine
     calibrate: bool = True  # make the probabilities as sure as they are right: `temperature.py`
     data: DataConfig = DataConfig()
     augmentation: AugmentationConfig = AugmentationConfig()

@@ -12,20 +12,24 @@ from tfxfer.backbones.backbone import Backbone, apply_preprocessing
 from tfxfer.config import HeadConfig
 from tfxfer.errors import InputError
 
+# The head computes in float32 whatever the layers below it compute in, and casts what it reads: a
+# float16 softmax loses small probabilities, and the head costs next to nothing.
+DTYPE = "float32"
+
 
 def linear_layers(config: HeadConfig) -> list[keras.layers.Layer]:
     """Dropout alone, before the class probabilities."""
-    return [keras.layers.Dropout(config.dropout, name="head_dropout")]
+    return [keras.layers.Dropout(config.dropout, dtype=DTYPE, name="head_dropout")]
 
 
 def mlp_layers(config: HeadConfig) -> list[keras.layers.Layer]:
     """One hidden layer with BatchNormalization and dropout around it, as in fastai's heads."""
     return [
-        keras.layers.BatchNormalization(momentum=0.9, name="head_bn_1"),
-        keras.layers.Dropout(config.dropout / 2, name="head_dropout_1"),
-        keras.layers.Dense(config.hidden_units, activation="relu", name="head_hidden"),
-        keras.layers.BatchNormalization(momentum=0.9, name="head_bn_2"),
-        keras.layers.Dropout(config.dropout, name="head_dropout_2"),
+        keras.layers.BatchNormalization(momentum=0.9, dtype=DTYPE, name="head_bn_1"),
+        keras.layers.Dropout(config.dropout / 2, dtype=DTYPE, name="head_dropout_1"),
+        keras.layers.Dense(config.hidden_units, activation="relu", dtype=DTYPE, name="head_hidden"),
+        keras.layers.BatchNormalization(momentum=0.9, dtype=DTYPE, name="head_bn_2"),
+        keras.layers.Dropout(config.dropout, dtype=DTYPE, name="head_dropout_2"),
     ]
 
 
@@ -84,10 +88,7 @@ class Head:
 
 
 def build_head(config: HeadConfig, class_count: int, seed: int, has_several: bool = False) -> Head:
-    """Make the head's layers.
-
-    The probabilities are float32 whatever the precision policy: a float16 softmax loses small
-    ones.
+    """Make the head's layers, which compute in float32 whatever the precision policy.
 
     Args:
         has_several: pictures may have several labels, or none: each probability stands for itself
@@ -96,11 +97,12 @@ def build_head(config: HeadConfig, class_count: int, seed: int, has_several: boo
     probabilities = keras.layers.Dense(
         class_count,
         activation="sigmoid" if has_several else "softmax",
-        dtype="float32",
+        dtype=DTYPE,
         kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
         name="probabilities",
     )
-    poolings = tuple(make(name=f"pool_{i}") for i, make in enumerate(_POOLINGS[config.pooling]))
+    kinds = _POOLINGS[config.pooling]
+    poolings = tuple(make(dtype=DTYPE, name=f"pool_{i}") for i, make in enumerate(kinds))
     return Head(poolings, (*HEADS[config.kind](config), probabilities))
 
 

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import tfxfer
+from tfxfer import devices
 
 _REPORTED_PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
 
@@ -21,10 +22,16 @@ def import_tensorflow() -> None:
     """Import TensorFlow without its start-up messages, which say nothing that a user can act on.
 
     Its C++ parts write to the process's standard error before any log level is read; a failing
-    import raises as ever.
+    import raises as ever. GPUs are set up as `devices.share_gpus` says.
     """
-    if "tensorflow" in sys.modules:
-        return
+    # Read when JAX is imported, by Keras: TensorFlow, beside it, is to have room on the GPU.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    if "tensorflow" not in sys.modules:
+        _import_silently()
+    devices.share_gpus()
+
+
+def _import_silently() -> None:
     # Not 2: TensorFlow calls it an error that a CPU has no arithmetic for half precision. What goes
     # wrong raises.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -55,13 +62,9 @@ def silent_stderr() -> Iterator[None]:
 
 def describe_device() -> str:
     """Name the device that trains, such as ``"GPU: NVIDIA H200"`` or ``"CPU: 2 cores"``."""
-    import tensorflow as tf
-
-    accelerators = tf.config.list_physical_devices("GPU")
-    if accelerators:
-        details = tf.config.experimental.get_device_details(accelerators[0])
-        return f"GPU: {details.get('device_name', 'unknown')}"
-    return f"CPU: {os.cpu_count()} cores"
+    device = devices.find_device()
+    several = f"{device.count} × " if device.count > 1 and device.kind != "cpu" else ""
+    return f"{device.kind.upper()}: {several}{device.name}"
 
 
 def list_versions() -> dict[str, str]:
@@ -75,10 +78,8 @@ def list_versions() -> dict[str, str]:
 
 
 def has_gpu() -> bool:
-    """Whether batches lie in a GPU's memory, whose allocator says itself when it is full."""
-    import tensorflow as tf
-
-    return bool(tf.config.list_physical_devices("GPU"))
+    """Whether batches lie in the memory of a GPU or TPU, whose allocator says when it is full."""
+    return devices.find_device().kind != "cpu"
 
 
 def available_memory_bytes() -> int:

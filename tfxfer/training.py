@@ -20,6 +20,7 @@ from tfxfer.config import Config, ResolvedPhase
 from tfxfer.data.labels import count_classes
 from tfxfer.data.pictures import PictureData
 from tfxfer.data.sources import load_data
+from tfxfer.devices import make_deterministic
 from tfxfer.export.saved_model import export_saved_model
 from tfxfer.features import cache
 from tfxfer.features.feed import make_phase_data
@@ -30,8 +31,10 @@ from tfxfer.judge import judge
 from tfxfer.notes import list_notes
 from tfxfer.phases.balance import note_imbalance
 from tfxfer.phases.estimate import check_memory, plan_phase
-from tfxfer.phases.fit import fit_phase, memory_errors
+from tfxfer.phases.fit import fit_phase
+from tfxfer.phases.memory import memory_errors
 from tfxfer.phases.objective import Objective, make_objective
+from tfxfer.phases.precision import skip_trial
 from tfxfer.phases.schedules import resolve_phase
 from tfxfer.phases.span import WHOLE, Span
 from tfxfer.progress import counting_pictures
@@ -142,6 +145,8 @@ def make_job(config: Config, pictures: PictureData, console: Console) -> Job:
     Raises:
         InputError: the config does not go with the pictures or the network.
     """
+    if config.deterministic:
+        make_deterministic()
     objective = make_objective(pictures, config.data.balance, config.data.train_on_validation)
     # Not earlier: preparing a data set draws random numbers as well.
     keras.utils.set_random_seed(config.seed)
@@ -157,9 +162,13 @@ def make_job(config: Config, pictures: PictureData, console: Console) -> Job:
         console,
         pictures.source,
     )
+    if config.deterministic:
+        layers.skip_trial()
     count = len(pictures.train.labels)
     policy = config.augmentation.policy
     phases = tuple(resolve_phase(phase, count, policy) for phase in config.phases)
+    if config.deterministic:
+        phases = tuple(skip_trial(phase) for phase in phases)
     return Job(pictures, layers, phases, min(config.data.batch_size, count), objective)
 
 
@@ -200,6 +209,7 @@ def train_phase(
         job.objective,
         span,
         tell,
+        job.layers.say,
     )
     # What trained has waited for pictures and for frozen layers that ran meanwhile.
     decoding = clock.input_seconds - passed.input_seconds

@@ -87,6 +87,10 @@ class FrozenLayers:
         self.engine_name: str | None = None if config.engine == "auto" else config.engine
         self.notes: list[str] = []
 
+    def skip_trial(self) -> None:
+        """Take the first engine that can be used: which one is the fastest is left to chance."""
+        self.engine_name = self.engine_names()[0]
+
     def hash_prefixes(self, cuts: Iterable[Cut], policy: Policy | None = None) -> Prefixes:
         """Take the layers below some cuts as they are now.
 

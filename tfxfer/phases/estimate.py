@@ -15,8 +15,10 @@ from tfxfer.features.feed import check_mixing, make_streamed_data
 from tfxfer.features.frozen import FrozenLayers
 from tfxfer.features.plan import count_missing, cut_of, has_room, views_of
 from tfxfer.features.split import Cut
-from tfxfer.phases.fit import check_solver, out_of_memory, prepare_phase
+from tfxfer.phases.fit import check_solver, prepare_phase
+from tfxfer.phases.memory import out_of_memory
 from tfxfer.phases.objective import PLAIN, Objective
+from tfxfer.phases.precision import check_precision
 from tfxfer.phases.solver import estimate_seconds
 from tfxfer.phases.unfreeze import count_parameters
 from tfxfer.records import PhasePlan
@@ -51,6 +53,7 @@ def plan_phase(
     """
     cut = cut_of(layers, phase)
     check_mixing(phase, cut)
+    check_precision(phase.precision)
     training, validation = len(pictures.train.labels), len(pictures.validation.labels)
     steps = phase.epochs * max(1, training // batch_size)
     model, unfrozen = prepare_phase(layers.backbone, layers.head, phase, cut, steps, objective)

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from rich.console import Console
 
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.backbones.blocks import Block
 from tfxfer.compiled import predict
 from tfxfer.config import ResolvedPhase
+from tfxfer.devices import find_device
 from tfxfer.errors import InputError
 from tfxfer.features.feed import PhaseData
 from tfxfer.features.split import POOLED, Cut, build_suffix
 from tfxfer.heads import Head, build_model
+from tfxfer.phases.finite import StayFinite, fit_or_retry
 from tfxfer.phases.keep_best import KeepBest, Standing
 from tfxfer.phases.objective import PLAIN, Objective, make_loss, make_metrics
 from tfxfer.phases.optimizers import LayerwiseAdamW
-from tfxfer.phases.precision import choose_precision, in_precision
+from tfxfer.phases.precision import choose_precision, in_precision, list_candidates
 from tfxfer.phases.schedules import layerwise_factors, warmup_cosine
 from tfxfer.phases.solver import Solution, can_solve, solve_head
 from tfxfer.phases.span import WHOLE, Span, load_state, save_state
@@ -42,6 +41,7 @@ def prepare_phase(
     cut: Cut,
     steps: int,
     objective: Objective = PLAIN,
+    precision: str = "float32",
 ) -> tuple[keras.Model, tuple[Block, ...]]:
     """Freeze and unfreeze, join what trains, and compile it for the phase.
 
@@ -49,6 +49,8 @@ def prepare_phase(
         cut: the model starts from its features; at the pictures, it is the whole network.
         steps: optimizer steps of the phase.
         objective: what the loss is of.
+        precision: that the model is built in, as of `in_precision`; in mixed_float16, the loss is
+            scaled, so that gradients do not vanish.
 
     Returns:
         The compiled model and its unfrozen blocks.
@@ -65,15 +67,20 @@ def prepare_phase(
         for layer in block.layers
         for weight in backbone.network.get_layer(layer).trainable_weights
     }
+    optimizer: keras.optimizers.Optimizer = LayerwiseAdamW(
+        warmup_cosine(phase.learning_rate, steps, phase.warmup),
+        factors=layerwise_factors(depths, phase.layer_decay),
+        decay=phase.weight_decay,
+        clip_norm=phase.clip_norm,
+    )
+    if precision == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     model.compile(
-        optimizer=LayerwiseAdamW(
-            warmup_cosine(phase.learning_rate, steps, phase.warmup),
-            factors=layerwise_factors(depths, phase.layer_decay),
-            decay=phase.weight_decay,
-            clip_norm=phase.clip_norm,
-        ),
+        optimizer=optimizer,
         loss=make_loss(objective, phase.label_smoothing),
         metrics=make_metrics(objective),
+        # Keras asks for the policy of the model itself; here each layer has its own.
+        auto_scale_loss=False,
     )
     return model, unfrozen
 
@@ -90,6 +97,7 @@ def fit_phase(
     objective: Objective = PLAIN,
     span: Span = WHOLE,
     tell: Callable[[np.ndarray], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> PhaseResult:
     """Train one phase and leave the weights of its best epoch in the backbone and the head.
 
@@ -102,16 +110,24 @@ def fit_phase(
         span: epochs to train now; a head that is solved knows none.
         tell: is given the probabilities of the validation pictures ``[pictures, classes]``, as
             the weights that were kept give them for the phase's own features.
+        say: is given a note where the phase had to go on in float32, which its result's
+            ``precision`` says too.
 
     Raises:
-        InputError: the loss is no number any more.
-        tf.errors.ResourceExhaustedError: memory does not suffice; see `memory_errors`.
+        InputError: the loss is no number any more in float32, or the phase's precision is not one
+            of Keras's backend.
+        Exception: the backend's own, where memory does not suffice; see phases/memory.py.
     """
     start = time.monotonic()
     steps = phase.epochs * data.steps_per_epoch
 
-    def build() -> keras.Model:
-        return prepare_phase(backbone, head, phase, data.cut, steps, objective)[0]
+    def build(precision: str) -> keras.Model:
+        return prepare_phase(backbone, head, phase, data.cut, steps, objective, precision)[0]
+
+    def fit(model: keras.Model, span: Span, finite: StayFinite) -> dict[str, list[float]]:
+        return _fit_steps(
+            model, phase, data, best, log_folder, console, after_epoch, objective, span, finite
+        )
 
     unfrozen = unfreeze_top(backbone.network, backbone.blocks, phase.unfreeze, phase.batch_norm)
     layers = _layers_of(backbone.network, unfrozen)
@@ -124,19 +140,18 @@ def fit_phase(
     is_solved = check_solver(phase, head, data.cut, rows, objective)
     solution = None
     if is_solved:
-        model, precision = build(), "float32"
+        model, precision = build("float32"), "float32"
         with console.status("Fitting the head by logistic regression"):
             chosen = (phase.inverse_penalty, phase.evenness)
             solution = solve_head(data.tables, *data.labels, objective, *chosen)
         best.standing = _put_if_better(solution, model, before)
     else:
         precision, model = _choose_precision(build, layers, phase, data, steps)
-        with in_precision(layers, precision):
-            figures = _fit_steps(
-                model, phase, data, best, log_folder, console, after_epoch, objective, span
-            )
-            if span.left:
-                save_state(span.left, model, best)
+        precision, model, figures = fit_or_retry(
+            model, precision, layers, build, fit, phase, span, say
+        )
+        if span.left:
+            save_state(span.left, model, best)
         best.restore()
     if tell:
         features = (batch for batch, _ in data.validation.as_numpy_iterator())
@@ -218,6 +233,7 @@ def _fit_steps(
     after_epoch: Callable[[], None] | None,
     objective: Objective,
     span: Span,
+    finite: StayFinite,
 ) -> dict[str, list[float]]:
     """Call `fit`, and give its figures by epoch."""
     if span.state:
@@ -229,6 +245,7 @@ def _fit_steps(
     callbacks = [Validate(data.validation, data.labels[1], objective), best, curves, bar]
     if after_epoch:
         callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: after_epoch()))
+    callbacks.append(finite)
     try:
         history = model.fit(
             data.make_training(span.start),
@@ -240,9 +257,7 @@ def _fit_steps(
         ).history
     finally:
         bar.close()
-    figures = {key: [float(value) for value in values] for key, values in history.items()}
-    _check_finite(phase, figures)
-    return figures
+    return {key: [float(value) for value in values] for key, values in history.items()}
 
 
 def _put_if_better(solution: Solution, model: keras.Model, standing: Standing) -> Standing:
@@ -254,7 +269,7 @@ def _put_if_better(solution: Solution, model: keras.Model, standing: Standing) -
 
 
 def _choose_precision(
-    build: Callable[[], keras.Model],
+    build: Callable[[str], keras.Model],
     layers: Sequence[keras.layers.Layer],
     phase: ResolvedPhase,
     data: PhaseData,
@@ -263,10 +278,12 @@ def _choose_precision(
     """The precision of a phase, and its model; a head alone is not worth a trial."""
     if phase.precision == "auto" and layers:
         warmed_up = round(phase.warmup * steps)
-        return choose_precision(build, layers, data.make_training(), steps, warmed_up)
+        candidates = list_candidates(find_device())
+        batches = data.make_training()
+        return choose_precision(build, layers, batches, steps, candidates, warmed_up)
     precision = "float32" if phase.precision == "auto" else phase.precision
     with in_precision(layers, precision):
-        return precision, build()
+        return precision, build(precision)
 
 
 def _layers_of(network: keras.Model, blocks: Sequence[Block]) -> list[keras.layers.Layer]:
@@ -278,31 +295,3 @@ def _layers_of(network: keras.Model, blocks: Sequence[Block]) -> list[keras.laye
         if layer.name in names and not isinstance(layer, keras.layers.InputLayer)
         for inner in layer._flatten_layers()
     ]
-
-
-@contextmanager
-def memory_errors(batch_size: int) -> Iterator[None]:
-    """Turn TensorFlow's out-of-memory error into one that names a batch to try."""
-    try:
-        yield
-    except tf.errors.ResourceExhaustedError as error:
-        raise out_of_memory(batch_size, max(1, batch_size // 2)) from error
-
-
-def out_of_memory(batch_size: int, suggestion: int) -> InputError:
-    """The error for a batch that does not fit in memory."""
-    return InputError(
-        f"A batch and what training keeps of it must fit in memory. Received: "
-        f"data.batch_size={batch_size}. Try --set data.batch_size={suggestion}, fewer unfrozen "
-        "blocks or smaller pictures (--set backbone.image_size_px=…)."
-    )
-
-
-def _check_finite(phase: ResolvedPhase, figures: dict[str, list[float]]) -> None:
-    if not all(math.isfinite(value) for values in figures.values() for value in values):
-        lower = min(phase.learning_rate / 10, 1e-3)
-        raise InputError(
-            f"The loss of phase {phase.name!r} is no number any more. Received: "
-            f"learning_rate={phase.learning_rate:g}. Lower it, for example with "
-            f"--set phases.{phase.name}.learning_rate={lower:g}"
-        )

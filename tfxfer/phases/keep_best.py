@@ -49,7 +49,7 @@ class KeepBest(keras.callbacks.Callback):
 
     The best are those of the last epoch whose score is within half a standard error of the highest
     one: the rate has fallen since, and of epochs that a validation set cannot tell apart, the later
-    ones are better on other pictures. A loss that is no number any more ends the phase at once.
+    ones are better on other pictures. An epoch with figures that are no numbers is none of them.
     Unlike `keras.callbacks.EarlyStopping`, the weights from before the training are a candidate
     too: a phase that only harms changes nothing.
 
@@ -88,11 +88,9 @@ class KeepBest(keras.callbacks.Callback):
         if self.weights is None:
             self.weights = self.model.get_weights()
 
-    def on_train_batch_end(self, batch, logs=None):
-        if not math.isfinite(logs["loss"]):
-            self.model.stop_training = True
-
     def on_epoch_end(self, epoch, logs=None):
+        if not all(map(math.isfinite, logs.values())):
+            return
         names = (self._metric, "cross_entropy", "accuracy")
         score, cross_entropy, accuracy = (float(logs[f"val_{name}"]) for name in names)
         now = Standing(score, cross_entropy, accuracy)

@@ -5,18 +5,31 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tfxfer.config import ResolvedPhase
 from tfxfer.data.pictures import untuned
+from tfxfer.devices import Device, find_device
+from tfxfer.errors import InputError
 from tfxfer.features.engines import in_policy
 
+PRECISIONS = ("float32", "bfloat16_rewrite", "mixed_float16", "mixed_bfloat16")
+# What "auto" chooses from, by kind of device and the compute capability that a GPU needs for it
+# (tensor cores multiply float16 from 7.0 on, bfloat16 from 8.0 on); the first row that fits counts.
+# A single one is taken without a trial.
+CANDIDATES: tuple[tuple[str, tuple[int, int], tuple[str, ...]], ...] = (
+    ("tpu", (0, 0), ("mixed_bfloat16",)),
+    ("gpu", (8, 0), ("float32", "mixed_float16", "mixed_bfloat16")),
+    ("gpu", (7, 0), ("float32", "mixed_float16")),
+    ("gpu", (0, 0), ("float32",)),
+    ("cpu", (0, 0), ("float32", "bfloat16_rewrite", "mixed_bfloat16")),
+)
 _REWRITE = "auto_mixed_precision_onednn_bfloat16"
-PRECISIONS = ("float32", "bfloat16_rewrite", "mixed_bfloat16")
 _STEPS = 6  # of the trial; the first one compiles
 # Another arithmetic must be this much faster, and its losses over the trial's steps this close.
 _LEAST_GAIN = 1.1
@@ -25,54 +38,104 @@ _LOSS_TOLERANCE = 0.05
 _WORTH_SECONDS = 45.0
 
 
+def list_candidates(device: Device) -> tuple[str, ...]:
+    """The precisions that ``"auto"`` chooses from on a device, under Keras's backend."""
+    capability = device.compute_capability or (0, 0)
+    fitting = next(
+        names for kind, least, names in CANDIDATES if kind == device.kind and capability >= least
+    )
+    return tuple(name for name in fitting if name != "bfloat16_rewrite" or _is_on_tensorflow())
+
+
+def skip_trial(phase: ResolvedPhase) -> ResolvedPhase:
+    """Take the first candidate of ``"auto"``: which one is the fastest is left to chance."""
+    if phase.precision != "auto" or phase.unfreeze == 0:
+        return phase
+    return phase.model_copy(update={"precision": list_candidates(find_device())[0]})
+
+
+def check_precision(precision: str) -> None:
+    """Refuse a precision that Keras's backend does not have.
+
+    Raises:
+        InputError: with those that it has.
+    """
+    if precision == "bfloat16_rewrite" and not _is_on_tensorflow():
+        allowed = ", ".join(name for name in PRECISIONS if name != precision)
+        raise InputError(
+            f"precision must be auto, {allowed}: bfloat16_rewrite is an option of TensorFlow's "
+            f"graphs. Received: precision={precision!r}, KERAS_BACKEND={keras.backend.backend()}. "
+            "Take mixed_bfloat16, or KERAS_BACKEND=tensorflow."
+        )
+
+
 @contextmanager
 def in_precision(layers: Sequence[keras.layers.Layer], precision: str) -> Iterator[None]:
     """Build, compile and run a model's first steps in some arithmetic.
 
     ``bfloat16_rewrite`` is TensorFlow's own: oneDNN's matrix products and convolutions take
-    bfloat16 where its lists say that this is sound. ``mixed_bfloat16`` is the Keras policy, set
-    on the layers while the model lives. Weights stay float32 in both.
+    bfloat16 where its lists say that this is sound. ``mixed_float16`` and ``mixed_bfloat16`` are
+    Keras policies, set on the layers while the model lives. Weights stay float32 in all of them.
 
     Args:
         layers: layers of the model that is to be built.
         precision: one of `PRECISIONS`.
+
+    Raises:
+        InputError: as `check_precision`.
     """
-    rewrites = tf.config.optimizer.get_experimental_options().get(_REWRITE, False)
+    check_precision(precision)
     if precision == "bfloat16_rewrite":
-        tf.config.optimizer.set_experimental_options({_REWRITE: True})
-    is_mixed = precision == "mixed_bfloat16"
+        switched: AbstractContextManager[None] = _rewriting()
+    elif precision.startswith("mixed_"):
+        switched = in_policy(layers, precision)
+    else:
+        switched = nullcontext()
+    with switched:
+        yield
+
+
+@contextmanager
+def _rewriting() -> Iterator[None]:
+    before = tf.config.optimizer.get_experimental_options().get(_REWRITE, False)
+    tf.config.optimizer.set_experimental_options({_REWRITE: True})
     try:
-        with in_policy(layers, "mixed_bfloat16") if is_mixed else nullcontext():
-            yield
+        yield
     finally:
-        tf.config.optimizer.set_experimental_options({_REWRITE: rewrites})
+        tf.config.optimizer.set_experimental_options({_REWRITE: before})
 
 
 def choose_precision(
-    build: Callable[[], keras.Model],
+    build: Callable[[str], keras.Model],
     layers: Sequence[keras.layers.Layer],
     batches: tf.data.Dataset,
     steps: int,
+    candidates: Sequence[str],
     first_step: int = 0,
 ) -> tuple[str, keras.Model]:
-    """Try float32, TensorFlow's rewrite and the mixed policy on a few batches.
+    """Try some precisions on a few batches.
 
     Args:
-        build: makes a compiled model; over the same weights each time.
+        build: makes a compiled model for a precision; over the same weights each time.
         layers: the layers whose policy may change.
         batches: training batches, as of `PhaseData`.
         steps: of the phase, to know whether a trial is worth its time.
+        candidates: of `PRECISIONS`, float32 first, as of `list_candidates`; a single one needs no
+            trial.
         first_step: of the trial, for the learning rate: a rate of zero would tell no gradients
             apart.
 
     Returns:
-        The fastest of `PRECISIONS` whose losses agree with those of float32, and its model, whose
-        weights, optimizer and random states are as before.
+        The fastest one whose losses agree with those of float32, and its model, whose weights,
+        optimizer and random states are as before.
     """
+    if len(candidates) == 1:
+        with in_precision(layers, candidates[0]):
+            return candidates[0], build(candidates[0])
     held = list(islice(batches.repeat(), _STEPS))
     sample = tf.data.Dataset.from_generator(lambda: held, output_signature=batches.element_spec)
     expected, best_seconds = np.zeros(0), math.inf
-    for precision in PRECISIONS:
+    for precision in candidates:
         if best_seconds * steps < _WORTH_SECONDS:
             break
         model, seconds, losses = _try(build, layers, precision, sample, first_step)
@@ -88,8 +151,12 @@ def agree(losses: np.ndarray, expected: np.ndarray) -> bool:
     return bool(np.all(np.abs(losses - expected) <= _LOSS_TOLERANCE * np.abs(expected)))
 
 
+def _is_on_tensorflow() -> bool:
+    return keras.backend.backend() == "tensorflow"
+
+
 def _try(
-    build: Callable[[], keras.Model],
+    build: Callable[[str], keras.Model],
     layers: Sequence[keras.layers.Layer],
     precision: str,
     sample: tf.data.Dataset,
@@ -97,7 +164,7 @@ def _try(
 ) -> tuple[keras.Model, float, np.ndarray]:
     """Train a few steps and undo them; give the model, median seconds of a step, and the losses."""
     with in_precision(layers, precision):
-        model = build()
+        model = build(precision)
         model.optimizer.build(model.trainable_variables)
         states = [*model.variables, *model.optimizer.variables]
         before = [np.array(state) for state in states]

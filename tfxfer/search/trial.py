@@ -20,7 +20,7 @@ from tfxfer.errors import InputError
 from tfxfer.evaluation import wilson_interval
 from tfxfer.features.shards import digest
 from tfxfer.features.split import Cut, find_cut
-from tfxfer.phases.fit import memory_errors
+from tfxfer.phases.memory import memory_errors
 from tfxfer.phases.span import WHOLE, Span
 from tfxfer.presets import dump_config
 from tfxfer.records import PhaseResult, Trial

@@ -1,0 +1,155 @@
+"""Train on numbers: what overflows stops, and goes on in float32 from the last good weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import keras
+import numpy as np
+
+from tfxfer.config import ResolvedPhase
+from tfxfer.errors import InputError
+from tfxfer.phases.precision import in_precision
+from tfxfer.phases.span import Span
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Where a loss or a figure on validation was infinite or no number.
+
+    Attributes:
+        epoch: from 1.
+        step: of the epoch, from 1; None: its validation.
+    """
+
+    epoch: int
+    step: int | None = None
+
+    def __str__(self) -> str:
+        return f"epoch {self.epoch}, " + (f"step {self.step}" if self.step else "validation")
+
+
+class StayFinite(keras.callbacks.Callback):
+    """End the training as soon as a figure is not finite; keep the state of the last good epoch.
+
+    A step whose gradients overflowed, and which `keras.optimizers.LossScaleOptimizer` left out for
+    that, has a finite loss and ends nothing.
+
+    Args:
+        keeps: copy weights and optimizer after each epoch, for `restore`.
+
+    Attributes:
+        failure: where the training ended; None: all was finite.
+        epochs: number of the epoch, from 0, at which `restore` lets the training go on.
+    """
+
+    def __init__(self, keeps: bool):
+        super().__init__()
+        self._keeps = keeps
+        self.failure: Failure | None = None
+        self.epochs = 0
+        self._values: list[np.ndarray] = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+        if not self._values:
+            self._keep(epoch)  # what the training starts from
+
+    def on_train_batch_end(self, batch, logs=None):
+        # The mean over the epoch so far: from the first loss that is no number on, it is none.
+        if not math.isfinite(logs["loss"]):
+            self._fail(Failure(self._epoch + 1, batch + 1))
+
+    def on_epoch_end(self, epoch, logs=None):
+        if all(map(math.isfinite, logs.values())):
+            self._keep(epoch + 1)
+        else:
+            self._fail(Failure(epoch + 1))
+
+    def restore(self, model: keras.Model) -> None:
+        """Put the state of the last good epoch into a model with the same layers and optimizer.
+
+        One of the two may scale its loss, and the other not.
+        """
+        for variable, value in zip(_state_of(model), self._values, strict=True):
+            variable.assign(value)
+
+    def _keep(self, epochs: int) -> None:
+        if self._keeps:
+            self._values = [np.array(variable) for variable in _state_of(self.model)]
+            self.epochs = epochs
+
+    def _fail(self, failure: Failure) -> None:
+        self.failure = self.failure or failure
+        self.model.stop_training = True
+
+
+def fit_or_retry(
+    model: keras.Model,
+    precision: str,
+    layers: Sequence[keras.layers.Layer],
+    build: Callable[[str], keras.Model],
+    fit: Callable[[keras.Model, Span, StayFinite], dict[str, list[float]]],
+    phase: ResolvedPhase,
+    span: Span,
+    say: Callable[[str], None] | None,
+) -> tuple[str, keras.Model, dict[str, list[float]]]:
+    """Train; what is no number any more goes on in float32 from where it was one.
+
+    Args:
+        model: as `build` makes it for the precision.
+        layers: those whose policy is the precision's.
+        build: makes a compiled model for a precision, over the same weights each time.
+        fit: trains the epochs of a span with a callback, and gives figures by epoch.
+        span: epochs to train.
+        say: is given a note where the precision was changed.
+
+    Returns:
+        The precision of the last epochs, their model, and the figures of all epochs.
+
+    Raises:
+        InputError: the loss is no number in float32 either.
+    """
+    finite = StayFinite(keeps=precision != "float32")
+    with in_precision(layers, precision):
+        figures = fit(model, span, finite)
+    if finite.failure is None:
+        return precision, model, figures
+    if precision == "float32":
+        raise _not_finite(phase, finite.failure)
+    if say:
+        say(_describe(phase, finite, precision))
+    again = build("float32")
+    finite.restore(again)
+    rest = replace(span, start=finite.epochs, state=None)
+    last, again, more = fit_or_retry(again, "float32", layers, build, fit, phase, rest, say)
+    good = finite.epochs - span.start
+    return last, again, {name: figures[name][:good] + values for name, values in more.items()}
+
+
+def _describe(phase: ResolvedPhase, finite: StayFinite, precision: str) -> str:
+    """Say what happened, and from where the phase goes on."""
+    start = f"those of epoch {finite.epochs}" if finite.epochs else "those from before the phase"
+    return (
+        f"phase {phase.name!r}, {finite.failure}: the loss was no number any more in {precision}; "
+        f"the last good weights, {start}, went on in float32"
+    )
+
+
+def _not_finite(phase: ResolvedPhase, failure: Failure) -> InputError:
+    lower = min(phase.learning_rate / 10, 1e-3)
+    return InputError(
+        f"The loss of phase {phase.name!r} must be a number, and is none any more in float32 "
+        f"({failure}). Received: learning_rate={phase.learning_rate:g}. Lower it, for example with "
+        f"--set phases.{phase.name}.learning_rate={lower:g}"
+    )
+
+
+def _state_of(model: keras.Model) -> Iterable[keras.Variable]:
+    """Weights, random states and the optimizer's variables, but those of a scaled loss."""
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+    return (*model.variables, *optimizer.variables)
