@@ -32,6 +32,7 @@ LEVELS = {
     "runtime": 1,
     "progress": 1,
     "compiled": 1,
+    "distribution": 1,
     "data": 1,
     "backbones": 1,
     "heads": 1,

@@ -49,6 +49,13 @@ def compile_model(model: keras.Model) -> Call:
     return _on_jax(model) if is_on("jax") else _on_tensorflow(model)
 
 
+def list_devices() -> list[Any]:
+    """The devices of this process that JAX computes on: one, unless Keras spreads its models."""
+    import jax
+
+    return jax.local_devices() if keras.distribution.distribution() else jax.local_devices()[:1]
+
+
 def predict(model: keras.Model, batches: Iterable[np.ndarray], call: Call | None = None):
     """What a model gives for every picture, once and in order.
 
@@ -96,7 +103,7 @@ def _on_jax(model: keras.Model) -> Call:
         outputs, _ = model.stateless_call(trainable, others, batch, training=False)
         return [output.astype("float32") for output in keras.tree.flatten(outputs)]
 
-    mesh = jax.sharding.Mesh(np.array(jax.local_devices()), ("batch",))
+    mesh = jax.sharding.Mesh(np.array(list_devices()), ("batch",))
     alike = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     divided = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("batch"))
 
@@ -105,7 +112,8 @@ def _on_jax(model: keras.Model) -> Call:
         value = variable.value
         if value.sharding.is_fully_addressable:
             return jax.device_put(value, alike)
-        parts = [shard.data for shard in value.addressable_shards]
+        used = set(mesh.devices.flat)
+        parts = [shard.data for shard in value.addressable_shards if shard.device in used]
         return jax.make_array_from_single_device_arrays(value.shape, alike, parts)
 
     def call(batch: np.ndarray) -> list[np.ndarray]:

@@ -60,6 +60,13 @@ class FeaturesConfig(Table):
         return None if value is None else absolute(value)
 
 
+class DevicesConfig(Table):
+    """What a run is spread over; see `distribution.py`."""
+
+    # "auto": all GPUs, TPU cores or virtual CPU devices of the machine; "single": the first one.
+    strategy: Literal["auto", "single"] = "auto"
+
+
 class PhaseConfig(Table):
     """One phase of training: what is unfrozen, at which rate, for how long.
 
@@ -182,6 +189,7 @@ class Config(Table):
     backbone: BackboneConfig = BackboneConfig()
     head: HeadConfig = HeadConfig()
     features: FeaturesConfig = FeaturesConfig()
+    devices: DevicesConfig = DevicesConfig()
     phases: tuple[PhaseConfig, ...] = Field(min_length=1)
     search: SearchConfig | None = None  # what `tfxfer tune` may vary
     distillation: DistillationConfig | None = None

@@ -9,6 +9,7 @@ from tfxfer.calibration import expected_calibration_error
 from tfxfer.compiled import predict
 from tfxfer.data.pictures import PictureData, PictureSet
 from tfxfer.data.pipeline import make_view_batches
+from tfxfer.distribution import ALONE, Share
 from tfxfer.evaluation import evaluate_probabilities
 from tfxfer.records import Calibration, Evaluation
 from tfxfer.temperature import apply_temperature, fit_temperature, fold_temperature
@@ -18,25 +19,26 @@ _BATCH = 32
 
 
 def judge(
-    model: keras.Model, pictures: PictureData, calibrates: bool
+    model: keras.Model, pictures: PictureData, calibrates: bool, share: Share = ALONE
 ) -> tuple[Evaluation, Evaluation, Calibration | None]:
     """Calibrate a model on validation, and look at the test pictures.
 
     Args:
         model: from pictures to probabilities; its last layer gets the temperature.
         calibrates: whether it is calibrated; else it stays as it is.
+        share: what this process reads; the metrics are those of all pictures.
 
     Returns:
         Metrics of the model on validation and test, and what calibration did.
     """
     labels, several = pictures.validation.labels, pictures.has_several
-    given = _predict(model, pictures.validation)
+    given = _predict(model, pictures.validation, share)
     temperature, sure = 1.0, given
     if calibrates:
         temperature = fit_temperature(labels, given)
         fold_temperature(model, temperature)
         sure = apply_temperature(given, temperature, several)
-    tested = _predict(model, pictures.test)
+    tested = _predict(model, pictures.test, share)
     validation = evaluate_probabilities("validation", sure, labels, pictures.classes)
     test = evaluate_probabilities("test", tested, pictures.test.labels, pictures.classes)
     if not calibrates:
@@ -51,6 +53,6 @@ def judge(
     return validation, test, calibration
 
 
-def _predict(model: keras.Model, pictures: PictureSet) -> np.ndarray:
-    batches = make_view_batches(pictures, model.input_shape[1], _BATCH)
-    return predict(model, batches.as_numpy_iterator())
+def _predict(model: keras.Model, pictures: PictureSet, share: Share) -> np.ndarray:
+    batches = make_view_batches(share.part_of(pictures), model.input_shape[1], _BATCH)
+    return share.gather(predict(model, batches.as_numpy_iterator()))

@@ -146,6 +146,13 @@ def staged(folder: Path, overwrite: bool = False) -> Iterator[Path]:
             raise _taken(folder, staging) from error
 
 
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Give a folder like `staged`'s that is gone afterwards: another process writes the run."""
+    with tempfile.TemporaryDirectory(prefix="tfxfer-") as folder:
+        yield Path(folder)
+
+
 def _fill(folder: Path, staging: Path, overwrite: bool) -> None:
     """Put a finished run's files into a folder that exists, in place of an earlier run's."""
     present = {path.name for path in folder.iterdir()} - {staging.name}

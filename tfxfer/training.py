@@ -21,6 +21,7 @@ from tfxfer.data.labels import count_classes
 from tfxfer.data.pictures import PictureData
 from tfxfer.data.sources import load_data
 from tfxfer.devices import make_deterministic
+from tfxfer.distribution import ALONE, Share, divide_batch, loss_of_others, spread
 from tfxfer.export.saved_model import export_saved_model
 from tfxfer.features import cache
 from tfxfer.features.feed import make_phase_data
@@ -45,13 +46,19 @@ from tfxfer.teacher import add_teacher
 
 @dataclass(frozen=True)
 class Job:
-    """What a config stands for once pictures and network are loaded."""
+    """What a config stands for once pictures and network are loaded.
+
+    Attributes:
+        batch_size: of all devices together.
+        share: what this process has of it.
+    """
 
     pictures: PictureData
     layers: FrozenLayers
     phases: tuple[ResolvedPhase, ...]
     batch_size: int
     objective: Objective
+    share: Share = ALONE
 
 
 def run_training(
@@ -77,24 +84,30 @@ def run_training(
     """
     started = time.monotonic()
     results: list[PhaseResult] = []
-    with run.staged(folder, overwrite) as staging, memory_errors(config.data.batch_size):
-        job = prepare(config, console, pictures)
-        plan = make_plan(config, job)
-        print_plan(console, plan, with_blocks=False)
-        backbone, head = job.layers.backbone, job.layers.head
-        model = build_model(backbone, head)
-        logs = staging / run.TENSORBOARD
-        after_epoch = partial(watch, model) if watch else None
-        for position in range(len(job.phases)):
-            results.append(train_phase(job, position, results, logs, console, after_epoch))
-            print_phase(console, results[-1])
-            if watch:
-                watch(model)
-        pictures, classes = job.pictures, job.pictures.classes
-        # Of pictures that were trained on, the model is too sure.
-        calibrates = config.calibrate and not config.data.train_on_validation
-        with console.status("Evaluating and exporting"):
-            validation, test, calibration = judge(model, pictures, calibrates)
+    share = spread(config.devices.strategy)
+    with (
+        run.staged(folder, overwrite) if share.is_first else run.scratch() as staging,
+        memory_errors(config.data.batch_size),
+        loss_of_others(share),
+    ):
+        with share.scope():
+            job = prepare(config, console, pictures, share)
+            plan = make_plan(config, job)
+            print_plan(console, plan, with_blocks=False)
+            model = build_model(job.layers.backbone, job.layers.head)
+            logs = staging / run.TENSORBOARD
+            after_epoch = partial(watch, model) if watch else None
+            for position in range(len(job.phases)):
+                results.append(train_phase(job, position, results, logs, console, after_epoch))
+                print_phase(console, results[-1])
+                if watch:
+                    watch(model)
+            pictures, classes = job.pictures, job.pictures.classes
+            # Of pictures that were trained on, the model is too sure.
+            calibrates = config.calibrate and not config.data.train_on_validation
+            with console.status("Evaluating"):
+                validation, test, calibration = judge(model, pictures, calibrates, share)
+        with console.status("Exporting"):
             model.save(staging / run.MODEL)
             exported = export_saved_model(model, classes, staging / run.EXPORT, pictures.validation)
         result = RunResult(
@@ -120,11 +133,16 @@ def run_training(
     return result
 
 
-def prepare(config: Config, console: Console, pictures: PictureData | None = None) -> Job:
+def prepare(
+    config: Config,
+    console: Console,
+    pictures: PictureData | None = None,
+    share: Share = ALONE,
+) -> Job:
     """Load the pictures, unless they are, and build the network and its head."""
     if pictures is None:
         pictures = load_pictures(config, console)
-    return make_job(config, add_teacher(pictures, config, console), console)
+    return make_job(config, add_teacher(pictures, config, console), console, share)
 
 
 def load_pictures(config: Config, console: Console, keeps: bool = True) -> PictureData:
@@ -139,8 +157,11 @@ def load_pictures(config: Config, console: Console, keeps: bool = True) -> Pictu
         return load_data(config.data, config.seed, folder, show, config.augmentation.flip)
 
 
-def make_job(config: Config, pictures: PictureData, console: Console) -> Job:
+def make_job(config: Config, pictures: PictureData, console: Console, share: Share = ALONE) -> Job:
     """Build the network and its head for some pictures.
+
+    Args:
+        share: what this process has of the run.
 
     Raises:
         InputError: the config does not go with the pictures or the network.
@@ -169,7 +190,10 @@ def make_job(config: Config, pictures: PictureData, console: Console) -> Job:
     phases = tuple(resolve_phase(phase, count, policy) for phase in config.phases)
     if config.deterministic:
         phases = tuple(skip_trial(phase) for phase in phases)
-    return Job(pictures, layers, phases, min(config.data.batch_size, count), objective)
+    size = divide_batch(config.data.batch_size, count, share)
+    if size < min(config.data.batch_size, count):
+        layers.say(f"batches of {size} pictures, since {share.devices} devices have equal parts")
+    return Job(pictures, layers, phases, size, objective, share)
 
 
 def train_phase(
@@ -195,7 +219,17 @@ def train_phase(
     started, clock = time.monotonic(), job.layers.clock
     before = replace(clock)
     phases, draws_evenly = job.phases[position:], job.objective.draws_evenly
-    data = make_phase_data(job.layers, job.pictures, phases, job.batch_size, draws_evenly, also)
+    share, pictures = job.share, job.pictures
+    own = replace(
+        pictures,
+        train=share.part_of(pictures.train),
+        validation=share.part_of(pictures.validation),
+        test=share.part_of(pictures.test),
+    )
+    # Of the smallest part, which all processes can take.
+    size = job.batch_size // share.count
+    steps = max(1, len(pictures.train.labels) // share.count // size)
+    data = make_phase_data(job.layers, own, phases, size, draws_evenly, also, share, steps)
     passed = replace(clock)
     result = fit_phase(
         job.layers.backbone,
@@ -279,8 +313,9 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
 
 def dry_run(config: Config, console: Console) -> Plan:
     """Print the plan with a timed estimate; train and store nothing."""
-    with memory_errors(config.data.batch_size):
-        job = prepare(config, console, load_pictures(config, console, keeps=False))
+    share = spread(config.devices.strategy)
+    with share.scope(), memory_errors(config.data.batch_size):
+        job = prepare(config, console, load_pictures(config, console, keeps=False), share)
         with console.status("Timing a few steps"):
             plan = make_plan(config, job, is_timed=True)
     print_plan(console, plan, with_blocks=True)

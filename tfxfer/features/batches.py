@@ -37,16 +37,18 @@ def make_stored_training(
     seed: int,
     draws_evenly: bool = False,
     first_epoch: int = 0,
+    steps: int | None = None,
 ) -> tf.data.Dataset:
     """Give shuffled batches of stored features; each epoch shows the next view of each picture.
 
     Args:
+        steps: batches of an epoch; None: as many as the pictures fill.
         draws_evenly: give as many pictures of each class, some of them several times, each time
             in another view; else give each picture once.
         first_epoch: number of the epoch to begin with.
     """
     shape, dtype = tables[0].shape, _common_dtype(tables)
-    steps = max(1, len(labels) // batch_size)
+    steps = steps or max(1, len(labels) // batch_size)
     epochs = count(first_epoch)
 
     def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:

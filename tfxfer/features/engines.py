@@ -17,7 +17,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from tfxfer import runtime
-from tfxfer.compiled import Call, compile_model, fill_up, is_on
+from tfxfer.compiled import Call, compile_model, fill_up, is_on, list_devices
 from tfxfer.errors import InputError
 
 # Pictures in one call: larger ones fall out of the CPU's caches.
@@ -206,9 +206,7 @@ def _call_each(function: Callable) -> Run:
 
 def _call_groups(call: Call, prefix: keras.Model) -> Run:
     """Run several batches in one call: one for each device, and more where it is no CPU."""
-    import jax
-
-    count = jax.local_device_count() * (_ACCELERATOR_BATCHES if runtime.has_gpu() else 1)
+    count = len(list_devices()) * (_ACCELERATOR_BATCHES if runtime.has_gpu() else 1)
     # Compiled here, in the precision policy of this moment.
     call(np.zeros((count * BATCH, *prefix.input_shape[1:]), np.float32))
 

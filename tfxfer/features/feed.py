@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +13,7 @@ from tfxfer.config import ResolvedPhase
 from tfxfer.data.pictures import PictureData
 from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset
 from tfxfer.data.soft_targets import targets_of
+from tfxfer.distribution import ALONE, Share
 from tfxfer.errors import InputError
 from tfxfer.features import store
 from tfxfer.features.batches import (
@@ -40,12 +41,14 @@ class PhaseData:
             one-hot labels [batch, classes] float32)``, from an epoch on, by its number from 0;
             each call the same ones anew. What is not stored is seen as in the first epochs.
         validation: the same of the validation pictures, in order.
-        labels: class numbers of the training and of the validation pictures.
+        labels: class numbers of the training and of the validation pictures; where several
+            processes train together, all of this are those of this process.
         steps_per_epoch: batches of an epoch, each of `batch_size` pictures; the rest is left out.
         views: stored views of each training picture; 0 where nothing is stored.
         tables: stored training features by view, and those of the validation pictures; empty
             where nothing is stored.
         waiting: how long whoever reads the batches has waited for them.
+        share: what this process has of the run.
     """
 
     cut: Cut
@@ -57,6 +60,7 @@ class PhaseData:
     views: int = 0
     tables: tuple[store.Table, ...] = ()
     waiting: Waiting = field(default_factory=Waiting)
+    share: Share = ALONE
 
 
 def check_mixing(phase: ResolvedPhase, cut: Cut) -> None:
@@ -80,6 +84,8 @@ def make_phase_data(
     batch_size: int,
     draws_evenly: bool = False,
     also: Sequence[Cut] = (),
+    share: Share = ALONE,
+    steps: int | None = None,
 ) -> PhaseData:
     """Compute or find what the first of some phases trains on.
 
@@ -87,11 +93,14 @@ def make_phase_data(
     them trains a layer below their cut.
 
     Args:
+        pictures: that this process reads.
         phases: the phase, and those that are to follow.
-        batch_size: pictures of a training step.
+        batch_size: pictures of a training step in this process.
         draws_evenly: each class is as likely as any other to be drawn for training.
         also: cuts whose features other runs will ask for: the same pass stores them too, where
             there is room.
+        share: of this process: features are stored if all processes have room for them.
+        steps: of an epoch; None: as many as the pictures fill.
 
     Raises:
         InputError: the phase's CutMix does not go with the shape of its features, or the features
@@ -102,19 +111,27 @@ def make_phase_data(
     frozen = (cut for cut in (*cuts, *also) if cut.name != PICTURES)
     prefixes = layers.hash_prefixes(frozen, phase.augmentation)
     wanted = plan_views(layers, pictures, phases, cuts, prefixes, also)
-    if wanted:
+    if share.agree(bool(wanted)):
         try:
-            return make_stored_data(
-                layers, pictures, phase, wanted, batch_size, prefixes, draws_evenly
+            stored = make_stored_data(
+                layers, pictures, phase, wanted, batch_size, prefixes, draws_evenly, steps
             )
+            return replace(stored, share=share)
         except OSError as error:
             if error.errno not in FULL:
                 raise
+            if share.count > 1:
+                raise InputError(
+                    "All processes of a run store their features, or none does. Received: a full "
+                    f"disk at {str(layers.folder)!r}. Make room (tfxfer cache --clear), or take "
+                    "--set features.max_disk_gb=0, and start all of them again."
+                ) from error
             layers.say(
                 f"phase {phase.name!r}: the disk of {str(layers.folder)!r} is full; the frozen "
                 "layers run in every epoch instead (tfxfer cache --clear makes room)"
             )
-    return make_streamed_data(layers, pictures, phase, cuts[0], batch_size, draws_evenly)
+    streamed = make_streamed_data(layers, pictures, phase, cuts[0], batch_size, draws_evenly, steps)
+    return replace(streamed, share=share)
 
 
 def make_stored_data(
@@ -125,6 +142,7 @@ def make_stored_data(
     batch_size: int,
     prefixes: Prefixes,
     draws_evenly: bool = False,
+    steps: int | None = None,
 ) -> PhaseData:
     """Store what is missing of some views, and give what a phase trains on.
 
@@ -132,7 +150,7 @@ def make_stored_data(
         wanted: the cuts to store of each view; the phase's own is the first.
         batch_size: pictures of a training step.
         prefixes: of all these cuts.
-        draws_evenly: as of `make_phase_data`.
+        draws_evenly, steps: as of `make_phase_data`.
     """
     train, validation, cut = pictures.train, pictures.validation, wanted[0][0]
     found = compute_tables(layers, train, wanted, "training", prefixes)
@@ -147,10 +165,11 @@ def make_stored_data(
         batch_size,
         layers.seed,
         lambda first_epoch: make_stored_training(
-            views, targets, classes, batch_size, layers.seed, draws_evenly, first_epoch
+            views, targets, classes, batch_size, layers.seed, draws_evenly, first_epoch, steps
         ),
         make_stored_evaluation(kept, validation.labels, classes, batch_size),
         (*views, kept),
+        steps,
     )
 
 
@@ -161,29 +180,31 @@ def make_streamed_data(
     cut: Cut,
     batch_size: int,
     draws_evenly: bool = False,
+    steps: int | None = None,
 ) -> PhaseData:
     """Give what a phase trains on without storing it: features as they come, or pictures.
 
     Args:
         cut: the phase's.
         batch_size: pictures of a training step.
-        draws_evenly: as of `make_phase_data`.
+        draws_evenly, steps: as of `make_phase_data`.
     """
     train, validation, seed = pictures.train, pictures.validation, layers.seed
     classes, size_px = len(pictures.classes), layers.backbone.size_px
     augmentation = layers.augmentation.under(phase.augmentation)
 
+    steps = steps or _steps(train.labels, batch_size)
+
     def make_pictures() -> tf.data.Dataset:
         return make_training_dataset(
             train, classes, size_px, batch_size, augmentation, seed, draws_evenly
-        )
+        ).take(steps)
 
     def run(dataset: tf.data.Dataset, steps: int) -> tf.data.Dataset:
         if cut.name == PICTURES:
             return dataset
         return make_streamed_dataset(layers, engine, cut, classes, dataset, steps)
 
-    steps = _steps(train.labels, batch_size)
     validation_steps = math.ceil(len(validation.labels) / batch_size)
     if cut.name != PICTURES:
         sample = next(iter(make_pictures().as_numpy_iterator()))[0]
@@ -197,6 +218,7 @@ def make_streamed_data(
         seed,
         lambda _: run(make_pictures(), steps),
         run(held_out, validation_steps),
+        steps=steps,
     )
 
 
@@ -209,11 +231,12 @@ def _join(
     make_training: Callable[[int], tf.data.Dataset],
     validation: tf.data.Dataset,
     tables: tuple[store.Table, ...] = (),
+    steps: int | None = None,
 ) -> PhaseData:
     """Mix training batches as a phase wants it, and watch how long they are waited for."""
     waiting = Waiting()
     train, held_out = pictures.train.labels, pictures.validation.labels
-    steps = _steps(train, batch_size)
+    steps = steps or _steps(train, batch_size)
 
     def make_mixed(first_epoch: int = 0) -> tf.data.Dataset:
         mixed = mix_batches(make_training(first_epoch), phase.mixup, phase.cutmix, seed)

@@ -16,6 +16,7 @@ from tfxfer.backbones.blocks import Block
 from tfxfer.compiled import predict
 from tfxfer.config import ResolvedPhase
 from tfxfer.devices import find_device
+from tfxfer.distribution import Share
 from tfxfer.errors import InputError
 from tfxfer.features.feed import PhaseData
 from tfxfer.features.split import POOLED, Cut, build_suffix
@@ -131,20 +132,19 @@ def fit_phase(
 
     unfrozen = unfreeze_top(backbone.network, backbone.blocks, phase.unfreeze, phase.batch_norm)
     layers = _layers_of(backbone.network, unfrozen)
-    before = Standing.of(previous)
-    best = KeepBest(
-        phase.patience, before, len(data.labels[1]), objective.chosen_by, objective.keeps_last
-    )
+    before, share = Standing.of(previous), data.share
+    held_out = share.total(len(data.labels[1]))
+    best = KeepBest(phase.patience, before, held_out, objective.chosen_by, objective.keeps_last)
     figures: dict[str, list[float]] = {}
-    rows = sum(map(len, data.tables))
+    rows = share.total(sum(map(len, data.tables)))
     is_solved = check_solver(phase, head, data.cut, rows, objective)
     solution = None
     if is_solved:
         model, precision = build("float32"), "float32"
         with console.status("Fitting the head by logistic regression"):
             chosen = (phase.inverse_penalty, phase.evenness)
-            solution = solve_head(data.tables, *data.labels, objective, *chosen)
-        best.standing = _put_if_better(solution, model, before)
+            solution = solve_head(data.tables, *data.labels, objective, *chosen, share)
+        best.standing = _put_if_better(solution, model, before, share)
     else:
         precision, model = _choose_precision(build, layers, phase, data, steps)
         precision, model, figures = fit_or_retry(
@@ -242,7 +242,8 @@ def _fit_steps(
     bar = ProgressBar(phase.name, phase.epochs, steps, size, console, objective.chosen_by)
     curves = keras.callbacks.TensorBoard(log_folder / phase.name, write_graph=False)
     # In this order: the others read the figures that the first one adds.
-    callbacks = [Validate(data.validation, data.labels[1], objective), best, curves, bar]
+    validate = Validate(data.validation, data.labels[1], objective, data.share)
+    callbacks = [validate, best, curves, bar]
     if after_epoch:
         callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: after_epoch()))
     callbacks.append(finite)
@@ -260,11 +261,14 @@ def _fit_steps(
     return {key: [float(value) for value in values] for key, values in history.items()}
 
 
-def _put_if_better(solution: Solution, model: keras.Model, standing: Standing) -> Standing:
+def _put_if_better(
+    solution: Solution, model: keras.Model, standing: Standing, share: Share
+) -> Standing:
     """Give the head a solution, unless what it has is better on validation."""
     if not standing.is_beaten_by(solution.score, solution.cross_entropy):
         return standing
-    model.layers[-1].set_weights([solution.kernel, solution.bias])
+    # The last bits of a fit are a machine's own, and all processes are to have the same head.
+    model.layers[-1].set_weights(share.take_first([solution.kernel, solution.bias]))
     return Standing(solution.score, solution.cross_entropy, solution.accuracy)
 
 
@@ -279,6 +283,9 @@ def _choose_precision(
     if phase.precision == "auto" and layers:
         warmed_up = round(phase.warmup * steps)
         candidates = list_candidates(find_device())
+        if data.share.count > 1:
+            # Each process would time its own trial, and some would end it earlier than others.
+            candidates = candidates[-1:] if find_device().kind != "cpu" else candidates[:1]
         batches = data.make_training()
         return choose_precision(build, layers, batches, steps, candidates, warmed_up)
     precision = "float32" if phase.precision == "auto" else phase.precision

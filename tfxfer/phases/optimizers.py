@@ -40,6 +40,22 @@ class LayerwiseAdamW(keras.optimizers.Adam):
         self._factor_list = [self.factors.get(path, 1.0) for path in paths]
         self._decay_list = [0.0 if path.endswith(_NOT_DECAYED) else self.decay for path in paths]
 
+    def _clip_gradients(self, gradients):
+        # Keras would clip the gradients of each replica, and not their sum.
+        return gradients if self._is_mirrored() else super()._clip_gradients(gradients)
+
+    def _all_reduce_sum_gradients(self, pairs):
+        summed = super()._all_reduce_sum_gradients(pairs)
+        if not self._is_mirrored():
+            return summed
+        gradients, variables = zip(*summed, strict=True)
+        return list(zip(super()._clip_gradients(list(gradients)), variables, strict=True))
+
+    def _is_mirrored(self) -> bool:
+        """Whether TensorFlow has several replicas; JAX's gradients are those of all devices."""
+        strategy = getattr(self, "_distribution_strategy", None)
+        return strategy is not None and strategy.num_replicas_in_sync > 1
+
     def update_step(self, gradient, variable, learning_rate):
         # The backend's own variables, which come here, have no path.
         index = self._get_variable_index(variable)

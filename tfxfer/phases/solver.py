@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
+from tfxfer.distribution import ALONE, Share
 from tfxfer.features.store import Table
 from tfxfer.heads import Head
 from tfxfer.phases.balance import adjust_by, weigh_classes
@@ -83,6 +84,7 @@ def solve_head(
     objective: Objective = PLAIN,
     inverse_penalty: float | None = None,
     evenness: float | None = None,
+    share: Share = ALONE,
 ) -> Solution:
     """Fit multinomial logistic regression with a ridge penalty.
 
@@ -99,6 +101,7 @@ def solve_head(
         validation_labels: ``[validation pictures]`` class numbers.
         objective: how classes are balanced, and what fits are chosen by.
         inverse_penalty, evenness: take these; None: those that are best on validation.
+        share: of this process, whose pictures all of this is about; the fit is to all pictures.
 
     Returns:
         The fit, over some penalties and scales of the channels, that has the highest accuracy (or
@@ -106,13 +109,15 @@ def solve_head(
         cross-entropy: so are epochs chosen, too.
     """
     *views, validation = tables
+    labels, validation_labels = share.gather(labels), share.gather(validation_labels)
     targets = np.tile(labels, len(views))
     features = np.empty((len(targets), *validation.shape), np.float32)
     for number, table in enumerate(views):
-        features[number * len(labels) : (number + 1) * len(labels)] = table.read()
+        rows = slice(number * len(labels), (number + 1) * len(labels))
+        features[rows] = share.gather(table.read().astype(np.float32))
     mean, deviation = features.mean(axis=0), features.std(axis=0)
     deviation[deviation < 1e-6] = 1.0
-    held_out = validation.read().astype(np.float32)
+    held_out = share.gather(validation.read().astype(np.float32))
     features -= mean
     held_out -= mean
     classes = int(labels.max()) + 1

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer.compiled import Call, compile_model, predict
+from tfxfer.distribution import ALONE, Share
 from tfxfer.evaluation import accuracy, cross_entropy
 from tfxfer.phases.objective import Objective
 
@@ -24,17 +25,25 @@ class Validate(keras.callbacks.Callback):
         validation: batches whose first part is what the model takes, in the order of the labels.
         labels: of the validation pictures.
         objective: what names the score.
+        share: of this process, whose pictures these are; the figures are those of all pictures.
     """
 
-    def __init__(self, validation: tf.data.Dataset, labels: np.ndarray, objective: Objective):
+    def __init__(
+        self,
+        validation: tf.data.Dataset,
+        labels: np.ndarray,
+        objective: Objective,
+        share: Share = ALONE,
+    ):
         super().__init__()
-        self._validation, self._labels, self._objective = validation, labels, objective
+        self._validation, self._objective, self._share = validation, objective, share
+        self._labels = share.gather(labels)
         self._call: Call | None = None
 
     def on_epoch_end(self, epoch, logs=None):
         self._call = self._call or compile_model(self.model)
         features = (batch for batch, _ in self._validation.as_numpy_iterator())
-        probabilities = predict(self.model, features, self._call)
+        probabilities = self._share.gather(predict(self.model, features, self._call))
         # What is no number has no score, and ends the phase.
         is_finite = bool(np.isfinite(probabilities).all())
         for name, score in (

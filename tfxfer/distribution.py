@@ -1,0 +1,190 @@
+"""The devices and processes that a run is spread over, and what each of them reads.
+
+The rule: `data.batch_size` is that of all devices together, and the learning rate stays. So the
+number of devices changes how long a run takes, and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfxfer.compiled import is_on
+from tfxfer.data.pictures import PictureSet
+from tfxfer.errors import InputError, first_line
+
+# What a process says of a collective operation in which another one did not take part.
+_LOST = ("gloo", "heartbeat", "coordination", "connection", "unavailable", "deadline")
+
+
+@dataclass(frozen=True)
+class Share:
+    """What this process has of a run.
+
+    It reads every `count`-th picture of each split, from the one at `index` on, and has that part
+    of every batch.
+
+    Attributes:
+        index: number of the process, from 0.
+        count: number of processes.
+        devices: of all processes together.
+        scope: in which models are built and trained on all of them.
+    """
+
+    index: int = 0
+    count: int = 1
+    devices: int = 1
+    scope: Callable[[], AbstractContextManager[Any]] = nullcontext
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes what all have made."""
+        return self.index == 0
+
+    def part_of(self, pictures: PictureSet) -> PictureSet:
+        """The pictures that this process reads, in their order."""
+        if self.count == 1:
+            return pictures
+        return pictures.choose(np.arange(self.index, len(pictures.labels), self.count))
+
+    def gather(self, values: np.ndarray) -> np.ndarray:
+        """Join rows that each process has for its pictures, in the order of all pictures."""
+        if self.count == 1:
+            return values
+        sizes = _allgather(np.array(len(values)))
+        held = np.zeros((int(sizes.max()), *values.shape[1:]), values.dtype)
+        held[: len(values)] = values
+        parts = _allgather(held)
+        joined = np.empty((int(sizes.sum()), *values.shape[1:]), values.dtype)
+        for index, size in enumerate(sizes):
+            joined[index :: self.count] = parts[index][: int(size)]
+        return joined
+
+    def total(self, count: int) -> int:
+        """The sum of a number over all processes."""
+        return count if self.count == 1 else int(_allgather(np.array(count)).sum())
+
+    def agree(self, flag: bool) -> bool:
+        """Whether a condition holds in all processes."""
+        return flag if self.count == 1 else bool(_allgather(np.array(flag)).all())
+
+    def take_first(self, values: Any) -> Any:
+        """Arrays of the first process, which all others take in place of theirs."""
+        if self.count == 1:
+            return values
+        from jax.experimental import multihost_utils
+
+        return multihost_utils.broadcast_one_to_all(values)
+
+
+ALONE = Share()
+
+
+def _allgather(values: np.ndarray) -> np.ndarray:
+    from jax.experimental import multihost_utils
+
+    return np.asarray(multihost_utils.process_allgather(values))
+
+
+def initialize(seed: int) -> None:
+    """Join the other processes of a run, as Keras's and JAX's environment says.
+
+    That is ``KERAS_DISTRIBUTION_JOB_ADDRESSES``, ``…_NUM_PROCESSES`` and ``…_PROCESS_ID``, or what
+    JAX finds by itself in a SLURM job and on a Cloud TPU slice. To be called once, before anything
+    is computed.
+
+    Args:
+        seed: of the run: all processes draw the same numbers.
+
+    Raises:
+        InputError: Keras does not run on JAX, or the others are not there.
+    """
+    if not is_on("jax"):
+        raise InputError(
+            "Several processes train together on Keras's JAX backend alone. Received: "
+            f"--distributed with KERAS_BACKEND={keras.backend.backend()}. Set KERAS_BACKEND=jax."
+        )
+    os.environ.setdefault("JAX_CPU_COLLECTIVES_IMPLEMENTATION", "gloo")
+    keras.utils.set_random_seed(seed)
+    try:
+        keras.distribution.initialize()
+    except (RuntimeError, ValueError) as error:
+        raise InputError(
+            "--distributed needs the address of the first process, the number of processes and "
+            "this one's own. Received: an environment in which they do not meet "
+            f"({first_line(error)}). Set KERAS_DISTRIBUTION_JOB_ADDRESSES=HOST:PORT, "
+            "KERAS_DISTRIBUTION_NUM_PROCESSES and KERAS_DISTRIBUTION_PROCESS_ID, start all "
+            "processes within five minutes, or let tools/launch_local.py do it."
+        ) from error
+
+
+def spread(strategy: str) -> Share:
+    """Choose the devices of a run.
+
+    Args:
+        strategy: ``"auto"``: all GPUs, or TPU cores, or virtual CPU devices, by TensorFlow's
+            `MirroredStrategy` or Keras's `DataParallel` on JAX, where there are several;
+            ``"single"``: the first one.
+    """
+    if is_on("jax"):
+        import jax
+
+        count, total = jax.process_count(), jax.device_count()
+        if count == 1 and (total == 1 or strategy == "single"):
+            return ALONE
+        # Each process is given its own pictures.
+        parallel = keras.distribution.DataParallel(auto_shard_dataset=False)
+        return Share(jax.process_index(), count, total, parallel.scope)
+    import tensorflow as tf
+
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    if len(devices) == 1 or strategy == "single":
+        return ALONE
+    mirrored = tf.distribute.MirroredStrategy([device.name for device in devices])
+    return Share(devices=len(devices), scope=mirrored.scope)
+
+
+@contextmanager
+def loss_of_others(share: Share) -> Iterator[None]:
+    """Turn the errors of a process whose others are gone into one that says so.
+
+    Raises:
+        InputError: another process has ended.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (RuntimeError, ValueError) as error:
+        text = str(error).lower()
+        if share.count == 1 or not any(word in text for word in _LOST):
+            raise
+        raise InputError(
+            f"All {share.count} processes of a run must go on to its end. Received: process "
+            f"{share.index} cannot reach another one any more ({first_line(error)}). Look at what "
+            "the others have printed, and start all of them again with the same command: the run "
+            "goes on where it was."
+        ) from error
+
+
+def divide_batch(batch_size: int, pictures: int, share: Share) -> int:
+    """Pictures of a batch of all devices together: no more than there are, a multiple of them.
+
+    Raises:
+        InputError: a device would have none.
+    """
+    size = min(batch_size, pictures)
+    if size < share.devices:
+        raise InputError(
+            "Every device needs a picture of each batch. Received: batches of "
+            f"{size} ({pictures} training pictures, data.batch_size={batch_size}) for "
+            f"{share.devices} devices. Take --set devices.strategy=single, fewer processes or a "
+            "larger batch."
+        )
+    return size - size % share.devices
