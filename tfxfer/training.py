@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -31,9 +34,12 @@ from tfxfer.notes import list_notes
 from tfxfer.phases.balance import note_imbalance
 from tfxfer.phases.estimate import check_memory, plan_phase
 from tfxfer.phases.fit import fit_phase, memory_errors
+from tfxfer.phases.keeper import EVERY_SECONDS, KeepEpochs, Keeper
 from tfxfer.phases.objective import Objective, make_objective
 from tfxfer.phases.schedules import resolve_phase
 from tfxfer.phases.span import WHOLE, Span
+from tfxfer.phases.state import StateError
+from tfxfer.phases.unfinished import name_run, reserve_place
 from tfxfer.progress import counting_pictures
 from tfxfer.records import PhasePlan, PhaseResult, Plan, RunResult
 from tfxfer.report.console import print_phase, print_plan, print_result
@@ -58,35 +64,42 @@ def run_training(
     overwrite: bool = False,
     watch: Callable[[keras.Model], None] | None = None,
     pictures: PictureData | None = None,
+    fresh: bool = False,
+    every_seconds: float = EVERY_SECONDS,
 ) -> RunResult:
     """Train, evaluate, export, and put the run folder in its place when all is done.
 
-    The validation split chooses the epochs; the test split is read once, at the end.
+    The validation split chooses the epochs; the test split is read once, at the end. A run that
+    was stopped goes on where it was: with the same figures, where the device adds up as before.
 
     Args:
         watch: is called after each epoch, and after each phase, with the whole model, from
             pictures to probabilities.
         pictures: those of `config`, where they are loaded already.
+        fresh: do not go on with what an earlier, stopped run has left.
+        every_seconds: least time between two notes of how far the run is; phases that end count
+            for themselves.
 
     Raises:
         InputError: the config cannot be carried out on its pictures; no folder is left then.
         ExportMismatchError: the exported model differs from the trained one.
     """
     started = time.monotonic()
-    results: list[PhaseResult] = []
-    with run.staged(folder, overwrite) as staging, memory_errors(config.data.batch_size):
+    # What was kept of the run goes when its folder is in place.
+    with (
+        ExitStack() as until_done,
+        run.staged(folder, overwrite) as staging,
+        memory_errors(config.data.batch_size),
+    ):
         job = prepare(config, console, pictures)
         plan = make_plan(config, job)
         print_plan(console, plan, with_blocks=False)
-        backbone, head = job.layers.backbone, job.layers.head
-        model = build_model(backbone, head)
-        logs = staging / run.TENSORBOARD
-        after_epoch = partial(watch, model) if watch else None
-        for position in range(len(job.phases)):
-            results.append(train_phase(job, position, results, logs, console, after_epoch))
-            print_phase(console, results[-1])
-            if watch:
-                watch(model)
+        model = build_model(job.layers.backbone, job.layers.head)
+        layers, key = job.layers, name_run(config, job.pictures, model)
+        place = until_done.enter_context(reserve_place(layers.folder, key, fresh, layers.say))
+        keeper = Keeper(place, layers, started, every_seconds) if place else None
+        keeper = keeper.take_up(model, job.phases) if keeper else None
+        results = train_phases(job, model, staging, console, watch, keeper)
         pictures, classes = job.pictures, job.pictures.classes
         # Of pictures that were trained on, the model is too sure.
         calibrates = config.calibrate and not config.data.train_on_validation
@@ -98,14 +111,14 @@ def run_training(
             path=folder,
             classes=classes,
             plan=replace(plan, notes=(*plan.notes, *job.layers.notes)),
-            phases=tuple(results),
+            phases=results,
             validation=validation,
             test=test,
             exported=replace(exported, path=folder / run.EXPORT),
             total_parameters=model.count_params(),
             engine=job.layers.engine_name if any(p.cut != PICTURES for p in results) else None,
             seed=config.seed,
-            seconds=time.monotonic() - started,
+            seconds=keeper.seconds() if keeper else time.monotonic() - started,
             versions=runtime.list_versions(),
             device=runtime.describe_device(),
             quarantined=pictures.quarantined,
@@ -115,6 +128,48 @@ def run_training(
         run.write_result(staging, result)
     print_result(console, result)
     return result
+
+
+def train_phases(
+    job: Job,
+    model: keras.Model,
+    staging: Path,
+    console: Console,
+    watch: Callable[[keras.Model], None] | None = None,
+    keeper: Keeper | None = None,
+) -> tuple[PhaseResult, ...]:
+    """Train one phase after the other, but for those that an earlier process has finished.
+
+    Args:
+        model: from pictures to probabilities, over the layers of the job.
+        staging: where the run's files are written.
+        watch: as of `run_training`.
+        keeper: keeps how far the run is; None: nothing is kept.
+    """
+    after_epoch = partial(watch, model) if watch else None
+    # The curves of epochs that are not trained again are kept with them.
+    logs = (keeper.place if keeper else staging) / run.TENSORBOARD
+    results = list(keeper.found.phases) if keeper else []
+    for result in results:
+        print_phase(console, result)
+    for position in range(len(results), len(job.phases)):
+        train = partial(train_phase, job, position, tuple(results), logs, console, after_epoch)
+        try:
+            result = train(keeper=keeper)
+        except StateError as fault:
+            if keeper is None:
+                raise
+            keeper = keeper.without_epochs(fault)  # before they have changed anything
+            result = train(keeper=keeper)
+        results.append(result)
+        print_phase(console, result)
+        if keeper:
+            keeper.keep_phases(model, results)
+        if watch:
+            watch(model)
+    if keeper and logs.is_dir():
+        shutil.copytree(logs, staging / run.TENSORBOARD)
+    return tuple(results)
 
 
 def prepare(config: Config, console: Console, pictures: PictureData | None = None) -> Job:
@@ -173,6 +228,7 @@ def train_phase(
     span: Span = WHOLE,
     tell: Callable[[np.ndarray], None] | None = None,
     also: Sequence[Cut] = (),
+    keeper: Keeper | None = None,
 ) -> PhaseResult:
     """Run the frozen layers of a phase where their features are not stored yet, and train it.
 
@@ -182,36 +238,48 @@ def train_phase(
         after_epoch: is called after each epoch.
         span, tell: as of `fit_phase`.
         also: as of `make_phase_data`.
+        keeper: keeps how far the phase is, and knows how far an earlier process came.
+
+    Raises:
+        StateError: what that process has left is of another model; nothing is trained then.
     """
     started, clock = time.monotonic(), job.layers.clock
     before = replace(clock)
     phases, draws_evenly = job.phases[position:], job.objective.draws_evenly
     data = make_phase_data(job.layers, job.pictures, phases, job.batch_size, draws_evenly, also)
     passed = replace(clock)
+
+    def spend() -> dict[str, Any]:
+        """Seconds of the phase so far, by their names in `PhaseResult`."""
+        # What trained has waited for pictures and for frozen layers that ran meanwhile.
+        decoding = clock.input_seconds - passed.input_seconds
+        running = clock.prefix_seconds - passed.prefix_seconds
+        for_prefix = data.waiting.seconds * (running / (decoding + running) if running else 0.0)
+        for_input = data.waiting.seconds - for_prefix
+        return {
+            "seconds": time.monotonic() - started,
+            "input_seconds": passed.input_seconds - before.input_seconds + for_input,
+            "prefix_seconds": passed.prefix_seconds - before.prefix_seconds + for_prefix,
+        }
+
+    begun = keeper.begun(position) if keeper else None
+    keep = partial(KeepEpochs, keeper, phases[0].name, earlier, spend, begun) if keeper else None
     result = fit_phase(
         job.layers.backbone,
         job.layers.head,
-        phases[0],
+        begun.go_on(phases[0]) if begun else phases[0],
         data,
         earlier[-1] if earlier else None,
         logs,
         console,
         after_epoch,
         job.objective,
-        span,
+        keeper.span(begun) if keeper and begun else span,
         tell,
+        keep,
     )
-    # What trained has waited for pictures and for frozen layers that ran meanwhile.
-    decoding = clock.input_seconds - passed.input_seconds
-    running = clock.prefix_seconds - passed.prefix_seconds
-    for_prefix = data.waiting.seconds * (running / (decoding + running) if running else 0.0)
-    for_input = data.waiting.seconds - for_prefix
-    return replace(
-        result,
-        seconds=time.monotonic() - started,
-        input_seconds=passed.input_seconds - before.input_seconds + for_input,
-        prefix_seconds=passed.prefix_seconds - before.prefix_seconds + for_prefix,
-    )
+    result = replace(result, **spend())
+    return begun.join(result) if begun else result
 
 
 def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:

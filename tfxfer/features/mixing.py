@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from tfxfer.data.pictures import pass_over
+
 
 def mix_batches(
-    dataset: tf.data.Dataset, mixup: float, cutmix: float, seed: int
+    dataset: tf.data.Dataset, mixup: float, cutmix: float, seed: int, first_epoch: int = 0
 ) -> tf.data.Dataset:
     """Blend each example of a batch with another one of it, the labels likewise.
 
@@ -19,10 +21,12 @@ def mix_batches(
         dataset: batches of ``(examples, one-hot labels)``, float32.
         mixup, cutmix: parameter of the Beta distribution of the share, above 0; 0: none.
         seed: decides all shares and rectangles, anew in each epoch.
+        first_epoch: number of the epoch to begin with.
     """
     if not mixup and not cutmix:
         return dataset
     seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
+    pass_over(seeds, first_epoch)
 
     def mix(batch, batch_seed):
         examples, labels = batch

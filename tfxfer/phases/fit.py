@@ -89,6 +89,7 @@ def fit_phase(
     objective: Objective = PLAIN,
     span: Span = WHOLE,
     tell: Callable[[np.ndarray], None] | None = None,
+    keep: Callable[[KeepBest, str], keras.callbacks.Callback] | None = None,
 ) -> PhaseResult:
     """Train one phase and leave the weights of its best epoch in the backbone and the head.
 
@@ -101,9 +102,11 @@ def fit_phase(
         span: epochs to train now; a head that is solved knows none.
         tell: is given the probabilities of the validation pictures ``[pictures, classes]``, as
             the weights that were kept give them for the phase's own features.
+        keep: makes a callback that keeps how far the phase is, of what is best and the precision.
 
     Raises:
         InputError: the loss is no number any more.
+        StateError: the span's state is damaged or of another model.
         tf.errors.ResourceExhaustedError: memory does not suffice; see `memory_errors`.
     """
     start = time.monotonic()
@@ -130,9 +133,10 @@ def fit_phase(
         best.standing = _put_if_better(solution, model, before)
     else:
         precision, model = _choose_precision(build, layers, phase, data, steps)
+        also = [keep(best, precision)] if keep else []
         with in_precision(layers, precision):
             figures = _fit_steps(
-                model, phase, data, best, log_folder, console, after_epoch, objective, span
+                model, phase, data, best, log_folder, console, after_epoch, objective, span, also
             )
             if span.left:
                 save_state(span.left, model, best)
@@ -216,6 +220,7 @@ def _fit_steps(
     after_epoch: Callable[[], None] | None,
     objective: Objective,
     span: Span,
+    also: Sequence[keras.callbacks.Callback] = (),
 ) -> dict[str, list[float]]:
     """Call `fit`, and give its figures by epoch."""
     if span.state:
@@ -224,7 +229,7 @@ def _fit_steps(
     steps, size = data.steps_per_epoch, data.batch_size
     bar = ProgressBar(phase.name, phase.epochs, steps, size, console, metric)
     curves = keras.callbacks.TensorBoard(log_folder / phase.name, write_graph=False)
-    callbacks = [best, curves, bar]
+    callbacks = [best, curves, bar, *also]
     is_plain = metric == "accuracy"
     if not is_plain:
         callbacks.insert(0, Validate(data.validation, data.labels[1], objective))
