@@ -82,3 +82,12 @@ def test_without_parameters_nothing_is_mixed():
 
 def test_a_mixed_data_set_is_as_long_as_before():
     assert int(mix_batches(batches(count=5), 0.2, 0, seed=0).cardinality()) == 5
+
+
+def test_a_later_epoch_is_the_same_whoever_begins_with_it():
+    whole = mixed(0.4, 1.0, epochs=3)
+    dataset = mix_batches(batches(), 0.4, 1.0, seed=0, first_epoch=2)
+    iter(dataset)  # as `fit` does, which does not read all that it begins
+    for (ours, _), (theirs, _) in zip(dataset, whole[6:], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert not np.array_equal(whole[0][0], whole[3][0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import signal
@@ -14,20 +15,19 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from conftest import small_arguments
 from rich.console import Console
 
-import tfxfer
-from tfxfer.errors import exit_code
-from tfxfer.features.cache import clear_others, measure_others
-from tfxfer.features.in_use import claim
-from tfxfer.phases.checkpoint import EPOCHS, PHASES
+from tfxfer.features.cache import measure_others
+from tfxfer.phases.checkpoint import EPOCHS, PHASES, read_checkpoint
 from tfxfer.phases.state import read_state, write_state
 from tfxfer.phases.unfinished import FOLDER
 from tfxfer.presets import dump_config, load_config
+from tfxfer.train import main
 from tfxfer.training import run_training
 
-EPOCHS_DONE = 3
-# Kills itself after an epoch of fine-tuning; the head's phase calls `watch` too.
+DONE, EPOCH_COUNT = 3, 5
+# Kills itself after an epoch of fine-tuning; `watch` was called after the head's phase too.
 KILLED = f"""
 import os, signal, sys
 from pathlib import Path
@@ -39,7 +39,7 @@ from tfxfer.training import run_training
 calls = []
 def watch(model):
     calls.append(model)
-    if len(calls) == {1 + EPOCHS_DONE}:
+    if len(calls) == 1 + {DONE}:
         os.kill(os.getpid(), signal.SIGKILL)
 config, out = load_config(sys.argv[1]), Path(sys.argv[2])
 run_training(config, out, make_console(True), watch=watch, every_seconds=0)
@@ -47,29 +47,20 @@ run_training(config, out, make_console(True), watch=watch, every_seconds=0)
 
 
 class StoppedError(Exception):
-    """What ends a run after its first epoch or phase."""
+    """Ends a run, as nothing in it would."""
 
 
 @pytest.fixture(scope="module")
 def preset(tmp_path_factory, picture_folder, weights_file) -> Path:
-    """A head, and a phase in which everything is by chance: views, MixUp, dropout."""
-    settings = {
-        "backbone.alpha": 0.25,
-        "backbone.image_size_px": 32,
-        "data.batch_size": 8,
-        "head.levels": 1,
-        "phases.fine-tune.epochs": 6,
-        "phases.fine-tune.views": 2,
-        "phases.fine-tune.unfreeze": 2,
-        "phases.fine-tune.mixup": 0.4,
-        "phases.fine-tune.patience": 5,
-        "features.engine": "tensorflow",
-    }
-    config = load_config(
-        "photos", data=picture_folder, backbone="MobileNet", weights=weights_file, settings=settings
+    """A head, and a phase in which much is by chance: views, MixUp, dropout."""
+    fine_tune = {"epochs": EPOCH_COUNT, "views": 2, "mixup": 0.4, "patience": EPOCH_COUNT - 1}
+    chosen = {f"phases__fine-tune__{key}": value for key, value in fine_tune.items()}
+    arguments = small_arguments(
+        weights_file, calibrate=False, features__engine="tensorflow", **chosen
     )
+    del arguments["quiet"]
     path = tmp_path_factory.mktemp("presets") / "small.toml"
-    path.write_text(dump_config(config))
+    path.write_text(dump_config(load_config("photos", data=picture_folder, **arguments)))
     return path
 
 
@@ -96,121 +87,64 @@ def left(killed, own_cache) -> Path:
     return place
 
 
-def begin(config, out, **how) -> str:
-    """Begin a run, end it after its first epoch or phase, and give what it says."""
-    said = io.StringIO()
+def run_until(calls: int, preset: Path, out: Path, **how) -> tuple[str, list[np.ndarray]]:
+    """End a run when so many epochs and phases are over; what it said, and its weights then."""
+    said, weights = io.StringIO(), []
+    left = iter(range(calls - 1, -1, -1))
 
-    def stop(model):
-        raise StoppedError
+    def watch(model):
+        if not next(left):
+            weights.extend(model.get_weights())
+            raise StoppedError
 
+    console = Console(file=said, width=500)
     with pytest.raises(StoppedError):
-        run_training(config, out, Console(file=said, width=500), watch=stop, every_seconds=0, **how)
-    return said.getvalue()
+        run_training(load_config(preset), out, console, watch=watch, every_seconds=0, **how)
+    return said.getvalue(), weights
 
 
-def test_a_killed_run_goes_on_and_comes_to_the_same(preset, left, tmp_path, monkeypatch, capsys):
-    resumed = tfxfer.train(preset, out=tmp_path / "resumed")
+@pytest.fixture
+def whole(killed, preset, tmp_path, monkeypatch):
+    """Phases and weights of the same run without a break, and what it said; it started anew."""
+    cache = shutil.copytree(killed, tmp_path / "other")
+    with monkeypatch.context() as patch:
+        patch.setenv("TFXFER_CACHE", str(cache))
+        said, weights = run_until(2 + EPOCH_COUNT, preset, tmp_path / "whole", fresh=True)
+    (place,) = (cache / FOLDER).iterdir()
+    return read_checkpoint(place).phases, weights, said
+
+
+def test_a_killed_run_goes_on_and_comes_to_the_same(preset, left, whole, tmp_path, capsys):
+    phases, weights, said = whole
+    assert "goes on" not in said and "fine-tune 1/5" in said, "--fresh"
+
+    assert main(["--preset", str(preset), "--out", str(tmp_path / "run")]) == 0
     said = capsys.readouterr().out
     assert "goes on after phase 'head' and epoch 3 of 'fine-tune'" in said
-    assert "fine-tune 3/6" not in said and "fine-tune 4/6" in said
+    assert "fine-tune 3/5" not in said and "fine-tune 4/5" in said
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert any("goes on after" in note for note in metrics["notes"])
+    assert len(metrics["phases"][1]["history"]["loss"]) == EPOCH_COUNT
+    assert 0 < sum(phase["seconds"] for phase in metrics["phases"]) < metrics["seconds"]
+    for ours, theirs in zip(metrics["phases"], map(asdict, phases), strict=True):
+        for name, value in theirs.items():
+            if "seconds" not in name:
+                assert ours[name] == (list(value) if isinstance(value, tuple) else value), name
+    model = keras.models.load_model(tmp_path / "run" / "model.keras")
+    for ours, theirs in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+    # Curves of both processes, and nothing else that was kept.
+    assert len(list((tmp_path / "run/tensorboard/fine-tune/train").iterdir())) == 2
     assert not left.exists() and "checkpoints" not in measure_others(left.parent.parent)
 
-    monkeypatch.setenv("TFXFER_CACHE", str(tmp_path / "other"))
-    whole = tfxfer.train(preset, out=tmp_path / "whole", quiet=True)
-    assert not list((tmp_path / "other" / FOLDER).iterdir())
-    ours, theirs = (asdict(result) for result in (resumed, whole))
-    for result in (ours, theirs):
-        assert 0 < sum(phase["seconds"] for phase in result["phases"]) < result["seconds"]
-        for each in (result, *result["phases"]):
-            each = {name: each.pop(name) for name in list(each) if "seconds" in name}
-        result["plan"].pop("notes")
-        result["exported"].pop("max_difference"), result["exported"].pop("path"), result.pop("path")
-    assert ours == theirs
-    assert len(resumed.phases[1].history["val_accuracy"]) == resumed.phases[1].epochs == 6
-    models = [keras.models.load_model(result.path / "model.keras") for result in (resumed, whole)]
-    for our, their in zip(*(model.variables for model in models), strict=True):
-        np.testing.assert_array_equal(our, their)
-    assert [w.path for w in models[0].trainable_weights] == [
-        w.path for w in models[1].trainable_weights
-    ]
-    # The curves are those of both processes.
-    assert len(list((resumed.path / "tensorboard" / "fine-tune" / "train").iterdir())) == 2
 
-
-def test_a_run_goes_on_with_the_command_line_unless_told_otherwise(preset, left, tmp_path, capsys):
-    config = load_config(preset)
-    assert "goes on after" not in begin(config, tmp_path / "run", fresh=True)
-    assert not (left / EPOCHS).exists(), "the head alone was trained anew"
-
-    def interrupt(model):
-        raise KeyboardInterrupt
-
-    def call():
-        run_training(config, tmp_path / "run", Console(quiet=True), watch=interrupt)
-
-    assert exit_code(call) == 130
-    assert "the same command goes on after phase 'head'\n" in capsys.readouterr().err
-
-
-def damage(path: Path) -> None:
-    data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 2])
-
-
-def flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 3] ^= 1
-    path.write_bytes(data)
-
-
-def reshape(path: Path) -> None:
-    state = read_state(path)
-    state.groups["variable"][0] = state.groups["variable"][0][..., :-1]
-    write_state(path, state.groups, state.about)
-
-
-def age(path: Path) -> None:
-    state = read_state(path)
-    write_state(path, state.groups, {**state.about, "versions": {"keras": "2.0"}})
-
-
-@pytest.mark.parametrize("spoil", [damage, flip, reshape, age])
-def test_what_cannot_be_used_is_left_aside_and_said(spoil, preset, left, tmp_path):
-    spoil(left / EPOCHS)
-    said = begin(load_config(preset), tmp_path / "run")
-    assert "cannot all be used" in said and "only phase 'head' stays" in said
-    assert "fine-tune 1/6" in said
-    said = begin(load_config(preset), tmp_path / "run")
-    assert "cannot" not in said, "it was written anew"
-
-
-def test_without_the_finished_phases_a_run_starts_anew(preset, left, tmp_path):
-    damage(left / PHASES)
-    said = begin(load_config(preset), tmp_path / "run")
-    assert "the run starts anew" in said and "goes on" not in said and "fine-tune 1" not in said
-
-
-def test_other_runs_do_not_go_on_with_it(preset, left, tmp_path, picture_folder):
-    others = [
-        load_config(preset, settings={"seed": 1}),
-        load_config(preset, data=shutil.copytree(picture_folder, tmp_path / "copy")),
-    ]
-    for config in others:
-        assert "goes on" not in begin(config, tmp_path / "run")
-    assert (left / EPOCHS).is_file() and len(list(left.parent.iterdir())) == 3
-
-
-def test_two_processes_at_the_same_run_leave_each_other_alone(preset, left, tmp_path):
-    before = {path: path.stat().st_mtime_ns for path in left.iterdir()}
-    with claim(left):
-        assert "another process is at the same run" in begin(load_config(preset), tmp_path / "run")
-        clear_others(left.parent.parent)
-    assert {path: path.stat().st_mtime_ns for path in left.iterdir()} == before
-    clear_others(left.parent.parent)
-    assert not left.exists()
-
-
-def test_what_nobody_takes_up_goes_in_the_end(preset, left, tmp_path):
-    os.utime(left, (0, 0))
-    begin(load_config(preset, settings={"seed": 1}), tmp_path / "run")
-    assert not left.exists() and len(list(left.parent.iterdir())) == 1
+def test_a_phase_starts_anew_where_its_state_is_of_another_model(preset, left, tmp_path):
+    state = read_state(left / EPOCHS)
+    state.groups["optimizer"].pop()
+    write_state(left / EPOCHS, state.groups, state.about)
+    said, _ = run_until(1, preset, tmp_path / "run")
+    assert "other shapes" in said and "only phase 'head' stays" in said
+    assert "fine-tune 1/5" in said
+    said, _ = run_until(1, preset, tmp_path / "run")
+    assert "after phase 'head' and epoch 1 of 'fine-tune'" in said, "it is kept anew"

@@ -79,13 +79,6 @@ def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
     return dataset.with_options(options)
 
 
-def pass_over(dataset: tf.data.Dataset, epochs: int) -> None:
-    """Begin a data set so many times: what it draws anew each time is then drawn as afterwards."""
-    for _ in range(epochs):
-        for _ in untuned(dataset.take(1)):
-            pass
-
-
 @dataclass(frozen=True)
 class FileSet:
     """Pictures in files.

@@ -12,7 +12,7 @@ from tfxfer.config import AugmentationConfig
 from tfxfer.data.augment import decode_augmented
 from tfxfer.data.decode import decode_picture, resize_picture
 from tfxfer.data.labels import to_targets
-from tfxfer.data.pictures import PARALLEL_CALLS, PictureSet, pass_over, untuned
+from tfxfer.data.pictures import PARALLEL_CALLS, PictureSet, untuned
 from tfxfer.data.sampling import encode_evenly
 
 # Batches that are ready before they are asked for.
@@ -55,7 +55,6 @@ def make_training_dataset(
     augmentation: AugmentationConfig,
     seed: int,
     draws_evenly: bool = False,
-    first_epoch: int = 0,
 ) -> tf.data.Dataset:
     """Give shuffled, augmented batches; every epoch another order and other changes.
 
@@ -65,8 +64,6 @@ def make_training_dataset(
     Args:
         draws_evenly: each picture is of a class drawn by chance, each as likely as any other; an
             epoch has as many pictures as without.
-        first_epoch: number of the epoch to begin with; where classes are drawn evenly, it is
-            another epoch than after those before it, of which each draws so many numbers.
 
     Returns:
         Batches of ``(pictures [batch, size, size, 3] float32 0…255,
@@ -79,15 +76,13 @@ def make_training_dataset(
         encode_evenly(pictures, seed) if draws_evenly else pictures.encoded(shuffle_seed=seed)
     )
 
-    examples = tf.data.Dataset.zip(encoded_pictures, seeds)
-    pass_over(examples, first_epoch)
-
     def prepare(example, picture_seed):
         encoded, label = example
         return make_view(encoded, picture_seed), to_targets(label, class_count)
 
     return untuned(
-        examples.map(prepare, num_parallel_calls=PARALLEL_CALLS)
+        tf.data.Dataset.zip(encoded_pictures, seeds)
+        .map(prepare, num_parallel_calls=PARALLEL_CALLS)
         .batch(batch_size, drop_remainder=len(pictures.labels) >= batch_size)
         .prefetch(_PREFETCHED)
     )

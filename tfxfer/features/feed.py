@@ -38,7 +38,7 @@ class PhaseData:
         cut: where the frozen layers end, whose features these are.
         make_training: gives batches of ``(features [batch, *cut.shape] float32,
             one-hot labels [batch, classes] float32)``, from an epoch on, by its number from 0;
-            each call the same ones anew (but see `make_training_dataset` where nothing is stored).
+            each call the same ones anew. What is not stored is seen as in the first epochs.
         validation: the same of the validation pictures, in order.
         labels: class numbers of the training and of the validation pictures.
         steps_per_epoch: batches of an epoch, each of `batch_size` pictures; the rest is left out.
@@ -173,9 +173,9 @@ def make_streamed_data(
     classes, size_px = len(pictures.classes), layers.backbone.size_px
     augmentation = layers.augmentation.under(phase.augmentation)
 
-    def make_pictures(first_epoch: int = 0) -> tf.data.Dataset:
+    def make_pictures() -> tf.data.Dataset:
         return make_training_dataset(
-            train, classes, size_px, batch_size, augmentation, seed, draws_evenly, first_epoch
+            train, classes, size_px, batch_size, augmentation, seed, draws_evenly
         )
 
     def run(dataset: tf.data.Dataset, steps: int) -> tf.data.Dataset:
@@ -195,7 +195,7 @@ def make_streamed_data(
         cut,
         batch_size,
         seed,
-        lambda first_epoch: run(make_pictures(first_epoch), steps),
+        lambda _: run(make_pictures(), steps),
         run(held_out, validation_steps),
     )
 
@@ -216,9 +216,8 @@ def _join(
     steps = _steps(train, batch_size)
 
     def make_mixed(first_epoch: int = 0) -> tf.data.Dataset:
-        mixed = mix_batches(
-            make_training(first_epoch), phase.mixup, phase.cutmix, seed, first_epoch
-        )
+        batches = make_training(first_epoch)
+        mixed = mix_batches(batches, phase.mixup, phase.cutmix, seed, first_epoch)
         return time_waiting(mixed, steps, waiting)
 
     return PhaseData(

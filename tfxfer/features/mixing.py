@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import count
+
+import numpy as np
 import tensorflow as tf
 
-from tfxfer.data.pictures import pass_over
+_PURPOSE = 1  # other numbers than those that shuffle the same epoch
 
 
 def mix_batches(
@@ -25,8 +29,17 @@ def mix_batches(
     """
     if not mixup and not cutmix:
         return dataset
-    seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
-    pass_over(seeds, first_epoch)
+    epochs = count(first_epoch)
+
+    # `Dataset.random` draws anew for each iterator, of which `fit` drops some unread: it knows no
+    # epochs. A generator is begun when the first batch is asked for.
+    def draw() -> Iterator[np.ndarray]:
+        generator = np.random.default_rng([seed, next(epochs), _PURPOSE])
+        while True:
+            yield generator.integers(np.iinfo(np.int64).max, size=2)
+
+    seeds = tf.data.Dataset.from_generator(draw, output_signature=tf.TensorSpec([2], tf.int64))
+    seeds = seeds.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
     def mix(batch, batch_seed):
         examples, labels = batch
