@@ -20,8 +20,8 @@ from tfxfer.config import DataConfig
 from tfxfer.data.audit import audit_listing
 from tfxfer.data.sources import list_pictures, load_data
 from tfxfer.errors import InputError
+from tfxfer.job import load_pictures
 from tfxfer.presets import load_config
-from tfxfer.training import load_pictures
 
 tool = load_tool("make_bad_folder")
 CLASSES = tuple(tool.CLASSES)

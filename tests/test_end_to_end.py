@@ -24,10 +24,10 @@ from tfxfer.data.sources import list_pictures, load_data
 from tfxfer.errors import InputError
 from tfxfer.features.cache import list_stored
 from tfxfer.features.engines import list_candidates
+from tfxfer.job import make_plan, prepare
 from tfxfer.presets import load_config
 from tfxfer.report.console import make_console
 from tfxfer.train import main as train_main
-from tfxfer.training import make_plan, prepare
 
 RUN_FILES = {
     "classes.txt",

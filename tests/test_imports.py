@@ -48,6 +48,7 @@ LEVELS = {
     "teacher": 3,
     "judge": 3,
     "prediction": 3,
+    "job": 4,
     "training": 4,
     "folds": 4,
     "train": 4,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,15 @@ def test_an_empty_folder_is_filled_in_its_place(tmp_path, monkeypatch):
     assert (tmp_path / "real" / "file").read_text() == "new"
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "real").stat().st_ino == inode
+
+
+def test_what_a_killed_run_left_in_a_folder_is_in_nobody_s_way(tmp_path):
+    left = Path(tempfile.mkdtemp(prefix=f".{tmp_path.name}.", dir=tmp_path))
+    (left / "half").write_text("half")
+    run.check_folder(tmp_path, False, None)
+    with run.staged(tmp_path) as staging:
+        (staging / run.METRICS).write_text("new")
+    assert {path.name for path in tmp_path.iterdir()} == {left.name, run.METRICS}
 
 
 @pytest.mark.parametrize("exists", [False, True])

@@ -20,12 +20,13 @@ from tfxfer.export.saved_model import export_saved_model
 from tfxfer.features.feed import make_phase_data
 from tfxfer.features.mixing import mix_batches
 from tfxfer.heads import build_head, build_model
+from tfxfer.job import Job, make_job, make_plan
 from tfxfer.phases.keep_best import standard_error
 from tfxfer.phases.objective import Objective, make_loss, make_metrics
 from tfxfer.records import RunResult
 from tfxfer.report.console import print_phase, print_plan, print_result
 from tfxfer.run import metrics_of
-from tfxfer.training import Job, make_job, make_plan, train_phase
+from tfxfer.training import train_phase
 
 QUIET = Console(quiet=True)
 CLASSES = ("red", "green", "blue")

@@ -7,9 +7,10 @@ number of devices changes how long a run takes, and nothing else.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -81,6 +82,21 @@ class Share:
         from jax.experimental import multihost_utils
 
         return multihost_utils.broadcast_one_to_all(values)
+
+    def copy_files(self, folder: Path, names: Sequence[str]) -> None:
+        """Give all processes the first one's files, those that it has."""
+        if self.count == 1:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            path = folder / name
+            content = np.frombuffer(path.read_bytes() if path.is_file() else b"", np.uint8)
+            size = int(self.take_first(np.array(len(content))))
+            if size:
+                held = content if self.is_first else np.zeros(size, np.uint8)
+                received = np.asarray(self.take_first(held))
+                if not self.is_first:
+                    path.write_bytes(received.tobytes())
 
 
 ALONE = Share()

@@ -83,8 +83,8 @@ def export_run(
     from tfxfer.export.export_model import Request, export_model
     from tfxfer.export.formats import check_packages, resolve_formats
     from tfxfer.export.serving_files import default_name
+    from tfxfer.job import load_pictures
     from tfxfer.saved import check_same_classes, load_model
-    from tfxfer.training import load_pictures
 
     names = resolve_formats(formats)
     check_packages(names)

@@ -16,13 +16,18 @@ from tfxfer.data.pictures import PictureData
 from tfxfer.errors import InputError
 from tfxfer.evaluation import wilson_interval
 from tfxfer.features.shards import digest
+from tfxfer.job import dry_run, load_pictures
 from tfxfer.records import FoldsResult, Plan
 from tfxfer.report.console import print_folds
-from tfxfer.training import dry_run, load_pictures, run_training
+from tfxfer.training import run_training
 
 
 def run_folds(
-    config: Config, folder: Path, console: Console, overwrite: bool = False
+    config: Config,
+    folder: Path,
+    console: Console,
+    overwrite: bool = False,
+    fresh: bool = False,
 ) -> FoldsResult:
     """Train each fold in a folder of its own, and write the mean and the spread.
 
@@ -32,6 +37,7 @@ def run_folds(
     Args:
         folder: where ``fold-1``, ``fold-2``, … come to lie.
         overwrite: replace an earlier run's folder as soon as the first fold is done.
+        fresh: as of `run_training`.
 
     Raises:
         InputError: a fold cannot be trained; the folds before it stay.
@@ -50,7 +56,7 @@ def run_folds(
                 console.print("  finished before")
                 continue
             place = folder / run.fold_name(fold)
-            run_training(chosen, place, console, may_replace, pictures=pictures)
+            run_training(chosen, place, console, may_replace, pictures=pictures, fresh=fresh)
             if not finished:
                 run.remove_earlier(folder, keep=place.name)
             finished[fold] = identified

@@ -57,7 +57,7 @@ def check_folder(
     """
     check_place(folder, source)
     folder = folder.resolve()
-    present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    present = _list_present(folder) if folder.is_dir() else set()
     goes_on = folds_of is not None and bool(load_unfinished(folder, folds_of, overwrite))
     if present and not overwrite and not goes_on:
         raise InputError(
@@ -153,9 +153,15 @@ def scratch() -> Iterator[Path]:
         yield Path(folder)
 
 
+def _list_present(folder: Path) -> set[str]:
+    """Names of what lies in a folder, but for what a run is writing there, or a killed one was."""
+    staging = re.compile(rf"\.{re.escape(folder.name)}\.\w{{8}}")
+    return {path.name for path in folder.iterdir() if not staging.fullmatch(path.name)}
+
+
 def _fill(folder: Path, staging: Path, overwrite: bool) -> None:
     """Put a finished run's files into a folder that exists, in place of an earlier run's."""
-    present = {path.name for path in folder.iterdir()} - {staging.name}
+    present = _list_present(folder)
     if present and not (overwrite and all(_is_own(folder / name) for name in present)):
         raise _taken(folder, staging)
     replaced = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder))

@@ -27,8 +27,12 @@ def train(
     out: str | Path | None = None,
     overwrite: bool = False,
     quiet: bool = False,
+    fresh: bool = False,
 ) -> RunResult | FoldsResult:
     """Train a preset and write its run folder, or one for each fold where ``data.folds`` is set.
+
+    A run that was stopped goes on where it was when it is called again: with the same config, the
+    same pictures and the same versions of the packages.
 
     Args:
         preset: a preset's name (`tfxfer presets` lists them) or a TOML file.
@@ -41,6 +45,7 @@ def train(
         out: the run folder; None: ``runs/<preset>-<time>``.
         overwrite: replace an earlier run's folder when this run is done.
         quiet: print nothing.
+        fresh: begin anew even so; folds that are finished stay.
 
     Raises:
         InputError: what was asked for cannot be done; nothing is written then, but finished folds
@@ -57,10 +62,10 @@ def train(
     if all_folds:
         from tfxfer.folds import run_folds
 
-        return run_folds(config, folder, console, overwrite)
+        return run_folds(config, folder, console, overwrite, fresh)
     from tfxfer.training import run_training
 
-    return run_training(config, folder, console, overwrite)
+    return run_training(config, folder, console, overwrite, fresh=fresh)
 
 
 def plan(
@@ -89,7 +94,7 @@ def plan(
             from tfxfer.folds import plan_folds
 
             return plan_folds(config, console)
-        from tfxfer.training import dry_run
+        from tfxfer.job import dry_run
 
         return dry_run(config, console)
 
@@ -129,6 +134,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, "any other value, such as phases.fine-tune.unfreeze=4")
     parser.add_argument("--out", metavar="DIR", help="run folder; default runs/<preset>-<time>")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier run's folder")
+    parser.add_argument("--fresh", action="store_true", help="do not go on with a stopped run")
     parser.add_argument("--dry-run", action="store_true", help="print the plan, train nothing")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
@@ -145,7 +151,8 @@ def call(arguments: argparse.Namespace) -> None:
     if arguments.dry_run:
         plan(arguments.preset, **chosen)
     else:
-        train(arguments.preset, out=arguments.out, overwrite=arguments.overwrite, **chosen)
+        how = {"overwrite": arguments.overwrite, "fresh": arguments.fresh}
+        train(arguments.preset, out=arguments.out, **how, **chosen)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -212,11 +212,11 @@ def _time_epochs(folder: Path, data: str, weights: str) -> dict:
     import keras
 
     from tfxfer.features.feed import make_phase_data
+    from tfxfer.job import prepare
     from tfxfer.phases.fit import prepare_phase
     from tfxfer.phases.precision import in_precision
     from tfxfer.presets import load_config
     from tfxfer.report.console import make_console
-    from tfxfer.training import prepare
 
     precision = "bfloat16_rewrite"
     settings = {"phases.fine-tune.unfreeze": FINE_TUNED_BLOCKS, "phases.fine-tune.views": 1}

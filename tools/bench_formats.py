@@ -21,9 +21,9 @@ import tfxfer
 from tfxfer import run
 from tfxfer.data.pipeline import make_evaluation_dataset
 from tfxfer.export.measure import measure
+from tfxfer.job import load_pictures
 from tfxfer.prediction.load import load_predictor
 from tfxfer.presets import load_config
-from tfxfer.training import load_pictures
 
 
 def main() -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
 
 import numpy as np
 import tensorflow as tf
@@ -29,6 +28,28 @@ class Waiting:
     since: float = 0.0
 
 
+class Epochs:
+    """Numbers the passes over training batches.
+
+    `fit` may begin a pass that it does not use, to build a model from its first batch. So each
+    epoch is told its number when it begins, and the passes that nobody tells are counted.
+    """
+
+    def __init__(self) -> None:
+        self._number, self._passes = 0, Counter[str]()
+
+    def start(self, number: int) -> None:
+        """Let the next pass be of an epoch, by its number from 0."""
+        self._number = number
+        self._passes.clear()
+
+    def take(self, reader: str) -> int:
+        """The number of the epoch whose pass begins, for one of those who read along."""
+        number = self._number + self._passes[reader]
+        self._passes[reader] += 1
+        return number
+
+
 def make_stored_training(
     tables: Sequence[store.Table],
     labels: np.ndarray,
@@ -36,7 +57,7 @@ def make_stored_training(
     batch_size: int,
     seed: int,
     draws_evenly: bool = False,
-    first_epoch: int = 0,
+    epochs: Epochs | None = None,
     steps: int | None = None,
 ) -> tf.data.Dataset:
     """Give shuffled batches of stored features; each epoch shows the next view of each picture.
@@ -45,14 +66,14 @@ def make_stored_training(
         steps: batches of an epoch; None: as many as the pictures fill.
         draws_evenly: give as many pictures of each class, some of them several times, each time
             in another view; else give each picture once.
-        first_epoch: number of the epoch to begin with.
+        epochs: numbers the epochs; None: from 0 on.
     """
     shape, dtype = tables[0].shape, _common_dtype(tables)
     steps = steps or max(1, len(labels) // batch_size)
-    epochs = count(first_epoch)
+    epochs = epochs or Epochs()
 
     def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        epoch = next(epochs)
+        epoch = epochs.take("features")
         generator = np.random.default_rng([seed, epoch])
         if draws_evenly:
             order, rounds = draw_evenly(labels, len(labels), generator)

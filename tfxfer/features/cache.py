@@ -29,8 +29,8 @@ from tfxfer.features.shards import (
 from tfxfer.runtime import available_memory_bytes
 
 # Folders of the cache for other things than features: archives that were unpacked, data sets of
-# Python that were written down, and what was seen of files.
-OTHERS = ("archives", "datasets", "audit")
+# Python that were written down, what was seen of files, and how far stopped runs are.
+OTHERS = ("archives", "datasets", "audit", "checkpoints")
 # Names of folders that are the cache's own: no other one is touched.
 _KEY = re.compile(r"[0-9a-f]{32}")
 
@@ -120,7 +120,7 @@ def clear(folder: Path, keep: Collection[str] = (), needed_bytes: int | None = N
 
 def measure_others(folder: Path) -> dict[str, int]:
     """Bytes of what else the cache holds, by the folder's name."""
-    sizes = {name: sum(map(_measure, _list_others(folder, name))) for name in OTHERS}
+    sizes = {name: sum(map(_measure, list_others(folder, name))) for name in OTHERS}
     return {name: size for name, size in sizes.items() if size}
 
 
@@ -131,7 +131,7 @@ def clear_others(folder: Path) -> int:
     folder of it, and cannot be replayed afterwards.
     """
     freed = 0
-    for path in (path for name in OTHERS for path in _list_others(folder, name)):
+    for path in (path for name in OTHERS for path in list_others(folder, name)):
         size = _measure(path)
         with claim(path) as is_free:
             if is_free and path.is_dir():
@@ -142,7 +142,7 @@ def clear_others(folder: Path) -> int:
     return freed
 
 
-def _list_others(folder: Path, name: str) -> list[Path]:
+def list_others(folder: Path, name: str) -> list[Path]:
     """What lies in such a folder under a name of the cache's own, or was left by a killed run."""
     left = [path for path in (folder / name).glob(f"{UNFINISHED}*") if is_abandoned(path)]
     return [*left, *(path for path in (folder / name).glob("*") if _KEY.fullmatch(path.stem))]

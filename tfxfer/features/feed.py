@@ -17,6 +17,7 @@ from tfxfer.distribution import ALONE, Share
 from tfxfer.errors import InputError
 from tfxfer.features import store
 from tfxfer.features.batches import (
+    Epochs,
     Waiting,
     make_stored_evaluation,
     make_stored_training,
@@ -49,6 +50,7 @@ class PhaseData:
             where nothing is stored.
         waiting: how long whoever reads the batches has waited for them.
         share: what this process has of the run.
+        epochs: is told the number of each epoch of `make_training` when it begins.
     """
 
     cut: Cut
@@ -61,6 +63,7 @@ class PhaseData:
     tables: tuple[store.Table, ...] = ()
     waiting: Waiting = field(default_factory=Waiting)
     share: Share = ALONE
+    epochs: Epochs = field(default_factory=Epochs)
 
 
 def check_mixing(phase: ResolvedPhase, cut: Cut) -> None:
@@ -164,8 +167,8 @@ def make_stored_data(
         cut,
         batch_size,
         layers.seed,
-        lambda first_epoch: make_stored_training(
-            views, targets, classes, batch_size, layers.seed, draws_evenly, first_epoch, steps
+        lambda epochs: make_stored_training(
+            views, targets, classes, batch_size, layers.seed, draws_evenly, epochs, steps
         ),
         make_stored_evaluation(kept, validation.labels, classes, batch_size),
         (*views, kept),
@@ -228,18 +231,19 @@ def _join(
     cut: Cut,
     batch_size: int,
     seed: int,
-    make_training: Callable[[int], tf.data.Dataset],
+    make_training: Callable[[Epochs], tf.data.Dataset],
     validation: tf.data.Dataset,
     tables: tuple[store.Table, ...] = (),
     steps: int | None = None,
 ) -> PhaseData:
     """Mix training batches as a phase wants it, and watch how long they are waited for."""
-    waiting = Waiting()
+    waiting, epochs = Waiting(), Epochs()
     train, held_out = pictures.train.labels, pictures.validation.labels
     steps = steps or _steps(train, batch_size)
 
     def make_mixed(first_epoch: int = 0) -> tf.data.Dataset:
-        mixed = mix_batches(make_training(first_epoch), phase.mixup, phase.cutmix, seed)
+        epochs.start(first_epoch)
+        mixed = mix_batches(make_training(epochs), phase.mixup, phase.cutmix, seed, epochs)
         return time_waiting(mixed, steps, waiting)
 
     return PhaseData(
@@ -252,6 +256,7 @@ def _join(
         views=max(0, len(tables) - 1),
         tables=tables,
         waiting=waiting,
+        epochs=epochs,
     )
 
 

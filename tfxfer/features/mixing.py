@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import numpy as np
 import tensorflow as tf
+
+from tfxfer.features.batches import Epochs
+
+_PURPOSE = 1  # other numbers than those that shuffle the same epoch
 
 
 def mix_batches(
-    dataset: tf.data.Dataset, mixup: float, cutmix: float, seed: int
+    dataset: tf.data.Dataset, mixup: float, cutmix: float, seed: int, epochs: Epochs | None = None
 ) -> tf.data.Dataset:
     """Blend each example of a batch with another one of it, the labels likewise.
 
@@ -19,10 +26,21 @@ def mix_batches(
         dataset: batches of ``(examples, one-hot labels)``, float32.
         mixup, cutmix: parameter of the Beta distribution of the share, above 0; 0: none.
         seed: decides all shares and rectangles, anew in each epoch.
+        epochs: numbers the epochs; None: from 0 on.
     """
     if not mixup and not cutmix:
         return dataset
-    seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
+    numbers = epochs or Epochs()
+
+    # `Dataset.random` draws anew for each iterator, of which `fit` drops some unread: it knows no
+    # epochs. A generator is begun when the first batch is asked for.
+    def draw() -> Iterator[np.ndarray]:
+        generator = np.random.default_rng([seed, numbers.take("shares"), _PURPOSE])
+        while True:
+            yield generator.integers(np.iinfo(np.int64).max, size=2)
+
+    seeds = tf.data.Dataset.from_generator(draw, output_signature=tf.TensorSpec([2], tf.int64))
+    seeds = seeds.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
     def mix(batch, batch_seed):
         examples, labels = batch

@@ -91,7 +91,7 @@ def fit_or_retry(
     precision: str,
     layers: Sequence[keras.layers.Layer],
     build: Callable[[str], keras.Model],
-    fit: Callable[[keras.Model, Span, StayFinite], dict[str, list[float]]],
+    fit: Callable[[keras.Model, str, Span, StayFinite], dict[str, list[float]]],
     phase: ResolvedPhase,
     span: Span,
     say: Callable[[str], None] | None,
@@ -102,7 +102,8 @@ def fit_or_retry(
         model: as `build` makes it for the precision.
         layers: those whose policy is the precision's.
         build: makes a compiled model for a precision, over the same weights each time.
-        fit: trains the epochs of a span with a callback, and gives figures by epoch.
+        fit: trains a model of a precision through a span with a callback, and gives figures by
+            epoch.
         span: epochs to train.
         say: is given a note where the precision was changed.
 
@@ -114,7 +115,7 @@ def fit_or_retry(
     """
     finite = StayFinite(keeps=precision != "float32")
     with in_precision(layers, precision):
-        figures = fit(model, span, finite)
+        figures = fit(model, precision, span, finite)
     if finite.failure is None:
         return precision, model, figures
     if precision == "float32":

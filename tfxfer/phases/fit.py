@@ -99,6 +99,7 @@ def fit_phase(
     span: Span = WHOLE,
     tell: Callable[[np.ndarray], None] | None = None,
     say: Callable[[str], None] | None = None,
+    keep: Callable[[KeepBest, str], keras.callbacks.Callback] | None = None,
 ) -> PhaseResult:
     """Train one phase and leave the weights of its best epoch in the backbone and the head.
 
@@ -113,10 +114,12 @@ def fit_phase(
             the weights that were kept give them for the phase's own features.
         say: is given a note where the phase had to go on in float32, which its result's
             ``precision`` says too.
+        keep: makes a callback that keeps how far the phase is, of what is best and the precision.
 
     Raises:
         InputError: the loss is no number any more in float32, or the phase's precision is not one
             of Keras's backend.
+        StateError: the span's state is damaged or of another model.
         Exception: the backend's own, where memory does not suffice; see phases/memory.py.
     """
     start = time.monotonic()
@@ -125,9 +128,12 @@ def fit_phase(
     def build(precision: str) -> keras.Model:
         return prepare_phase(backbone, head, phase, data.cut, steps, objective, precision)[0]
 
-    def fit(model: keras.Model, span: Span, finite: StayFinite) -> dict[str, list[float]]:
+    def fit(
+        model: keras.Model, precision: str, span: Span, finite: StayFinite
+    ) -> dict[str, list[float]]:
+        also = [*([keep(best, precision)] if keep else []), finite]
         return _fit_steps(
-            model, phase, data, best, log_folder, console, after_epoch, objective, span, finite
+            model, phase, data, best, log_folder, console, after_epoch, objective, span, also
         )
 
     unfrozen = unfreeze_top(backbone.network, backbone.blocks, phase.unfreeze, phase.batch_norm)
@@ -233,7 +239,7 @@ def _fit_steps(
     after_epoch: Callable[[], None] | None,
     objective: Objective,
     span: Span,
-    finite: StayFinite,
+    also: Sequence[keras.callbacks.Callback],
 ) -> dict[str, list[float]]:
     """Call `fit`, and give its figures by epoch."""
     if span.state:
@@ -244,9 +250,11 @@ def _fit_steps(
     # In this order: the others read the figures that the first one adds.
     validate = Validate(data.validation, data.labels[1], objective, data.share)
     callbacks = [validate, best, curves, bar]
+    begin = keras.callbacks.LambdaCallback(on_epoch_begin=lambda n, _: data.epochs.start(n))
+    callbacks.append(begin)
     if after_epoch:
         callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: after_epoch()))
-    callbacks.append(finite)
+    callbacks.extend(also)
     try:
         history = model.fit(
             data.make_training(span.start),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from tfxfer.phases.keep_best import KeepBest, Standing
+from tfxfer.phases.state import assign_state, check_shapes, read_state, write_state
 
 
 @dataclass(frozen=True)
@@ -31,39 +34,38 @@ class Span:
 WHOLE = Span()
 
 
-def save_state(path: Path, model: keras.Model, best: KeepBest) -> None:
-    """Write weights, random states and optimizer of a model, and its best weights so far."""
-    arrays = {
-        name: np.array([each.score, each.cross_entropy, each.accuracy, epoch])
-        for name, each, epoch in (
-            ("standing", best.standing, best.epoch),
-            ("top", best.top, best.top_epoch),
-        )
-    }
-    for name, values in {
+def save_state(
+    path: Path, model: keras.Model, best: KeepBest, about: Mapping[str, Any] | None = None
+) -> None:
+    """Write weights, random states and optimizer of a model, and its best weights so far.
+
+    Args:
+        about: JSON values to write beside them.
+    """
+    standings = [
+        np.array([each.score, each.cross_entropy, each.accuracy, epoch])
+        for each, epoch in ((best.standing, best.epoch), (best.top, best.top_epoch))
+    ]
+    groups = {
         "variable": model.variables,
         "optimizer": model.optimizer.variables,
-        "best": best.weights,
-    }.items():
-        arrays |= {f"{name}{number}": np.asarray(value) for number, value in enumerate(values)}
-    staging = path.with_name(f".{path.name}")
-    with open(staging, "wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
-    staging.replace(path)
+        "best": best.weights or (),
+        "standing": standings,
+    }
+    write_state(path, groups, about)
 
 
 def load_state(path: Path, model: keras.Model, best: KeepBest) -> None:
-    """Bring a compiled model, and what was best, to where `save_state` left them."""
+    """Bring a compiled model, and what was best, to where `save_state` left them.
+
+    Raises:
+        StateError: the file is damaged or of another model; nothing is changed then.
+    """
+    state = read_state(path)
     model.optimizer.build(model.trainable_variables)
-    with np.load(path) as held:
-        for name, variables in {
-            "variable": model.variables,
-            "optimizer": model.optimizer.variables,
-        }.items():
-            for number, variable in enumerate(variables):
-                variable.assign(held[f"{name}{number}"])
-        *figures, epoch = held["standing"].tolist()
-        best.standing, best.epoch = Standing(*figures), int(epoch)
-        *figures, epoch = held["top"].tolist()
-        best.top, best.top_epoch = Standing(*figures), int(epoch)
-        best.weights = [held[f"best{number}"] for number in range(len(model.weights))]
+    check_shapes(state, {"best": model.weights, "standing": [np.empty(4)] * 2})
+    assign_state(state, {"variable": model.variables, "optimizer": model.optimizer.variables})
+    (*figures, epoch), (*top, top_epoch) = (row.tolist() for row in state.groups["standing"])
+    best.standing, best.epoch = Standing(*figures), int(epoch)
+    best.top, best.top_epoch = Standing(*top), int(top_epoch)
+    best.weights = state.groups["best"]

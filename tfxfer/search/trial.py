@@ -20,13 +20,14 @@ from tfxfer.errors import InputError
 from tfxfer.evaluation import wilson_interval
 from tfxfer.features.shards import digest
 from tfxfer.features.split import Cut, find_cut
+from tfxfer.job import Job, load_pictures, make_job
 from tfxfer.phases.memory import memory_errors
 from tfxfer.phases.span import WHOLE, Span
 from tfxfer.presets import dump_config
 from tfxfer.records import PhaseResult, Trial
 from tfxfer.report.console import make_console
 from tfxfer.teacher import add_teacher
-from tfxfer.training import Job, load_pictures, make_job, train_phase
+from tfxfer.training import train_phase
 
 
 class BudgetOverError(Exception):

@@ -1,0 +1,168 @@
+"""Keeps how far a run is while it trains, and takes up what a stopped one has left."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import keras
+
+from tfxfer.config import ResolvedPhase
+from tfxfer.distribution import ALONE, Share
+from tfxfer.features.frozen import FrozenLayers
+from tfxfer.phases.checkpoint import (
+    EPOCHS,
+    PHASES,
+    Begun,
+    Checkpoint,
+    find_checkpoint,
+    say_unusable,
+    write_epochs,
+    write_phases,
+)
+from tfxfer.phases.keep_best import KeepBest
+from tfxfer.phases.span import Span
+from tfxfer.phases.state import StateError
+from tfxfer.phases.unfreeze import unfreeze_top
+from tfxfer.records import PhaseResult
+
+# What a stopped run does twice, at most, where an epoch takes less.
+EVERY_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """What it takes to keep how far a run is.
+
+    Attributes:
+        place: the folder for it.
+        layers: of the run.
+        started: when this process began, as `time.monotonic` counts.
+        every_seconds: least time between two files of epochs.
+        found: how far an earlier process came.
+    """
+
+    place: Path
+    layers: FrozenLayers
+    started: float
+    every_seconds: float = EVERY_SECONDS
+    found: Checkpoint = field(default_factory=Checkpoint)
+
+    def take_up(
+        self, model: keras.Model, phases: Sequence[ResolvedPhase], share: Share = ALONE
+    ) -> Keeper:
+        """Bring a run that was just built to where an earlier process was stopped, if one was.
+
+        Args:
+            model: from pictures to probabilities, over the layers of the run.
+            phases: of the run.
+            share: of this process: all take up what the first one has kept.
+        """
+        share.copy_files(self.place, (PHASES, EPOCHS))
+        if not share.is_first:
+            self = replace(self, every_seconds=math.inf)
+        layers, backbone = self.layers, self.layers.backbone
+        found = find_checkpoint(self.place, model, layers.say)
+        if not found.describe():
+            return self
+        for phase, _ in zip(phases, found.phases, strict=False):
+            unfreeze_top(backbone.network, backbone.blocks, phase.unfreeze, phase.batch_norm)
+        if found.engine and found.engine in layers.engine_names():
+            layers.engine_name = found.engine
+        layers.notes += [note for note in found.notes if note not in layers.notes]
+        layers.say(
+            f"goes on after {found.describe()}, where an earlier run was stopped (--fresh: anew)"
+        )
+        return replace(self, found=found)
+
+    def seconds(self) -> float:
+        """Wall time of the run so far."""
+        return self.found.seconds + time.monotonic() - self.started
+
+    def begun(self, position: int) -> Begun | None:
+        """What an earlier process did of the phase at a position."""
+        return self.found.begun if position == len(self.found.phases) else None
+
+    def span(self, begun: Begun) -> Span:
+        """The epochs that are left of a phase."""
+        return Span(start=begun.epochs, state=self.place / EPOCHS)
+
+    def without_epochs(self, fault: StateError) -> Keeper:
+        """Leave aside what an earlier process did of a phase, and say why."""
+        finished = replace(self.found, begun=None)
+        say_unusable(fault, finished, self.layers.say)
+        return replace(self, found=finished)
+
+    def keep_phases(self, model: keras.Model, results: Sequence[PhaseResult]) -> None:
+        """Keep what the finished phases did, and the weights of the whole model after them."""
+        self.try_to(lambda: write_phases(self.place, model, self.note(results)))
+
+    def note(self, phases: Sequence[PhaseResult], begun: Begun | None = None) -> Checkpoint:
+        """How far the run is now."""
+        layers = self.layers
+        return Checkpoint(
+            tuple(phases), begun, self.seconds(), layers.engine_name, tuple(layers.notes)
+        )
+
+    def try_to(self, write: Callable[[], None]) -> None:
+        """Write a file; a run goes on without it where there is no room, and says so."""
+        try:
+            write()
+        except OSError as error:
+            self.layers.say(
+                f"how far the run is cannot be kept in {str(self.place)!r} ({error.strerror}): "
+                "if it is stopped, epochs are lost"
+            )
+
+
+class KeepEpochs(keras.callbacks.Callback):
+    """Keep after an epoch how far a phase is, unless that was done a moment ago.
+
+    An epoch that ends the phase is not kept: the phase itself is, right after it.
+
+    Args:
+        name: of the phase.
+        earlier: what the phases before it did.
+        times: gives the phase's seconds so far, of this process, by their names in `PhaseResult`.
+        begun: what an earlier process did of it.
+        best: of the phase; it is called before this.
+        precision: that the phase trains in.
+    """
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        name: str,
+        earlier: Sequence[PhaseResult],
+        times: Callable[[], dict[str, float]],
+        begun: Begun | None,
+        best: KeepBest,
+        precision: str,
+    ):
+        super().__init__()
+        self._keeper, self._name, self._earlier = keeper, name, tuple(earlier)
+        self._times, self._begun, self._best, self._precision = times, begun, best, precision
+        self._history = begun.history if begun else {}
+        self._kept = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        # `fit` adds to its own history later than this.
+        self._history = {
+            name: [*self._history.get(name, [])[:epoch], float(value)]
+            for name, value in logs.items()
+        }
+        is_last = self.model.stop_training or epoch + 1 == self.params["epochs"]
+        is_finite = all(math.isfinite(values[-1]) for values in self._history.values())
+        is_due = time.monotonic() - self._kept >= self._keeper.every_seconds
+        if is_due and is_finite and not is_last:
+            self._keeper.try_to(lambda: self._write(epoch + 1))
+            self._kept = time.monotonic()
+
+    def _write(self, epochs: int) -> None:
+        times = self._begun.add(self._times()) if self._begun else self._times()
+        begun = Begun(self._name, epochs, self._precision, self._history, times)
+        checkpoint = self._keeper.note(self._earlier, begun)
+        write_epochs(self._keeper.place, self.model, self._best, checkpoint)

@@ -1,0 +1,111 @@
+"""The folders of the cache in which unfinished runs keep how far they are.
+
+<cache>/checkpoints/<key>/    of one run; what is in it: `checkpoint.py`, and its curves
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from tfxfer.config import Config
+from tfxfer.data.pictures import PictureData
+from tfxfer.data.soft_targets import targets_of
+from tfxfer.errors import InputError
+from tfxfer.features.cache import list_others
+from tfxfer.features.in_use import claim
+from tfxfer.features.shards import digest
+from tfxfer.phases.checkpoint import read_checkpoint
+from tfxfer.presets import dump_config
+
+FOLDER = "checkpoints"
+# What nobody has taken up for so long is removed.
+_EXPIRES_SECONDS = 30 * 24 * 3600
+
+
+def name_run(config: Config, pictures: PictureData, model: keras.Model) -> str:
+    """Hash all that decides how a run goes: config, pictures and the weights it starts from.
+
+    The test pictures decide nothing.
+
+    Args:
+        model: as it was built.
+    """
+    splits = (pictures.train, pictures.validation)
+    return digest(
+        dump_config(config),
+        repr(pictures.classes),
+        *(repr(split.identities()) for split in splits),
+        *(targets_of(split).tobytes() for split in splits),
+        *(digest(np.asarray(weight).tobytes()) for weight in model.weights),
+    )
+
+
+@contextmanager
+def reserve_place(
+    folder: Path, key: str, is_fresh: bool, say: Callable[[str], None]
+) -> Iterator[Path | None]:
+    """Give the folder in which a run keeps how far it is; None where it can keep nothing.
+
+    The folder goes when the run is done, or cannot be done as it was asked for. It stays where the
+    run is stopped, and the error's note says how to go on.
+
+    Args:
+        folder: the cache.
+        key: as of `name_run`.
+        is_fresh: remove what an earlier process has left there.
+        say: shows a note.
+    """
+    place = folder / FOLDER / key
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        say(f"{str(place)!r} cannot be made ({error.strerror}): a stopped run starts anew")
+        yield None
+        return
+    _remove_expired(folder, place)
+    with claim(place) as is_free:
+        if not is_free:
+            say("another process is at the same run: if this one is stopped, it starts anew")
+            yield None
+            return
+        if is_fresh:
+            _empty(place)
+        try:
+            yield place
+        except InputError:
+            shutil.rmtree(place, ignore_errors=True)
+            raise
+        except BaseException as error:
+            if kept := read_checkpoint(place).describe():
+                error.add_note(f"the same command goes on after {kept}")
+            else:
+                shutil.rmtree(place, ignore_errors=True)
+            raise
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _empty(place: Path) -> None:
+    """Remove what is in a folder; the folder itself is what `claim` locks."""
+    for path in place.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _remove_expired(folder: Path, own: Path) -> None:
+    """Remove what other runs left long ago, unless a process is at them."""
+    for path in list_others(folder, FOLDER):
+        with suppress(OSError):
+            if path == own or time.time() - path.stat().st_mtime < _EXPIRES_SECONDS:
+                continue
+            with claim(path) as is_free:
+                if is_free:
+                    shutil.rmtree(path)
