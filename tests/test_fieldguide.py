@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from tfxfer.data.fieldguide import traits
+from tfxfer.data.fieldguide.builder import picture_seed
+from tfxfer.data.fieldguide.folder import write_bird_folder
 from tfxfer.data.fieldguide.parallel import render_all
 from tfxfer.data.fieldguide.render import render_jpeg, render_picture
 from tfxfer.data.fieldguide.species import (
@@ -20,6 +22,7 @@ from tfxfer.data.fieldguide.species import (
     trait_distance,
     trait_tuple,
 )
+from tfxfer.errors import InputError
 
 EMBEDDED = Path(__file__).parents[1] / "tfxfer" / "backbones" / "embedded"
 WEIGHTS = EMBEDDED / "mobilenetv2_035_96_fieldguide.weights.h5"
@@ -149,3 +152,23 @@ def test_shipped_weights_load_into_the_network() -> None:
     assert features.shape == (4, 3, 3, 1280)
     assert np.isfinite(features).all()
     assert features.std() > 0.05
+
+
+def test_birds_are_written_as_files_that_the_data_set_has_not(tmp_path) -> None:
+    folder = write_bird_folder(tmp_path / "birds", species=2, pictures=3)
+    names = [species.name for species in TARGET_SPECIES[:2]]
+    files = sorted(folder.rglob("*.jpg"))
+    assert files == sorted(folder / name / f"00{n}.jpg" for name in names for n in range(3))
+    first = [file.read_bytes() for file in files]
+    assert len(set(first)) == 6
+    own = [picture_seed("target", split, 0, 0) for split in ("train", "validation", "test")]
+    assert not set(first) & set(render_all([("target", 0, seed) for seed in own], 128))
+    write_bird_folder(folder, species=2, pictures=3)
+    assert [file.read_bytes() for file in files] == first
+
+
+@pytest.mark.parametrize("wanted", [{"species": 13}, {"species": 0}, {"pictures": 0}])
+def test_birds_that_are_not_there_are_refused(wanted, tmp_path) -> None:
+    with pytest.raises(InputError, match=r"1…12.*Received"):
+        write_bird_folder(tmp_path / "birds", **wanted)
+    assert not (tmp_path / "birds").exists()

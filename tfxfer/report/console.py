@@ -21,8 +21,15 @@ _LOG_COLUMNS = 140  # width of lines that go to a file or a pipe
 
 
 def make_console(is_quiet: bool = False) -> Console:
-    """The console of a run; a quiet one prints nothing, one without a terminal wraps late."""
-    console = Console(quiet=is_quiet, highlight=False)
+    """The console of a run; a quiet one prints nothing, one without a terminal wraps late.
+
+    A notebook takes lines as a file does: what Rich does of its own accord there needs ipywidgets,
+    and takes a run's output apart.
+    """
+    is_terminal = False if Console().is_jupyter else None  # None: Rich looks
+    console = Console(
+        quiet=is_quiet, highlight=False, force_jupyter=False, force_terminal=is_terminal
+    )
     if not console.is_terminal:
         console.width = max(console.width, _LOG_COLUMNS)
     return console

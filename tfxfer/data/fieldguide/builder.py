@@ -16,7 +16,7 @@ from tfxfer.data.fieldguide.parallel import GROUPS, render_all
 IMAGE_SIZE_PX = 128
 # Part of every picture's seed: no two of these streams ever share a picture.
 _GROUP_STREAMS = {"target": 1, "source": 2}
-_SPLIT_STREAMS = {"train": 1, "validation": 2, "test": 3}
+_SPLIT_STREAMS = {"train": 1, "validation": 2, "test": 3, "folder": 4}
 
 
 @dataclasses.dataclass(eq=False)
