@@ -108,7 +108,7 @@ def _allgather(values: np.ndarray) -> np.ndarray:
     return np.asarray(multihost_utils.process_allgather(values))
 
 
-def initialize(seed: int) -> None:
+def initialize(seed: int) -> int:
     """Join the other processes of a run, as Keras's and JAX's environment says.
 
     That is ``KERAS_DISTRIBUTION_JOB_ADDRESSES``, ``…_NUM_PROCESSES`` and ``…_PROCESS_ID``, or what
@@ -117,6 +117,9 @@ def initialize(seed: int) -> None:
 
     Args:
         seed: of the run: all processes draw the same numbers.
+
+    Returns:
+        The number of this process, from 0.
 
     Raises:
         InputError: Keras does not run on JAX, or the others are not there.
@@ -138,6 +141,9 @@ def initialize(seed: int) -> None:
             "KERAS_DISTRIBUTION_NUM_PROCESSES and KERAS_DISTRIBUTION_PROCESS_ID, start all "
             "processes within five minutes, or let tools/launch_local.py do it."
         ) from error
+    import jax
+
+    return jax.process_index()
 
 
 def spread(strategy: str) -> Share:

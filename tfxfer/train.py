@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,8 @@ from typing import Any
 
 from tfxfer import run, runtime
 from tfxfer.callable_module import make_callable
-from tfxfer.errors import exit_code
+from tfxfer.config import Config
+from tfxfer.errors import InputError, exit_code
 from tfxfer.presets import add_settings, load_config, parse_setting
 from tfxfer.records import FoldsResult, Plan, RunResult
 from tfxfer.report.console import make_console
@@ -28,6 +30,7 @@ def train(
     overwrite: bool = False,
     quiet: bool = False,
     fresh: bool = False,
+    distributed: bool = False,
 ) -> RunResult | FoldsResult:
     """Train a preset and write its run folder, or one for each fold where ``data.folds`` is set.
 
@@ -46,6 +49,8 @@ def train(
         overwrite: replace an earlier run's folder when this run is done.
         quiet: print nothing.
         fresh: begin anew even so; folds that are finished stay.
+        distributed: train together with the processes that `distribution.initialize` finds; each
+            makes the same call, and the first one prints and writes the run.
 
     Raises:
         InputError: what was asked for cannot be done; nothing is written then, but finished folds
@@ -55,8 +60,10 @@ def train(
     config = load_config(preset, data=data, backbone=backbone, weights=weights, settings=settings)
     folder = Path(out) if out is not None else run.default_folder(str(preset))
     all_folds = config.data.folds is not None and config.data.fold is None
-    run.check_folder(folder, overwrite, config.data.source, config if all_folds else None)
-    console = make_console(quiet)
+    is_first = not distributed or _join(config, all_folds)
+    if is_first:
+        run.check_folder(folder, overwrite, config.data.source, config if all_folds else None)
+    console = make_console(quiet or not is_first)
     with console.status("Starting TensorFlow"):
         runtime.import_tensorflow()
     if all_folds:
@@ -66,6 +73,19 @@ def train(
     from tfxfer.training import run_training
 
     return run_training(config, folder, console, overwrite, fresh=fresh)
+
+
+def _join(config: Config, all_folds: bool) -> bool:
+    """Join the other processes of a run, and say whether this one is the first."""
+    if all_folds:
+        raise InputError(
+            "Several processes train one run together. Received: --distributed with "
+            f"data.folds={config.data.folds}. Name one of the folds: --set data.fold=0."
+        )
+    runtime.import_tensorflow()
+    from tfxfer import distribution
+
+    return distribution.initialize(config.seed) == 0
 
 
 def plan(
@@ -135,6 +155,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="run folder; default runs/<preset>-<time>")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier run's folder")
     parser.add_argument("--fresh", action="store_true", help="do not go on with a stopped run")
+    parser.add_argument(
+        "--distributed",
+        action="store_true",
+        help="one of several processes (JAX); see tools/launch_local.py",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan, train nothing")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
@@ -151,7 +176,7 @@ def call(arguments: argparse.Namespace) -> None:
     if arguments.dry_run:
         plan(arguments.preset, **chosen)
     else:
-        how = {"overwrite": arguments.overwrite, "fresh": arguments.fresh}
+        how = {name: getattr(arguments, name) for name in ("overwrite", "fresh", "distributed")}
         train(arguments.preset, out=arguments.out, **how, **chosen)
 
 
@@ -160,7 +185,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m tfxfer.train", description="Train a preset.")
     add_arguments(parser)
     arguments = parser.parse_args(argv)
-    return exit_code(lambda: call(arguments))
+    code = exit_code(lambda: call(arguments))
+    if code and arguments.distributed:
+        # JAX would wait at its exit for processes that are gone, and then abort.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 if __name__ == "__main__":

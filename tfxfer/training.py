@@ -31,7 +31,7 @@ from tfxfer.phases.memory import memory_errors
 from tfxfer.phases.span import WHOLE, Span
 from tfxfer.phases.state import StateError
 from tfxfer.phases.unfinished import name_run, reserve_place
-from tfxfer.records import PhaseResult, RunResult
+from tfxfer.records import Exported, PhaseResult, RunResult
 from tfxfer.report.console import print_phase, print_plan, print_result
 
 
@@ -86,8 +86,12 @@ def run_training(
             with console.status("Evaluating"):
                 validation, test, calibration = judge(model, pictures, calibrates, share)
         with console.status("Exporting"):
-            model.save(staging / run.MODEL)
-            exported = export_saved_model(model, classes, staging / run.EXPORT, pictures.validation)
+            exported = Exported(folder / run.EXPORT, 0, 0.0)
+            if share.is_first:
+                model.save(staging / run.MODEL)
+                exported = export_saved_model(
+                    model, classes, staging / run.EXPORT, pictures.validation
+                )
         result = RunResult(
             path=folder,
             classes=classes,
