@@ -53,7 +53,7 @@ class StoppedError(Exception):
 @pytest.fixture(scope="module")
 def preset(tmp_path_factory, picture_folder, weights_file) -> Path:
     """A head, and a phase in which much is by chance: views, MixUp, dropout."""
-    fine_tune = {"epochs": EPOCH_COUNT, "views": 2, "mixup": 0.4, "patience": EPOCH_COUNT - 1}
+    fine_tune = {"epochs": EPOCH_COUNT, "views": 2, "mixup": 0.4}
     chosen = {f"phases__fine-tune__{key}": value for key, value in fine_tune.items()}
     arguments = small_arguments(
         weights_file, calibrate=False, features__engine="tensorflow", **chosen
