@@ -74,7 +74,8 @@ class Keeper:
             layers.engine_name = found.engine
         layers.notes += [note for note in found.notes if note not in layers.notes]
         layers.say(
-            f"goes on after {found.describe()}, where an earlier run was stopped (--fresh: anew)"
+            f"goes on after {found.describe()}, where an earlier run was stopped "
+            "(--fresh starts anew)"
         )
         return replace(self, found=found)
 
