@@ -7,11 +7,12 @@ number of devices changes how long a run takes, and nothing else.
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -21,6 +22,7 @@ from tfxfer.data.pictures import PictureSet
 from tfxfer.errors import InputError, first_line
 
 # What a process says of a collective operation in which another one did not take part.
+Item = TypeVar("Item")
 _LOST = ("gloo", "heartbeat", "coordination", "connection", "unavailable", "deadline")
 
 
@@ -65,6 +67,24 @@ class Share:
         joined = np.empty((int(sizes.sum()), *values.shape[1:]), values.dtype)
         for index, size in enumerate(sizes):
             joined[index :: self.count] = parts[index][: int(size)]
+        return joined
+
+    def gather_items(self, items: Sequence[Item]) -> list[Item]:
+        """The same for what is no array."""
+        if self.count == 1:
+            return list(items)
+        packed = np.frombuffer(pickle.dumps(list(items)), np.uint8)
+        sizes = _allgather(np.array(len(packed)))
+        held = np.zeros(int(sizes.max()), np.uint8)
+        held[: len(packed)] = packed
+        received = _allgather(held)
+        # What the processes of one run tell each other is as trusted as they are.
+        parts = [
+            pickle.loads(received[index, : int(size)].tobytes()) for index, size in enumerate(sizes)
+        ]
+        joined: list[Any] = [None] * sum(map(len, parts))
+        for index, part in enumerate(parts):
+            joined[index :: self.count] = part
         return joined
 
     def total(self, count: int) -> int:

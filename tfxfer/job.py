@@ -58,20 +58,23 @@ def prepare(
 ) -> Job:
     """Load the pictures, unless they are, and build the network and its head."""
     if pictures is None:
-        pictures = load_pictures(config, console)
+        pictures = load_pictures(config, console, share=share)
     return make_job(config, add_teacher(pictures, config, console), console, share)
 
 
-def load_pictures(config: Config, console: Console, keeps: bool = True) -> PictureData:
+def load_pictures(
+    config: Config, console: Console, keeps: bool = True, share: Share = ALONE
+) -> PictureData:
     """Load the pictures, and say how far it is.
 
     Args:
         keeps: remember for the next run what was seen of pictures.
+        share: what this process has of the run.
     """
     folder = cache.locate(config.features.cache_dir) if keeps else None
     with counting_pictures(console, "Reading and checking the pictures") as show:
         # Where pictures may not be flipped, mirror images are other things, such as letters.
-        return load_data(config.data, config.seed, folder, show, config.augmentation.flip)
+        return load_data(config.data, config.seed, folder, show, config.augmentation.flip, share)
 
 
 def make_job(config: Config, pictures: PictureData, console: Console, share: Share = ALONE) -> Job:

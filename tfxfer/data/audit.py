@@ -16,6 +16,7 @@ from tfxfer.data.looks import Audit, Copies, Look
 from tfxfer.data.pictures import FileSet, PictureSet
 from tfxfer.data.places import for_each, read_bytes, stamp
 from tfxfer.data.seen import place_of, read_looks, write_looks
+from tfxfer.distribution import ALONE, Share
 
 
 def audit_listing(
@@ -23,6 +24,7 @@ def audit_listing(
     mirrored: bool = True,
     cache: Path | None = None,
     show: Callable[[int, int], None] = lambda done, total: None,
+    share: Share = ALONE,
 ) -> Audit:
     """Look at every picture of a source.
 
@@ -30,11 +32,12 @@ def audit_listing(
         mirrored: whether mirror images are copies; not where left and right are told apart.
         cache: where what was seen is kept; None: nowhere.
         show: is told now and then how many pictures are done, and how many there are.
+        share: of this process: it looks at its part, and is told what the others have seen.
 
     Returns:
         What was found: the pictures in the order of the splits, then what holds none.
     """
-    looks = _look(listing, place_of(cache, listing.source) if cache else None, show)
+    looks = _look(listing, place_of(cache, listing.source) if cache else None, show, share)
     labels = np.concatenate([split.labels for split in listing.splits.values()])
     splits = [name for name, split in listing.splits.items() for _ in split.labels]
     copies = _find_copies(looks, mirrored)
@@ -99,10 +102,12 @@ def _numbers(labels: np.ndarray) -> list[tuple[int, ...]]:
     return [(int(label),) for label in labels]
 
 
-def _look(listing: Listing, file: Path | None, show: Callable[[int, int], None]) -> list[Look]:
+def _look(
+    listing: Listing, file: Path | None, show: Callable[[int, int], None], share: Share
+) -> list[Look]:
     """Look at those pictures that were not seen as they are now."""
     known = read_looks(file) if file else {}
-    sets = list(listing.splits.values())
+    sets = [share.part_of(split) for split in listing.splits.values()]
     where = [split.where() for split in sets]
     stamps = [_stamp(split) for split in sets]
     missing = [
@@ -110,22 +115,22 @@ def _look(listing: Listing, file: Path | None, show: Callable[[int, int], None])
         for places, stamped in zip(where, stamps, strict=True)
     ]
     done, total = 0, sum(map(len, missing))
-    looks: list[Look] = []
-    for split, places, rows in zip(sets, where, missing, strict=True):
+    seen: list[tuple[str, Look]] = []
+    for split, places, stamped, rows in zip(sets, where, stamps, missing, strict=True):
         fresh: dict[int, Look] = {}
         if rows:
             chosen = split if len(rows) == len(places) else split.choose(np.array(rows))
             found = look_at_pictures(chosen, partial(_show_more, show, done, total))
             fresh = dict(zip(rows, found, strict=True))
-        looks += [fresh.get(row) or known[place][1] for row, place in enumerate(places)]
+        looks = [fresh.get(row) or known[place][1] for row, place in enumerate(places)]
+        seen += share.gather_items(list(zip(stamped, looks, strict=True)))
         done += len(rows)
-    if file and total:
-        now = [each for stamped in stamps for each in stamped]
+    if file and share.total(total):
         # Of a file of many pictures, those that other splits took are remembered as well.
-        same = set(now)
-        kept = {place: seen for place, seen in known.items() if seen[0] in same}
-        write_looks(file, kept | {look.path: (s, look) for s, look in zip(now, looks, strict=True)})
-    return looks
+        same = {stamp for stamp, _ in seen}
+        kept = {place: pair for place, pair in known.items() if pair[0] in same}
+        write_looks(file, kept | {pair[1].path: pair for pair in seen})
+    return [look for _, look in seen]
 
 
 def _show_more(show: Callable[[int, int], None], before: int, total: int, done: int) -> None:

@@ -22,6 +22,7 @@ from tfxfer.data.record_files import ARRAYRECORD, TFRECORD
 from tfxfer.data.record_source import list_record_files
 from tfxfer.data.tfds_source import list_embedded, list_tfds
 from tfxfer.data.unpack import ARCHIVE_ENDINGS
+from tfxfer.distribution import ALONE, Share
 from tfxfer.errors import InputError
 
 _EMBEDDED = "embedded:"
@@ -46,6 +47,7 @@ def load_data(
     cache: Path | None = None,
     show: Callable[[int, int], None] = lambda done, total: None,
     mirrored: bool = True,
+    share: Share = ALONE,
 ) -> PictureData:
     """Load the pictures that a config names, with all three splits; look at each of them first.
 
@@ -53,7 +55,7 @@ def load_data(
         config: ``source`` is a folder, a manifest, an archive, ``"tfds:NAME"``,
             ``"tfrecord:PATTERN"``, ``"arrayrecord:PATTERN"`` or ``"embedded:birds"``.
         seed: decides which pictures missing splits are cut from.
-        cache, show, mirrored: as of `audit_listing`.
+        cache, show, mirrored, share: as of `audit_listing`.
 
     Raises:
         InputError: no source is named, or it cannot be used.
@@ -62,7 +64,7 @@ def load_data(
     # The birds are drawn by this package, each another one: a look would find nothing, and take
     # seconds of a run that takes less than a minute.
     is_drawn = str(config.source).startswith(_EMBEDDED)
-    audit = None if is_drawn else audit_listing(listing, mirrored, cache, show)
+    audit = None if is_drawn else audit_listing(listing, mirrored, cache, show, share)
     data = make_data(listing, audit, config, seed)
     return join_validation(data) if config.train_on_validation else data
 
