@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 from rich.console import Console
@@ -48,6 +48,23 @@ class Job:
     batch_size: int
     objective: Objective
     share: Share = ALONE
+
+    @property
+    def own_batch_size(self) -> int:
+        """Pictures of a batch that come from this process."""
+        return self.batch_size // self.share.count
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches: as many as the process with the fewest pictures can fill."""
+        fewest = len(self.pictures.train.labels) // self.share.count
+        return max(1, fewest // self.own_batch_size)
+
+    def own_pictures(self) -> PictureData:
+        """The pictures that this process reads."""
+        pictures, part_of = self.pictures, self.share.part_of
+        train, validation = part_of(pictures.train), part_of(pictures.validation)
+        return replace(pictures, train=train, validation=validation, test=part_of(pictures.test))
 
 
 def prepare(

@@ -80,21 +80,15 @@ def run_training(
             keeper = Keeper(place, job.layers, started, every_seconds) if place else None
             keeper = keeper.take_up(model, job.phases, share) if keeper else None
             results = train_phases(job, model, staging, console, watch, keeper)
-            pictures, classes = job.pictures, job.pictures.classes
             # Of pictures that were trained on, the model is too sure.
             calibrates = config.calibrate and not config.data.train_on_validation
             with console.status("Evaluating"):
-                validation, test, calibration = judge(model, pictures, calibrates, share)
+                validation, test, calibration = judge(model, job.pictures, calibrates, share)
         with console.status("Exporting"):
-            exported = Exported(folder / run.EXPORT, 0, 0.0)
-            if share.is_first:
-                model.save(staging / run.MODEL)
-                exported = export_saved_model(
-                    model, classes, staging / run.EXPORT, pictures.validation
-                )
+            exported = _export(model, job, staging)
         result = RunResult(
             path=folder,
-            classes=classes,
+            classes=job.pictures.classes,
             plan=replace(plan, notes=(*plan.notes, *job.layers.notes)),
             phases=results,
             validation=validation,
@@ -106,13 +100,22 @@ def run_training(
             seconds=keeper.seconds() if keeper else time.monotonic() - started,
             versions=runtime.list_versions(),
             device=runtime.describe_device(),
-            quarantined=pictures.quarantined,
+            quarantined=job.pictures.quarantined,
             calibration=calibration,
         )
         run.write_config(staging, _with_choices(config, result))
         run.write_result(staging, result)
     print_result(console, result)
     return result
+
+
+def _export(model: keras.Model, job: Job, staging: Path) -> Exported:
+    """Write the model and its SavedModel; of several processes, the first one does."""
+    path = staging / run.EXPORT
+    if not job.share.is_first:
+        return Exported(path, 0, 0.0)
+    model.save(staging / run.MODEL)
+    return export_saved_model(model, job.pictures.classes, path, job.pictures.validation)
 
 
 @contextmanager
@@ -202,16 +205,8 @@ def train_phase(
     started, clock = time.monotonic(), job.layers.clock
     before = replace(clock)
     phases, draws_evenly = job.phases[position:], job.objective.draws_evenly
-    share, pictures = job.share, job.pictures
-    own = replace(
-        pictures,
-        train=share.part_of(pictures.train),
-        validation=share.part_of(pictures.validation),
-        test=share.part_of(pictures.test),
-    )
-    # Of the smallest part, which all processes can take.
-    size = job.batch_size // share.count
-    steps = max(1, len(pictures.train.labels) // share.count // size)
+    size, steps = job.own_batch_size, job.steps_per_epoch
+    own, share = job.own_pictures(), job.share
     data = make_phase_data(job.layers, own, phases, size, draws_evenly, also, share, steps)
     passed = replace(clock)
 

@@ -16,7 +16,6 @@ from tfxfer.backbones.blocks import Block
 from tfxfer.compiled import predict
 from tfxfer.config import ResolvedPhase
 from tfxfer.devices import find_device
-from tfxfer.distribution import Share
 from tfxfer.errors import InputError
 from tfxfer.features.feed import PhaseData
 from tfxfer.features.split import POOLED, Cut, build_suffix
@@ -148,9 +147,7 @@ def fit_phase(
     if is_solved:
         model, precision = build("float32"), "float32"
         with console.status("Fitting the head by logistic regression"):
-            chosen = (phase.inverse_penalty, phase.evenness)
-            solution = solve_head(data.tables, *data.labels, objective, *chosen, share)
-        best.standing = _put_if_better(solution, model, before, share)
+            solution = _solve(model, phase, data, objective, best)
     else:
         precision, model = _choose_precision(build, layers, phase, data, steps)
         precision, model, figures = fit_or_retry(
@@ -269,15 +266,18 @@ def _fit_steps(
     return {key: [float(value) for value in values] for key, values in history.items()}
 
 
-def _put_if_better(
-    solution: Solution, model: keras.Model, standing: Standing, share: Share
-) -> Standing:
-    """Give the head a solution, unless what it has is better on validation."""
-    if not standing.is_beaten_by(solution.score, solution.cross_entropy):
-        return standing
-    # The last bits of a fit are a machine's own, and all processes are to have the same head.
-    model.layers[-1].set_weights(share.take_first([solution.kernel, solution.bias]))
-    return Standing(solution.score, solution.cross_entropy, solution.accuracy)
+def _solve(
+    model: keras.Model, phase: ResolvedPhase, data: PhaseData, objective: Objective, best: KeepBest
+) -> Solution:
+    """Fit the head, and give it the solution unless what it has is better on validation."""
+    chosen = (phase.inverse_penalty, phase.evenness)
+    solution = solve_head(data.tables, *data.labels, objective, *chosen, data.share)
+    if best.standing.is_beaten_by(solution.score, solution.cross_entropy):
+        # The last bits of a fit are a machine's own, and all processes are to have the same head.
+        weights = data.share.take_first([solution.kernel, solution.bias])
+        model.layers[-1].set_weights(weights)
+        best.standing = Standing(solution.score, solution.cross_entropy, solution.accuracy)
+    return solution
 
 
 def _choose_precision(
