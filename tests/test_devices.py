@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from types import SimpleNamespace
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
+from rich.console import Console
+from tensorflow.python.framework.config import (
+    disable_op_determinism,
+    is_op_determinism_enabled,
+)
 
 from tfxfer import runtime
 from tfxfer.devices import Device, find_device, share_gpus
 from tfxfer.errors import InputError
+from tfxfer.features import engines
+from tfxfer.phases.memory import memory_errors
 from tfxfer.phases.precision import PRECISIONS, check_precision, list_candidates
+from tfxfer.presets import load_config
+from tfxfer.training import prepare, train_phase
 
 GPU = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
 
@@ -27,9 +39,20 @@ def gpus(monkeypatch):
 
 @pytest.fixture
 def on_jax(monkeypatch):
-    """Keras as it is on JAX, as far as anything asks for its backend's name."""
-    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    return pytest.importorskip("jax")
+    """Gives a function that lets Keras be on JAX, with some devices and the error of a full one."""
+
+    def use(*shown):
+        class JaxRuntimeError(RuntimeError):
+            pass
+
+        jax = SimpleNamespace(
+            devices=lambda: list(shown), errors=SimpleNamespace(JaxRuntimeError=JaxRuntimeError)
+        )
+        monkeypatch.setitem(sys.modules, "jax", jax)
+        monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+        return jax
+
+    return use
 
 
 def test_a_machine_without_gpus_trains_on_its_cpu():
@@ -45,6 +68,7 @@ def test_gpus_of_tensorflow_have_names_and_a_capability(gpus):
 
 
 def test_jax_is_asked_where_it_trains(on_jax):
+    on_jax(SimpleNamespace(platform="cpu", device_kind="cpu"))
     assert find_device().kind == "cpu"
     assert not runtime.has_gpu()
 
@@ -57,9 +81,8 @@ def test_jax_is_asked_where_it_trains(on_jax):
         ("tpu", {}, None),
     ],
 )
-def test_accelerators_of_jax(monkeypatch, on_jax, platform, fields, capability):
-    device = SimpleNamespace(platform=platform, device_kind="fast", **fields)
-    monkeypatch.setattr(on_jax, "devices", lambda: [device])
+def test_accelerators_of_jax(on_jax, platform, fields, capability):
+    on_jax(SimpleNamespace(platform=platform, device_kind="fast", **fields))
     assert find_device() == Device(platform, "fast", 1, capability)
     assert runtime.has_gpu()
 
@@ -82,6 +105,7 @@ def test_gpus_that_are_in_use_stay_as_they_are(monkeypatch, gpus):
 
 
 def test_tensorflow_leaves_gpus_to_jax(monkeypatch, gpus, on_jax):
+    on_jax()
     visible = []
     monkeypatch.setattr(tf.config, "set_visible_devices", lambda *given: visible.append(given))
     share_gpus()
@@ -105,8 +129,54 @@ def test_auto_considers_what_a_device_is_fast_in(kind, capability, expected):
 
 
 def test_tensorflow_s_rewrite_is_tensorflow_s_alone(on_jax):
+    on_jax()
     assert list_candidates(Device("cpu", "some")) == ("float32", "mixed_bfloat16")
     with pytest.raises(InputError, match=r"bfloat16_rewrite.*Received.*KERAS_BACKEND=jax"):
         check_precision("bfloat16_rewrite")
     for precision in set(PRECISIONS) - {"bfloat16_rewrite"}:
         check_precision(precision)
+
+
+def test_memory_that_runs_out_is_known_by_what_each_backend_says(on_jax):
+    error = on_jax().errors.JaxRuntimeError
+    full = (
+        tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"),
+        tf.errors.InternalError(None, None, "Dst tensor is not initialized."),
+        error("RESOURCE_EXHAUSTED: Out of memory allocating 4503599627370496 bytes."),
+    )
+    for raised in full:
+        with pytest.raises(InputError, match=r"data\.batch_size=16"), memory_errors(32):
+            raise raised
+    others = (tf.errors.InternalError(None, None, "no kernel"), error("INTERNAL: no"), OSError())
+    for raised in others:
+        with pytest.raises(type(raised)), memory_errors(32):
+            raise raised
+
+
+def test_deterministic_trainings_come_to_equal_weights(
+    monkeypatch, picture_folder, small, tmp_path
+):
+    monkeypatch.setenv("XLA_FLAGS", "")
+    settings = {**small["settings"], "deterministic": True, "phases.fine-tune.unfreeze": 2}
+    config = load_config(
+        "photos",
+        data=picture_folder,
+        backbone=small["backbone"],
+        weights=small["weights"],
+        settings=settings,
+    )
+    weights = []
+    try:
+        for _ in range(2):
+            job = prepare(config, Console(quiet=True))
+            result = train_phase(job, 1, [], tmp_path, Console(quiet=True))
+            weights.append(job.layers.backbone.network.get_weights())
+        assert is_op_determinism_enabled()
+    finally:
+        disable_op_determinism()
+    assert "--xla_gpu_deterministic_ops=true" in os.environ["XLA_FLAGS"]
+    # Trials go by the clock: none is made.
+    assert (result.precision, job.phases[0].precision) == ("float32", "auto")
+    assert job.layers.engine_names() == engines.list_candidates()[:1]
+    for weight, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(weight, other)
