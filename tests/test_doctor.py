@@ -7,6 +7,8 @@ import pytest
 import tfxfer
 from tfxfer import checks
 from tfxfer.cli import main
+from tfxfer.devices import find_device
+from tfxfer.phases.precision import list_candidates
 
 
 def test_an_installation_that_works_has_no_errors(capsys):
@@ -14,6 +16,7 @@ def test_an_installation_that_works_has_no_errors(capsys):
     printed = capsys.readouterr().out
     for name in ("python", "packages", "backend", "device", "engines", "memory", "cache", "hubs"):
         assert name in printed
+    assert ", ".join(list_candidates(find_device())) in printed
     assert "0 errors" in printed
 
 

@@ -10,13 +10,17 @@ import pytest
 import tensorflow as tf
 from rich.console import Console
 
-from tfxfer.config import ResolvedPhase
+from tfxfer.config import HeadConfig, ResolvedPhase
 from tfxfer.data.pictures import untuned
 from tfxfer.features.feed import PhaseData
 from tfxfer.features.split import build_prefix, find_cut
+from tfxfer.heads import build_head
 from tfxfer.phases.fit import fit_phase, prepare_phase
+from tfxfer.phases.keep_best import KeepBest, Standing
 from tfxfer.phases.precision import PRECISIONS, agree, choose_precision, in_precision
+from tfxfer.phases.span import load_state, save_state
 
+LossScale = keras.optimizers.LossScaleOptimizer
 REWRITE = "auto_mixed_precision_onednn_bfloat16"
 
 
@@ -57,25 +61,30 @@ def is_rewriting() -> bool:
     return bool(tf.config.optimizer.get_experimental_options().get(REWRITE))
 
 
-@pytest.mark.parametrize(("steps", "tried"), [(1, 1), (10**9, 3)])
+@pytest.mark.parametrize(("steps", "tried"), [(1, 1), (10**9, 4)])
 def test_a_trial_leaves_weights_optimizer_and_random_states_as_they_were(
     small_backbone, small_head, cut, top, batches, steps, tried
 ):
     built = []
 
-    def build():
-        model, _ = prepare_phase(small_backbone, small_head, phase(), cut, 20)
+    def build(precision):
+        model, _ = prepare_phase(small_backbone, small_head, phase(), cut, 20, precision=precision)
         built.append(model)
         return model
 
-    reference = build()
+    reference = build("float32")
     reference.optimizer.build(reference.trainable_variables)
     before = snapshot(reference)
-    precision, model = choose_precision(build, top, batches, steps)
+    precision, model = choose_precision(build, top, batches, steps, PRECISIONS)
     assert len(built) == 1 + tried
     assert model in built
     assert precision == "float32" if tried == 1 else precision in PRECISIONS
-    after = snapshot(model)
+    optimizer = model.optimizer
+    assert isinstance(optimizer, LossScale) == (precision == "mixed_float16")
+    after = [
+        np.array(state)
+        for state in (*model.variables, *getattr(optimizer, "inner_optimizer", optimizer).variables)
+    ]
     assert len(after) == len(before)
     for value, expected in zip(after, before, strict=True):
         np.testing.assert_array_equal(value, expected)
@@ -90,7 +99,7 @@ def test_what_is_faster_is_taken_if_its_losses_agree(
     """TensorFlow's rewrite is made the fastest here, with float32's losses or with wrong ones."""
     losses: list[float] = []
 
-    def build():
+    def build(_):
         model, _ = prepare_phase(small_backbone, small_head, phase(), cut, 20)
         fit, rewrites = model.fit, is_rewriting()
 
@@ -109,18 +118,19 @@ def test_what_is_faster_is_taken_if_its_losses_agree(
         model.fit = slow_fit
         return model
 
-    assert choose_precision(build, top, batches, 10**9, first_step=2)[0] == expected
+    candidates = ("float32", "bfloat16_rewrite")
+    assert choose_precision(build, top, batches, 10**9, candidates, 2)[0] == expected
 
 
 def test_a_trial_changes_nothing_of_the_training_that_follows(
     small_backbone, small_head, cut, top, batches
 ):
-    def build():
-        return prepare_phase(small_backbone, small_head, phase(), cut, 20)[0]
+    def build(precision="float32"):
+        return prepare_phase(small_backbone, small_head, phase(), cut, 20, precision=precision)[0]
 
     dropout = next(x for x in small_head.layers if isinstance(x, keras.layers.Dropout))
     start, randomness = build().get_weights(), np.array(dropout.seed_generator.state)
-    _, tried = choose_precision(build, top, batches, steps=1)
+    _, tried = choose_precision(build, top, batches, 1, PRECISIONS)
     tried.fit(batches, epochs=2, shuffle=False, verbose=0)
     after_a_trial = tried.get_weights()
     untried = build()
@@ -131,13 +141,14 @@ def test_a_trial_changes_nothing_of_the_training_that_follows(
         np.testing.assert_array_equal(value, expected)
 
 
-def test_the_mixed_policy_holds_inside_only(top):
-    with in_precision(top, "mixed_bfloat16"):
-        assert {layer.compute_dtype for layer in top} == {"bfloat16"}
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_mixed_policy_holds_inside_only(top, dtype):
+    with in_precision(top, f"mixed_{dtype}"):
+        assert {layer.compute_dtype for layer in top} == {dtype}
         assert {layer.variable_dtype for layer in top} == {"float32"}
         convolution = next(x for x in top if isinstance(x, keras.layers.Conv2D))
         shape = (1, 2, 2, convolution.kernel.shape[2])
-        assert convolution(np.ones(shape, np.float32)).dtype == tf.bfloat16
+        assert convolution(np.ones(shape, np.float32)).dtype == dtype
         assert not is_rewriting()
     assert {layer.compute_dtype for layer in top} == {"float32"}
     assert convolution(np.ones(shape, np.float32)).dtype == tf.float32
@@ -159,7 +170,7 @@ def test_an_error_restores_policies_and_options(top, precision):
     assert not is_rewriting()
 
 
-@pytest.mark.parametrize("precision", ["bfloat16_rewrite", "mixed_bfloat16"])
+@pytest.mark.parametrize("precision", PRECISIONS[1:])
 def test_a_phase_trains_in_the_precision_that_it_names(
     small_backbone, small_head, cut, top, batches, precision, tmp_path
 ):
@@ -167,7 +178,7 @@ def test_a_phase_trains_in_the_precision_that_it_names(
     labels = np.arange(16) % 3
     data = PhaseData(cut, lambda *_: batches, batches, (labels, labels), 2, batch_size=8)
     result = fit_phase(
-        small_backbone, small_head, phase(precision=precision), data, None, tmp_path,
+        small_backbone, small_head, phase(precision=precision, epochs=4), data, None, tmp_path,
         Console(quiet=True),
     )  # fmt: skip
     assert result.precision == precision
@@ -175,6 +186,67 @@ def test_a_phase_trains_in_the_precision_that_it_names(
     assert {value.dtype.name for value in after} == {"float32"}
     assert all(not np.array_equal(*pair) for pair in zip(before, after, strict=False))
     assert {layer.compute_dtype for layer in top} == {"float32"}
+
+
+def test_a_scaled_loss_changes_neither_rates_nor_clipping_nor_the_place_in_the_schedule(
+    small_backbone, small_head, cut, top, batches, tmp_path
+):
+    settings = phase(layer_decay=0.5, weight_decay=0.0, clip_norm=1e-3, warmup=0.5)
+
+    def build(precision):
+        return prepare_phase(small_backbone, small_head, settings, cut, 8, precision=precision)[0]
+
+    with in_precision(top, "mixed_float16"):
+        model = build("mixed_float16")
+        assert isinstance(model.optimizer, LossScale)
+        model.optimizer.build(model.trainable_variables)
+        model.optimizer.dynamic_scale.assign(2.0**8)  # at which no step is left out
+        model.optimizer.iterations.assign(2)  # half the way up
+        before = [np.array(weight) for weight in model.trainable_variables]
+        model.train_on_batch(*next(iter(batches.as_numpy_iterator())))
+        # A step changes the momenta by a tenth of the gradients, as they were clipped.
+        momenta = [
+            np.array(each)
+            for each in model.optimizer.inner_optimizer.variables
+            if "momentum" in each.path
+        ]
+    assert np.sqrt(sum(np.sum(each**2) for each in momenta)) == pytest.approx(1e-4, rel=1e-3)
+    assert int(model.optimizer.iterations) == 3
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.75 * settings.learning_rate)
+    # Adam's first change is the rate, but here its means are corrected as in a third step.
+    changes = {
+        weight.path: np.abs(np.array(weight) - old).max()
+        for weight, old in zip(model.trainable_variables, before, strict=True)
+    }
+    kernel = next(layer.kernel.path for layer in top if isinstance(layer, keras.layers.Conv2D))
+    probabilities = small_head.layers[-1].kernel.path
+    assert changes[kernel] == pytest.approx(changes[probabilities] / 2, rel=0.05)
+
+    path = tmp_path / "state.npz"
+    keeper = KeepBest(None, Standing(), 16)
+    keeper.weights = model.get_weights()
+    save_state(path, model, keeper)
+    with in_precision(top, "mixed_float16"):
+        other = build("mixed_float16")
+        load_state(path, other, KeepBest(None, Standing(), 16))
+    for value, expected in zip(snapshot(other), snapshot(model), strict=True):
+        np.testing.assert_array_equal(value, expected)
+
+
+@pytest.mark.parametrize("kind", ["linear", "mlp"])
+def test_a_head_computes_in_float32_whatever_it_reads(kind):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        head = build_head(HeadConfig(kind=kind, pooling="avg_max"), 3, seed=0)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    read = keras.Input((2, 2, 4), dtype="float16")
+    pooled = head.pool(read)
+    assert {pooled.dtype, head.classify(pooled).dtype} == {"float32"}
+    assert {layer.compute_dtype for layer in (*head.poolings, *head.layers)} == {"float32"}
+    # More than float16 holds, from numbers that it does.
+    pixels = np.full((1, 2, 2, 4), 60_000, np.float16)
+    assert float(keras.ops.max(head.poolings[0](pixels))) == pytest.approx(60_000, rel=1e-3)
 
 
 def test_losses_agree_up_to_rounding():
