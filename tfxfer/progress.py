@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import keras
 from rich.console import Console
@@ -72,8 +73,13 @@ class ProgressBar(keras.callbacks.Callback):
     """Draw one bar over all steps of a phase, or print a line an epoch where no terminal is.
 
     Args:
+        rate: the learning rate of a step, by its number in the phase from 0. The optimizer cannot
+            be asked while JAX trains.
         metric: what is shown of validation, of `CRITERIA`.
     """
+
+    # JAX goes on with the next steps meanwhile.
+    async_safe = True
 
     def __init__(
         self,
@@ -82,10 +88,11 @@ class ProgressBar(keras.callbacks.Callback):
         steps: int,
         batch_size: int,
         console: Console,
+        rate: Callable[[int], Any],
         metric: str = "accuracy",
     ):
         super().__init__()
-        self._metric = metric
+        self._rate, self._metric = rate, metric
         self._phase, self._epochs, self._steps = phase, epochs, steps
         self._batch_size = batch_size
         self._console = console
@@ -120,7 +127,7 @@ class ProgressBar(keras.callbacks.Callback):
             self._task,
             completed=step,
             description=f"{self._phase} {self._epoch + 1}/{self._epochs}",
-            figures=f"rate {self._rate():.1e} loss {logs['loss']:.3f} "
+            figures=f"rate {float(self._rate(step)):.1e} loss {logs['loss']:.3f} "
             f"acc {logs['accuracy']:.3f}{self._validation} {speed}",
         )
 
@@ -142,6 +149,3 @@ class ProgressBar(keras.callbacks.Callback):
         """Take the bar off the terminal; an exception in `fit` skips `on_train_end`."""
         if self._bar.live.is_started:
             self._bar.stop()
-
-    def _rate(self) -> float:
-        return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))

@@ -45,6 +45,9 @@ class StayFinite(keras.callbacks.Callback):
         epochs: number of the epoch, from 0, at which `restore` lets the training go on.
     """
 
+    # JAX goes on with the next steps meanwhile; those that follow a failure are undone.
+    async_safe = True
+
     def __init__(self, keeps: bool):
         super().__init__()
         self._keeps = keeps
@@ -82,7 +85,10 @@ class StayFinite(keras.callbacks.Callback):
             self.epochs = epochs
 
     def _fail(self, failure: Failure) -> None:
-        self.failure = self.failure or failure
+        # Steps may be told of in another order.
+        earlier = self.failure
+        if earlier is None or (earlier.step and failure.step and failure.step < earlier.step):
+            self.failure = failure
         self.model.stop_training = True
 
 

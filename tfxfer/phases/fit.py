@@ -242,8 +242,11 @@ def _fit_steps(
     if span.state:
         load_state(span.state, model, best)
     steps, size = data.steps_per_epoch, data.batch_size
-    bar = ProgressBar(phase.name, phase.epochs, steps, size, console, objective.chosen_by)
+    rate = warmup_cosine(phase.learning_rate, phase.epochs * steps, phase.warmup)
+    bar = ProgressBar(phase.name, phase.epochs, steps, size, console, rate, objective.chosen_by)
     curves = keras.callbacks.TensorBoard(log_folder / phase.name, write_graph=False)
+    # It writes once an epoch; without this, JAX would wait after every step for its loss.
+    curves.async_safe = True
     # In this order: the others read the figures that the first one adds.
     validate = Validate(data.validation, data.labels[1], objective, data.share)
     callbacks = [validate, best, curves, bar]
