@@ -14,7 +14,7 @@ import psutil
 import pytest
 from conftest import COLOURS, write_classes
 
-from tfxfer.distribution import ALONE, Share, divide_batch
+from tfxfer.distribution import ALONE, Share, check_splits, divide_batch
 from tfxfer.errors import InputError
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -152,6 +152,11 @@ def test_a_batch_is_divided_evenly(batch_size, pictures, devices, size):
 def test_fewer_pictures_than_devices_are_refused():
     with pytest.raises(InputError, match=r"batches of 3 \(3 training pictures"):
         divide_batch(32, 3, Share(devices=4))
+
+
+def test_more_processes_than_pictures_of_a_split_are_refused():
+    with pytest.raises(InputError, match="Received: 2 in the test split for 3 processes"):
+        check_splits({"train": 9, "test": 2}, Share(count=3))
 
 
 def test_alone_a_process_has_everything():

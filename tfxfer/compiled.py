@@ -56,7 +56,9 @@ def list_devices() -> list[Any]:
     return jax.local_devices() if keras.distribution.distribution() else jax.local_devices()[:1]
 
 
-def predict(model: keras.Model, batches: Iterable[np.ndarray], call: Call | None = None):
+def predict(
+    model: keras.Model, batches: Iterable[np.ndarray], call: Call | None = None
+) -> np.ndarray:
     """What a model gives for every picture, once and in order.
 
     A last, smaller batch is filled up to the size of the first one, so that nothing is compiled

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,6 +213,23 @@ def loss_of_others(share: Share) -> Iterator[None]:
             "the others have printed, and start all of them again with the same command: the run "
             "goes on where it was."
         ) from error
+
+
+def check_splits(counts: Mapping[str, int], share: Share) -> None:
+    """Refuse splits of which a process would have nothing.
+
+    Args:
+        counts: pictures of each split.
+
+    Raises:
+        InputError: with fewer processes to take.
+    """
+    name, fewest = min(counts.items(), key=lambda item: item[1])
+    if fewest < share.count:
+        raise InputError(
+            f"Every process needs a picture of each split. Received: {fewest} in the {name} split "
+            f"for {share.count} processes. Start {fewest} of them, or one."
+        )
 
 
 def divide_batch(batch_size: int, pictures: int, share: Share) -> int:

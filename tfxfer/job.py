@@ -16,7 +16,7 @@ from tfxfer.data.labels import count_classes
 from tfxfer.data.pictures import PictureData
 from tfxfer.data.sources import load_data
 from tfxfer.devices import make_deterministic
-from tfxfer.distribution import ALONE, Share, divide_batch, spread
+from tfxfer.distribution import ALONE, Share, check_splits, divide_batch, spread
 from tfxfer.features import cache
 from tfxfer.features.frozen import FrozenLayers
 from tfxfer.heads import build_head
@@ -105,6 +105,8 @@ def make_job(config: Config, pictures: PictureData, console: Console, share: Sha
     """
     if config.deterministic:
         make_deterministic()
+    splits = {"train": pictures.train, "validation": pictures.validation, "test": pictures.test}
+    check_splits({name: len(split.labels) for name, split in splits.items()}, share)
     objective = make_objective(pictures, config.data.balance, config.data.train_on_validation)
     # Not earlier: preparing a data set draws random numbers as well.
     keras.utils.set_random_seed(config.seed)
