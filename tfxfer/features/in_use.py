@@ -26,8 +26,10 @@ def hold(folder: Path) -> bool:
     Returns:
         Whether it is there.
     """
-    for gone in [path for path, descriptor in _HELD.items() if not _is(path, descriptor)]:
-        os.close(_HELD.pop(gone))
+    # A list: threads that unpack other archives come here as well.
+    for path, descriptor in list(_HELD.items()):
+        if not _is(path, descriptor) and _HELD.pop(path, None) is not None:
+            os.close(descriptor)
     if folder in _HELD or fcntl is None:
         return folder.is_dir()
     try:

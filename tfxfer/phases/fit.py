@@ -249,12 +249,10 @@ def _fit_steps(
     curves.async_safe = True
     # In this order: the others read the figures that the first one adds.
     validate = Validate(data.validation, data.labels[1], objective, data.share)
-    callbacks = [validate, best, curves, bar]
     begin = keras.callbacks.LambdaCallback(on_epoch_begin=lambda n, _: data.epochs.start(n))
-    callbacks.append(begin)
+    callbacks = [begin, validate, best, curves, bar, *also]
     if after_epoch:
         callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: after_epoch()))
-    callbacks.extend(also)
     try:
         history = model.fit(
             data.make_training(span.start),
