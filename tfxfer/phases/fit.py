@@ -136,7 +136,7 @@ def fit_phase(
         )
 
     unfrozen = unfreeze_top(backbone.network, backbone.blocks, phase.unfreeze, phase.batch_norm)
-    layers = _layers_of(backbone.network, unfrozen)
+    layers = layers_of(backbone.network, unfrozen)
     before, share = Standing.of(previous), data.share
     held_out = share.total(len(data.labels[1]))
     best = KeepBest(phase.patience, before, held_out, objective.chosen_by, objective.keeps_last)
@@ -302,7 +302,7 @@ def _choose_precision(
         return precision, build(precision)
 
 
-def _layers_of(network: keras.Model, blocks: Sequence[Block]) -> list[keras.layers.Layer]:
+def layers_of(network: keras.Model, blocks: Sequence[Block]) -> list[keras.layers.Layer]:
     """All layers of some blocks, those without weights and those inside of others too."""
     names = {name for block in blocks for name in block.operations}
     return [

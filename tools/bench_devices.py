@@ -1,0 +1,242 @@
+"""Measure frozen layers and the training above them on this machine's device, by arithmetic.
+
+    KERAS_BACKEND=jax python tools/bench_devices.py [--data FOLDER] [--seconds 5] [--batch 32]
+
+Networks have random weights and are cut below their top four blocks. Below the cut, pictures in
+memory go through Keras's backend in float32 and through the engine of mixed precision, each way
+between host and device included; then photographs, to see which share of the time is spent waiting
+for them. FOLDER holds photographs, in any folders; without it, some are drawn. Above the cut,
+`fit` trains on random features, the first steps left out. Prints a Markdown table; ratios are to
+float32 as the backend computes it by default: on some GPUs with TF32, on TPUs with bfloat16.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import repeat
+from pathlib import Path
+from textwrap import shorten
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+from tfxfer import runtime
+from tfxfer.backbones.families import NETWORKS
+from tfxfer.errors import InputError, exit_code, first_line
+
+DEFAULT = ("MobileNetV2", "EfficientNetV2B0", "ResNet50")
+MIXED = ("bfloat16_rewrite", "mixed_float16", "mixed_bfloat16")
+UNFROZEN, CLASSES = 4, 10
+DRAWN, ENDINGS = 300, (".jpg", ".jpeg", ".png")
+# Photographs of one pass, the same ones again and again: more than any device takes in its time.
+MOST_PICTURES = 100_000
+# Of training, the first one of which compiles.
+SKIPPED_STEPS = 3
+HEADER = """| network | part | arithmetic | pictures a second | of float32's | waiting for input |
+|---|---|---|---|---|---|"""
+# Pictures a second, and the share of the time spent waiting for input where it was measured.
+Figures = tuple[float, float | None]
+# Part, engine or precision, and what gives its figures.
+Measure = tuple[str, str, Callable[[], Figures]]
+Item = TypeVar("Item")
+
+
+def draw_pictures(folder: Path) -> None:
+    """Write JPEG pictures of 400 x 500 px: noise on gradients."""
+    generator = np.random.default_rng(0)
+    for index in range(DRAWN):
+        corners = generator.integers(0, 256, (2, 2, 3)).astype(np.uint8)
+        smooth = Image.fromarray(corners).resize((400, 500), Image.Resampling.BILINEAR)
+        noisy = np.asarray(smooth) + generator.normal(0, 12, (500, 400, 3))
+        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(folder / f"{index}.jpg")
+
+
+def until(seconds: float, items: Iterable[Item]) -> Iterator[Item]:
+    """Give items until so many seconds after the first one was asked for; at least one."""
+    end = time.monotonic() + seconds
+    for item in items:
+        yield item
+        if time.monotonic() >= end:
+            return
+
+
+def list_engines() -> tuple[str, str]:
+    """The engine of float32, which has the backend's name, and that of mixed precision."""
+    import keras
+
+    backend = keras.backend.backend()
+    # On a CPU, TensorFlow is several times slower with XLA than without.
+    return backend, "xla" if backend == "jax" or runtime.has_gpu() else "openvino"
+
+
+def time_prefix(backbone, head, cut, name: str, paths: list[str], seconds: float) -> Figures:
+    """Time an engine on pictures in memory, and see how long it waits for photographs."""
+    from rich.console import Console
+
+    from tfxfer.config import AugmentationConfig, FeaturesConfig
+    from tfxfer.data.pictures import FileSet
+    from tfxfer.data.pipeline import make_view_batches
+    from tfxfer.features.engines import BATCH, ENGINES, Engine, check_installed
+    from tfxfer.features.frozen import FrozenLayers
+    from tfxfer.features.split import build_prefix
+
+    check_installed(name)
+    # Not by `choose_engine`: random weights lose more in bfloat16 than it accepts.
+    engine = Engine(name, ENGINES[name](build_prefix(backbone, head, [cut])))
+    shape = (BATCH, backbone.size_px, backbone.size_px, 3)
+    batch = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
+    for _ in engine.run(repeat(batch, 2)):  # what compiles when it is first called
+        pass
+    start = time.monotonic()
+    count = sum(len(features) for (features,) in engine.run(until(seconds, repeat(batch))))
+    rate = count / (time.monotonic() - start)
+
+    config = FeaturesConfig(engine=name)
+    layers = FrozenLayers(backbone, head, AugmentationConfig(), config, 0, Console(quiet=True))
+    rows = np.arange(MOST_PICTURES) % len(paths)
+    photographs = FileSet(tuple(paths[row] for row in rows), rows)
+    views = make_view_batches(photographs, backbone.size_px, BATCH).as_numpy_iterator()
+    next(views)  # the reading has begun
+    for _ in layers.run(engine, until(seconds, views)):
+        pass
+    clock = layers.clock
+    return rate, clock.input_seconds / (clock.input_seconds + clock.prefix_seconds)
+
+
+def time_suffix(backbone, head, cut, precision: str, batch: int, seconds: float) -> Figures:
+    """Time steps of training on batches of random features."""
+    import keras
+    import tensorflow as tf
+
+    from tfxfer.config import ResolvedPhase
+    from tfxfer.data.pictures import untuned
+    from tfxfer.phases.fit import layers_of, prepare_phase
+    from tfxfer.phases.memory import memory_errors
+    from tfxfer.phases.precision import in_precision
+    from tfxfer.phases.unfreeze import unfreeze_top
+
+    phase = ResolvedPhase(
+        name="bench", unfreeze=cut.unfrozen, epochs=1, views=1, mixup=0.0, learning_rate=1e-4
+    )
+    drawn = np.random.default_rng(0).random((batch, *cut.shape), np.float32)
+    features = drawn.astype(np.float16)  # as stored
+    targets = np.eye(CLASSES, dtype=np.float32)[np.arange(batch) % CLASSES]
+    stored = tf.data.Dataset.from_tensors((features, targets)).repeat()
+    given = untuned(stored.map(lambda x, y: (tf.cast(x, tf.float32), y)).prefetch(4))
+    ends: list[float] = []
+
+    def note(step: int, logs: dict[str, float]) -> None:
+        # Keras has read the step's loss for this call, so the device is done with it.
+        ends.append(time.monotonic())
+        timed = ends[SKIPPED_STEPS - 1 :]
+        model.stop_training = len(timed) > 1 and timed[-1] - timed[0] >= seconds
+
+    unfrozen = unfreeze_top(backbone.network, backbone.blocks, cut.unfrozen)
+    layers = layers_of(backbone.network, unfrozen)
+    clock = keras.callbacks.LambdaCallback(on_train_batch_end=note)
+    with in_precision(layers, precision), memory_errors(batch):
+        model, _ = prepare_phase(backbone, head, phase, cut, 10**6, precision=precision)
+        model.fit(given, steps_per_epoch=10**6, callbacks=[clock], shuffle=False, verbose=0)
+    timed = ends[SKIPPED_STEPS - 1 :]
+    return (len(timed) - 1) * batch / (timed[-1] - timed[0]), None
+
+
+def list_measures(name: str, precisions: list[str], paths: list[str], arguments) -> list[Measure]:
+    """What is measured of a network; of each part, float32 comes first."""
+    from tfxfer.backbones.build import build_backbone
+    from tfxfer.config import BackboneConfig, HeadConfig
+    from tfxfer.features.split import find_cut
+    from tfxfer.heads import build_head
+
+    size, batch, seconds = arguments.size, arguments.batch, arguments.seconds
+    backbone = build_backbone(BackboneConfig(name=name, weights="none", image_size_px=size))
+    head = build_head(HeadConfig(), CLASSES, 0)
+    given = (backbone, head, find_cut(backbone, head, UNFROZEN))
+    return [
+        *(("prefix", each, partial(time_prefix, *given, each, paths, seconds))
+          for each in list_engines()),
+        *(("suffix", each, partial(time_suffix, *given, each, batch, seconds))
+          for each in precisions),
+    ]  # fmt: skip
+
+
+def measure_network(name: str, measures: list[Measure]) -> None:
+    """Print a row of the table for each measure."""
+    from tfxfer.features.engines import describe_engine
+
+    bases: dict[str, float | None] = {}
+    for part, arithmetic, measure in measures:
+        label = arithmetic
+        try:
+            if part == "prefix":
+                label = describe_engine(arithmetic) + ("" if bases else ", float32")
+            figures = measure()
+        except Exception as failure:  # whatever a device cannot do: the other figures count
+            reason = shorten(first_line(failure), 120).replace("|", "/")
+            print(f"| {name} | {part} | {label} | – ({reason}) | – | – |", flush=True)
+            bases.setdefault(part, None)
+        else:
+            base = bases.setdefault(part, figures[0])
+            print(f"| {name} | {part} | {label} | {format_figures(*figures, base)} |", flush=True)
+        gc.collect()  # what it took of the device's memory
+
+
+def format_figures(rate: float, waiting: float | None, base: float | None) -> str:
+    """Three cells of a row: pictures a second, the same over float32's, and the share waited."""
+    return " | ".join(
+        (
+            f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}",
+            "–" if base is None else f"{rate / base:.2f}",
+            "–" if waiting is None else f"{waiting:.0%}",
+        )
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="photographs; default: drawn")
+    parser.add_argument("--networks", nargs="+", default=DEFAULT, choices=NETWORKS, metavar="NAME")
+    parser.add_argument("--size", type=int, default=224, help="of the pictures in px; default 224")
+    parser.add_argument("--batch", type=int, default=32, help="of training; default 32")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of a measurement; default 5")
+    parser.add_argument(
+        "--precisions",
+        nargs="+",
+        choices=MIXED,
+        help="of training, beside float32; default: mixed_bfloat16, and mixed_float16 on no CPU",
+    )
+    arguments = parser.parse_args()
+    runtime.import_tensorflow()
+    from tfxfer.devices import find_device
+
+    device, versions = find_device(), runtime.list_versions()
+    precisions = arguments.precisions or MIXED[-1 if device.kind == "cpu" else -2 :]
+    with tempfile.TemporaryDirectory() as folder:
+        data = arguments.data or Path(folder)
+        if arguments.data is None:
+            draw_pictures(data)
+        found = sorted(data.rglob("*"))
+        paths = [str(path) for path in found if path.suffix.lower() in ENDINGS]
+        if not paths:
+            raise InputError(
+                f"--data must be a folder with files that end in {', '.join(ENDINGS)}. "
+                f"Received: {str(data)!r}, which has none. Name another folder, or none at all."
+            )
+        print(f"### {device.kind.upper()}: {device.name}, Keras on {versions.pop('backend')}\n")
+        print(f"{arguments.size} px, training in batches of {arguments.batch}; "
+              f"{', '.join(map(' '.join, versions.items()))}\n")  # fmt: skip
+        print(HEADER)
+        for name in arguments.networks:
+            measures = list_measures(name, ["float32", *precisions], paths, arguments)
+            measure_network(name, measures)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

@@ -1,0 +1,91 @@
+"""Train a preset under TensorFlow and under JAX, and compare how good and how fast they are.
+
+    python tools/compare_backends.py [--preset birds] [--seeds 0 1] [-- --data FOLDER …]
+
+What follows ``--`` goes to ``python -m tfxfer.train``. Each run is a process of its own, whose
+start counts, with an empty cache. Both exported models are then loaded by TensorFlow alone. The
+exit code is 1 where test accuracies differ by more than 0.03, or a model does not answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BACKENDS = ("tensorflow", "jax")
+MOST = 0.03
+# What serves a model: TensorFlow, which imports Keras by itself, but neither JAX nor tfxfer.
+SERVE = """
+import json, sys
+import numpy as np, tensorflow as tf
+serve = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
+size_px = serve.structured_input_signature[1]["pictures"].shape[1]
+pictures = np.random.default_rng(0).uniform(0, 255, (3, size_px, size_px, 3)).astype(np.float32)
+sums = serve(pictures=tf.constant(pictures))["probabilities"].numpy().sum(axis=1)
+others = sorted({"jax", "tfxfer"} & set(sys.modules))
+print(json.dumps({"sums": sums.tolist(), "others": others}))
+"""
+
+
+def run(command: Sequence[str], **settings: str) -> str:
+    """Run Python in a process of its own, and give what it prints."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", **settings}
+    done = subprocess.run(
+        [sys.executable, *command], env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"{done.stderr}\nThe process ended with code {done.returncode}.")
+    return done.stdout
+
+
+def try_serving(export: Path) -> str:
+    """Ask an exported model about three pictures; ``"answers"``, or what is wrong."""
+    given = json.loads(run(["-c", SERVE, str(export)], KERAS_BACKEND="tensorflow"))
+    if given["others"]:
+        return f"imports {', '.join(given['others'])}"
+    is_sound = [round(each, 3) for each in given["sums"]] == [1.0] * 3
+    return "answers" if is_sound else f"gives probabilities that sum to {given['sums']}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--preset", default="birds")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("arguments", nargs="*", help="of python -m tfxfer.train, behind --")
+    arguments = parser.parse_args()
+    train = ["-m", "tfxfer.train", "--preset", arguments.preset, "--quiet", *arguments.arguments]
+    run([*train, "--dry-run"])  # prepares the pictures, for whichever comes first
+    is_fine = True
+    print("seed  backend     test accuracy  seconds  SavedModel in TensorFlow alone")
+    for seed in arguments.seeds:
+        accuracies = []
+        for backend in BACKENDS:
+            with tempfile.TemporaryDirectory() as folder:
+                out, start = Path(folder) / "run", time.monotonic()
+                run(
+                    [*train, "--set", f"seed={seed}", "--out", str(out)],
+                    KERAS_BACKEND=backend,
+                    TFXFER_CACHE=str(Path(folder) / "cache"),
+                )
+                seconds = time.monotonic() - start
+                accuracies.append(json.loads((out / "metrics.json").read_text())["test.accuracy"])
+                served = try_serving(out / "export" / "1")
+            accuracy = f"{accuracies[-1]:13.4f}"
+            print(f"{seed:4}  {backend:10}  {accuracy}  {seconds:7.1f}  {served}", flush=True)
+            is_fine &= served == "answers"
+        difference = accuracies[1] - accuracies[0]
+        is_fine &= abs(difference) <= MOST
+        print(f"{seed:4}  jax – tensorflow: {difference:+.4f} (at most ±{MOST})", flush=True)
+    return 0 if is_fine else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
