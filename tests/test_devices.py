@@ -59,19 +59,19 @@ def test_a_machine_without_gpus_trains_on_its_cpu(monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [])
     assert find_device().kind == "cpu"
     assert runtime.describe_device().startswith("CPU: ")
-    assert not runtime.has_gpu()
+    assert not runtime.has_accelerator()
 
 
 def test_gpus_of_tensorflow_have_names_and_a_capability(gpus):
     assert find_device() == Device("gpu", "NVIDIA T4", 2, (7, 5))
     assert runtime.describe_device() == "GPU: 2 × NVIDIA T4"
-    assert runtime.has_gpu()
+    assert runtime.has_accelerator()
 
 
 def test_jax_is_asked_where_it_trains(on_jax):
     on_jax(SimpleNamespace(platform="cpu", device_kind="cpu"))
     assert find_device().kind == "cpu"
-    assert not runtime.has_gpu()
+    assert not runtime.has_accelerator()
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_jax_is_asked_where_it_trains(on_jax):
 def test_accelerators_of_jax(on_jax, platform, fields, capability):
     on_jax(SimpleNamespace(platform=platform, device_kind="fast", **fields))
     assert find_device() == Device(platform, "fast", 1, capability)
-    assert runtime.has_gpu()
+    assert runtime.has_accelerator()
 
 
 def test_tensorflow_takes_a_gpu_s_memory_as_it_needs_it(monkeypatch, gpus):

@@ -161,7 +161,7 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
                 job.objective,
             )
         )
-    available = None if runtime.has_gpu() else runtime.available_memory_bytes()
+    available = None if runtime.has_accelerator() else runtime.available_memory_bytes()
     for planned in phases:
         if available is not None:
             check_memory(backbone, len(planned.unfrozen), job.batch_size, available)

@@ -77,7 +77,7 @@ def list_versions() -> dict[str, str]:
     return own | {package: version(package) for package in reported}
 
 
-def has_gpu() -> bool:
+def has_accelerator() -> bool:
     """Whether batches lie in the memory of a GPU or TPU, whose allocator says when it is full."""
     return devices.find_device().kind != "cpu"
 

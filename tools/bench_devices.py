@@ -73,7 +73,7 @@ def list_engines() -> tuple[str, str]:
 
     backend = keras.backend.backend()
     # On a CPU, TensorFlow is several times slower with XLA than without.
-    return backend, "xla" if backend == "jax" or runtime.has_gpu() else "openvino"
+    return backend, "xla" if backend == "jax" or runtime.has_accelerator() else "openvino"
 
 
 def time_prefix(backbone, head, cut, name: str, paths: list[str], seconds: float) -> Figures:

@@ -159,8 +159,8 @@ def check_installed(name: str) -> None:
 def list_candidates() -> tuple[str, ...]:
     """The engines that are worth a trial on this machine."""
     if is_on("jax"):
-        return ("xla", "jax") if runtime.has_gpu() else ("jax",)
-    if runtime.has_gpu():
+        return ("xla", "jax") if runtime.has_accelerator() else ("jax",)
+    if runtime.has_accelerator():
         return ("xla", "tensorflow")
     return ("openvino", "tensorflow") if find_spec("openvino") else ("tensorflow",)
 
@@ -206,7 +206,7 @@ def _call_each(function: Callable) -> Run:
 
 def _call_groups(call: Call, prefix: keras.Model) -> Run:
     """Run several batches in one call: one for each device, and more where it is no CPU."""
-    count = len(list_devices()) * (_ACCELERATOR_BATCHES if runtime.has_gpu() else 1)
+    count = len(list_devices()) * (_ACCELERATOR_BATCHES if runtime.has_accelerator() else 1)
     # Compiled here, in the precision policy of this moment.
     call(np.zeros((count * BATCH, *prefix.input_shape[1:]), np.float32))
 
