@@ -67,6 +67,13 @@ class Job:
         return replace(pictures, train=train, validation=validation, test=part_of(pictures.test))
 
 
+def choose_devices(config: Config) -> Share:
+    """What this process has of a run; to be asked before anything is built."""
+    if config.deterministic:
+        make_deterministic()  # XLA asks for it once, when it finds its devices
+    return spread(config.devices.strategy)
+
+
 def prepare(
     config: Config,
     console: Console,
@@ -190,7 +197,7 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
 
 def dry_run(config: Config, console: Console) -> Plan:
     """Print the plan with a timed estimate; train and store nothing."""
-    share = spread(config.devices.strategy)
+    share = choose_devices(config)
     with share.scope(), memory_errors(config.data.batch_size):
         job = prepare(config, console, load_pictures(config, console, keeps=False), share)
         with console.status("Timing a few steps"):

@@ -18,12 +18,12 @@ from rich.console import Console
 from tfxfer import run, runtime
 from tfxfer.config import Config
 from tfxfer.data.pictures import PictureData
-from tfxfer.distribution import loss_of_others, spread
+from tfxfer.distribution import loss_of_others
 from tfxfer.export.saved_model import export_saved_model
 from tfxfer.features.feed import make_phase_data
 from tfxfer.features.split import PICTURES, Cut
 from tfxfer.heads import build_model
-from tfxfer.job import Job, make_plan, prepare
+from tfxfer.job import Job, choose_devices, make_plan, prepare
 from tfxfer.judge import judge
 from tfxfer.phases.fit import fit_phase
 from tfxfer.phases.keeper import EVERY_SECONDS, KeepEpochs, Keeper
@@ -63,7 +63,7 @@ def run_training(
         ExportMismatchError: the exported model differs from the trained one.
     """
     started = time.monotonic()
-    share = spread(config.devices.strategy)
+    share = choose_devices(config)
     # What was kept of the run goes when its folder is in place.
     with (
         loss_of_others(share),
