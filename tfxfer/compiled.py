@@ -49,6 +49,11 @@ def compile_model(model: keras.Model) -> Call:
     return _on_jax(model) if is_on("jax") else _on_tensorflow(model)
 
 
+def call_model(model: keras.Model) -> Call:
+    """The same, for a few calls: TensorFlow runs layer by layer, which takes no time to compile."""
+    return _on_jax(model) if is_on("jax") else _by_layers(model)
+
+
 def list_devices() -> list[Any]:
     """The devices of this process that JAX computes on: one, unless Keras spreads its models."""
     import jax
@@ -56,23 +61,19 @@ def list_devices() -> list[Any]:
     return jax.local_devices() if keras.distribution.distribution() else jax.local_devices()[:1]
 
 
-def predict(
-    model: keras.Model, batches: Iterable[np.ndarray], call: Call | None = None
-) -> np.ndarray:
-    """What a model gives for every picture, once and in order.
+def predict(call: Call, batches: Iterable[np.ndarray]) -> np.ndarray:
+    """What a model with one output gives for every picture, once and in order.
 
     A last, smaller batch is filled up to the size of the first one, so that nothing is compiled
     for it and every device gets its part; what fills it is taken off again.
 
     Args:
-        model: with one output.
+        call: of `compile_model`.
         batches: ``[batch, …]`` float32.
-        call: of `compile_model`, where there is one already.
 
     Returns:
         ``[pictures, …]`` float32.
     """
-    call = call or compile_model(model)
     parts, size = [], 0
     for batch in batches:
         size = size or len(batch)
@@ -84,6 +85,16 @@ def fill_up(batch: np.ndarray, size: int) -> np.ndarray:
     """Repeat a batch's last row until it has a size."""
     missing = size - len(batch)
     return np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)]) if missing else batch
+
+
+def _by_layers(model: keras.Model) -> Call:
+    import tensorflow as tf
+
+    def call(batch: np.ndarray) -> list[np.ndarray]:
+        outputs = keras.tree.flatten(model(tf.constant(batch), training=False))
+        return [tf.cast(output, tf.float32).numpy() for output in outputs]
+
+    return call
 
 
 def _on_tensorflow(model: keras.Model) -> Call:

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from tfxfer.calibration import expected_calibration_error
-from tfxfer.compiled import predict
+from tfxfer.compiled import Call, compile_model, predict
 from tfxfer.data.pictures import PictureData, PictureSet
 from tfxfer.data.pipeline import make_view_batches
 from tfxfer.distribution import ALONE, Share
@@ -32,13 +32,14 @@ def judge(
         Metrics of the model on validation and test, and what calibration did.
     """
     labels, several = pictures.validation.labels, pictures.has_several
-    given = _predict(model, pictures.validation, share)
+    call = compile_model(model)
+    given = _predict(model, call, pictures.validation, share)
     temperature, sure = 1.0, given
     if calibrates:
         temperature = fit_temperature(labels, given)
         fold_temperature(model, temperature)
         sure = apply_temperature(given, temperature, several)
-    tested = _predict(model, pictures.test, share)
+    tested = _predict(model, call, pictures.test, share)
     validation = evaluate_probabilities("validation", sure, labels, pictures.classes)
     test = evaluate_probabilities("test", tested, pictures.test.labels, pictures.classes)
     if not calibrates:
@@ -53,6 +54,6 @@ def judge(
     return validation, test, calibration
 
 
-def _predict(model: keras.Model, pictures: PictureSet, share: Share) -> np.ndarray:
+def _predict(model: keras.Model, call: Call, pictures: PictureSet, share: Share) -> np.ndarray:
     batches = make_view_batches(share.part_of(pictures), model.input_shape[1], _BATCH)
-    return share.gather(predict(model, batches.as_numpy_iterator()))
+    return share.gather(predict(call, batches.as_numpy_iterator()))

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tfxfer import run
 from tfxfer.backbones.hub_layer import HubModule
-from tfxfer.compiled import compile_model, is_on
+from tfxfer.compiled import call_model, is_on
 from tfxfer.data.pictures import PictureSet, spread
 from tfxfer.data.pipeline import plain_view
 from tfxfer.export.warm_up import write_warm_up
@@ -186,7 +186,7 @@ def compare_export(model: keras.Model, path: Path, encoded: Sequence[bytes]) -> 
         "features": (pictures, {"pictures": pictures}),
         "features_bytes": (pictures, files),
     }
-    trained = compile_model(add_embeddings(model))
+    trained = call_model(add_embeddings(model))
     differences = {}
     for name, (given, inputs) in trials.items():
         probabilities, embeddings = trained(tf.cast(given, tf.float32).numpy())

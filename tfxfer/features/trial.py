@@ -8,12 +8,11 @@ from itertools import repeat
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from tfxfer.compiled import Call, compile_model, is_on
+from tfxfer.compiled import Call, call_model
 from tfxfer.errors import InputError, first_line
 from tfxfer.features import engines
-from tfxfer.features.engines import BATCH, ENGINES, Engine, caller, padded
+from tfxfer.features.engines import BATCH, ENGINES, Engine, padded
 
 # An engine's features may differ from those of Keras in float32 by this much: the Euclidean norm
 # of the difference, over that of the features with their mean over the pictures taken off: what
@@ -53,7 +52,7 @@ def choose_engine(
     """
     if wanted != "auto":
         engines.check_installed(wanted)
-    reference = _make_reference(prefix)
+    reference = call_model(prefix)
     expected = [part[: len(pictures)] for part in reference(_whole(pictures))]
     if not all(np.isfinite(part).all() for part in expected):
         raise InputError(
@@ -138,13 +137,6 @@ def _time(engine: Engine, pictures: np.ndarray) -> float:
     for _ in engine.run(repeat(batch, _TRIAL_BATCHES)):
         pass
     return _TRIAL_BATCHES * len(batch) / (time.monotonic() - start)
-
-
-def _make_reference(prefix: keras.Model) -> Call:
-    """Keras itself in float32: layer by layer, but on JAX, which takes longer for that."""
-    if is_on("jax"):
-        return compile_model(prefix)
-    return lambda batch: [part.numpy() for part in caller(prefix)(tf.constant(batch))]
 
 
 def _whole(pictures: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.backbones.blocks import Block
-from tfxfer.compiled import predict
+from tfxfer.compiled import compile_model, predict
 from tfxfer.config import ResolvedPhase
 from tfxfer.devices import find_device
 from tfxfer.errors import InputError
@@ -158,7 +158,7 @@ def fit_phase(
         best.restore()
     if tell:
         features = (batch for batch, _ in data.validation.as_numpy_iterator())
-        tell(predict(model, features))
+        tell(predict(compile_model(model), features))
     return PhaseResult(
         name=phase.name,
         unfrozen=tuple(block.name for block in unfrozen),

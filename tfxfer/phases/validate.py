@@ -43,7 +43,7 @@ class Validate(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self._call = self._call or compile_model(self.model)
         features = (batch for batch, _ in self._validation.as_numpy_iterator())
-        probabilities = self._share.gather(predict(self.model, features, self._call))
+        probabilities = self._share.gather(predict(self._call, features))
         # What is no number has no score, and ends the phase.
         is_finite = bool(np.isfinite(probabilities).all())
         for name, score in (
