@@ -17,6 +17,8 @@ from conftest import COLOURS, write_classes
 from tfxfer.distribution import ALONE, Share, check_splits, divide_batch
 from tfxfer.errors import InputError
 
+# What is compiled here runs for moments.
+QUICKLY = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LAUNCH = [sys.executable, os.path.join(ROOT, "tools", "launch_local.py"), "-n", "2", "--"]
 
@@ -40,7 +42,7 @@ from dataclasses import asdict
 from pathlib import Path
 backend, pictures, weights, out, settings = json.load(sys.stdin)
 os.environ["KERAS_BACKEND"] = backend
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+os.environ["XLA_FLAGS"] += " --xla_force_host_platform_device_count=2"
 from tfxfer import runtime
 runtime.import_tensorflow()
 import tensorflow as tf
@@ -85,8 +87,9 @@ def run_on_two_devices(backend, folder, pictures, weights_file, batch_size):
     settings = SETTINGS | {"data.batch_size": batch_size}
     given = [backend, str(pictures), str(weights_file), str(folder), settings]
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], input=json.dumps(given), capture_output=True, text=True
-    )
+        [sys.executable, "-c", PROGRAM],
+        input=json.dumps(given), env=QUICKLY, capture_output=True, text=True,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return {name: json.loads((folder / f"{name}.json").read_text()) for name in ("single", "auto")}
 
@@ -135,7 +138,7 @@ def test_two_processes_go_on_after_one_was_killed_and_give_what_one_gives(
         *LAUNCH, "--preset", "photos", "--data", str(pictures), "--backbone", "MobileNet",
         "--weights", str(weights_file), *chosen, "--out", str(tmp_path / "run"),
     ]  # fmt: skip
-    environment = os.environ | {"TFXFER_CACHE": str(tmp_path / "cache")}
+    environment = QUICKLY | {"TFXFER_CACHE": str(tmp_path / "cache")}
     with (
         open(tmp_path / "errors", "w+") as errors,
         subprocess.Popen(

@@ -41,7 +41,9 @@ print(json.dumps(ends))
 
 def call_on_jax(*commands: list[str]) -> list[list]:
     """Exit codes and messages of some commands of ``tfxfer``."""
-    environment = os.environ | {"KERAS_BACKEND": "jax", "COLUMNS": "1000"}
+    # What is compiled here runs for moments.
+    quickly = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
+    environment = os.environ | quickly | {"KERAS_BACKEND": "jax", "COLUMNS": "1000"}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         input=json.dumps(commands),

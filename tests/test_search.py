@@ -263,7 +263,7 @@ def test_two_workers_finish_when_one_and_the_chief_are_killed(config, tmp_path):
     preset.write_text(dump_config(config))
     command = [sys.executable, "-m", "tfxfer.tune", "--preset", preset, "--out", out]
     process = subprocess.Popen(
-        [*command, "--trials", "4", "--workers", "2"], stdout=subprocess.PIPE,
+        [*command, "--trials", "2", "--workers", "2"], stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )  # fmt: skip
     try:
@@ -278,8 +278,8 @@ def test_two_workers_finish_when_one_and_the_chief_are_killed(config, tmp_path):
     assert "worker-1 ended with code -9 and is started again" in said
     assert "chief ended with code -9 and is started again" in said
     numbers = [trial.number for trial in places.load_trials(out)]
-    assert numbers == [0, 1, 2, 3, 4] and places.count_open(out) == 0
-    assert said.count("validation accuracy") >= 5
+    assert numbers == [0, 1, 2] and places.count_open(out) == 0
+    assert said.count("validation accuracy") >= 3
     assert (out / places.RESULT).is_file()
 
 
