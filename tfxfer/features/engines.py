@@ -18,6 +18,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from tfxfer import runtime
 from tfxfer.compiled import Call, compile_model, fill_up, is_on, list_devices
+from tfxfer.devices import find_device
 from tfxfer.errors import InputError
 
 # Pictures in one call: larger ones fall out of the CPU's caches.
@@ -244,8 +245,5 @@ def _openvino_precision(core) -> str:
 
 def _mixed_policy() -> str:
     """bfloat16 has float32's range: nothing overflows. GPUs have it from Ampere on."""
-    for gpu in tf.config.list_physical_devices("GPU"):
-        details = tf.config.experimental.get_device_details(gpu)
-        if details.get("compute_capability", (8, 0)) < (8, 0):
-            return "mixed_float16"
-    return "mixed_bfloat16"
+    is_older = (find_device().compute_capability or (8, 0)) < (8, 0)
+    return "mixed_float16" if is_older else "mixed_bfloat16"
