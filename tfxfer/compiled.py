@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
@@ -46,12 +46,12 @@ def compile_model(model: keras.Model) -> Call:
         A function from a batch ``[batch, …]`` float32 to arrays ``[batch, …]`` float32. Each size
         of a batch is compiled once.
     """
-    return _on_jax(model) if is_on("jax") else _on_tensorflow(model)
+    return _on_jax(model) if is_on("jax") else _on_tensorflow(model, is_traced=True)
 
 
 def call_model(model: keras.Model) -> Call:
     """The same, for a few calls: TensorFlow runs layer by layer, which takes no time to compile."""
-    return _on_jax(model) if is_on("jax") else _by_layers(model)
+    return _on_jax(model) if is_on("jax") else _on_tensorflow(model, is_traced=False)
 
 
 def list_devices() -> list[Any]:
@@ -62,7 +62,12 @@ def list_devices() -> list[Any]:
 
 
 def predict(call: Call, batches: Iterable[np.ndarray]) -> np.ndarray:
-    """What a model with one output gives for every picture, once and in order.
+    """What a model with one output gives for every picture, ``[pictures, …]`` float32."""
+    return np.concatenate(list(predict_each(call, batches)))
+
+
+def predict_each(call: Call, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The same batch by batch: every picture once, in order.
 
     A last, smaller batch is filled up to the size of the first one, so that nothing is compiled
     for it and every device gets its part; what fills it is taken off again.
@@ -70,15 +75,11 @@ def predict(call: Call, batches: Iterable[np.ndarray]) -> np.ndarray:
     Args:
         call: of `compile_model`.
         batches: ``[batch, …]`` float32.
-
-    Returns:
-        ``[pictures, …]`` float32.
     """
-    parts, size = [], 0
+    size = 0
     for batch in batches:
         size = size or len(batch)
-        parts.append(call(fill_up(batch, size))[0][: len(batch)])
-    return np.concatenate(parts)
+        yield call(fill_up(batch, size))[0][: len(batch)]
 
 
 def fill_up(batch: np.ndarray, size: int) -> np.ndarray:
@@ -87,24 +88,27 @@ def fill_up(batch: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)]) if missing else batch
 
 
-def _by_layers(model: keras.Model) -> Call:
+def caller(model: keras.Model) -> Callable[[Any], list[Any]]:
+    """A model in inference mode, for TensorFlow to trace or to run layer by layer.
+
+    Returns:
+        From a tensor to the outputs as float32 tensors.
+    """
     import tensorflow as tf
 
-    def call(batch: np.ndarray) -> list[np.ndarray]:
-        outputs = keras.tree.flatten(model(tf.constant(batch), training=False))
-        return [tf.cast(output, tf.float32).numpy() for output in outputs]
+    def call(batch: tf.Tensor) -> list[tf.Tensor]:
+        outputs = keras.tree.flatten(model(batch, training=False))
+        return [tf.cast(output, tf.float32) for output in outputs]
 
     return call
 
 
-def _on_tensorflow(model: keras.Model) -> Call:
+def _on_tensorflow(model: keras.Model, is_traced: bool) -> Call:
     import tensorflow as tf
 
-    @tf.function(autograph=False, reduce_retracing=True)
-    def run(batch: tf.Tensor) -> list[tf.Tensor]:
-        outputs = keras.tree.flatten(model(batch, training=False))
-        return [tf.cast(output, tf.float32) for output in outputs]
-
+    run = caller(model)
+    if is_traced:
+        run = tf.function(run, autograph=False, reduce_retracing=True)
     return lambda batch: [output.numpy() for output in run(tf.constant(batch))]
 
 

@@ -21,8 +21,8 @@ from tfxfer.compiled import is_on
 from tfxfer.data.pictures import PictureSet
 from tfxfer.errors import InputError, first_line
 
-# What a process says of a collective operation in which another one did not take part.
 Item = TypeVar("Item")
+# What a process says of a collective operation in which another one did not take part.
 _LOST = ("gloo", "heartbeat", "coordination", "connection", "unavailable", "deadline")
 
 
@@ -60,13 +60,10 @@ class Share:
         """Join rows that each process has for its pictures, in the order of all pictures."""
         if self.count == 1:
             return values
-        sizes = _allgather(np.array(len(values)))
-        held = np.zeros((int(sizes.max()), *values.shape[1:]), values.dtype)
-        held[: len(values)] = values
-        parts = _allgather(held)
-        joined = np.empty((int(sizes.sum()), *values.shape[1:]), values.dtype)
-        for index, size in enumerate(sizes):
-            joined[index :: self.count] = parts[index][: int(size)]
+        parts = _exchange(values)
+        joined = np.empty((sum(map(len, parts)), *values.shape[1:]), values.dtype)
+        for index, part in enumerate(parts):
+            joined[index :: self.count] = part
         return joined
 
     def gather_items(self, items: Sequence[Item]) -> list[Item]:
@@ -74,14 +71,8 @@ class Share:
         if self.count == 1:
             return list(items)
         packed = np.frombuffer(pickle.dumps(list(items)), np.uint8)
-        sizes = _allgather(np.array(len(packed)))
-        held = np.zeros(int(sizes.max()), np.uint8)
-        held[: len(packed)] = packed
-        received = _allgather(held)
         # What the processes of one run tell each other is as trusted as they are.
-        parts = [
-            pickle.loads(received[index, : int(size)].tobytes()) for index, size in enumerate(sizes)
-        ]
+        parts = [pickle.loads(part.tobytes()) for part in _exchange(packed)]
         joined: list[Any] = [None] * sum(map(len, parts))
         for index, part in enumerate(parts):
             joined[index :: self.count] = part
@@ -126,6 +117,14 @@ def _allgather(values: np.ndarray) -> np.ndarray:
     from jax.experimental import multihost_utils
 
     return np.asarray(multihost_utils.process_allgather(values))
+
+
+def _exchange(values: np.ndarray) -> list[np.ndarray]:
+    """The arrays of all processes, which may be of unequal lengths."""
+    sizes = _allgather(np.array(len(values)))
+    held = np.zeros((int(sizes.max()), *values.shape[1:]), values.dtype)
+    held[: len(values)] = values
+    return [part[: int(size)] for part, size in zip(_allgather(held), sizes, strict=True)]
 
 
 def initialize(seed: int) -> int:

@@ -89,8 +89,7 @@ def choose_fold(config: Config, fold: int) -> Config:
 
 def identify(pictures: PictureData) -> dict[str, str]:
     """Hash which pictures each split holds: another hash says that some were changed or moved."""
-    splits = {"train": pictures.train, "validation": pictures.validation, "test": pictures.test}
-    return {name: digest(repr(split.identities())) for name, split in splits.items()}
+    return {name: digest(repr(split.identities())) for name, split in pictures.splits.items()}
 
 
 def sum_up(folder: Path, finished: Mapping[int, Mapping[str, str]]) -> FoldsResult:

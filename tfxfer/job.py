@@ -61,10 +61,10 @@ class Job:
         return max(1, fewest // self.own_batch_size)
 
     def own_pictures(self) -> PictureData:
-        """The pictures that this process reads."""
+        """The pictures that this process trains with and validates on."""
         pictures, part_of = self.pictures, self.share.part_of
         train, validation = part_of(pictures.train), part_of(pictures.validation)
-        return replace(pictures, train=train, validation=validation, test=part_of(pictures.test))
+        return replace(pictures, train=train, validation=validation)
 
 
 def choose_devices(config: Config) -> Share:
@@ -112,8 +112,7 @@ def make_job(config: Config, pictures: PictureData, console: Console, share: Sha
     """
     if config.deterministic:
         make_deterministic()
-    splits = {"train": pictures.train, "validation": pictures.validation, "test": pictures.test}
-    check_splits({name: len(split.labels) for name, split in splits.items()}, share)
+    check_splits(pictures.counts, share)
     objective = make_objective(pictures, config.data.balance, config.data.train_on_validation)
     # Not earlier: preparing a data set draws random numbers as well.
     keras.utils.set_random_seed(config.seed)
@@ -172,13 +171,12 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
     for planned in phases:
         if available is not None:
             check_memory(backbone, len(planned.unfrozen), job.batch_size, available)
-    splits = {"train": pictures.train, "validation": pictures.validation, "test": pictures.test}
     counts = count_classes(pictures.train.labels, len(pictures.classes))
     class_counts = dict(zip(pictures.classes, map(int, counts), strict=True))
     imbalance = [] if pictures.has_several else note_imbalance(class_counts, config.data.balance)
     return Plan(
         source=pictures.source,
-        counts={name: len(split.labels) for name, split in splits.items()},
+        counts=pictures.counts,
         class_counts=class_counts,
         backbone=_describe(config),
         weights=config.backbone.weights,

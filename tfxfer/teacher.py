@@ -14,7 +14,7 @@ import tensorflow as tf
 from rich.console import Console
 from scipy.special import softmax
 
-from tfxfer.compiled import compile_model, fill_up
+from tfxfer.compiled import compile_model, predict_each
 from tfxfer.config import Config, DistillationConfig
 from tfxfer.data.pictures import PictureData, PictureSet
 from tfxfer.data.pipeline import make_view_batches
@@ -103,10 +103,9 @@ def find_logits(
             shards.write_shard(place, kind, own, "float32") as append,
         ):
             done = 0
-            for batch in batches.as_numpy_iterator():
-                probabilities = call(fill_up(batch, _BATCH))[0][: len(batch)]
+            for probabilities in predict_each(call, batches.as_numpy_iterator()):
                 append(to_logits(probabilities, is_several=False).astype(np.float32))
-                done += len(batch)
+                done += len(probabilities)
                 bar.show(0, done)
         table = store.look_up(place, kind, names)
     return table.read()

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+
+from tfxfer.search.workers import find_free_port
 
 # From asking a process to end until it is ended.
 _PATIENCE_SECONDS = 10.0
@@ -25,7 +26,7 @@ def launch(count: int, arguments: Sequence[str]) -> int:
     """Start the processes and wait for them; give the exit code of the first one that fails."""
     environment = os.environ | {
         "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "jax"),
-        "KERAS_DISTRIBUTION_JOB_ADDRESSES": f"127.0.0.1:{_find_port()}",
+        "KERAS_DISTRIBUTION_JOB_ADDRESSES": f"127.0.0.1:{find_free_port()}",
         "KERAS_DISTRIBUTION_NUM_PROCESSES": str(count),
     }
     command = [sys.executable, "-m", "tfxfer.train", "--distributed", *arguments]
@@ -71,12 +72,6 @@ def _end(processes: Sequence[subprocess.Popen]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _find_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def main() -> int:

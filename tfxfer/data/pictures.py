@@ -143,6 +143,16 @@ class PictureData:
     quarantined: tuple[BadFile, ...] = ()
 
     @property
+    def splits(self) -> dict[str, PictureSet]:
+        """The splits by name, from training to test."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Pictures of each split."""
+        return {name: len(split.labels) for name, split in self.splits.items()}
+
+    @property
     def has_several(self) -> bool:
         """Whether a picture may have several labels, or none."""
         return has_several(self.train.labels)

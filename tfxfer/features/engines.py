@@ -17,7 +17,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from tfxfer import runtime
-from tfxfer.compiled import Call, compile_model, fill_up, is_on, list_devices
+from tfxfer.compiled import Call, caller, compile_model, fill_up, is_on, list_devices
 from tfxfer.devices import find_device
 from tfxfer.errors import InputError
 
@@ -187,16 +187,6 @@ def _trace(prefix: keras.Model, jit_compile: bool | None = None):
     ).get_concrete_function(spec)
 
 
-def caller(model: keras.Model) -> Callable[[tf.Tensor], list[tf.Tensor]]:
-    """A model in inference mode, for TensorFlow to trace or to run layer by layer."""
-
-    def call(pictures: tf.Tensor) -> list[tf.Tensor]:
-        outputs = keras.tree.flatten(model(pictures, training=False))
-        return [tf.cast(output, tf.float32) for output in outputs]
-
-    return call
-
-
 def _call_each(function: Callable) -> Run:
     def run(batches: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
         for batch, size in padded(batches):
@@ -232,10 +222,7 @@ def batched(items: Iterable, size: int) -> Iterator[list]:
 def padded(batches: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, int]]:
     """Fill up smaller batches, since engines compile for one size; give their true sizes too."""
     for batch in batches:
-        size = len(batch)
-        if size < BATCH:
-            batch = np.concatenate([batch, np.zeros((BATCH - size, *batch.shape[1:]), batch.dtype)])
-        yield batch, size
+        yield fill_up(batch, BATCH), len(batch)
 
 
 def _openvino_precision(core) -> str:

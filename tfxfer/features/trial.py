@@ -9,10 +9,10 @@ from itertools import repeat
 import keras
 import numpy as np
 
-from tfxfer.compiled import Call, call_model
+from tfxfer.compiled import Call, call_model, fill_up
 from tfxfer.errors import InputError, first_line
 from tfxfer.features import engines
-from tfxfer.features.engines import BATCH, ENGINES, Engine, padded
+from tfxfer.features.engines import BATCH, ENGINES, Engine
 
 # An engine's features may differ from those of Keras in float32 by this much: the Euclidean norm
 # of the difference, over that of the features with their mean over the pictures taken off: what
@@ -140,9 +140,8 @@ def _time(engine: Engine, pictures: np.ndarray) -> float:
 
 
 def _whole(pictures: np.ndarray) -> np.ndarray:
-    """Pictures as one batch of `BATCH`, which any number of devices up to it divides."""
-    ((batch, _),) = padded([pictures])
-    return batch
+    """Pictures as one batch of the size that engines are compiled for."""
+    return fill_up(pictures, BATCH)
 
 
 def _keras_speed(reference: Call, pictures: np.ndarray) -> float:

@@ -150,12 +150,8 @@ def times_of(result: PhaseResult) -> dict[str, Any]:
     return {name: getattr(result, name) for name in names}
 
 
-def _versions() -> dict[str, str]:
-    return {**runtime.list_versions(), "backend": keras.backend.backend()}
-
-
 def _encode(checkpoint: Checkpoint) -> dict[str, Any]:
-    return {"versions": _versions(), "checkpoint": asdict(checkpoint)}
+    return {"versions": runtime.list_versions(), "checkpoint": asdict(checkpoint)}
 
 
 def _decode(about: Mapping[str, Any]) -> Checkpoint:
@@ -164,7 +160,7 @@ def _decode(about: Mapping[str, Any]) -> Checkpoint:
     Raises:
         StateError: other versions wrote it.
     """
-    ours, theirs = _versions(), about.get("versions", {})
+    ours, theirs = runtime.list_versions(), about.get("versions", {})
     differing = [
         f"{name} {theirs.get(name, '?')}" for name in ours if ours[name] != theirs.get(name)
     ]

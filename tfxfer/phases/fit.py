@@ -291,10 +291,11 @@ def _choose_precision(
     """The precision of a phase, and its model; a head alone is not worth a trial."""
     if phase.precision == "auto" and layers:
         warmed_up = round(phase.warmup * steps)
-        candidates = list_candidates(find_device())
+        device = find_device()
+        candidates = list_candidates(device)
         if data.share.count > 1:
             # Each process would time its own trial, and some would end it earlier than others.
-            candidates = candidates[-1:] if find_device().kind != "cpu" else candidates[:1]
+            candidates = candidates[:1] if device.kind == "cpu" else candidates[-1:]
         batches = data.make_training()
         return choose_precision(build, layers, batches, steps, candidates, warmed_up)
     precision = "float32" if phase.precision == "auto" else phase.precision

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfxfer.compiled import is_on
 from tfxfer.config import ResolvedPhase
 from tfxfer.data.pictures import untuned
 from tfxfer.devices import Device, find_device
@@ -44,7 +45,7 @@ def list_candidates(device: Device) -> tuple[str, ...]:
     fitting = next(
         names for kind, least, names in CANDIDATES if kind == device.kind and capability >= least
     )
-    return tuple(name for name in fitting if name != "bfloat16_rewrite" or _is_on_tensorflow())
+    return tuple(name for name in fitting if name != "bfloat16_rewrite" or is_on("tensorflow"))
 
 
 def skip_trial(phase: ResolvedPhase) -> ResolvedPhase:
@@ -60,7 +61,7 @@ def check_precision(precision: str) -> None:
     Raises:
         InputError: with those that it has.
     """
-    if precision == "bfloat16_rewrite" and not _is_on_tensorflow():
+    if precision == "bfloat16_rewrite" and not is_on("tensorflow"):
         allowed = ", ".join(name for name in PRECISIONS if name != precision)
         raise InputError(
             f"precision must be auto, {allowed}: bfloat16_rewrite is an option of TensorFlow's "
@@ -149,10 +150,6 @@ def choose_precision(
 def agree(losses: np.ndarray, expected: np.ndarray) -> bool:
     """Whether losses are those of float32 but for rounding."""
     return bool(np.all(np.abs(losses - expected) <= _LOSS_TOLERANCE * np.abs(expected)))
-
-
-def _is_on_tensorflow() -> bool:
-    return keras.backend.backend() == "tensorflow"
 
 
 def _try(

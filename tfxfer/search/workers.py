@@ -81,7 +81,7 @@ def run_workers(count: int, folder: Path, wanted: Mapping[str, Any], console: Co
     """
     environment = {
         "KERASTUNER_ORACLE_IP": "127.0.0.1",
-        "KERASTUNER_ORACLE_PORT": str(_free_port()),
+        "KERASTUNER_ORACLE_PORT": str(find_free_port()),
     }
     given = json.dumps([str(folder), {**wanted, "workers": 1}, console.quiet])
     command = [sys.executable, "-m", "tfxfer.search.workers", given]
@@ -98,7 +98,8 @@ def run_workers(count: int, folder: Path, wanted: Mapping[str, Any], console: Co
             process.stop()
 
 
-def _free_port() -> int:
+def find_free_port() -> int:
+    """A port of the loopback that nobody listens at."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
