@@ -6,6 +6,7 @@ import gc
 import importlib.util
 import os
 import tempfile
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -37,6 +38,8 @@ from tfxfer.heads import Head, build_head  # noqa: E402
 SHARED = Path(__file__).parent.parent.parent / "shared"
 # What was imported stays, and need not be looked through for garbage between tests.
 gc.freeze()
+# Graphs are thousands of objects that stay: to look for garbage among them is mostly in vain.
+gc.set_threshold(50_000, 50, 100)
 COLOURS = {"amber": (230, 150, 30), "blue": (40, 80, 200), "green": (50, 160, 60)}
 
 
@@ -55,7 +58,7 @@ def _let_go():
     seconds.
     """
     yield
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)
     gc.collect()
     gc.freeze()
 
@@ -75,7 +78,10 @@ def small_size_px(name: str) -> int:
 def outline_network(name: str, size_px: int, alpha: float | None = None) -> keras.Model:
     """Build a network whose weights have shapes but no values: for counting, in a moment."""
     with keras.StatelessScope(initialize_variables=False):
-        return build_network(name, size_px, alpha)
+        network = build_network(name, size_px, alpha)
+    # Else Keras gives all of them values when it next leaves such a scope, as some layers do.
+    keras.backend.clear_session(free_memory=False)
+    return network
 
 
 @cache
@@ -161,13 +167,24 @@ def make_table(tmp_path):
     return make
 
 
-@pytest.fixture
-def small_backbone(weights_file) -> Backbone:
-    """MobileNet, alpha 0.25, for pictures of 32 px."""
+@pytest.fixture(scope="module")
+def _mobilenet(weights_file) -> Backbone:
     config = BackboneConfig(
         name="MobileNet", weights=str(weights_file), alpha=0.25, image_size_px=32
     )
     return build_backbone(config)
+
+
+@pytest.fixture
+def small_backbone(_mobilenet) -> Iterator[Backbone]:
+    """MobileNet, alpha 0.25, for pictures of 32 px; as new for each test."""
+    layers = [(layer, layer.trainable) for layer in _mobilenet.network._flatten_layers()]
+    weights = [(weight, weight.numpy()) for weight in _mobilenet.network.weights]
+    yield _mobilenet
+    for layer, is_trainable in layers:  # the network first, whose flag goes to all the others
+        layer.trainable = is_trainable
+    for weight, value in weights:
+        weight.assign(value)
 
 
 @pytest.fixture
@@ -177,7 +194,7 @@ def small_head() -> Head:
 
 
 def small_arguments(weights_file: Path, **settings: object) -> dict:
-    """Arguments of `tfxfer.train` for a run of a few seconds.
+    """Arguments of `tfxfer.train` for a run of a few seconds, without trials of what is faster.
 
     Args:
         settings: other values by key, ``__`` standing for the dot.
@@ -189,9 +206,11 @@ def small_arguments(weights_file: Path, **settings: object) -> dict:
             "backbone.alpha": 0.25,
             "backbone.image_size_px": 32,
             "data.batch_size": 8,
+            "features.engine": "tensorflow",
             "head.levels": 1,
             "phases.head.epochs": 2,
             "phases.fine-tune.epochs": 1,
+            "phases.fine-tune.precision": "float32",
             "phases.fine-tune.views": 1,
             "phases.fine-tune.unfreeze": 3,
             **{key.replace("__", "."): value for key, value in settings.items()},

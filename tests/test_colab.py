@@ -72,7 +72,7 @@ def executed(tmp_path_factory, weights_file):
         "phases.fine-tune.precision": "float32",
         "features.engine": "tensorflow",
     }
-    photos = small_arguments(weights_file, features__engine="tensorflow")
+    photos = small_arguments(weights_file)
     fill_in(cells["birds"], SETTINGS=birds)
     fill_in(
         cells["plan"],

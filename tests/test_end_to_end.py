@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import COLOURS
+from conftest import COLOURS, DATA_DIR
 
 import tfxfer
 from tfxfer.backbones.families import NETWORKS
@@ -208,9 +209,10 @@ def test_streamed_views_learn_the_colours_and_store_nothing(finished, tmp_path):
     assert list_stored(cache) == []
 
 
-def test_a_run_that_draws_its_pictures_starts_as_one_that_finds_them_drawn(tmp_path):
+def test_a_run_that_draws_its_pictures_starts_as_one_that_finds_them_drawn():
     """Drawing them takes random numbers too: a run is seeded when its pictures are there."""
-    config = load_config("birds", settings={"data.data_dir": str(tmp_path / "data")})
+    shutil.rmtree(DATA_DIR.name, ignore_errors=True)
+    config = load_config("birds")
     starts = []
     for _ in range(2):
         job = prepare(config, make_console(is_quiet=True))
@@ -249,6 +251,7 @@ def test_random_weights_train_everything_in_a_preset_of_one_s_own(small, picture
     preset = tmp_path / "mine.toml"
     preset.write_text('[[phases]]\nname = "only"\nepochs = 1\nlearning_rate = 1e-3\n')
     settings = {k: v for k, v in small["settings"].items() if not k.startswith("phases")}
+    settings |= {"phases.only.precision": "float32"}
     result = tfxfer.train(
         preset,
         data=picture_folder,
@@ -264,7 +267,7 @@ def test_three_phases_unfreeze_step_by_step_without_the_bad_files(small, own_fol
     settings = {
         key: value for key, value in small["settings"].items() if not key.startswith("phases")
     }
-    settings |= {"data.on_bad": "quarantine"}
+    settings |= {"data.on_bad": "quarantine", "features.engine": "auto"}
     for position, name in enumerate(("head", "top", "deeper")):
         settings |= {
             f"phases.{name}.epochs": 1,

@@ -346,7 +346,9 @@ def test_a_run_trains_both_phases_and_what_it_leaves_serves(folder, picture_fold
         backbone=f"hub:{folder}",
         settings={
             "data.batch_size": 8,
+            "features.engine": "tensorflow",
             "phases.fine-tune.epochs": 2,
+            "phases.fine-tune.precision": "float32",
             "phases.fine-tune.unfreeze": "all",
         },
         out=tmp_path / "run",

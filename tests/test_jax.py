@@ -1,85 +1,93 @@
-"""The main job where Keras runs on JAX, in processes of their own; TensorFlow is what serves it."""
+"""Where Keras runs on JAX, in processes of their own; TensorFlow is what serves it."""
 
 from __future__ import annotations
 
 import json
-import os
+import signal
 import subprocess
 import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
+import psutil
 import pytest
 import tensorflow as tf
+from spreading import QUICKLY, SETTINGS, assert_alike, run_spread, write_splits
 
 from tfxfer.data.decode import decode_picture, resize_picture
 
-SETTINGS = {
-    "backbone.alpha": 0.25,
-    "backbone.image_size_px": 32,
-    "data.batch_size": 8,
-    "head.levels": 1,
-    "phases.fine-tune.epochs": 6,
-    "phases.fine-tune.learning_rate": 0.003,
-    "phases.fine-tune.unfreeze": 3,
-}
-
-# Several commands in one process, since importing takes longer than most of them; their exit codes
-# and errors are printed as JSON.
-PROGRAM = """
-import contextlib, io, json, sys
-from tfxfer.cli import main
-ends = []
-for command in json.load(sys.stdin):
-    errors = io.StringIO()
-    with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(errors):
-        ends.append([main(command)])
-    ends[-1].append(errors.getvalue())
-print(json.dumps(ends))
-"""
+ROOT = Path(__file__).parent.parent
+LAUNCH = [sys.executable, str(ROOT / "tools" / "launch_local.py"), "-n", "2", "--"]
+# All training pictures are one batch: which of them come together is no question then.
+BATCH_SIZE = 42
 
 
-def call_on_jax(*commands: list[str]) -> list[list]:
-    """Exit codes and messages of some commands of ``tfxfer``."""
-    # What is compiled here runs for moments.
-    quickly = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
-    environment = os.environ | quickly | {"KERAS_BACKEND": "jax", "COLUMNS": "1000"}
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        input=json.dumps(commands),
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+@dataclass
+class Done:
+    """What a process with JAX has done.
+
+    Attributes:
+        ends: exit codes and messages of its commands.
+        metrics: of a whole run, on one device.
+        spread: figures of the same run on two devices.
+    """
+
+    folder: Path
+    ends: list[tuple[int, str]]
+    metrics: dict
+    spread: dict
 
 
 @pytest.fixture(scope="module")
-def on_jax(tmp_path_factory, picture_folder, weights_file):
-    """A finished two-phase run, its answers, and what was refused."""
+def pictures(tmp_path_factory):
+    return write_splits(tmp_path_factory.mktemp("split"))
+
+
+@pytest.fixture(scope="module")
+def arguments(pictures, weights_file):
+    """Of a two-phase run."""
+    settings = SETTINGS | {"data.batch_size": BATCH_SIZE, "phases.fine-tune.precision": "auto"}
+    chosen = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    network = ["--backbone", "MobileNet", "--weights", str(weights_file)]
+    return ["--preset", "photos", "--data", str(pictures), *network, *chosen]
+
+
+@pytest.fixture(scope="module")
+def on_jax(tmp_path_factory, arguments, pictures, weights_file):
+    """A finished run, its answers, what was refused, and the same run on two devices."""
     folder = tmp_path_factory.mktemp("jax")
     run = str(folder / "run")
-    settings = [part for key, value in SETTINGS.items() for part in ("--set", f"{key}={value}")]
-    train = ["train", "--preset", "photos", "--data", str(picture_folder), *settings]
-    network = ["--backbone", "MobileNet", "--weights", str(weights_file)]
-    pictures = [str(path) for path in sorted(picture_folder.glob("*/000.jpg"))]
-    ends = call_on_jax(
-        [*train, *network, "--out", run],
-        ["predict", run, *pictures, "--out", str(folder / "said.jsonl")],
+    shown = [str(path) for path in sorted(pictures.glob("test/*/000.jpg"))]
+    commands = [
+        ["train", *arguments, "--set", "devices.strategy=single", "--out", run],
+        ["predict", run, *shown, "--out", str(folder / "said.jsonl")],
         ["export", run, "--format", "litert_float32", "--out", str(folder / "small")],
-        [*train, *network, "--set", "features.engine=openvino"],
-        [*train, "--backbone", f"hub:{folder}"],
-        [*train, *network, "--dry-run"],
+        ["train", *arguments, "--set", "features.engine=openvino"],
+        [
+            "train",
+            "--preset",
+            "photos",
+            "--data",
+            str(pictures),
+            "--backbone",
+            f"hub:{run}/export/1",
+        ],
+        ["train", *arguments, "--dry-run"],
+    ]
+    ends, figures = run_spread(
+        "jax", folder, pictures, weights_file, BATCH_SIZE, ["auto"], commands
     )
-    return folder, ends
+    assert ends[0][0] == 0, ends[0][1]
+    metrics = json.loads((folder / "run" / "metrics.json").read_text())
+    return Done(folder, ends, metrics, figures["auto"])
 
 
 @pytest.mark.slow
 def test_the_main_job_runs_on_jax(on_jax):
-    folder, ((code, messages), *_) = on_jax
-    assert code == 0, messages
-    metrics = json.loads((folder / "run" / "metrics.json").read_text())
+    metrics = on_jax.metrics
     assert metrics["versions"]["backend"] == "jax"
     assert metrics["engine"] == "jax"
     assert metrics["test.accuracy"] == 1.0
@@ -91,7 +99,7 @@ def test_the_main_job_runs_on_jax(on_jax):
 
 @pytest.mark.slow
 def test_what_jax_has_trained_is_served_by_tensorflow(on_jax, picture_folder):
-    folder, _ = on_jax
+    folder = on_jax.folder
     served = tf.saved_model.load(str(folder / "run" / "export" / "1")).signatures
     model = keras.models.load_model(folder / "run" / "model.keras")
     files = [path.read_bytes() for path in sorted(picture_folder.glob("*/00[0-2].jpg"))]
@@ -110,9 +118,9 @@ def test_what_jax_has_trained_is_served_by_tensorflow(on_jax, picture_folder):
 
 @pytest.mark.slow
 def test_jax_predicts_with_what_it_has_trained(on_jax):
-    folder, (_, (code, messages), *_) = on_jax
+    code, messages = on_jax.ends[1]
     assert code == 0, messages
-    rows = [json.loads(line) for line in (folder / "said.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (on_jax.folder / "said.jsonl").read_text().splitlines()]
     assert [row["labels"][0] for row in rows] == ["amber", "blue", "green"]
 
 
@@ -122,11 +130,11 @@ def test_jax_predicts_with_what_it_has_trained(on_jax):
     [
         (2, "The converter to litert_float32 is TensorFlow's own"),
         (3, "engine must be auto, or one for Keras on jax: xla, jax"),
+        (4, "A hub module's program is TensorFlow's own"),
     ],
 )
 def test_what_is_tensorflows_own_says_so(on_jax, position, said):
-    _, ends = on_jax
-    code, messages = ends[position]
+    code, messages = on_jax.ends[position]
     assert code == 2
     assert said in messages
     assert "KERAS_BACKEND=jax" in messages
@@ -134,7 +142,42 @@ def test_what_is_tensorflows_own_says_so(on_jax, position, said):
 
 @pytest.mark.slow
 def test_the_plan_is_made_on_jax(on_jax):
-    _, ends = on_jax
-    code, messages = ends[5]
+    code, messages = on_jax.ends[5]
     assert code == 0, messages
     assert "fine-tune" in messages
+
+
+@pytest.mark.slow
+def test_two_devices_on_jax_give_what_one_gives(on_jax):
+    assert on_jax.spread["devices"] == 2
+    assert_alike(on_jax.spread, on_jax.metrics)
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_after_one_was_killed_and_give_what_one_gives(
+    on_jax, arguments, tmp_path
+):
+    command = [*LAUNCH, *arguments, "--out", str(tmp_path / "run")]
+    environment = QUICKLY | {"TFXFER_CACHE": str(tmp_path / "cache")}
+    with (
+        open(tmp_path / "errors", "w+") as errors,
+        subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+        ) as launched,
+    ):
+        for line in launched.stdout:
+            if "✓ head" in line:
+                break
+        _, second = sorted(psutil.Process(launched.pid).children(), key=lambda each: each.pid)
+        second.send_signal(signal.SIGKILL)
+        started = time.monotonic()
+        assert launched.wait(timeout=60) == 1
+        assert time.monotonic() - started < 30
+        errors.seek(0)
+        assert "Received: process 1 ended with signal 9" in errors.read()
+    assert not (tmp_path / "run").exists()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "goes on after phase 'head'" in done.stdout
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert_alike(metrics, on_jax.metrics)

@@ -211,7 +211,9 @@ def test_a_vit_trains_through_both_phases_and_loads_in_a_new_process(
         backbone=f"keras_hub:{presets('ViTBackbone')[1]}",
         settings={
             "data.batch_size": 8,
+            "features.engine": "tensorflow",
             "phases.fine-tune.epochs": 2,
+            "phases.fine-tune.precision": "float32",
             "phases.fine-tune.views": 1,
             "phases.fine-tune.unfreeze": 2,
         },

@@ -55,9 +55,7 @@ def preset(tmp_path_factory, picture_folder, weights_file) -> Path:
     """A head, and a phase in which much is by chance: views, MixUp, dropout."""
     fine_tune = {"epochs": EPOCH_COUNT, "views": 2, "mixup": 0.4}
     chosen = {f"phases__fine-tune__{key}": value for key, value in fine_tune.items()}
-    arguments = small_arguments(
-        weights_file, calibrate=False, features__engine="tensorflow", **chosen
-    )
+    arguments = small_arguments(weights_file, calibrate=False, **chosen)
     del arguments["quiet"]
     path = tmp_path_factory.mktemp("presets") / "small.toml"
     path.write_text(dump_config(load_config("photos", data=picture_folder, **arguments)))

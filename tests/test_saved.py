@@ -55,7 +55,7 @@ def make_module(*arguments: object) -> subprocess.CompletedProcess:
     )
 
 
-@pytest.mark.slow  # two processes that load TensorFlow
+@pytest.mark.slow
 def test_the_tool_makes_a_module_of_a_run_s_backbone(
     weights_file, small_backbone, small_head, tmp_path
 ):
@@ -80,4 +80,4 @@ def test_the_tool_makes_a_module_of_a_run_s_backbone(
     np.testing.assert_allclose(given, expected, atol=1e-5)
     missing = make_module("--run", tmp_path, "--out", tmp_path / "other")
     assert missing.returncode == 2
-    assert "the folder of a finished run" in missing.stderr
+    assert "--run takes a run's folder" in missing.stderr

@@ -24,11 +24,13 @@ from tfxfer.features.cache import list_stored
 from tfxfer.presets import dump_config, load_config
 from tfxfer.records import Trial
 from tfxfer.search import folder as places
+from tfxfer.search import tuner
 from tfxfer.search.locks import lock_of
 from tfxfer.search.oracles import make_oracle
 from tfxfer.search.search import Wanted, run_search, run_trials
 from tfxfer.search.space import make_space, propose
 from tfxfer.search.trial import Bench, BudgetOverError, score_config
+from tfxfer.tune import main
 
 QUIET = Console(quiet=True)
 DEEP = {"unfreeze": 2, "phases.fine-tune.learning_rate": 3e-3}
@@ -43,7 +45,6 @@ def config(small, picture_folder, tmp_path):
         "phases.fine-tune.epochs": 3,
         "phases.fine-tune.views": 2,
         "features.cache_dir": str(tmp_path / "cache"),
-        "features.engine": "tensorflow",
     }
     return load_config(
         "photos", data=picture_folder, backbone=small["backbone"], weights=small["weights"],
@@ -54,6 +55,13 @@ def config(small, picture_folder, tmp_path):
 @pytest.fixture
 def space(config):
     return make_space(config, build_backbone(config.backbone).blocks)
+
+
+def heads_alone(config):
+    """A search over four points without fine-tuning: heads are fitted in a moment."""
+    axes = {"head": {"dropout": [0.0, 0.2]}, "augmentation": {"policy": ["none", "light"]}}
+    search = config.search.model_copy(update={"unfreeze": (0,), "axes": axes})
+    return config.model_copy(update={"search": search})
 
 
 def start(folder: Path, config, **asked) -> Path:
@@ -164,14 +172,11 @@ def test_a_search_is_resumed_and_leaves_a_preset_pictures_and_the_winners_run(
     assert "search.toml" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("tuner", ["bayesian", "grid"])
-def test_other_tuners_propose_different_points(config, tmp_path, tuner):
-    # Heads alone, which are fitted in a moment.
-    axes = {"head": {"dropout": [0.0, 0.2]}, "augmentation": {"policy": ["none", "light"]}}
-    search = config.search.model_copy(update={"unfreeze": (0,), "axes": axes})
-    config = config.model_copy(update={"search": search})
-    out = start(tmp_path / "out", config, tuner=tuner)
-    _, is_complete = run_trials(config, Wanted(5, tuner), out, QUIET)
+@pytest.mark.parametrize("name", ["bayesian", "grid"])
+def test_other_tuners_propose_different_points(config, tmp_path, name):
+    config = heads_alone(config)
+    out = start(tmp_path / "out", config, tuner=name)
+    _, is_complete = run_trials(config, Wanted(5, name), out, QUIET)
     trials = places.load_trials(out)[1:]
     assert is_complete and 4 <= len(trials) <= 5  # there are four points
     assert len({json.dumps(trial.values, sort_keys=True) for trial in trials}) == 4
@@ -242,25 +247,20 @@ def test_no_trial_is_lost_or_run_twice_when_an_oracle_dies(space, tmp_path):
     assert again.create_trial("six").trial_id in {dead.trial_id, alive.trial_id, "3"}
 
 
-def test_one_process_at_a_time_is_a_worker(config, tmp_path):
-    out = start(tmp_path / "out", config)
+def test_one_process_at_a_time_is_a_worker(config, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(tuner, "_LOCK_SECONDS", 0.1)
+    out, preset = start(tmp_path / "out", config), tmp_path / "search.toml"
+    preset.write_text(dump_config(config))
     with lock_of(out, "tuner0").acquire(timeout=0):
-        code = (
-            "import sys\nfrom tfxfer.search import tuner\ntuner._LOCK_SECONDS = 0.1\n"
-            "from tfxfer.tune import main\nsys.exit(main(sys.argv[1:]))"
-        )
-        preset = tmp_path / "search.toml"
-        preset.write_text(dump_config(config))
-        command = [sys.executable, "-c", code, "--preset", preset, "--out", out, "--trials", "1"]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert ended.returncode == 2
-    assert "'tuner0'" in ended.stderr and "at work" in ended.stderr
+        assert main(["--preset", str(preset), "--out", str(out), "--trials", "1"]) == 2
+    said = capsys.readouterr().err
+    assert "'tuner0'" in said and "at work" in said
 
 
 @pytest.mark.slow
 def test_two_workers_finish_when_one_and_the_chief_are_killed(config, tmp_path):
     out, preset = tmp_path / "out", tmp_path / "search.toml"
-    preset.write_text(dump_config(config))
+    preset.write_text(dump_config(heads_alone(config)))
     command = [sys.executable, "-m", "tfxfer.tune", "--preset", preset, "--out", out]
     process = subprocess.Popen(
         [*command, "--trials", "2", "--workers", "2"], stdout=subprocess.PIPE,

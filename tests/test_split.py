@@ -1,4 +1,4 @@
-"""A network cut at the freeze line gives what it gives in one piece."""
+"""A network falls into blocks, and cut at the freeze line gives what it gives in one piece."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from conftest import outline, small_size_px
 from cutting import compare_cuts, pooling_head
 
 from tfxfer.backbones.backbone import Backbone
+from tfxfer.backbones.blocks import list_blocks
 from tfxfer.backbones.build import build_network, wrap_network
-from tfxfer.backbones.families import FAMILIES, NETWORKS
+from tfxfer.backbones.families import COUNTS, FAMILIES, NETWORKS, find_family
 from tfxfer.config import HeadConfig
 from tfxfer.features.split import build_prefix, build_suffix, find_cut
 from tfxfer.heads import build_head
@@ -22,6 +23,18 @@ SMALLEST = [next(iter(family.sizes_px)) for family in FAMILIES]
 def outline_backbone(name: str) -> Backbone:
     family, network = NETWORKS[name], outline(name)
     return wrap_network(network, family, small_size_px(name))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_blocks_hold_all_weights_once(name):
+    network = outline(name)
+    blocks = list_blocks(network, find_family(name))
+    layers = [layer for block in blocks for layer in block.layers]
+    assert sorted(layers) == sorted(layer.name for layer in network.layers if layer.weights)
+    assert sum(block.parameters for block in blocks) == network.count_params()
+    assert all(block.parameters > 0 for block in blocks)
+    assert len({block.name for block in blocks}) == len(blocks) >= 5
+    assert COUNTS[name] == (network.count_params(), len(blocks))
 
 
 @pytest.mark.parametrize("name", SMALLEST)

@@ -43,15 +43,17 @@ def launch(count: int, arguments: Sequence[str]) -> int:
 def _wait(processes: Sequence[subprocess.Popen]) -> int:
     while True:
         codes = [process.poll() for process in processes]
-        for index, code in enumerate(codes):
-            if code:
-                print(
-                    f"error: all {len(processes)} processes of a run must go on to its end. "
-                    f"Received: process {index} ended with {_describe(code)}. The others are ended "
-                    "too; see what it has printed, and give the same command again to go on.",
-                    file=sys.stderr,
-                )
-                return code if code > 0 else 1
+        failed = [(code, index) for index, code in enumerate(codes) if code]
+        if failed:
+            # A signal, which is a negative code, comes first: for want of it the others have ended.
+            code, index = min(failed)
+            print(
+                f"error: all {len(processes)} processes of a run must go on to its end. "
+                f"Received: process {index} ended with {_describe(code)}. The others are ended "
+                "too; see what it has printed, and give the same command again to go on.",
+                file=sys.stderr,
+            )
+            return code if code > 0 else 1
         if all(code == 0 for code in codes):
             return 0
         time.sleep(0.1)

@@ -13,10 +13,12 @@ import sys
 from pathlib import Path
 
 from tfxfer import run, runtime
-from tfxfer.errors import InputError, exit_code
+from tfxfer.errors import exit_code
 
 
 def make_module(arguments: argparse.Namespace) -> None:
+    if arguments.run is not None:
+        run.check_run(arguments.run, "--run takes")
     runtime.import_tensorflow()
 
     from tfxfer.backbones.build import build_backbone
@@ -26,12 +28,6 @@ def make_module(arguments: argparse.Namespace) -> None:
     from tfxfer.saved import load_model
 
     if arguments.run is not None:
-        for name in (run.CONFIG, run.MODEL):
-            if not (arguments.run / name).is_file():
-                raise InputError(
-                    f"--run takes the folder of a finished run, which holds {name}. Received: "
-                    f"{str(arguments.run)!r}. Name another one."
-                )
         config = load_config(arguments.run / run.CONFIG)
         backbone = build_backbone(config.backbone)
         # A run of one's own: what it holds is no stranger's program.

@@ -72,10 +72,12 @@ def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Switch off what tunes the parallel calls of a data set while it is read.
 
     `fit` drops an iterator after each epoch, and then waits until the tuning thread wakes up,
-    which took up to ten seconds (TensorFlow 2.21).
+    which took up to ten seconds (TensorFlow 2.21). What rewrites the steps beforehand finds nothing
+    to join in ours, and takes a fifth of the time in which an iterator is made.
     """
     options = tf.data.Options()
     options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
     return dataset.with_options(options)
 
 

@@ -117,7 +117,7 @@ def score_config(
     else:
         trial = _sum_up(trial, job, outcomes, span)
     finally:
-        keras.backend.clear_session()
+        keras.backend.clear_session(free_memory=False)
         gc.collect()  # layers know one another
     return replace(trial, seconds=time.monotonic() - started, finished=time.time())
 
