@@ -158,7 +158,9 @@ def test_deterministic_trainings_come_to_equal_weights(
     monkeypatch, picture_folder, small, tmp_path
 ):
     monkeypatch.setenv("XLA_FLAGS", "")
-    settings = {**small["settings"], "deterministic": True, "phases.head.solver": "adamw"}
+    by_trial = {"features.engine": "auto", "phases.fine-tune.precision": "auto"}
+    asked = {"deterministic": True, "phases.head.solver": "adamw"}
+    settings = {**small["settings"], **by_trial, **asked}
     config = load_config(
         "photos",
         data=picture_folder,

@@ -134,7 +134,6 @@ def test_the_state_of_the_last_good_epoch_comes_back(
 
     with in_precision(top, "mixed_float16"):
         model = build("mixed_float16")
-        model.optimizer.build(model.trainable_variables)
         model.optimizer.dynamic_scale.assign(2.0**8)  # at which no step is left out
         record = keras.callbacks.LambdaCallback(
             on_epoch_end=lambda *_: after_epoch.append(
@@ -159,7 +158,6 @@ def test_a_step_that_is_left_out_for_its_gradients_is_no_failure(
         model, _ = prepare_phase(
             small_backbone, small_head, phase(), cut, 6, precision="mixed_float16"
         )
-        model.optimizer.build(model.trainable_variables)
         model.optimizer.dynamic_scale.assign(2.0**60)
         batches = make_data(1.0, 0, 0).make_training()
         model.fit(batches, epochs=1, callbacks=[finite], shuffle=False, verbose=0)

@@ -73,7 +73,6 @@ def test_a_trial_leaves_weights_optimizer_and_random_states_as_they_were(
         return model
 
     reference = build("float32")
-    reference.optimizer.build(reference.trainable_variables)
     before = snapshot(reference)
     precision, model = choose_precision(build, top, batches, steps, PRECISIONS)
     assert len(built) == 1 + tried
@@ -199,7 +198,6 @@ def test_a_scaled_loss_changes_neither_rates_nor_clipping_nor_the_place_in_the_s
     with in_precision(top, "mixed_float16"):
         model = build("mixed_float16")
         assert isinstance(model.optimizer, LossScale)
-        model.optimizer.build(model.trainable_variables)
         model.optimizer.dynamic_scale.assign(2.0**8)  # at which no step is left out
         model.optimizer.iterations.assign(2)  # half the way up
         before = [np.array(weight) for weight in model.trainable_variables]

@@ -157,6 +157,4 @@ def _not_finite(phase: ResolvedPhase, failure: Failure) -> InputError:
 def _state_of(model: keras.Model) -> Iterable[keras.Variable]:
     """Weights, random states and the optimizer's variables, but those of a scaled loss."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    if not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
     return (*model.variables, *optimizer.variables)

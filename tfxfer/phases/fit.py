@@ -53,7 +53,7 @@ def prepare_phase(
             scaled, so that gradients do not vanish.
 
     Returns:
-        The compiled model and its unfrozen blocks.
+        The compiled model, whose optimizer is built, and its unfrozen blocks.
     """
     unfrozen = unfreeze_top(backbone.network, backbone.blocks, phase.unfreeze, phase.batch_norm)
     trains_batch_norm = phase.batch_norm == "train"
@@ -82,6 +82,8 @@ def prepare_phase(
         # Keras asks for the policy of the model itself; here each layer has its own.
         auto_scale_loss=False,
     )
+    # Else the first step would make its variables: TensorFlow traces it a second time for that.
+    model.optimizer.build(model.trainable_variables)
     return model, unfrozen
 
 

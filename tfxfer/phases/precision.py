@@ -162,7 +162,6 @@ def _try(
     """Train a few steps and undo them; give the model, median seconds of a step, and the losses."""
     with in_precision(layers, precision):
         model = build(precision)
-        model.optimizer.build(model.trainable_variables)
         states = [*model.variables, *model.optimizer.variables]
         before = [np.array(state) for state in states]
         model.optimizer.iterations.assign(first_step)

@@ -56,13 +56,12 @@ def save_state(
 
 
 def load_state(path: Path, model: keras.Model, best: KeepBest) -> None:
-    """Bring a compiled model, and what was best, to where `save_state` left them.
+    """Bring a model as of `prepare_phase`, and what was best, to where `save_state` left them.
 
     Raises:
         StateError: the file is damaged or of another model; nothing is changed then.
     """
     state = read_state(path)
-    model.optimizer.build(model.trainable_variables)
     check_shapes(state, {"best": model.weights, "standing": [np.empty(4)] * 2})
     assign_state(state, {"variable": model.variables, "optimizer": model.optimizer.variables})
     (*figures, epoch), (*top, top_epoch) = (row.tolist() for row in state.groups["standing"])
