@@ -14,6 +14,7 @@ from tfxfer.data.soft_targets import SoftSet
 from tfxfer.data.sources import load_data
 from tfxfer.errors import InputError
 from tfxfer.features import cache
+from tfxfer.job import make_plan, prepare
 from tfxfer.presets import load_config
 from tfxfer.report.console import make_console
 from tfxfer.teacher import add_teacher, find_logits, soften
@@ -97,7 +98,7 @@ def test_a_student_learns_and_is_compared(teacher, weights_file, tmp_path, capsy
     # Its config replays it, teacher included.
     config = load_config(tmp_path / "student" / "config.toml")
     assert config.distillation.teacher == str(teacher.path)
-    plan = tfxfer.plan(tmp_path / "student" / "config.toml", quiet=True)
+    plan = make_plan(config, prepare(config, make_console(is_quiet=True)))
     assert any("the teacher run has 70% of the say" in note for note in plan.notes)
 
 
