@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 from rich.console import Console
@@ -268,9 +270,17 @@ def test_two_workers_finish_when_one_and_the_chief_are_killed(config, tmp_path):
     )  # fmt: skip
     try:
         wait_for(lambda: (out / places.TRIALS / "trial_0").is_dir(), process)
-        for name in ("worker-1", "chief"):
-            os.kill(process_of(process.pid, name), signal.SIGKILL)
-        said, _ = process.communicate(timeout=240)
+        killed = {name: process_of(process.pid, name) for name in ("worker-1", "chief")}
+        for pid in killed.values():
+            os.kill(pid, signal.SIGKILL)
+        for name, pid in killed.items():
+            wait_for(lambda n=name, p=pid: find_process(process.pid, n) not in (None, p), process)
+        # The worker that was started anew comes when all is over, and has nobody to ask.
+        late = process_of(process.pid, "worker-1")
+        os.kill(late, signal.SIGSTOP)
+        wait_for(lambda: find_process(process.pid, "chief") is None, process)
+        os.kill(late, signal.SIGCONT)
+        said, _ = process.communicate(timeout=60)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -292,9 +302,15 @@ def wait_for(is_there, process, seconds: float = 120) -> None:
 
 def process_of(parent: int, name: str) -> int:
     """The child that KerasTuner's environment calls so."""
-    import psutil
+    pid = find_process(parent, name)
+    assert pid is not None, f"{name} is not there"
+    return pid
 
+
+def find_process(parent: int, name: str) -> int | None:
+    """The same; None where it has ended."""
     for child in psutil.Process(parent).children():
-        if child.environ().get("KERASTUNER_TUNER_ID") == name:
-            return child.pid
-    raise AssertionError(f"{name} is not there")
+        with contextlib.suppress(psutil.Error):  # it ends meanwhile
+            if child.environ().get("KERASTUNER_TUNER_ID") == name:
+                return child.pid
+    return None

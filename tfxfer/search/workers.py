@@ -91,7 +91,8 @@ def run_workers(count: int, folder: Path, wanted: Mapping[str, Any], console: Co
         for number in range(1, count + 1):
             workers.append(_Process(f"worker-{number}", command, environment))
         while not all([worker.look(console) for worker in workers]):
-            chief.look(console)
+            if chief.look(console):
+                break  # all trials are over; a worker that comes now would wait for it in vain
             time.sleep(_POLL_SECONDS)
     finally:
         for process in (*workers, chief):
