@@ -61,6 +61,7 @@ for command in commands:
         ends.append([main(command)])
     ends[-1].append(messages.getvalue())
 config, quiet = load_config("photos", **given), make_console(True)
+assert spread("single").devices == 1
 for strategy in strategies:
     share = spread(strategy)
     with share.scope():
