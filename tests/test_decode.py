@@ -59,6 +59,16 @@ def test_a_picture_decoded_small_looks_the_same_after_resizing(least_px):
     assert np.abs(whole - whole[::-1]).mean() > 20, "pictures that differ are told apart"
 
 
+@pytest.mark.parametrize(
+    "shape", [(90, 70), (400, 533), (1, 1), (1, 50), (50, 1), (7, 5), (32, 32), (33, 200)]
+)
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_resizing_gives_what_tensorflow_does_bit_for_bit(shape, dtype):
+    picture = np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(dtype)
+    expected = tf.clip_by_value(tf.image.resize(picture, (32, 32), antialias=True), 0.0, 255.0)
+    np.testing.assert_array_equal(resize_picture(tf.constant(picture), 32), expected)
+
+
 @pytest.mark.parametrize("kind", ["PNG", "BMP"])
 def test_other_formats_are_decoded_as_they_are(kind):
     pixels = draw_waves(80, 60)
