@@ -16,7 +16,8 @@ from tfxfer.cli import main
 from tfxfer.config import DataConfig
 from tfxfer.data.audit import audit_listing
 from tfxfer.data.decode import decode_picture
-from tfxfer.data.inspect import look_at_file
+from tfxfer.data.inspect import look_at_file, look_at_pictures
+from tfxfer.data.pictures import FileSet
 from tfxfer.data.pipeline import plain_view
 from tfxfer.data.sources import list_pictures, load_data
 from tfxfer.errors import InputError
@@ -46,6 +47,17 @@ def test_every_kind_of_bad_and_odd_file_is_found_and_named(bad_folder):
             assert (looks[path].fault, looks[path].oddities) == (None, expected), path
     others = [look for path, look in looks.items() if path not in said]
     assert not [look for look in others if look.fault or look.oddities]
+
+
+def test_pictures_are_seen_alike_together_one_by_one_and_beside_broken_ones(bad_folder):
+    folder, _ = bad_folder
+    paths = sorted(str(path) for path in folder.rglob("*") if path.is_file())
+    each = {path: look_at_file(path) for path in paths}
+    usable = [path for path in paths if not each[path].fault]
+    assert 0 < len(usable) < len(paths)
+    for shown in (usable, paths):
+        together = look_at_pictures(FileSet(tuple(shown), np.zeros(len(shown), np.int64)))
+        assert together == [each[path] for path in shown]
 
 
 def test_training_runs_to_its_end_with_exactly_the_good_ones(bad_folder, small, tmp_path):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -20,7 +19,7 @@ from PIL import Image
 from tfxfer.data.decode import READABLE, decode_picture, sniff
 from tfxfer.data.headers import MOST_PIXELS
 from tfxfer.data.looks import THUMBNAIL_PX, Look
-from tfxfer.data.pictures import FileSet, PictureSet, untuned
+from tfxfer.data.pictures import PARALLEL_CALLS, FileSet, PictureSet, untuned
 from tfxfer.data.places import read_bytes
 
 _TOO_LARGE = f"of more than {MOST_PIXELS:,} pixels; shrink it"
@@ -35,6 +34,8 @@ _ENDINGS = {
 _ORIENTATION_TAG = 0x0112
 # Pictures that are held at the same time.
 _HELD = 64
+# What a picture says of itself, and its bytes.
+_Read: TypeAlias = tuple[Look, bytes]
 
 
 def look_at_pictures(
@@ -50,40 +51,47 @@ def look_at_pictures(
     """
     if isinstance(pictures, FileSet):
         # Read one by one: one that cannot be read must not stop the others.
-        return _look_at_each(look_at_file, zip(pictures.paths), show)
+        return _look_at_each(_read_file, zip(pictures.paths), show)
     encoded = untuned(pictures.encoded().map(lambda encoded, _: encoded).prefetch(_HELD))
     read = map(bytes, encoded.as_numpy_iterator())
-    return _look_at_each(look_at_encoded, zip(pictures.where(), read, strict=True), show)
+    return _look_at_each(_read_encoded, zip(pictures.where(), read, strict=True), show)
 
 
 def _look_at_each(
-    look: Callable[..., Look], arguments: Iterable[tuple[Any, ...]], show: Callable[[int], None]
+    read: Callable[..., _Read], arguments: Iterable[tuple[Any, ...]], show: Callable[[int], None]
 ) -> list[Look]:
     looks: list[Look] = []
     remaining = iter(arguments)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(PARALLEL_CALLS) as pool:
         while window := list(islice(remaining, _HELD)):
-            looks += pool.map(look, *zip(*window, strict=True))
+            looks += _decode_all(list(pool.map(read, *zip(*window, strict=True))))
             show(len(looks))
     return looks
 
 
 def look_at_file(path: str) -> Look:
     """Look at one file."""
-    try:
-        encoded = read_bytes(path)
-    except OSError as error:
-        return Look(path, 0, None, fault=f"cannot be read ({error.strerror})")
-    look = look_at_encoded(path, encoded)
-    if look.fault or _ENDINGS.get(Path(path).suffix.lower()) == look.kind:
-        return look
-    return replace(look, oddities=("wrong ending", *look.oddities))
+    return _decode(*_read_file(path))
 
 
 def look_at_encoded(where: str, encoded: bytes) -> Look:
     """Look at an encoded picture, wherever it was read."""
-    look = look_at_header(where, encoded)
-    return look if look.fault else _decode(look, encoded)
+    return _decode(*_read_encoded(where, encoded))
+
+
+def _read_file(path: str) -> _Read:
+    try:
+        encoded = read_bytes(path)
+    except OSError as error:
+        return Look(path, 0, None, fault=f"cannot be read ({error.strerror})"), b""
+    look = look_at_header(path, encoded)
+    if look.fault or _ENDINGS.get(Path(path).suffix.lower()) == look.kind:
+        return look, encoded
+    return replace(look, oddities=("wrong ending", *look.oddities)), encoded
+
+
+def _read_encoded(where: str, encoded: bytes) -> _Read:
+    return look_at_header(where, encoded), encoded
 
 
 def look_at_header(where: str, encoded: bytes) -> Look:
@@ -140,21 +148,37 @@ def _describe(look: Look, header: Image.Image) -> Look:
     return replace(look, oddities=tuple(key for key, is_so in facts.items() if is_so))
 
 
+def _decode_all(read: Sequence[_Read]) -> list[Look]:
+    """Decode pictures in one call, in which Python has no part; if one is broken, one by one."""
+    encoded = [picture for look, picture in read if not look.fault]
+    try:
+        shapes, thumbnails = _shrink_all(tf.constant(encoded, tf.string))
+    except tf.errors.OpError:
+        return [_decode(look, picture) for look, picture in read]
+    decoded = zip(shapes.numpy(), thumbnails.numpy(), strict=True)
+    return [look if look.fault else _add_pixels(look, *next(decoded)) for look, _ in read]
+
+
 def _decode(look: Look, encoded: bytes) -> Look:
     """Decode a picture, at the least size: a JPEG's data are read to the end for that as well."""
+    if look.fault:
+        return look
     try:
         shape, thumbnail = _shrink(tf.constant(encoded))
     except tf.errors.OpError as error:
         return replace(
             look, fault=f"broken {look.kind} file ({_last_sentence(error.message)})", oddities=()
         )
-    pixels = thumbnail.numpy()
+    return _add_pixels(look, shape.numpy(), thumbnail.numpy())
+
+
+def _add_pixels(look: Look, shape: np.ndarray, thumbnail: np.ndarray) -> Look:
     if not look.height_px:
-        height, width = map(int, shape.numpy())
+        height, width = map(int, shape)
         look = replace(look, height_px=height, width_px=width)
-    if float(pixels.std(axis=(0, 1)).max()) < _CONSTANT_BELOW:
+    if float(thumbnail.std(axis=(0, 1)).max()) < _CONSTANT_BELOW:
         look = replace(look, oddities=(*look.oddities, "constant"))
-    return replace(look, thumbnail=pixels.tobytes())
+    return replace(look, thumbnail=thumbnail.tobytes())
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
@@ -163,6 +187,20 @@ def _shrink(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     picture = decode_picture(encoded, least_px=3 * THUMBNAIL_PX)
     small = tf.image.resize(picture, (THUMBNAIL_PX, THUMBNAIL_PX), antialias=True)
     return tf.shape(picture)[:2], tf.cast(tf.round(tf.clip_by_value(small, 0.0, 255.0)), tf.uint8)
+
+
+@tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+def _shrink_all(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The same of several pictures: ``[pictures, 2]`` int32, ``[pictures, 16, 16, 3]`` uint8."""
+    return tf.map_fn(
+        _shrink,
+        encoded,
+        parallel_iterations=PARALLEL_CALLS,
+        fn_output_signature=(
+            tf.TensorSpec([2], tf.int32),
+            tf.TensorSpec([THUMBNAIL_PX, THUMBNAIL_PX, 3], tf.uint8),
+        ),
+    )
 
 
 def _last_sentence(message: str) -> str:
