@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import psutil
 import pytest
 
@@ -39,3 +42,15 @@ def test_a_container_s_limit_counts_and_files_that_were_read_do_not(container):
 def test_memory_is_never_less_than_nothing(container):
     container(10_000, 12_000, cached=1_000)
     assert runtime.available_memory_bytes() == 0
+
+
+@pytest.mark.parametrize("state", ["enable", "disable"])
+def test_importing_tensorflow_leaves_garbage_collection_as_it_was(state):
+    program = (
+        f"import gc; gc.{state}(); from tfxfer import runtime; runtime.import_tensorflow(); "
+        "import sys; assert 'tensorflow' in sys.modules; "
+        "print(gc.isenabled(), gc.get_freeze_count() > 100_000)"
+    )
+    command = [sys.executable, "-c", program]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert printed.split() == [str(state == "enable"), "True"]
