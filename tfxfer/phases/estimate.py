@@ -15,11 +15,11 @@ from tfxfer.features.feed import check_mixing, make_streamed_data
 from tfxfer.features.frozen import FrozenLayers
 from tfxfer.features.plan import count_missing, cut_of, has_room, views_of
 from tfxfer.features.split import Cut
-from tfxfer.phases.fit import check_solver, prepare_phase
+from tfxfer.phases.fit import prepare_phase
 from tfxfer.phases.memory import out_of_memory
 from tfxfer.phases.objective import PLAIN, Objective
 from tfxfer.phases.precision import check_precision
-from tfxfer.phases.solver import estimate_seconds
+from tfxfer.phases.solver import check_solver, estimate_seconds
 from tfxfer.phases.unfreeze import count_parameters
 from tfxfer.records import PhasePlan
 

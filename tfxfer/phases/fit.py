@@ -16,9 +16,8 @@ from tfxfer.backbones.blocks import Block
 from tfxfer.compiled import compile_model, predict
 from tfxfer.config import ResolvedPhase
 from tfxfer.devices import find_device
-from tfxfer.errors import InputError
 from tfxfer.features.feed import PhaseData
-from tfxfer.features.split import POOLED, Cut, build_suffix
+from tfxfer.features.split import Cut, build_suffix
 from tfxfer.heads import Head, build_model
 from tfxfer.phases.finite import StayFinite, fit_or_retry
 from tfxfer.phases.keep_best import KeepBest, Standing
@@ -26,7 +25,7 @@ from tfxfer.phases.objective import PLAIN, Objective, make_loss, make_metrics
 from tfxfer.phases.optimizers import LayerwiseAdamW
 from tfxfer.phases.precision import choose_precision, in_precision, list_candidates
 from tfxfer.phases.schedules import layerwise_factors, warmup_cosine
-from tfxfer.phases.solver import Solution, can_solve, solve_head
+from tfxfer.phases.solver import Solution, check_solver, solve_head
 from tfxfer.phases.span import WHOLE, Span, load_state, save_state
 from tfxfer.phases.unfreeze import count_parameters, unfreeze_top
 from tfxfer.phases.validate import Validate
@@ -188,44 +187,6 @@ def _outcome(best: KeepBest, before: Standing, chosen_by: str) -> dict[str, Any]
         "val_cross_entropy": best.standing.cross_entropy,
         f"val_{chosen_by}": best.standing.score,
     }
-
-
-def check_solver(
-    phase: ResolvedPhase, head: Head, cut: Cut, rows: int, objective: Objective = PLAIN
-) -> bool:
-    """Say whether logistic regression fits the phase's head.
-
-    Args:
-        rows: stored features, as of `can_solve`; 0: none are.
-        objective: of the run.
-
-    Raises:
-        InputError: the phase asks for it, and it cannot.
-    """
-    if objective.has_several:
-        if phase.solver == "logistic":
-            raise InputError(
-                "solver='logistic' fits one label a picture: its probabilities sum to 1. Received: "
-                f"phase {phase.name!r} and pictures that may have several labels. "
-                "Take solver='auto', which trains such a head by gradient steps."
-            )
-        return False
-    can = cut.name == POOLED and rows > 0 and can_solve(head, rows, cut.shape[0])
-    if phase.solver == "logistic" and not can:
-        raise InputError(
-            "solver='logistic' fits a linear head on stored features that are not too many. "
-            f"Received: phase {phase.name!r} with {rows:,} stored features of shape {cut.shape}. "
-            "Take fewer views, more room (--set features.max_disk_gb=…), or solver='auto'."
-        )
-    is_solved = can and not phase.mixup and phase.solver != "adamw"
-    if is_solved and objective.keeps_last and phase.inverse_penalty is None:
-        raise InputError(
-            "Logistic regression chooses its penalty on validation pictures, which are trained on "
-            f"here. Received: data.train_on_validation=true, phase {phase.name!r} without "
-            "inverse_penalty. Take that of an earlier run (metrics.json), such as "
-            f"--set phases.{phase.name}.inverse_penalty=1, or solver=adamw."
-        )
-    return is_solved
 
 
 def _fit_steps(

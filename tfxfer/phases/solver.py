@@ -11,7 +11,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
+from tfxfer.config import ResolvedPhase
 from tfxfer.distribution import ALONE, Share
+from tfxfer.errors import InputError
+from tfxfer.features.split import POOLED, Cut
 from tfxfer.features.store import Table
 from tfxfer.heads import Head
 from tfxfer.phases.balance import adjust_by, weigh_classes
@@ -72,6 +75,44 @@ def can_solve(head: Head, rows: int, channels: int) -> bool:
     is_linear = all(isinstance(layer, keras.layers.Dropout) for layer in others)
     is_small = rows * channels * 4 <= _MOST_BYTES
     return is_linear and is_small and estimate_seconds(head, rows, channels) <= _MOST_SECONDS
+
+
+def check_solver(
+    phase: ResolvedPhase, head: Head, cut: Cut, rows: int, objective: Objective = PLAIN
+) -> bool:
+    """Say whether logistic regression fits the phase's head.
+
+    Args:
+        rows: stored features, as of `can_solve`; 0: none are.
+        objective: of the run.
+
+    Raises:
+        InputError: the phase asks for it, and it cannot.
+    """
+    if objective.has_several:
+        if phase.solver == "logistic":
+            raise InputError(
+                "solver='logistic' fits one label a picture: its probabilities sum to 1. Received: "
+                f"phase {phase.name!r} and pictures that may have several labels. "
+                "Take solver='auto', which trains such a head by gradient steps."
+            )
+        return False
+    can = cut.name == POOLED and rows > 0 and can_solve(head, rows, cut.shape[0])
+    if phase.solver == "logistic" and not can:
+        raise InputError(
+            "solver='logistic' fits a linear head on stored features that are not too many. "
+            f"Received: phase {phase.name!r} with {rows:,} stored features of shape {cut.shape}. "
+            "Take fewer views, more room (--set features.max_disk_gb=…), or solver='auto'."
+        )
+    is_solved = can and not phase.mixup and phase.solver != "adamw"
+    if is_solved and objective.keeps_last and phase.inverse_penalty is None:
+        raise InputError(
+            "Logistic regression chooses its penalty on validation pictures, which are trained on "
+            f"here. Received: data.train_on_validation=true, phase {phase.name!r} without "
+            "inverse_penalty. Take that of an earlier run (metrics.json), such as "
+            f"--set phases.{phase.name}.inverse_penalty=1, or solver=adamw."
+        )
+    return is_solved
 
 
 def estimate_seconds(head: Head, rows: int, channels: int) -> float:
