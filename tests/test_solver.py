@@ -97,6 +97,23 @@ def test_the_penalty_is_the_one_that_is_best_on_validation(make_table):
     assert (clear.strength, clear.accuracy) == (1.0, 1.0)
 
 
+def test_of_many_pictures_the_chosen_fit_is_as_exact_as_of_few(make_table):
+    classes, count = 20, 4200
+    features, labels = draw_features(classes, count, seed=0)
+    held_out, held_out_labels = draw_features(classes, 200, seed=1)
+    assert estimate_seconds(build_head(HeadConfig(), classes, 0), count, CHANNELS) > 2
+    solution = solve_head((make_table(features), make_table(held_out)), labels, held_out_labels)
+    deviation = features.std(axis=0)
+    deviation[0] = 1
+    scale = channel_scale(deviation, solution.evenness)
+    scaled = (features - features.mean(axis=0)) / scale
+    kernel = solution.kernel * scale[:, np.newaxis]
+    wrong = softmax(features @ solution.kernel + solution.bias) - np.eye(classes)[labels]
+    slopes = (scaled.T @ wrong + kernel / solution.strength) / count
+    assert np.abs(slopes).max() < 2e-4
+    assert np.abs(scaled.T @ (softmax(0 * wrong) - np.eye(classes)[labels]) / count).max() > 2e-3
+
+
 @pytest.mark.parametrize("evenness", [0.0, 0.5, 1.0])
 def test_channels_weigh_the_more_alike_the_more_even_their_scale(evenness):
     deviation = np.array([0.1, 1.0, 10.0])
