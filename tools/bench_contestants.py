@@ -178,6 +178,7 @@ def speeds(folder: Path, begun: float, data: str, weights: str, timed: str = "10
     from tfxfer.backbones.build import build_backbone
     from tfxfer.config import BackboneConfig, HeadConfig
     from tfxfer.features.engines import BATCH as ENGINE_BATCH
+    from tfxfer.features.engines import split
     from tfxfer.features.split import build_prefix, find_cut
     from tfxfer.features.trial import choose_engine
     from tfxfer.heads import build_head
@@ -191,7 +192,7 @@ def speeds(folder: Path, begun: float, data: str, weights: str, timed: str = "10
         head = build_head(HeadConfig(), 10, 0)
         model = build_prefix(backbone, head, [find_cut(backbone, head, 0)])
         engine, _ = choose_engine(model, pictures[:ENGINE_BATCH], "auto")
-        pieces = np.split(pictures, range(ENGINE_BATCH, len(pictures), ENGINE_BATCH))
+        pieces = split(pictures, ENGINE_BATCH)
         model.predict(pictures[:BATCH], verbose=0)
         rates: dict[str, float] = {}
         for _ in range(2):  # the better of two: other work on the machine only slows

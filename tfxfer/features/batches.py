@@ -15,7 +15,7 @@ from tfxfer.data.labels import to_targets
 from tfxfer.data.pictures import untuned
 from tfxfer.data.sampling import draw_evenly
 from tfxfer.features import store
-from tfxfer.features.engines import BATCH, Engine
+from tfxfer.features.engines import BATCH, Engine, split
 from tfxfer.features.frozen import FrozenLayers
 from tfxfer.features.split import Cut
 
@@ -129,7 +129,7 @@ def make_streamed_dataset(
         def pieces() -> Iterator[np.ndarray]:
             for batch, batch_labels in pictures.as_numpy_iterator():
                 labels.append(batch_labels)
-                yield from np.split(batch, range(BATCH, len(batch), BATCH))
+                yield from split(batch, BATCH)
 
         ready: list[np.ndarray] = []
         for (features,) in layers.run(engine, pieces()):

@@ -94,13 +94,13 @@ def build_openvino(prefix: keras.Model) -> Run:
     def run(batches: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
         counts: deque[int] = deque()  # of the parts of each batch
 
-        def split() -> Iterator[np.ndarray]:
+        def count_parts() -> Iterator[np.ndarray]:
             for batch in batches:
-                parts = np.split(batch, range(_OPENVINO_BATCH, len(batch), _OPENVINO_BATCH))
+                parts = split(batch, _OPENVINO_BATCH)
                 counts.append(len(parts))
                 yield from parts
 
-        results = run_parts(split())
+        results = run_parts(count_parts())
         for first in results:
             rest = islice(results, counts.popleft() - 1)
             yield [np.concatenate(parts) for parts in zip(first, *rest, strict=True)]
@@ -234,6 +234,11 @@ def batched(items: Iterable, size: int) -> Iterator[list]:
     iterator = iter(items)
     while group := list(islice(iterator, size)):
         yield group
+
+
+def split(pictures: np.ndarray, size: int) -> list[np.ndarray]:
+    """Batches of so many pictures, the last one smaller."""
+    return np.split(pictures, range(size, len(pictures), size))
 
 
 def padded(batches: Iterable[np.ndarray], size: int = BATCH) -> Iterator[tuple[np.ndarray, int]]:

@@ -117,7 +117,11 @@ def check_solver(
 
 def estimate_seconds(head: Head, rows: int, channels: int) -> float:
     """How long `solve_head` will take, roughly."""
-    return rows * channels * head.layers[-1].units / 1e6 * _SECONDS
+    return _estimate(rows * channels, head.layers[-1].units)
+
+
+def _estimate(features: int, classes: int) -> float:
+    return features * classes / 1e6 * _SECONDS
 
 
 def solve_head(
@@ -164,7 +168,7 @@ def solve_head(
     features -= mean
     held_out -= mean
     classes = int(labels.max()) + 1
-    seconds = (features.size + held_out.size) * classes / 1e6 * _SECONDS
+    seconds = _estimate(features.size + held_out.size, classes)
     tolerance = _TOLERANCE if seconds <= _CHEAP_SECONDS else _COARSE_TOLERANCE
     solutions: list[Solution] = []
     applied = np.ones_like(deviation)
