@@ -17,6 +17,7 @@ from tensorflow.python.framework.config import (
 )
 
 from tfxfer import runtime
+from tfxfer.compiled import exact_float32
 from tfxfer.devices import Device, find_device, share_gpus
 from tfxfer.errors import InputError
 from tfxfer.features import engines
@@ -183,3 +184,26 @@ def test_deterministic_trainings_come_to_equal_weights(
     assert (result.solver, job.phases[1].precision) == ("adamw", "float32")
     for weight, other in zip(*weights, strict=True):
         np.testing.assert_array_equal(weight, other)
+
+
+def test_what_is_compared_is_multiplied_in_float32(monkeypatch):
+    rounds = tf.config.experimental.tensor_float_32_execution_enabled
+    assert rounds()
+    with pytest.raises(ValueError, match="differs"), exact_float32():
+        assert not rounds()
+        raise ValueError("differs")
+    assert rounds()
+
+    import jax
+
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    pictures, kernel = np.ones((1, 4, 4, 3), np.float32), np.ones((3, 3, 3, 8), np.float32)
+
+    def read_precision() -> str:
+        program = jax.jit(lambda x, w: jax.lax.conv(x, w, (1, 1), "SAME"))
+        return program.lower(pictures.transpose(0, 3, 1, 2), kernel.transpose(3, 2, 0, 1)).as_text()
+
+    assert "HIGHEST" not in read_precision()
+    with exact_float32():
+        assert "HIGHEST" in read_precision()
+    assert "HIGHEST" not in read_precision()

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import tensorflow as tf
 from spreading import QUICKLY, SETTINGS, assert_alike, run_spread, write_splits
+from tensorflow.core.protobuf import saved_model_pb2
 
 from tfxfer.data.decode import decode_picture, resize_picture
 
@@ -114,6 +115,22 @@ def test_what_jax_has_trained_is_served_by_tensorflow(on_jax, picture_folder):
     # Any number of pictures, of which the program knows nothing beforehand.
     alone = served["serving_default"](pictures=tf.constant(pictures[:1]))
     assert alone["labels"].numpy()[0, 0] == b"amber"
+
+
+@pytest.mark.slow
+def test_what_jax_has_trained_is_served_on_every_platform(on_jax):
+    """By default, what is trained on a GPU or TPU is for that alone, and no CPU loads it."""
+    written = saved_model_pb2.SavedModel()
+    written.ParseFromString((on_jax.folder / "run/export/1/saved_model.pb").read_bytes())
+    programs = [
+        node.attr["platforms"].list.s
+        for function in written.meta_graphs[0].graph_def.library.function
+        for node in function.node_def
+        if node.op == "XlaCallModule"
+    ]
+    assert programs
+    for platforms in programs:
+        assert set(platforms) == {b"CPU", b"CUDA", b"ROCM", b"TPU"}
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import keras
@@ -35,6 +36,31 @@ def check_backend(what: str, instead: str) -> None:
             f"KERAS_BACKEND={keras.backend.backend()}. Set KERAS_BACKEND=tensorflow: a run's "
             f"model.keras loads on both. Or {instead}."
         )
+
+
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """Multiply float32 numbers as they are for a while, to compare what two programs give.
+
+    By default, GPUs with tensor cores round what they multiply to 10 bits (TF32), and TPUs to 7.
+    """
+    import tensorflow as tf
+
+    options = tf.config.experimental
+    before = options.tensor_float_32_execution_enabled()
+    options.enable_tensor_float_32_execution(False)
+    try:
+        with _highest_precision() if is_on("jax") else nullcontext():
+            yield
+    finally:
+        options.enable_tensor_float_32_execution(before)
+
+
+def _highest_precision() -> AbstractContextManager[Any]:
+    import jax
+
+    # What was compiled for another precision is compiled anew.
+    return jax.default_matmul_precision("highest")
 
 
 def compile_model(model: keras.Model) -> Call:

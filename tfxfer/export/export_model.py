@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from tfxfer import run
+from tfxfer.compiled import exact_float32
 from tfxfer.data.pictures import PictureData, PictureSet, spread
 from tfxfer.data.pipeline import make_evaluation_dataset, make_view_batches
 from tfxfer.errors import InputError
@@ -94,7 +95,8 @@ class _Compared:
         self.dataset = make_evaluation_dataset(
             validation, len(pictures.classes), self.size_px, _BATCH
         )
-        self.trained = model.predict(self.dataset, verbose=0)
+        with exact_float32():
+            self.trained = model.predict(self.dataset, verbose=0)
 
     def measure(self, name: str, path: Path) -> ExportedFormat:
         """Load a format and compare it."""

@@ -10,6 +10,7 @@ from statistics import median
 import numpy as np
 import tensorflow as tf
 
+from tfxfer.compiled import exact_float32
 from tfxfer.evaluation import accuracy, predict_labels
 from tfxfer.prediction.predictor import Predictor
 from tfxfer.records import ExportedFormat
@@ -41,7 +42,8 @@ def measure(
         labels: in its order.
         trained: what the trained model says of them, ``[pictures, classes]``.
     """
-    probabilities = predict_all(predictor, dataset.as_numpy_iterator())
+    with exact_float32():
+        probabilities = predict_all(predictor, dataset.as_numpy_iterator())
     same = predict_labels(labels, probabilities) == predict_labels(labels, trained)
     pictures = next(dataset.as_numpy_iterator())[0]
     batch = np.resize(pictures, (ExportedFormat.BATCH, *pictures.shape[1:]))
