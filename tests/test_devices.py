@@ -24,6 +24,7 @@ from tfxfer.features import engines
 from tfxfer.phases.memory import memory_errors
 from tfxfer.phases.precision import PRECISIONS, check_precision, list_candidates
 from tfxfer.presets import load_config
+from tfxfer.search.workers import check_workers
 from tfxfer.training import prepare, train_phase
 
 GPU = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
@@ -67,6 +68,15 @@ def test_gpus_of_tensorflow_have_names_and_a_capability(gpus):
     assert find_device() == Device("gpu", "NVIDIA T4", 2, (7, 5))
     assert runtime.describe_device() == "GPU: 2 × NVIDIA T4"
     assert runtime.has_accelerator()
+
+
+def test_a_tpu_is_for_one_process(on_jax):
+    on_jax(SimpleNamespace(platform="tpu", device_kind="TPU v5 lite"))
+    check_workers(1)
+    with pytest.raises(InputError, match=r"--workers 2 on TPU: TPU v5 lite\. Leave --workers out"):
+        check_workers(2)
+    on_jax(SimpleNamespace(platform="gpu", device_kind="NVIDIA L4"))
+    check_workers(2)
 
 
 def test_jax_is_asked_where_it_trains(on_jax):

@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 
 from tfxfer import runtime
+from tfxfer.devices import find_device
 from tfxfer.errors import InputError, exit_code
 from tfxfer.presets import load_config
 from tfxfer.report.console import make_console
@@ -68,6 +69,20 @@ class _Process:
                 self._running.wait()
 
 
+def check_workers(count: int) -> None:
+    """Refuse several processes where one alone can have the device.
+
+    Raises:
+        InputError: it is a TPU.
+    """
+    if count > 1 and find_device().kind == "tpu":
+        raise InputError(
+            "A TPU belongs to one process at a time. Received: "
+            f"--workers {count} on {runtime.describe_device()}. Leave --workers out: one process "
+            "uses all of its cores. Or search on the CPU: JAX_PLATFORMS=cpu."
+        )
+
+
 def run_workers(count: int, folder: Path, wanted: Mapping[str, Any], console: Console) -> None:
     """Run a search's chief and workers to their end; whoever is killed is started again.
 
@@ -77,8 +92,9 @@ def run_workers(count: int, folder: Path, wanted: Mapping[str, Any], console: Co
         wanted: fields of `Wanted`.
 
     Raises:
-        InputError: one of them fails again and again.
+        InputError: one of them fails again and again, or they cannot share the device.
     """
+    check_workers(count)
     environment = {
         "KERASTUNER_ORACLE_IP": "127.0.0.1",
         "KERASTUNER_ORACLE_PORT": str(find_free_port()),
