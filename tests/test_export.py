@@ -8,16 +8,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import load_tool
 
 import tfxfer
+from tfxfer import checks
 from tfxfer.config import BackboneConfig, DataConfig, HeadConfig
 from tfxfer.data.pipeline import make_evaluation_dataset
 from tfxfer.data.sources import load_data
 from tfxfer.errors import InputError
+from tfxfer.export.jax_program import check_readable, is_readable
 from tfxfer.export.saved_model import (
     ExportMismatchError,
     choose_encoded,
@@ -139,3 +142,27 @@ def test_served_files_are_what_the_pipeline_sees(model, tmp_path):
     given = served(image_bytes=tf.constant(files))["probabilities"].numpy()
     assert len(files) > 20
     np.testing.assert_allclose(given, expected, atol=1e-5)
+
+
+def test_a_jax_whose_programs_cannot_be_read_is_refused(monkeypatch):
+    """Before anything is trained: an export comes last."""
+    from jax.experimental import jax2tf
+    from tensorflow.compiler.tf2xla.python.xla import call_module
+
+    def convert(function, polymorphic_shapes):
+        newer = {"module": b"newer", "version": 10, "platforms": ["CPU"]}
+        return lambda given: call_module([given], Tout=[tf.float32], Sout=[[2, 1]], **newer)
+
+    assert is_readable()
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    check_readable()
+    assert [check.status for check in checks.check_exports()] == ["ok"]
+    monkeypatch.setattr(jax2tf, "convert", convert)
+    assert not is_readable()
+    with pytest.raises(InputError, match=r"jax .* and tensorflow .* pip install .tfxfer\[jax\]"):
+        check_readable()
+    (found,) = checks.check_exports()
+    assert found.status == "error" and "KERAS_BACKEND=tensorflow" in found.fix
+    monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
+    check_readable()
+    assert list(checks.check_exports()) == []

@@ -169,6 +169,19 @@ def check_devices() -> Iterable[Check]:
         yield Check("engines", engines, "warning", fix)
 
 
+def check_exports() -> Iterable[Check]:
+    """Whether TensorFlow reads what JAX exports, where Keras runs on it."""
+    runtime.import_tensorflow()
+    from tfxfer.compiled import is_on
+    from tfxfer.export.jax_program import describe_versions, is_readable
+
+    if is_on("jax"):
+        is_fine = is_readable()
+        text = "TensorFlow " + ("reads" if is_fine else "cannot read") + " what JAX exports"
+        fix = "" if is_fine else 'pip install "tfxfer[jax]", or KERAS_BACKEND=tensorflow'
+        yield Check("exports", f"{text}: {describe_versions()}", "ok" if is_fine else "error", fix)
+
+
 def check_room() -> Iterable[Check]:
     """Memory, and free disk where features and data sets are kept."""
     from tfxfer.features import cache
@@ -215,6 +228,7 @@ CHECKS: tuple[Callable[[], Iterable[Check]], ...] = (
     check_extras,
     check_environment,
     check_devices,
+    check_exports,
     check_room,
     check_hubs,
 )

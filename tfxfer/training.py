@@ -19,6 +19,7 @@ from tfxfer import run, runtime
 from tfxfer.config import Config
 from tfxfer.data.pictures import PictureData
 from tfxfer.distribution import loss_of_others
+from tfxfer.export.jax_program import check_readable
 from tfxfer.export.saved_model import export_saved_model
 from tfxfer.features.feed import make_phase_data
 from tfxfer.features.split import PICTURES, Cut
@@ -64,6 +65,7 @@ def run_training(
     """
     started = time.monotonic()
     share = choose_devices(config)
+    check_readable()
     # What was kept of the run goes when its folder is in place.
     with (
         loss_of_others(share),

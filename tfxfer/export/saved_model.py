@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -17,6 +15,7 @@ from tfxfer.backbones.hub_layer import HubModule
 from tfxfer.compiled import call_model, exact_float32, is_on
 from tfxfer.data.pictures import PictureSet, spread
 from tfxfer.data.pipeline import plain_view
+from tfxfer.export.jax_program import trace_jax
 from tfxfer.export.warm_up import write_warm_up
 from tfxfer.heads import add_embeddings
 from tfxfer.records import Exported
@@ -24,8 +23,6 @@ from tfxfer.records import Exported
 # Largest difference of a probability: the graph is another one, the arithmetic is float32.
 _TOLERANCE = 1e-4
 _COMPARED = 16
-# What a program of JAX's runs on; by default, on that alone which it was trained on.
-_PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 TOP_K = 5  # classes in `labels` and `scores`
 
 Outputs = dict[str, tf.Tensor]
@@ -84,7 +81,7 @@ def write_saved_model(
     count = min(top_k, len(classes))
     module = tf.Module()
     # One function for all signatures: the network is traced once.
-    answer = _trace_jax(model, module) if is_on("jax") else _trace(model, module)
+    answer = trace_jax(model, module) if is_on("jax") else _trace(model, module)
 
     def decode(image_bytes: tf.Tensor) -> tf.Tensor:
         return tf.map_fn(
@@ -147,29 +144,6 @@ def _trace(model: keras.Model, module: tf.Module) -> Answer:
     return tf.function(
         lambda pictures: both(pictures, training=False), input_signature=[spec], autograph=False
     )
-
-
-def _trace_jax(model: keras.Model, module: tf.Module) -> Answer:
-    """The same where Keras runs on JAX: one operation that holds XLA's program."""
-    both = add_embeddings(model)
-    archive = keras.export.ExportArchive()
-    archive.track(both)
-
-    def call(pictures: Any) -> list[Any]:
-        return both(pictures, training=False)
-
-    spec = tf.TensorSpec(model.input_shape, tf.float32)
-    with warnings.catch_warnings():
-        # That what a GPU exports needs one to be loaded: not where it is for every platform.
-        warnings.filterwarnings("ignore", message="JAX backend is using GPU for export")
-        answer = archive.add_endpoint(
-            "answer",
-            call,
-            input_signature=[spec],
-            jax2tf_kwargs={"native_serialization_platforms": _PLATFORMS},
-        )
-    module.weights = list(archive.variables)
-    return answer
 
 
 def choose_encoded(pictures: PictureSet, count: int) -> list[bytes]:

@@ -11,6 +11,7 @@ from rich.console import Console
 from tfxfer.backbones.build import build_backbone
 from tfxfer.config import Config
 from tfxfer.errors import InputError
+from tfxfer.export.jax_program import check_readable
 from tfxfer.phases.objective import make_objective
 from tfxfer.phases.schedules import resolve_phase
 from tfxfer.records import SearchResult, Trial
@@ -59,9 +60,11 @@ def run_search(
         None in a worker, whose chief does the rest.
 
     Raises:
-        InputError: the space does not fit the network, or no trial could be trained.
+        InputError: the space does not fit the network, no trial could be trained, or TensorFlow
+            cannot read what this JAX exports.
     """
     role = os.environ.get(places.ROLE)
+    check_readable()
     try:
         return _run(config, wanted, folder, console, role)
     except BaseException as error:
