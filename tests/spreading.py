@@ -13,9 +13,7 @@ import pytest
 from conftest import COLOURS, write_classes
 
 # What XLA compiles here runs for moments.
-QUICKLY = os.environ | {
-    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-}
+QUICKLY = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
 
 # Without dropout, whose masks each of TensorFlow's replicas draws for itself.
 SETTINGS = {
