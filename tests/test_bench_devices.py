@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from functools import partial
 
 import pytest
 from conftest import load_tool
+from spreading import QUICKLY
 
 from tfxfer.config import HeadConfig
+from tfxfer.errors import InputError
 from tfxfer.features.split import find_cut
 from tfxfer.heads import build_head
 from tfxfer.phases.memory import out_of_memory
 
 bench, backends = load_tool("bench_devices"), load_tool("compare_backends")
+ahead = load_tool("compile_ahead")
 SECONDS = 0.05
 
 
@@ -56,3 +61,41 @@ def test_a_network_has_a_row_for_each_measure(small_backbone, picture_folder, ca
 def test_what_a_process_fails_with_is_shown():
     with pytest.raises(SystemExit, match=r"(?s)no such preset.*code 3"):
         backends.run(["-c", "import sys; print('no such preset', file=sys.stderr); sys.exit(3)"])
+
+
+@pytest.mark.slow
+def test_what_a_run_computes_is_compiled_ahead():
+    """For this machine's CPU, whose compiler needs no package of its own."""
+    given = ["cpu", "--networks", "MobileNet", "--size", "32", "--batch", "4"]
+    done = subprocess.run(
+        [sys.executable, ahead.__file__, *given], env=QUICKLY, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [cells(line) for line in done.stdout.splitlines() if line.startswith("| MobileNet")]
+    assert [tuple(row[1:4]) for row in rows] == [
+        (part, arithmetic, "1")
+        for part in ("prefix", "suffix")
+        for arithmetic in ("float32", "mixed_bfloat16", "mixed_float16")
+    ]
+    assert rows[0][4].startswith("f32 ") and rows[3][4].startswith("f32 ")
+    assert all(float(row[5].removesuffix(" MiB")) > 0 for row in rows)
+
+
+def test_a_compiler_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setattr(ahead, "find_spec", lambda package: None)
+    with pytest.raises(InputError, match=r"pip install .jax\[tpu\]"):
+        ahead.prepare_environment("v5e")
+    with pytest.raises(InputError, match=r"pip install .jax\[cuda13\]"):
+        ahead.prepare_environment("h100")
+
+
+def test_products_are_counted_by_their_type():
+    program = """
+      %a = f16[8,14,14,96]{3,2,1,0} convolution(f16[8,14,14,16] %x, f16[1,1,16,96] %w), window={}
+      %b = (bf16[8,64]{1,0}, s8[32]{0}) custom-call(%y), custom_call_target="__cublas$gemm"
+      %c = (f16[8,7,7,9]{3,2,1,0}, u8[16]{0}) custom-call(%z), custom_call_target="__cudnn$conv"
+      %d = f32[8]{0} custom-call(%y), custom_call_target="TopK"
+      ROOT %e = f32[8,10]{1,0} dot(%u, %v), lhs_contracting_dims={1}
+      %f = f32[8,10]{1,0} add(%e, %e)
+    """
+    assert ahead.count_products(program) == {"f16": 2, "bf16": 1, "f32": 1}
