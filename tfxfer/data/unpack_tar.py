@@ -41,7 +41,13 @@ class _Bounded(io.BufferedReader):
         if size is None or not 0 <= size <= self._left:
             raise tarfile.TarError(f"{self._what} of more than {self._most:,} bytes")
         self._left -= size
-        return super().read(size)
+        try:
+            return super().read(size)
+        except SystemError as error:
+            # What Python 3.12 makes of a recursion that is too deep where it comes upon it in C.
+            if isinstance(error.__cause__, RecursionError):
+                raise error.__cause__ from None
+            raise
 
 
 def unpack_tar(archive: Path, folder: Path, guard: Guard) -> None:
