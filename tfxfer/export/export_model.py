@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from tfxfer import run
-from tfxfer.compiled import exact_float32
+from tfxfer.compiled import compile_model, exact_float32, predict
 from tfxfer.data.pictures import PictureData, PictureSet, spread
 from tfxfer.data.pipeline import make_evaluation_dataset, make_view_batches
 from tfxfer.errors import InputError
@@ -96,7 +96,8 @@ class _Compared:
             validation, len(pictures.classes), self.size_px, _BATCH
         )
         with exact_float32():
-            self.trained = model.predict(self.dataset, verbose=0)
+            given = (batch for batch, _ in self.dataset.as_numpy_iterator())
+            self.trained = predict(compile_model(model), given)
 
     def measure(self, name: str, path: Path) -> ExportedFormat:
         """Load a format and compare it."""

@@ -10,6 +10,7 @@ from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import islice
+from typing import Any
 
 import keras
 import numpy as np
@@ -52,26 +53,16 @@ class Engine:
 def build_openvino(prefix: keras.Model) -> Run:
     """OpenVINO on the CPU: asynchronous, on all cores, in bfloat16 where the CPU has it."""
     import openvino as ov
-    from openvino.frontend import FrontEndManager
-    from openvino.frontend.tensorflow.graph_iterator import GraphIteratorTFGraph
 
-    # Not `openvino.convert_model`, which reports every call to a server unless it is told not to.
-    traced = _trace(prefix, _OPENVINO_BATCH)
-    operations = GraphIteratorTFGraph(traced.graph, share_weights=True)
-    frontend = FrontEndManager().load_by_framework("tf")
-    loaded = frontend.load(operations)
     core = ov.Core()
     settings = {
         "PERFORMANCE_HINT": "THROUGHPUT",
         "INFERENCE_PRECISION_HINT": _openvino_precision(core),
     }
-    converted = frontend.convert(loaded)
-    # What nothing reads counts as an output as well, and would keep layers from being fused.
-    results = [converted.output(tensor.name).get_node() for tensor in traced.outputs]
-    model = ov.Model(results, converted.get_parameters(), "prefix")
-    compiled = core.compile_model(model, "CPU", settings)
+    traced = _trace(prefix, _OPENVINO_BATCH)
+    compiled = core.compile_model(convert_openvino(traced), "CPU", settings)
     count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 2
-    outputs = range(len(results))
+    outputs = range(len(traced.outputs))
 
     def collect(request) -> list[np.ndarray]:
         request.wait()
@@ -106,6 +97,23 @@ def build_openvino(prefix: keras.Model) -> Run:
             yield [np.concatenate(parts) for parts in zip(first, *rest, strict=True)]
 
     return run
+
+
+def convert_openvino(traced: Any) -> Any:
+    """Make a concrete function, which outlives it, a model of OpenVINO's with the same outputs."""
+    import openvino as ov
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.tensorflow.graph_iterator import GraphIteratorTFGraph
+
+    # Not `openvino.convert_model`, which reports every call to a server unless it is told not to,
+    # and fails on Python 3.13 (openvino 2026.4.1).
+    operations = GraphIteratorTFGraph(traced.graph, share_weights=True)
+    frontend = FrontEndManager().load_by_framework("tf")
+    loaded = frontend.load(operations)  # reads them from Python when it converts: they must live
+    converted = frontend.convert(loaded)
+    # What nothing reads counts as an output as well, and would keep layers from being fused.
+    results = [converted.output(tensor.name).get_node() for tensor in traced.outputs]
+    return ov.Model(results, converted.get_parameters())
 
 
 def build_tensorflow(prefix: keras.Model) -> Run:
