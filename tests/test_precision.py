@@ -21,6 +21,7 @@ from tfxfer.phases.precision import PRECISIONS, agree, choose_precision, in_prec
 from tfxfer.phases.span import load_state, save_state
 
 LossScale = keras.optimizers.LossScaleOptimizer
+rounds_float32 = tf.config.experimental.tensor_float_32_execution_enabled
 REWRITE = "auto_mixed_precision_onednn_bfloat16"
 
 
@@ -149,6 +150,8 @@ def test_a_mixed_policy_holds_inside_only(top, dtype):
         shape = (1, 2, 2, convolution.kernel.shape[2])
         assert convolution(np.ones(shape, np.float32)).dtype == dtype
         assert not is_rewriting()
+        assert not rounds_float32()  # what is left of it is the head
+    assert rounds_float32()
     assert {layer.compute_dtype for layer in top} == {"float32"}
     assert convolution(np.ones(shape, np.float32)).dtype == tf.float32
 
@@ -167,6 +170,7 @@ def test_an_error_restores_policies_and_options(top, precision):
         raise OSError("stop")
     assert {layer.compute_dtype for layer in top} == {"float32"}
     assert not is_rewriting()
+    assert rounds_float32()
 
 
 @pytest.mark.parametrize("precision", PRECISIONS[1:])

@@ -40,7 +40,7 @@ def check_backend(what: str, instead: str) -> None:
 
 @contextmanager
 def exact_float32() -> Iterator[None]:
-    """Multiply float32 numbers as they are for a while, to compare what two programs give.
+    """Multiply float32 numbers as they are for a while.
 
     By default, GPUs with tensor cores round what they multiply to 10 bits (TF32), and TPUs to 7.
     """

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.compiled import is_on
+from tfxfer.compiled import exact_float32, is_on
 from tfxfer.config import ResolvedPhase
 from tfxfer.data.pictures import untuned
 from tfxfer.devices import Device, find_device
@@ -76,7 +76,8 @@ def in_precision(layers: Sequence[keras.layers.Layer], precision: str) -> Iterat
 
     ``bfloat16_rewrite`` is TensorFlow's own: oneDNN's matrix products and convolutions take
     bfloat16 where its lists say that this is sound. ``mixed_float16`` and ``mixed_bfloat16`` are
-    Keras policies, set on the layers while the model lives. Weights stay float32 in all of them.
+    Keras policies, set on the layers while the model lives. Weights stay float32 in all of them,
+    and so does the head, whose products GPUs and TPUs would round by default.
 
     Args:
         layers: layers of the model that is to be built.
@@ -89,10 +90,17 @@ def in_precision(layers: Sequence[keras.layers.Layer], precision: str) -> Iterat
     if precision == "bfloat16_rewrite":
         switched: AbstractContextManager[None] = _rewriting()
     elif precision.startswith("mixed_"):
-        switched = in_policy(layers, precision)
+        switched = _mixing(layers, precision)
     else:
         switched = nullcontext()
     with switched:
+        yield
+
+
+@contextmanager
+def _mixing(layers: Sequence[keras.layers.Layer], policy: str) -> Iterator[None]:
+    # What is float32 then is the head, and small; numbers of 16 bits are multiplied as ever.
+    with in_policy(layers, policy), exact_float32():
         yield
 
 
