@@ -149,10 +149,12 @@ def test_a_jax_whose_programs_cannot_be_read_is_refused(monkeypatch):
     from jax.experimental import jax2tf
     from tensorflow.compiler.tf2xla.python.xla import call_module
 
-    def convert(function, polymorphic_shapes):
+    def convert(function, **settings):
         newer = {"module": b"newer", "version": 10, "platforms": ["CPU"]}
         return lambda given: call_module([given], Tout=[tf.float32], Sout=[[2, 1]], **newer)
 
+    # As on a GPU, whose programs TensorFlow on the CPU beside it does not run.
+    monkeypatch.setattr("jax._src.export._export.default_export_platform", lambda: "cuda")
     assert is_readable()
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     check_readable()

@@ -72,7 +72,11 @@ def is_readable() -> bool:
     from jax.experimental import jax2tf
 
     # Any number of pictures is what newer versions write in a way that is unknown to older readers.
-    program = jax2tf.convert(lambda pictures: pictures + 1, polymorphic_shapes=["(batch, ...)"])
+    program = jax2tf.convert(
+        lambda pictures: pictures + 1,
+        polymorphic_shapes=["(batch, ...)"],
+        native_serialization_platforms=_PLATFORMS,
+    )
     spec = tf.TensorSpec([None, 1], tf.float32)
     try:
         tf.function(program, input_signature=[spec], autograph=False)(tf.zeros([2, 1]))
