@@ -191,6 +191,27 @@ def test_a_phase_trains_in_the_precision_that_it_names(
     assert {layer.compute_dtype for layer in top} == {"float32"}
 
 
+@pytest.mark.parametrize(("precision", "rtol"), [("float32", 1e-4), ("mixed_float16", 1e-3)])
+def test_steps_that_xla_compiles_train_as_others_do(
+    small_backbone, cut, top, batches, precision, rtol, monkeypatch
+):
+    """Keras lets it compile them where TensorFlow has a GPU."""
+    settings = phase(learning_rate=1e-3)
+    start, losses = small_backbone.network.get_weights(), []
+    for is_compiled in (False, True):
+        monkeypatch.setattr(
+            keras.Model, "_resolve_auto_jit_compile", lambda _, answer=is_compiled: answer
+        )
+        small_backbone.network.set_weights(start)
+        head = build_head(HeadConfig(dropout=0.0), 3, 0)
+        with in_precision(top, precision):
+            model, _ = prepare_phase(small_backbone, head, settings, cut, 6, precision=precision)
+            assert model.jit_compile == is_compiled
+            losses.append(model.fit(batches, epochs=3, shuffle=False, verbose=0).history["loss"])
+    assert len(set(losses[0])) == 3
+    np.testing.assert_allclose(*losses, rtol=rtol)
+
+
 def test_a_scaled_loss_changes_neither_rates_nor_clipping_nor_the_place_in_the_schedule(
     small_backbone, small_head, cut, top, batches, tmp_path
 ):
