@@ -64,8 +64,8 @@ def export_run(
         A row a format; one that was refused has no path, and says why.
 
     Raises:
-        InputError: there is no such run or format, a package is missing, or the pictures are not
-            there or of other classes.
+        InputError: there is no such run or format, a package is missing or its version does not
+            go with others, or the pictures are not there or of other classes.
     """
     place = Path(folder)
     run.check_run(place, "An export needs")
@@ -82,12 +82,14 @@ def export_run(
         runtime.import_tensorflow()
     from tfxfer.export.export_model import Request, export_model
     from tfxfer.export.formats import check_packages, resolve_formats
+    from tfxfer.export.jax_program import check_readable
     from tfxfer.export.serving_files import default_name
     from tfxfer.job import load_pictures
     from tfxfer.saved import check_same_classes, load_model
 
     names = resolve_formats(formats)
     check_packages(names)
+    check_readable()
     request = Request(names, target, name or default_name(place), top_k, max_loss, force, overwrite)
     model = load_model(place, trust)
     try:

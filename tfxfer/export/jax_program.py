@@ -27,11 +27,7 @@ def trace_jax(model: keras.Model, module: tf.Module) -> Callable[[tf.Tensor], li
 
     Returns:
         From pictures to probabilities and embeddings.
-
-    Raises:
-        InputError: as `check_readable`.
     """
-    check_readable()
     both = add_embeddings(model)
     archive = keras.export.ExportArchive()
     archive.track(both)
@@ -54,7 +50,7 @@ def trace_jax(model: keras.Model, module: tf.Module) -> Callable[[tf.Tensor], li
 
 
 def check_readable() -> None:
-    """Refuse a JAX whose programs TensorFlow cannot read: before anything is trained on it.
+    """Refuse a JAX whose programs TensorFlow cannot read, before anything is trained or exported.
 
     Raises:
         InputError: with the versions.
