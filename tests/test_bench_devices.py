@@ -17,7 +17,7 @@ from tfxfer.heads import build_head
 from tfxfer.phases.memory import out_of_memory
 
 bench, backends = load_tool("bench_devices"), load_tool("compare_backends")
-ahead = load_tool("compile_ahead")
+ahead = load_tool("compile_ahead")  # which imports the first of them
 SECONDS = 0.05
 
 

@@ -18,11 +18,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import repeat
 from pathlib import Path
 from textwrap import shorten
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -110,21 +111,42 @@ def time_prefix(backbone, head, cut, name: str, paths: list[str], seconds: float
     return rate, clock.input_seconds / (clock.input_seconds + clock.prefix_seconds)
 
 
-def time_suffix(backbone, head, cut, precision: str, batch: int, seconds: float) -> Figures:
-    """Time steps of training on batches of random features."""
-    import keras
-    import tensorflow as tf
+def build_parts(name: str, size_px: int):
+    """A network with random weights, a head, and the cut between frozen layers and the others."""
+    from tfxfer.backbones.build import build_backbone
+    from tfxfer.config import BackboneConfig, HeadConfig
+    from tfxfer.features.split import find_cut
+    from tfxfer.heads import build_head
 
+    backbone = build_backbone(BackboneConfig(name=name, weights="none", image_size_px=size_px))
+    head = build_head(HeadConfig(), CLASSES, 0)
+    return backbone, head, find_cut(backbone, head, UNFROZEN)
+
+
+@contextmanager
+def in_training(backbone, head, cut, precision: str) -> Iterator[Any]:
+    """What trains above a cut, compiled; it computes in the precision meanwhile."""
     from tfxfer.config import ResolvedPhase
-    from tfxfer.data.pictures import untuned
     from tfxfer.phases.fit import layers_of, prepare_phase
-    from tfxfer.phases.memory import memory_errors
     from tfxfer.phases.precision import in_precision
     from tfxfer.phases.unfreeze import unfreeze_top
 
     phase = ResolvedPhase(
         name="bench", unfreeze=cut.unfrozen, epochs=1, views=1, mixup=0.0, learning_rate=1e-4
     )
+    unfrozen = unfreeze_top(backbone.network, backbone.blocks, cut.unfrozen)
+    with in_precision(layers_of(backbone.network, unfrozen), precision):
+        yield prepare_phase(backbone, head, phase, cut, 10**6, precision=precision)[0]
+
+
+def time_suffix(backbone, head, cut, precision: str, batch: int, seconds: float) -> Figures:
+    """Time steps of training on batches of random features."""
+    import keras
+    import tensorflow as tf
+
+    from tfxfer.data.pictures import untuned
+    from tfxfer.phases.memory import memory_errors
+
     drawn = np.random.default_rng(0).random((batch, *cut.shape), np.float32)
     features = drawn.astype(np.float16)  # as stored
     targets = np.eye(CLASSES, dtype=np.float32)[np.arange(batch) % CLASSES]
@@ -138,11 +160,8 @@ def time_suffix(backbone, head, cut, precision: str, batch: int, seconds: float)
         timed = ends[SKIPPED_STEPS - 1 :]
         model.stop_training = len(timed) > 1 and timed[-1] - timed[0] >= seconds
 
-    unfrozen = unfreeze_top(backbone.network, backbone.blocks, cut.unfrozen)
-    layers = layers_of(backbone.network, unfrozen)
     clock = keras.callbacks.LambdaCallback(on_train_batch_end=note)
-    with in_precision(layers, precision), memory_errors(batch):
-        model, _ = prepare_phase(backbone, head, phase, cut, 10**6, precision=precision)
+    with memory_errors(batch), in_training(backbone, head, cut, precision) as model:
         model.fit(given, steps_per_epoch=10**6, callbacks=[clock], shuffle=False, verbose=0)
     timed = ends[SKIPPED_STEPS - 1 :]
     return (len(timed) - 1) * batch / (timed[-1] - timed[0]), None
@@ -150,15 +169,8 @@ def time_suffix(backbone, head, cut, precision: str, batch: int, seconds: float)
 
 def list_measures(name: str, precisions: list[str], paths: list[str], arguments) -> list[Measure]:
     """What is measured of a network; of each part, float32 comes first."""
-    from tfxfer.backbones.build import build_backbone
-    from tfxfer.config import BackboneConfig, HeadConfig
-    from tfxfer.features.split import find_cut
-    from tfxfer.heads import build_head
-
-    size, batch, seconds = arguments.size, arguments.batch, arguments.seconds
-    backbone = build_backbone(BackboneConfig(name=name, weights="none", image_size_px=size))
-    head = build_head(HeadConfig(), CLASSES, 0)
-    given = (backbone, head, find_cut(backbone, head, UNFROZEN))
+    given = build_parts(name, arguments.size)
+    batch, seconds = arguments.batch, arguments.seconds
     return [
         *(("prefix", each, partial(time_prefix, *given, each, paths, seconds))
           for each in list_engines()),

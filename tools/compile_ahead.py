@@ -26,14 +26,13 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+from bench_devices import CLASSES, DEFAULT, build_parts, in_training
 
 from tfxfer import runtime
 from tfxfer.backbones.families import NETWORKS
 from tfxfer.errors import InputError, exit_code, first_line
 
-DEFAULT = ("MobileNetV2", "EfficientNetV2B0", "ResNet50")
 ARITHMETIC = ("float32", "mixed_bfloat16", "mixed_float16")
-UNFROZEN, CLASSES = 4, 10
 HEADER = """| network | part | arithmetic | devices | multiplied in | beside weights | compiled in |
 |---|---|---|---|---|---|---|"""
 # An instruction of a compiled program: the type of what it gives, and what it is.
@@ -184,18 +183,8 @@ def compile_step(
     """Compile a step of training, as Keras's `fit` does, for a batch of `count` pictures."""
     import jax
 
-    from tfxfer.config import ResolvedPhase
-    from tfxfer.phases.fit import layers_of, prepare_phase
-    from tfxfer.phases.precision import in_precision
-    from tfxfer.phases.unfreeze import unfreeze_top
-
-    phase = ResolvedPhase(
-        name="ahead", unfreeze=cut.unfrozen, epochs=1, views=1, mixup=0.0, learning_rate=1e-4
-    )
-    unfrozen = unfreeze_top(backbone.network, backbone.blocks, cut.unfrozen)
     batch = (np.zeros((count, *cut.shape), np.float32), np.zeros((count, CLASSES), np.float32))
-    with in_precision(layers_of(backbone.network, unfrozen), precision):
-        model, _ = prepare_phase(backbone, head, phase, cut, 1000, precision=precision)
+    with in_training(backbone, head, cut, precision) as model:
         model._symbolic_build(data_batch=batch)  # `fit` does: the metrics get their variables
         groups = (
             model.trainable_variables,
@@ -248,14 +237,9 @@ def list_parts(
     name: str, size_px: int, batch: int, has_whole: bool
 ) -> Iterator[tuple[str, str, Callable]]:
     """What is compiled of a network: its name, the arithmetic, and what does it for a place."""
-    from tfxfer.backbones.build import build_backbone
-    from tfxfer.config import BackboneConfig, HeadConfig
     from tfxfer.features.split import find_cut
-    from tfxfer.heads import build_head
 
-    backbone = build_backbone(BackboneConfig(name=name, weights="none", image_size_px=size_px))
-    head = build_head(HeadConfig(), CLASSES, 0)
-    cut = find_cut(backbone, head, UNFROZEN)
+    backbone, head, cut = build_parts(name, size_px)
     trained = {"suffix": cut}
     if has_whole:
         trained["whole"] = find_cut(backbone, head, len(backbone.blocks))
