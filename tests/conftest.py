@@ -32,6 +32,7 @@ import keras  # noqa: E402
 from tfxfer.backbones.backbone import Backbone  # noqa: E402
 from tfxfer.backbones.build import build_backbone, build_network  # noqa: E402
 from tfxfer.backbones.families import NETWORKS  # noqa: E402
+from tfxfer.cache.digest import digest  # noqa: E402
 from tfxfer.config import BackboneConfig, HeadConfig  # noqa: E402
 from tfxfer.features import shards, store  # noqa: E402
 from tfxfer.heads import Head, build_head  # noqa: E402
@@ -161,7 +162,7 @@ def make_table(tmp_path):
 
     def make(features) -> store.Table:
         names = [str(index) for index in range(len(features))]
-        kind = shards.Kind(shards.digest(features.tobytes()), features.shape[1:], {})
+        kind = shards.Kind(digest(features.tobytes()), features.shape[1:], {})
         with shards.write_shard(tmp_path / "cache", kind, names, "float32") as append:
             append(features)
         return store.look_up(tmp_path / "cache", kind, names)

@@ -12,14 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tfxfer.cache import in_use
+from tfxfer.cache.digest import digest
+from tfxfer.cache.folder import clear_others, locate, measure_others
 from tfxfer.cli import main
-from tfxfer.features import cache, in_use, shards, store
+from tfxfer.features import cache, shards, store
 
 SHAPE, NAMES = (2, 3), ("a", "b", "c", "d")
 
 
 def make_kind(name) -> shards.Kind:
-    return shards.Kind(shards.digest(name), SHAPE, {"network": name})
+    return shards.Kind(digest(name), SHAPE, {"network": name})
 
 
 @pytest.fixture
@@ -93,19 +96,19 @@ def test_clearing_removes_everything_but_what_is_kept(stored):
 def test_the_folder_is_as_configured_or_named_or_the_user_s_cache(monkeypatch):
     monkeypatch.setenv("TFXFER_CACHE", "/named")
     monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
-    assert cache.locate("/configured") == Path("/configured")
-    assert cache.locate() == Path("/named")
+    assert locate("/configured") == Path("/configured")
+    assert locate() == Path("/named")
     monkeypatch.delenv("TFXFER_CACHE")
-    assert cache.locate() == Path("/xdg/tfxfer")
+    assert locate() == Path("/xdg/tfxfer")
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache.locate() == Path.home() / ".cache" / "tfxfer"
+    assert locate() == Path.home() / ".cache" / "tfxfer"
 
 
 def test_folders_of_others_are_neither_listed_nor_removed(stored):
     for name, about in (
         ("mine", {"made_by": "tfxfer"}),
-        (shards.digest("not tfxfer's"), {"about": "me"}),
-        (shards.digest("no object"), [1]),
+        (digest("not tfxfer's"), {"about": "me"}),
+        (digest("no object"), [1]),
     ):
         (stored / name).mkdir()
         (stored / name / "about.json").write_text(json.dumps(about))
@@ -155,15 +158,15 @@ def test_what_a_killed_run_left_half_unpacked_is_shown_and_cleared(tmp_path, nam
     for path in (tmp_path / name / ".unfinished-killed").rglob("*"):
         os.utime(path, (1_700_000_000, 1_700_000_000))
     os.utime(tmp_path / name / ".unfinished-killed", (1_700_000_000, 1_700_000_000))
-    assert cache.measure_others(tmp_path) == {name: 100_000}
-    assert cache.clear_others(tmp_path) == 100_000
+    assert measure_others(tmp_path) == {name: 100_000}
+    assert clear_others(tmp_path) == 100_000
     assert [path.name for path in (tmp_path / name).iterdir()] == [".unfinished-going-on"]
 
 
 HOLDING = """
 import sys, time
 from pathlib import Path
-from tfxfer.features.in_use import hold
+from tfxfer.cache.in_use import hold
 print(hold(Path(sys.argv[1])), flush=True)
 time.sleep(60)
 """
@@ -184,7 +187,7 @@ def test_what_a_process_reads_stays_until_it_ends(tmp_path, capsys, name):
     assert "freed 0.1 MB" in printed
     assert f"{name}: 0.1 MB stay" in printed
     assert list((tmp_path / name).iterdir()) == [held]
-    assert cache.clear_others(tmp_path) == 100_000
+    assert clear_others(tmp_path) == 100_000
     assert list((tmp_path / name).iterdir()) == []
 
 
@@ -193,9 +196,9 @@ def test_a_folder_that_was_cleared_cannot_be_held(tmp_path):
     assert not in_use.hold(folder)
     folder.mkdir(parents=True)
     assert in_use.hold(folder) and in_use.hold(folder)
-    assert cache.clear_others(tmp_path) == 0
+    assert clear_others(tmp_path) == 0
     folder.rmdir()
     assert not in_use.hold(folder)
     folder.mkdir()
     assert in_use.hold(folder)
-    assert cache.clear_others(tmp_path) == 0 and folder.is_dir()
+    assert clear_others(tmp_path) == 0 and folder.is_dir()

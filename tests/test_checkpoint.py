@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from conftest import write_classes
 
+from tfxfer.cache.folder import clear_others, measure_others
 from tfxfer.config import DataConfig
 from tfxfer.data.sources import load_data
 from tfxfer.errors import InputError
-from tfxfer.features.cache import clear_others, measure_others
 from tfxfer.phases.checkpoint import (
     EPOCHS,
     PHASES,

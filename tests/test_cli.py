@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tfxfer.cache.digest import digest
 from tfxfer.cli import main
 from tfxfer.features import cache, shards
 
@@ -11,7 +12,7 @@ from tfxfer.features import cache, shards
 def test_the_cache_is_shown_and_cleared(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TFXFER_CACHE", str(tmp_path))
     about = {"network": "resnet50", "cut": "conv4_block6", "source": "photos", "changes": "seed 3"}
-    kind = shards.Kind(shards.digest("key"), (1000,), about)
+    kind = shards.Kind(digest("key"), (1000,), about)
     with shards.write_shard(tmp_path, kind, ["a", "b"], "float32") as append:
         append(np.zeros((2, 1000), np.float32))
     assert main(["cache"]) == 0

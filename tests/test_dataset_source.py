@@ -12,12 +12,12 @@ import tensorflow as tf
 from conftest import COLOURS, draw_picture
 
 import tfxfer
+from tfxfer.cache.folder import clear_others
 from tfxfer.config import DataConfig
 from tfxfer.data.dataset_source import write_dataset
 from tfxfer.data.decode import decode_picture
 from tfxfer.data.sources import load_data
 from tfxfer.errors import InputError
-from tfxfer.features.cache import clear_others
 
 NAMES = tuple(COLOURS)
 PIXELS = np.stack([np.asarray(draw_picture(NAMES[i % 3], i, 16)) for i in range(18)])

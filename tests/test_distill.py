@@ -7,13 +7,13 @@ import pytest
 from conftest import small_arguments
 
 import tfxfer
+from tfxfer.cache.folder import locate
 from tfxfer.config import DataConfig, DistillationConfig
 from tfxfer.data.pipeline import make_training_dataset
 from tfxfer.data.settings import AugmentationConfig
 from tfxfer.data.soft_targets import SoftSet
 from tfxfer.data.sources import load_data
 from tfxfer.errors import InputError
-from tfxfer.features import cache
 from tfxfer.job import make_plan, prepare
 from tfxfer.presets import load_config
 from tfxfer.report.console import make_console
@@ -58,7 +58,7 @@ def test_targets_go_with_their_pictures(picture_folder, own_cache, teacher):
         said = model.predict_on_batch(pictures)
         np.testing.assert_allclose(said, targets, atol=2e-4)
     # The logits are stored: a model that says other things of the same name is asked anew.
-    place = cache.locate(None)
+    place = locate(None)
     console = make_console(is_quiet=True)
     first = find_logits(model, data.train, place, "x", console)
     stored = sorted(own_cache.rglob("*"))

@@ -18,7 +18,7 @@ import pytest
 from conftest import small_arguments
 from rich.console import Console
 
-from tfxfer.features.cache import measure_others
+from tfxfer.cache.folder import measure_others
 from tfxfer.phases.checkpoint import EPOCHS, PHASES, read_checkpoint
 from tfxfer.phases.state import read_state, write_state
 from tfxfer.phases.unfinished import FOLDER

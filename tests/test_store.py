@@ -12,6 +12,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from tfxfer.cache.digest import digest
 from tfxfer.data.pictures import FileSet
 from tfxfer.errors import InputError
 from tfxfer.features import shards, store
@@ -226,9 +227,9 @@ def test_a_file_that_is_replaced_is_another_picture(tmp_path):
 
 
 def test_hashes_tell_parts_apart():
-    assert shards.digest("ab", "c") != shards.digest("a", "bc") != shards.digest("abc")
-    assert shards.digest("é") == shards.digest("é".encode())
-    assert shards.digest("caf\udce9") != shards.digest("caf")  # a file's name need not be UTF-8
+    assert digest("ab", "c") != digest("a", "bc") != digest("abc")
+    assert digest("é") == digest("é".encode())
+    assert digest("caf\udce9") != digest("caf")  # a file's name need not be UTF-8
 
 
 @pytest.mark.parametrize(

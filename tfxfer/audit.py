@@ -51,15 +51,15 @@ def audit_data(
     console = make_console(quiet)
     with console.status("Starting TensorFlow"):
         runtime.import_tensorflow()
+    from tfxfer.cache.folder import locate
     from tfxfer.data.audit import audit_listing, read_pictures
     from tfxfer.data.sources import list_pictures
-    from tfxfer.features import cache
     from tfxfer.progress import counting_pictures
     from tfxfer.report.audit import print_audit, write_audit
 
     with console.status("Listing the pictures"):
         listing = list_pictures(config.data)
-    folder = cache.locate(config.features.cache_dir)
+    folder = locate(config.features.cache_dir)
     with counting_pictures(console, "Looking at the pictures") as show:
         found = audit_listing(listing, config.augmentation.flip, folder, show)
     print_audit(console, found)

@@ -184,14 +184,14 @@ def check_exports() -> Iterable[Check]:
 
 def check_room() -> Iterable[Check]:
     """Memory, and free disk where features and data sets are kept."""
-    from tfxfer.features import cache
+    from tfxfer.cache.folder import locate
 
     memory = runtime.available_memory_bytes()
     is_enough = memory >= _LEAST_MEMORY_BYTES
     fix = "" if is_enough else "close other programs, or take smaller batches and pictures"
     yield Check("memory", f"{memory / _GIGA:.1f} GB free", "ok" if is_enough else "warning", fix)
     folders = {
-        "cache": (cache.locate(), "set TFXFER_CACHE to another folder"),
+        "cache": (locate(), "set TFXFER_CACHE to another folder"),
         "data sets": (
             Path(os.environ.get("TFDS_DATA_DIR", Path.home() / "tensorflow_datasets")),
             "set TFDS_DATA_DIR to another folder",

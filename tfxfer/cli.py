@@ -55,14 +55,15 @@ def list_backbones_command(arguments: argparse.Namespace) -> None:
 
 def cache_command(arguments: argparse.Namespace) -> None:
     """Show what is stored of frozen layers' features, or remove it."""
+    from tfxfer.cache.folder import clear_others, locate, measure_others
     from tfxfer.features import cache
 
     console = make_console()
-    folder = cache.locate(arguments.dir)
+    folder = locate(arguments.dir)
     if arguments.clear:
-        freed = cache.clear(folder) + cache.clear_others(folder)
+        freed = cache.clear(folder) + clear_others(folder)
         console.print(f"freed {freed / 1e6:,.1f} MB in {escape(str(folder))}", soft_wrap=True)
-        for name, size in cache.measure_others(folder).items():
+        for name, size in measure_others(folder).items():
             console.print(f"{name}: {size / 1e6:,.1f} MB stay, which a process reads or writes")
         return
     lines = cache.list_stored(folder)
@@ -78,7 +79,7 @@ def cache_command(arguments: argparse.Namespace) -> None:
         )
     if lines:
         console.print(table)
-    others = cache.measure_others(folder)
+    others = measure_others(folder)
     for name, size in others.items():
         console.print(f"{name}: {size / 1e6:,.1f} MB")
     total = (sum(line.bytes for line in lines) + sum(others.values())) / 1e6

@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Console
 
 from tfxfer import runtime
+from tfxfer.cache.folder import locate
 from tfxfer.calibration import expected_calibration_error
 from tfxfer.class_figures import list_figures, list_results, note_mismatches
 from tfxfer.config import Config
@@ -19,7 +20,6 @@ from tfxfer.data.pictures import PictureSet
 from tfxfer.data.sources import list_pictures
 from tfxfer.errors import InputError
 from tfxfer.evaluation import evaluate_probabilities
-from tfxfer.features import cache
 from tfxfer.intervals import bootstrap_intervals
 from tfxfer.prediction.predict_set import predict_set
 from tfxfer.prediction.predictor import PredictionError, Predictor
@@ -115,7 +115,7 @@ def _look(listing: Listing, config: Config, console: Console) -> tuple[BadFile, 
     """The pictures that cannot be used."""
     if str(config.data.source).startswith("embedded:"):
         return ()  # drawn by this package, and good
-    folder = cache.locate(config.features.cache_dir)
+    folder = locate(config.features.cache_dir)
     with counting_pictures(console, "Looking at the pictures") as show:
         return find_bad(listing, folder, show)
 

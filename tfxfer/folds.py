@@ -11,11 +11,11 @@ from pathlib import Path
 from rich.console import Console
 
 from tfxfer import run
+from tfxfer.cache.digest import digest
 from tfxfer.config import Config
 from tfxfer.data.pictures import PictureData
 from tfxfer.errors import InputError
 from tfxfer.evaluation import wilson_interval
-from tfxfer.features.shards import digest
 from tfxfer.job import dry_run, load_pictures
 from tfxfer.records import FoldsResult, Plan
 from tfxfer.report.console import print_folds

@@ -11,13 +11,13 @@ from tfxfer import runtime
 from tfxfer.backbones.blocks import resolve_unfreeze
 from tfxfer.backbones.build import build_backbone
 from tfxfer.backbones.levels import add_levels
+from tfxfer.cache.folder import locate
 from tfxfer.config import Config, ResolvedPhase
 from tfxfer.data.labels import count_classes
 from tfxfer.data.pictures import PictureData
 from tfxfer.data.sources import load_data
 from tfxfer.devices import make_deterministic
 from tfxfer.distribution import ALONE, Share, check_splits, divide_batch, spread
-from tfxfer.features import cache
 from tfxfer.features.frozen import FrozenLayers
 from tfxfer.heads import build_head
 from tfxfer.notes import list_notes
@@ -95,7 +95,7 @@ def load_pictures(
         keeps: remember for the next run what was seen of pictures.
         share: what this process has of the run.
     """
-    folder = cache.locate(config.features.cache_dir) if keeps else None
+    folder = locate(config.features.cache_dir) if keeps else None
     with counting_pictures(console, "Reading and checking the pictures") as show:
         # Where pictures may not be flipped, mirror images are other things, such as letters.
         return load_data(config.data, config.seed, folder, show, config.augmentation.flip, share)

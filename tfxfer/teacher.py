@@ -14,13 +14,15 @@ import tensorflow as tf
 from rich.console import Console
 from scipy.special import softmax
 
+from tfxfer.cache.digest import digest
+from tfxfer.cache.folder import locate
 from tfxfer.compiled import compile_model, predict_each
 from tfxfer.config import Config, DistillationConfig
 from tfxfer.data.pictures import PictureData, PictureSet
 from tfxfer.data.pipeline import make_view_batches
 from tfxfer.data.soft_targets import SoftSet
 from tfxfer.errors import InputError
-from tfxfer.features import cache, shards, store
+from tfxfer.features import shards, store
 from tfxfer.features.fingerprint import name_views
 from tfxfer.progress import PictureBar
 from tfxfer.saved import check_same_classes, load_model
@@ -49,7 +51,7 @@ def add_teacher(pictures: PictureData, config: Config, console: Console) -> Pict
         )
     model = load_model(folder, distillation.trust)
     check_same_classes(folder, pictures.classes)
-    place = cache.locate(config.features.cache_dir)
+    place = locate(config.features.cache_dir)
     logits = find_logits(model, pictures.train, place, pictures.source, console)
     targets = soften(logits, pictures.train.labels, distillation)
     note = (
@@ -86,11 +88,11 @@ def find_logits(
         place: the cache.
         source: where the pictures come from, for people.
     """
-    weights = (shards.digest(np.asarray(weight).tobytes()) for weight in model.weights)
+    weights = (digest(np.asarray(weight).tobytes()) for weight in model.weights)
     classes = int(model.output_shape[-1])
     about = {"network": model.name, "cut": "logits", "source": source, "changes": "none"}
     facts = ("logits", model.name, str(model.input_shape), tf.__version__, keras.__version__)
-    kind = shards.Kind(shards.digest(*facts, *weights), (classes,), about)
+    kind = shards.Kind(digest(*facts, *weights), (classes,), about)
     names = name_views(pictures.identities(), 0)
     table = store.look_up(place, kind, names)
     missing = table.missing

@@ -8,6 +8,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from tfxfer.cache.folder import UNFINISHED, locate
+from tfxfer.cache.in_use import hold
 from tfxfer.config import DataConfig
 from tfxfer.data.folder import SPLIT_NAMES, read_folder, visible_folders
 from tfxfer.data.listing import Listing
@@ -15,9 +17,6 @@ from tfxfer.data.members import LIMITS, Limits
 from tfxfer.data.settings import is_address
 from tfxfer.data.unpack import unpack
 from tfxfer.errors import InputError
-from tfxfer.features.cache import locate
-from tfxfer.features.in_use import hold
-from tfxfer.features.shards import UNFINISHED
 
 
 def list_archive(config: DataConfig) -> Listing:

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfxfer.cache.digest import digest
+from tfxfer.cache.folder import UNFINISHED, locate, make_folder
+from tfxfer.cache.in_use import hold
 from tfxfer.config import DataConfig
 from tfxfer.data.decode import sniff
 from tfxfer.data.label_lists import LabelList, to_labels
 from tfxfer.data.listing import Listing
 from tfxfer.data.pictures import FileSet
 from tfxfer.errors import InputError, nearest
-from tfxfer.features.cache import locate
-from tfxfer.features.in_use import hold
-from tfxfer.features.shards import UNFINISHED, digest, make_folder
 
 PREFIX, _INDEX, FOLDER = "dataset:", "dataset.json", "datasets"
 _SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}

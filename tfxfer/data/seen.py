@@ -10,8 +10,8 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from tfxfer.cache.digest import digest
 from tfxfer.data.looks import Look
-from tfxfer.features.shards import digest
 
 # Below the cache's folder; raised when the same picture would be seen in another way.
 _FOLDER, _VERSION = "audit", 2

@@ -6,8 +6,6 @@ Imports no TensorFlow.
 from __future__ import annotations
 
 import json
-import os
-import re
 import shutil
 from collections.abc import Collection
 from contextlib import suppress
@@ -16,30 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tfxfer.features.in_use import claim
-from tfxfer.features.shards import (
-    ABOUT,
-    MADE_BY,
-    UNFINISHED,
-    is_abandoned,
-    is_being_written,
-    list_folders,
-    read_index,
-)
+from tfxfer.cache.folder import KEY, is_being_written, list_folders
+from tfxfer.features.shards import ABOUT, MADE_BY, read_index
 from tfxfer.runtime import available_memory_bytes
-
-# Folders of the cache for other things than features: archives that were unpacked, data sets of
-# Python that were written down, what was seen of files, and how far stopped runs are.
-OTHERS = ("archives", "datasets", "audit", "checkpoints")
-# Names of folders that are the cache's own: no other one is touched.
-_KEY = re.compile(r"[0-9a-f]{32}")
-
-
-def locate(configured: str | None = None) -> Path:
-    """Where features are kept: as configured, else ``$TFXFER_CACHE``, else ``~/.cache/tfxfer``."""
-    named = configured or os.environ.get("TFXFER_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(named) if named else Path(base) / "tfxfer"
 
 
 @dataclass(frozen=True)
@@ -65,7 +42,7 @@ def list_stored(folder: Path) -> list[Stored]:
     for place in list_folders(folder):
         with suppress(OSError, ValueError, TypeError):  # another process may be removing it
             about = dict(json.loads((place / ABOUT).read_text(encoding="utf-8")))
-            if about.get("made_by") != MADE_BY or not _KEY.fullmatch(place.name):
+            if about.get("made_by") != MADE_BY or not KEY.fullmatch(place.name):
                 continue
             rows = sum(len(read_index(path).get("identities", ())) for path in list_folders(place))
             files = [path for path in place.glob("**/*") if path.is_file()]
@@ -116,41 +93,6 @@ def clear(folder: Path, keep: Collection[str] = (), needed_bytes: int | None = N
             shutil.rmtree(line.path, ignore_errors=True)
             freed += 0 if line.path.exists() else line.bytes
     return freed
-
-
-def measure_others(folder: Path) -> dict[str, int]:
-    """Bytes of what else the cache holds, by the folder's name."""
-    sizes = {name: sum(map(_measure, list_others(folder, name))) for name in OTHERS}
-    return {name: size for name, size in sizes.items() if size}
-
-
-def clear_others(folder: Path) -> int:
-    """Remove what else the cache holds, and return the bytes that are freed.
-
-    What a process reads of it stays (`in_use.hold`). Configs of runs on a Python data set name a
-    folder of it, and cannot be replayed afterwards.
-    """
-    freed = 0
-    for path in (path for name in OTHERS for path in list_others(folder, name)):
-        size = _measure(path)
-        with claim(path) as is_free:
-            if is_free and path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            elif is_free:
-                path.unlink(missing_ok=True)
-        freed += 0 if path.exists() else size
-    return freed
-
-
-def list_others(folder: Path, name: str) -> list[Path]:
-    """What lies in such a folder under a name of the cache's own, or was left by a killed run."""
-    left = [path for path in (folder / name).glob(f"{UNFINISHED}*") if is_abandoned(path)]
-    return [*left, *(path for path in (folder / name).glob("*") if _KEY.fullmatch(path.stem))]
-
-
-def _measure(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _excess(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import tensorflow as tf
 
+from tfxfer.cache.folder import FULL
 from tfxfer.config import ResolvedPhase
 from tfxfer.data.pictures import PictureData
 from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset
@@ -28,7 +29,6 @@ from tfxfer.features.compute import compute_tables
 from tfxfer.features.frozen import FrozenLayers, Prefixes
 from tfxfer.features.mixing import mix_batches
 from tfxfer.features.plan import Views, cut_of, plan_views
-from tfxfer.features.shards import FULL
 from tfxfer.features.split import PICTURES, Cut
 
 

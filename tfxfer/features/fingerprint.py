@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer.backbones.backbone import Backbone
+from tfxfer.cache.digest import digest
 from tfxfer.data.pictures import Identity
-from tfxfer.features.shards import digest
 from tfxfer.features.split import Cut
 from tfxfer.heads import Head
 

@@ -11,10 +11,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from tfxfer.backbones.backbone import Backbone
+from tfxfer.cache.digest import digest
+from tfxfer.cache.folder import locate
 from tfxfer.config import AugmentationConfig, FeaturesConfig
 from tfxfer.data.settings import Policy
 from tfxfer.errors import first_line
-from tfxfer.features import cache, shards
+from tfxfer.features import shards
 from tfxfer.features.engines import (
     BATCH,
     Engine,
@@ -81,7 +83,7 @@ class FrozenLayers:
             check_installed(config.engine)
         self.backbone, self.head = backbone, head
         self.augmentation, self.config, self.seed = augmentation, config, seed
-        self.folder = cache.locate(config.cache_dir)
+        self.folder = locate(config.cache_dir)
         self.console, self.source = console, source
         self.clock = Clock()
         self.engine_name: str | None = None if config.engine == "auto" else config.engine
@@ -180,9 +182,7 @@ class FrozenLayers:
         changes = prefixes.augmentation.describe() if view else "none"
         if changes != "none":
             changes = f"seed {self.seed}, {changes}"
-        key = shards.digest(
-            prefixes.hashes[cut], describe_engine(engine_name), self.source, changes
-        )
+        key = digest(prefixes.hashes[cut], describe_engine(engine_name), self.source, changes)
         about = {
             "network": self.backbone.network.name,
             "cut": cut.name,

@@ -11,13 +11,10 @@ missing go into a new shard. Imports no TensorFlow.
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import io
 import json
 import os
 import shutil
-import time
 import uuid
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -30,13 +27,11 @@ from typing import Any, BinaryIO
 import ml_dtypes
 import numpy as np
 
-from tfxfer.errors import InputError
+from tfxfer.cache.digest import digest
+from tfxfer.cache.folder import UNFINISHED, is_abandoned, make_folder
 
 ABOUT, _FEATURES, _INDEX = "about.json", "features.npy", "index.json"
 MADE_BY = "tfxfer"
-# The disk, or a user's share of it, is full.
-FULL = (errno.ENOSPC, errno.EDQUOT)
-UNFINISHED = ".unfinished-"
 DTYPES = {
     "float16": np.dtype(np.float16),
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
@@ -45,36 +40,6 @@ DTYPES = {
 # Rounding errors that are accepted, as a share of the features' norm: far below an engine's.
 _ROUNDING = {"float16": 1e-3, "bfloat16": 5e-3}
 _READ_BYTES = 1 << 24
-_ABANDONED_SECONDS = 3600
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder of the cache.
-
-    Raises:
-        InputError: the cache cannot be written to.
-        OSError: the disk is full.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        if error.errno in FULL:
-            raise
-        raise InputError(
-            "The cache of features must be a folder that can be written to. Received: "
-            f"{str(path.parent)!r}: {error.strerror}. Name another with "
-            "--set features.cache_dir=DIR or the environment variable TFXFER_CACHE."
-        ) from error
-
-
-def digest(*parts: str | bytes) -> str:
-    """Hash some texts; the same on every machine."""
-    state = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        data = part if isinstance(part, bytes) else part.encode("utf-8", "surrogateescape")
-        state.update(len(data).to_bytes(8, "little"))
-        state.update(data)
-    return state.hexdigest()
 
 
 class DamageError(Exception):
@@ -181,31 +146,11 @@ def choose_dtype(features: np.ndarray) -> str:
     return "float32"
 
 
-def is_being_written(place: Path) -> bool:
-    """Whether some process is adding a shard to the features of one kind."""
-    return any(not is_abandoned(path) for path in place.glob(f"{UNFINISHED}*"))
-
-
 def _remove_abandoned(place: Path) -> None:
     """Remove what a process that was killed left half written."""
     for path in place.glob(f"{UNFINISHED}*"):
         if is_abandoned(path):
             shutil.rmtree(path, ignore_errors=True)
-
-
-def is_abandoned(staging: Path) -> bool:
-    """Whether nothing was written to an unfinished folder for long."""
-    with suppress(OSError):
-        written = max(path.stat().st_mtime for path in (staging, *staging.rglob("*")))
-        return time.time() - written > _ABANDONED_SECONDS
-    return False
-
-
-def list_folders(folder: Path) -> list[Path]:
-    """The folders in a folder, but for those that are being written; none where it is not there."""
-    if not folder.is_dir():
-        return []
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
 def read_index(path: Path) -> dict[str, Any]:

@@ -16,15 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from tfxfer.features.shards import (
-    DTYPES,
-    DamageError,
-    Kind,
-    Shard,
-    list_folders,
-    open_shard,
-    stored_dtype,
-)
+from tfxfer.cache.folder import list_folders
+from tfxfer.features.shards import DTYPES, DamageError, Kind, Shard, open_shard, stored_dtype
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from tfxfer.cache.digest import digest
+from tfxfer.cache.folder import list_others
+from tfxfer.cache.in_use import claim
 from tfxfer.config import Config
 from tfxfer.data.pictures import PictureData
 from tfxfer.data.soft_targets import targets_of
 from tfxfer.errors import InputError
-from tfxfer.features.cache import list_others
-from tfxfer.features.in_use import claim
-from tfxfer.features.shards import digest
 from tfxfer.phases.checkpoint import read_checkpoint
 from tfxfer.presets import dump_config
 

@@ -14,11 +14,11 @@ from rich.console import Console
 
 from tfxfer import run
 from tfxfer.backbones.blocks import resolve_unfreeze
+from tfxfer.cache.digest import digest
 from tfxfer.config import Config
 from tfxfer.data.pictures import PictureData
 from tfxfer.errors import InputError
 from tfxfer.evaluation import wilson_interval
-from tfxfer.features.shards import digest
 from tfxfer.features.split import Cut, find_cut
 from tfxfer.job import Job, load_pictures, make_job
 from tfxfer.phases.memory import memory_errors
