@@ -6,7 +6,7 @@ import io
 import tarfile
 import zipfile
 
-from tfxfer.config import DataConfig
+from tfxfer.config.data import DataConfig
 from tfxfer.data.sources import load_data
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfxfer.config import ResolvedPhase
+from tfxfer.config.phases import ResolvedPhase
 from tfxfer.phases.objective import Objective
 
 COUNTS = (24, 12, 3)

@@ -33,7 +33,8 @@ from tfxfer.backbones.backbone import Backbone  # noqa: E402
 from tfxfer.backbones.build import build_backbone, build_network  # noqa: E402
 from tfxfer.backbones.families import NETWORKS  # noqa: E402
 from tfxfer.cache.digest import digest  # noqa: E402
-from tfxfer.config import BackboneConfig, HeadConfig  # noqa: E402
+from tfxfer.config.backbone import BackboneConfig  # noqa: E402
+from tfxfer.config.head import HeadConfig  # noqa: E402
 from tfxfer.features import shards, store  # noqa: E402
 from tfxfer.heads import Head, build_head  # noqa: E402
 

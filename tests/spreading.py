@@ -49,7 +49,7 @@ from tfxfer.distribution import spread
 from tfxfer.heads import build_model
 from tfxfer.job import prepare
 from tfxfer.judge import judge
-from tfxfer.presets import load_config
+from tfxfer.config.presets import load_config
 from tfxfer.report.console import make_console
 from tfxfer.training import train_phases
 ends = []

@@ -13,7 +13,7 @@ from PIL import Image
 
 import tfxfer
 from tfxfer.cli import main
-from tfxfer.config import DataConfig
+from tfxfer.config.data import DataConfig
 from tfxfer.data.audit import audit_listing
 from tfxfer.data.decode import decode_picture
 from tfxfer.data.inspect import look_at_file, look_at_pictures

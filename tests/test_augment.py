@@ -11,16 +11,11 @@ from PIL import Image, ImageOps
 from rich.console import Console
 
 from tfxfer.cli import main
-from tfxfer.config import (
-    AugmentationConfig,
-    DataConfig,
-    FeaturesConfig,
-    PhaseConfig,
-    ResolvedPhase,
-)
+from tfxfer.config.data import POLICIES, AugmentationConfig, DataConfig
+from tfxfer.config.features import FeaturesConfig
+from tfxfer.config.phases import PhaseConfig, ResolvedPhase
 from tfxfer.data.pipeline import augmented_view, make_view_batches, plain_view
 from tfxfer.data.policies import OPERATIONS, choose_operations
-from tfxfer.data.settings import POLICIES
 from tfxfer.data.sources import load_data
 from tfxfer.features.compute import compute_tables, find_tables
 from tfxfer.features.feed import make_phase_data, make_streamed_data

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from balancing import COUNTS, objective, softmax
 
-from tfxfer.config import DataConfig
+from tfxfer.config.data import DataConfig
 from tfxfer.data.sources import load_data
 from tfxfer.errors import InputError
 from tfxfer.phases.balance import adjust_by, note_imbalance, weigh_classes

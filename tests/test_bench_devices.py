@@ -10,7 +10,7 @@ import pytest
 from conftest import load_tool
 from spreading import QUICKLY
 
-from tfxfer.config import HeadConfig
+from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
 from tfxfer.features.split import find_cut
 from tfxfer.heads import build_head

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tfxfer.config.presets import dump_config, load_config, parse_setting
 from tfxfer.errors import InputError
-from tfxfer.presets import dump_config, load_config, parse_setting
 
 
 def test_settings_reach_phases_by_name_and_by_number():

@@ -13,7 +13,7 @@ from conftest import COLOURS, draw_picture
 
 import tfxfer
 from tfxfer.cache.folder import clear_others
-from tfxfer.config import DataConfig
+from tfxfer.config.data import DataConfig
 from tfxfer.data.dataset_source import write_dataset
 from tfxfer.data.decode import decode_picture
 from tfxfer.data.sources import load_data

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from tfxfer.config import AugmentationConfig
+from tfxfer.config.data import AugmentationConfig
 from tfxfer.data.augment import decode_augmented
 from tfxfer.data.decode import decode_picture, decode_random_crop, resize_picture
 

@@ -18,14 +18,15 @@ from tensorflow.python.framework.config import (
 
 from tfxfer import runtime
 from tfxfer.compiled import exact_float32
+from tfxfer.config.presets import load_config
 from tfxfer.devices import Device, find_device, share_gpus
 from tfxfer.errors import InputError
 from tfxfer.features import engines
+from tfxfer.job import prepare
 from tfxfer.phases.memory import memory_errors
 from tfxfer.phases.precision import PRECISIONS, check_precision, list_candidates
-from tfxfer.presets import load_config
 from tfxfer.search.workers import check_workers
-from tfxfer.training import prepare, train_phase
+from tfxfer.training import train_phase
 
 GPU = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
 

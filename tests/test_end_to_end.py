@@ -19,6 +19,7 @@ from conftest import COLOURS, DATA_DIR
 import tfxfer
 from tfxfer.backbones.families import NETWORKS
 from tfxfer.cli import main as tfxfer_main
+from tfxfer.config.presets import load_config
 from tfxfer.data.audit import audit_listing
 from tfxfer.data.decode import decode_picture, resize_picture
 from tfxfer.data.sources import list_pictures, load_data
@@ -26,7 +27,6 @@ from tfxfer.errors import InputError
 from tfxfer.features.cache import list_stored
 from tfxfer.features.engines import list_candidates
 from tfxfer.job import make_plan, prepare
-from tfxfer.presets import load_config
 from tfxfer.report.console import make_console
 from tfxfer.train import main as train_main
 

@@ -13,7 +13,7 @@ from conftest import small_size_px
 
 from tfxfer.backbones.build import build_network, wrap_network
 from tfxfer.backbones.families import NETWORKS
-from tfxfer.config import HeadConfig
+from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
 from tfxfer.features import engines
 from tfxfer.features.engines import BATCH, ENGINES, Engine

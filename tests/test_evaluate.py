@@ -15,6 +15,7 @@ from rich.console import Console
 
 import tfxfer
 from tfxfer.cli import main
+from tfxfer.config.presets import dump_config, load_config
 from tfxfer.data.class_map import read_class_map
 from tfxfer.data.pictures import FileSet
 from tfxfer.errors import InputError
@@ -24,7 +25,6 @@ from tfxfer.heads import build_model
 from tfxfer.prediction.predict_set import predict_set
 from tfxfer.prediction.predictor import Prediction, PredictionError, Predictor
 from tfxfer.prediction.prepare import make_prepare
-from tfxfer.presets import dump_config, load_config
 from tfxfer.report.evaluation import (
     describe,
     list_confusions,

@@ -16,7 +16,9 @@ from conftest import load_tool
 
 import tfxfer
 from tfxfer import checks
-from tfxfer.config import BackboneConfig, DataConfig, HeadConfig
+from tfxfer.config.backbone import BackboneConfig
+from tfxfer.config.data import DataConfig
+from tfxfer.config.head import HeadConfig
 from tfxfer.data.pipeline import make_evaluation_dataset
 from tfxfer.data.sources import load_data
 from tfxfer.errors import InputError

@@ -18,7 +18,7 @@ from tfxfer.export.export_model import find_fault
 from tfxfer.export.formats import FORMATS, resolve_formats
 from tfxfer.export.serving_files import default_name, new_version
 from tfxfer.prediction.load import load_predictor
-from tfxfer.records import ExportedFormat
+from tfxfer.records.exports import ExportedFormat
 
 
 @pytest.fixture(scope="module")

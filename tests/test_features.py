@@ -16,14 +16,11 @@ from rich.console import Console
 
 from tfxfer.backbones.build import build_backbone, wrap_network
 from tfxfer.backbones.families import Family
-from tfxfer.config import (
-    AugmentationConfig,
-    BackboneConfig,
-    DataConfig,
-    FeaturesConfig,
-    HeadConfig,
-    ResolvedPhase,
-)
+from tfxfer.config.backbone import BackboneConfig
+from tfxfer.config.data import AugmentationConfig, DataConfig
+from tfxfer.config.features import FeaturesConfig
+from tfxfer.config.head import HeadConfig
+from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset, make_view_batches
 from tfxfer.data.sources import load_data
 from tfxfer.errors import InputError

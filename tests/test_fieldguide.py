@@ -15,13 +15,8 @@ from tfxfer.data.fieldguide.builder import picture_seed
 from tfxfer.data.fieldguide.folder import write_bird_folder
 from tfxfer.data.fieldguide.parallel import render_all
 from tfxfer.data.fieldguide.render import render_jpeg, render_picture
-from tfxfer.data.fieldguide.species import (
-    MIN_TRAIT_DISTANCE,
-    SOURCE_SPECIES,
-    TARGET_SPECIES,
-    trait_distance,
-    trait_tuple,
-)
+from tfxfer.data.fieldguide.species import MIN_TRAIT_DISTANCE, SOURCE_SPECIES, TARGET_SPECIES
+from tfxfer.data.fieldguide.traits import trait_distance, trait_tuple
 from tfxfer.errors import InputError
 
 EMBEDDED = Path(__file__).parents[1] / "tfxfer" / "backbones" / "embedded"

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from rich.console import Console
 
-from tfxfer.config import ResolvedPhase
+from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.pictures import untuned
 from tfxfer.errors import InputError
 from tfxfer.features.feed import PhaseData

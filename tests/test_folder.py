@@ -11,7 +11,7 @@ import pytest
 from conftest import COLOURS, draw_picture, write_classes
 from PIL import Image, ImageFilter
 
-from tfxfer.config import DataConfig
+from tfxfer.config.data import DataConfig
 from tfxfer.data.decode import decode_picture
 from tfxfer.data.sources import load_data
 from tfxfer.errors import InputError

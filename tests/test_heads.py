@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import tfxfer
-from tfxfer.config import BackboneConfig, HeadConfig
+from tfxfer.config.backbone import BackboneConfig
+from tfxfer.config.head import HeadConfig
 from tfxfer.heads import build_head, build_model
 
 

@@ -16,8 +16,8 @@ import tfxfer
 from tfxfer.backbones.blocks import resolve_unfreeze
 from tfxfer.backbones.build import build_backbone
 from tfxfer.backbones.hub_layer import HubModule, load_hub_module
-from tfxfer.backbones.settings import BackboneConfig
-from tfxfer.config import HeadConfig
+from tfxfer.config.backbone import BackboneConfig
+from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
 from tfxfer.export.hub_module import export_hub_module
 from tfxfer.features.engines import build_openvino, build_tensorflow

@@ -14,8 +14,8 @@ import pytest
 import tfxfer
 from tfxfer.backbones.build import build_backbone
 from tfxfer.backbones.flat_network import FAMILIES
-from tfxfer.backbones.settings import BackboneConfig
-from tfxfer.config import HeadConfig
+from tfxfer.config.backbone import BackboneConfig
+from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
 from tfxfer.features.split import build_prefix, build_suffix, find_cut
 from tfxfer.heads import build_head, build_model

@@ -13,11 +13,12 @@ from tfxfer.backbones.backbone import Backbone
 from tfxfer.backbones.build import build_network, wrap_network
 from tfxfer.backbones.families import NETWORKS
 from tfxfer.backbones.levels import add_levels
-from tfxfer.config import BackboneConfig, HeadConfig
+from tfxfer.config.backbone import BackboneConfig
+from tfxfer.config.head import HeadConfig
+from tfxfer.config.presets import load_config
 from tfxfer.errors import InputError
 from tfxfer.features.split import find_cut
 from tfxfer.heads import build_head, build_model
-from tfxfer.presets import load_config
 
 
 def build(name: str, levels: int) -> Backbone:

@@ -16,7 +16,8 @@ from sklearn.linear_model import LogisticRegression
 
 from tfxfer.backbones.build import build_backbone
 from tfxfer.backbones.levels import add_levels
-from tfxfer.config import BackboneConfig, HeadConfig
+from tfxfer.config.backbone import BackboneConfig
+from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
 from tfxfer.export.litert import KINDS, convert_litert
 from tfxfer.export.litert_float16 import list_large, mix_float16, round_weights

@@ -10,7 +10,7 @@ import pytest
 from conftest import COLOURS
 from pyarrow import parquet
 
-from tfxfer.config import DataConfig
+from tfxfer.config.data import DataConfig
 from tfxfer.data.sources import load_data
 from tfxfer.errors import InputError
 

@@ -11,7 +11,9 @@ import tensorflow as tf
 from rich.console import Console
 
 import tfxfer
-from tfxfer.config import BackboneConfig, HeadConfig, ResolvedPhase
+from tfxfer.config.backbone import BackboneConfig
+from tfxfer.config.head import HeadConfig
+from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.pictures import untuned
 from tfxfer.errors import InputError
 from tfxfer.features.feed import PhaseData
@@ -24,7 +26,7 @@ from tfxfer.phases.memory import memory_errors
 from tfxfer.phases.optimizers import LayerwiseAdamW
 from tfxfer.phases.schedules import layerwise_factors, warmup_cosine
 from tfxfer.phases.unfreeze import count_parameters, unfreeze_top
-from tfxfer.records import PhaseResult
+from tfxfer.records.results import PhaseResult
 
 QUIET = Console(quiet=True)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxfer.config import AugmentationConfig, DataConfig
+from tfxfer.config.data import AugmentationConfig, DataConfig
 from tfxfer.data.augment import decode_augmented
 from tfxfer.data.cuts import cut_stratified
 from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset

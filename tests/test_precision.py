@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 from rich.console import Console
 
-from tfxfer.config import HeadConfig, ResolvedPhase
+from tfxfer.config.head import HeadConfig
+from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.pictures import untuned
 from tfxfer.features.feed import PhaseData
 from tfxfer.features.split import build_prefix, find_cut

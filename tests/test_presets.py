@@ -7,7 +7,7 @@ from conftest import outline_network
 
 from tfxfer.backbones.blocks import list_blocks, resolve_unfreeze
 from tfxfer.backbones.families import find_family
-from tfxfer.presets import list_presets, load_config
+from tfxfer.config.presets import list_presets, load_config
 
 REQUIRED = {
     "birds",

@@ -11,7 +11,7 @@ import tensorflow as tf
 from array_record.python.array_record_module import ArrayRecordWriter
 from conftest import COLOURS, draw_picture
 
-from tfxfer.config import DataConfig
+from tfxfer.config.data import DataConfig
 from tfxfer.data.label_lists import to_labels
 from tfxfer.data.sources import load_data
 from tfxfer.errors import InputError

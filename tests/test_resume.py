@@ -19,10 +19,10 @@ from conftest import small_arguments
 from rich.console import Console
 
 from tfxfer.cache.folder import measure_others
+from tfxfer.config.presets import dump_config, load_config
 from tfxfer.phases.checkpoint import EPOCHS, PHASES, read_checkpoint
 from tfxfer.phases.state import read_state, write_state
 from tfxfer.phases.unfinished import FOLDER
-from tfxfer.presets import dump_config, load_config
 from tfxfer.train import main
 from tfxfer.training import run_training
 
@@ -33,7 +33,7 @@ import os, signal, sys
 from pathlib import Path
 from tfxfer import runtime
 runtime.import_tensorflow()
-from tfxfer.presets import load_config
+from tfxfer.config.presets import load_config
 from tfxfer.report.console import make_console
 from tfxfer.training import run_training
 calls = []

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tfxfer import run
+from tfxfer.config.presets import load_config
 from tfxfer.errors import InputError
-from tfxfer.presets import load_config
 
 
 def test_a_staged_folder_takes_its_place_at_the_end(tmp_path):

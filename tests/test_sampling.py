@@ -8,7 +8,8 @@ from balancing import COUNTS, phase
 from conftest import COLOURS, write_classes
 from rich.console import Console
 
-from tfxfer.config import AugmentationConfig, DataConfig, FeaturesConfig
+from tfxfer.config.data import AugmentationConfig, DataConfig
+from tfxfer.config.features import FeaturesConfig
 from tfxfer.data.pipeline import make_training_dataset
 from tfxfer.data.sampling import draw_evenly
 from tfxfer.data.sources import load_data

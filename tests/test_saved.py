@@ -14,7 +14,7 @@ import tfxfer
 from tfxfer import run
 from tfxfer.backbones.build import build_backbone
 from tfxfer.backbones.levels import add_levels
-from tfxfer.config import BackboneConfig
+from tfxfer.config.backbone import BackboneConfig
 from tfxfer.errors import InputError
 from tfxfer.heads import build_head, build_model
 

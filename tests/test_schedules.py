@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tfxfer.config import PhaseConfig
+from tfxfer.config.phases import PhaseConfig
 from tfxfer.phases.schedules import (
     choose_epochs,
     choose_head_epochs,

@@ -21,10 +21,10 @@ from rich.console import Console
 import tfxfer
 from tfxfer import run
 from tfxfer.backbones.build import build_backbone
+from tfxfer.config.presets import dump_config, load_config
 from tfxfer.errors import InputError, exit_code
 from tfxfer.features.cache import list_stored
-from tfxfer.presets import dump_config, load_config
-from tfxfer.records import Trial
+from tfxfer.records.searches import Trial
 from tfxfer.search import folder as places
 from tfxfer.search import tuner
 from tfxfer.search.locks import lock_of

@@ -12,12 +12,12 @@ from conftest import outline
 import tfxfer
 from tfxfer.backbones.blocks import list_blocks
 from tfxfer.backbones.families import NETWORKS
+from tfxfer.config.presets import dump_config, load_config
+from tfxfer.config.search import Range
 from tfxfer.errors import InputError
-from tfxfer.presets import dump_config, load_config
-from tfxfer.records import Trial
+from tfxfer.records.searches import Trial
 from tfxfer.search.oracles import declare
 from tfxfer.search.ranking import depth_verdict, rank, standard_error
-from tfxfer.search.settings import Range
 from tfxfer.search.space import ladder, make_space, propose
 from tfxfer.tune import parse_budget
 

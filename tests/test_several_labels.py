@@ -11,7 +11,8 @@ import tensorflow as tf
 from PIL import Image
 from rich.console import Console
 
-from tfxfer.config import Config, HeadConfig
+from tfxfer.config.config import Config
+from tfxfer.config.head import HeadConfig
 from tfxfer.data.pictures import FileSet, PictureData
 from tfxfer.data.pipeline import make_evaluation_dataset
 from tfxfer.errors import InputError
@@ -23,7 +24,7 @@ from tfxfer.heads import build_head, build_model
 from tfxfer.job import Job, make_job, make_plan
 from tfxfer.phases.keep_best import standard_error
 from tfxfer.phases.objective import Objective, make_loss, make_metrics
-from tfxfer.records import RunResult
+from tfxfer.records.results import RunResult
 from tfxfer.report.console import print_phase, print_plan, print_result
 from tfxfer.run import metrics_of
 from tfxfer.training import train_phase

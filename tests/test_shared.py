@@ -8,7 +8,8 @@ import tensorflow as tf
 
 import tfxfer
 from tfxfer.backbones.build import build_backbone
-from tfxfer.config import BackboneConfig, HeadConfig
+from tfxfer.config.backbone import BackboneConfig
+from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
 from tfxfer.export.hub_module import export_hub_module
 from tfxfer.features.split import build_prefix, find_cut

@@ -11,7 +11,8 @@ from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tfxfer.config import HeadConfig, ResolvedPhase
+from tfxfer.config.head import HeadConfig
+from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.pictures import untuned
 from tfxfer.errors import InputError
 from tfxfer.features.feed import PhaseData
@@ -19,7 +20,7 @@ from tfxfer.features.split import find_cut
 from tfxfer.heads import build_head
 from tfxfer.phases.fit import fit_phase, prepare_phase
 from tfxfer.phases.solver import can_solve, channel_scale, estimate_seconds, solve_head
-from tfxfer.records import PhaseResult
+from tfxfer.records.results import PhaseResult
 
 CHANNELS = 256  # of the small network
 

@@ -12,7 +12,7 @@ from tfxfer.backbones.backbone import Backbone
 from tfxfer.backbones.blocks import list_blocks
 from tfxfer.backbones.build import build_network, wrap_network
 from tfxfer.backbones.families import COUNTS, FAMILIES, NETWORKS, find_family
-from tfxfer.config import HeadConfig
+from tfxfer.config.head import HeadConfig
 from tfxfer.features.split import build_prefix, build_suffix, find_cut
 from tfxfer.heads import build_head
 

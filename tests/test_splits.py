@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from tfxfer.config import DataConfig
+from tfxfer.config.data import DataConfig
 from tfxfer.data.cuts import deal_groups, hash_names, pick_shots
 from tfxfer.data.pictures import FileSet, Identity
 from tfxfer.data.splits import complete_splits

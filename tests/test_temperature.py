@@ -10,7 +10,8 @@ from scipy.special import expit, softmax
 
 import tfxfer
 from tfxfer.calibration import expected_calibration_error
-from tfxfer.config import DataConfig, HeadConfig
+from tfxfer.config.data import DataConfig
+from tfxfer.config.head import HeadConfig
 from tfxfer.data.pipeline import make_evaluation_dataset
 from tfxfer.data.sources import load_data
 from tfxfer.temperature import apply_temperature, fit_temperature, fold_temperature

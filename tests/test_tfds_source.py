@@ -12,7 +12,9 @@ import tensorflow_datasets as tfds
 from conftest import COLOURS, draw_picture
 from rich.console import Console
 
-from tfxfer.config import AugmentationConfig, DataConfig, FeaturesConfig, ResolvedPhase
+from tfxfer.config.data import AugmentationConfig, DataConfig
+from tfxfer.config.features import FeaturesConfig
+from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.decode import decode_picture
 from tfxfer.data.sources import list_pictures, load_data
 from tfxfer.errors import InputError

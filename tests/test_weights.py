@@ -8,7 +8,7 @@ import pytest
 
 from tfxfer.backbones.build import build_backbone, build_network
 from tfxfer.backbones.families import TORCH_MEAN, TORCH_STD
-from tfxfer.config import BackboneConfig
+from tfxfer.config.backbone import BackboneConfig
 from tfxfer.errors import InputError
 
 

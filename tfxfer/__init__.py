@@ -16,9 +16,12 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from tfxfer.config import BackboneConfig, Config, HeadConfig, PhaseConfig
+from tfxfer.config.backbone import BackboneConfig
+from tfxfer.config.config import Config
+from tfxfer.config.head import HeadConfig
+from tfxfer.config.phases import PhaseConfig
+from tfxfer.config.presets import load_config
 from tfxfer.errors import InputError
-from tfxfer.presets import load_config
 
 __version__ = "0.1.0"
 

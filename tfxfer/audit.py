@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from tfxfer import runtime
-from tfxfer.data.settings import is_among_pictures
+from tfxfer.config.places import is_among_pictures
+from tfxfer.config.presets import add_settings, load_config, parse_setting
 from tfxfer.errors import InputError
-from tfxfer.presets import add_settings, load_config, parse_setting
 from tfxfer.report.console import make_console
 
 if TYPE_CHECKING:

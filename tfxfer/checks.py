@@ -17,7 +17,7 @@ from pathlib import Path
 
 import tfxfer
 from tfxfer import runtime
-from tfxfer.records import Check
+from tfxfer.records.checks import Check
 
 _GIGA = 1e9
 # Features of a thousand pictures and a run's folder.

@@ -8,7 +8,7 @@ import numpy as np
 
 from tfxfer.data.labels import count_classes, has_several
 from tfxfer.evaluation import are_right, predict_labels, wilson_interval
-from tfxfer.records import ClassFigures, PictureResult
+from tfxfer.records.evaluations import ClassFigures, PictureResult
 
 _SHOWN = 20
 # Probabilities of one label sum to 1, but for rounding to 8 bits.

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from tfxfer import audit, distill, doctor, evaluate, export_run, predict, preview, train, tune
 from tfxfer.backbones.families import COUNTS, NETWORKS, PREPROCESSINGS
+from tfxfer.config.presets import list_presets, load_config
 from tfxfer.errors import exit_code
-from tfxfer.presets import list_presets, load_config
 from tfxfer.report.console import make_console
 
 # Commands with a module of their own, in the order of their use.

@@ -13,10 +13,10 @@ from typing import Any
 
 from tfxfer import run, runtime
 from tfxfer.callable_module import make_callable
-from tfxfer.config import Config
+from tfxfer.config.config import Config
+from tfxfer.config.presets import add_settings, load_config, parse_setting, train_everything
 from tfxfer.errors import exit_code
-from tfxfer.presets import add_settings, load_config, parse_setting, train_everything
-from tfxfer.records import RunResult
+from tfxfer.records.results import RunResult
 from tfxfer.report.console import make_console
 from tfxfer.report.exports import print_students
 

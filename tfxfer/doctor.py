@@ -10,7 +10,7 @@ from rich.table import Table
 from tfxfer.callable_module import make_callable
 from tfxfer.checks import CHECKS
 from tfxfer.errors import first_line
-from tfxfer.records import Check
+from tfxfer.records.checks import Check
 from tfxfer.report.console import make_console
 
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}

@@ -16,10 +16,10 @@ from rich.markup import escape
 
 from tfxfer import run, runtime
 from tfxfer.callable_module import make_callable
-from tfxfer.data.settings import is_address, is_among_pictures
+from tfxfer.config.places import is_address, is_among_pictures
+from tfxfer.config.presets import add_settings, load_config, parse_setting
 from tfxfer.errors import InputError, exit_code
-from tfxfer.presets import add_settings, load_config, parse_setting
-from tfxfer.records import EvaluationReport
+from tfxfer.records.evaluations import EvaluationReport
 from tfxfer.report.console import make_console
 from tfxfer.report.evaluation import print_evaluation, write_evaluation, write_results
 from tfxfer.train import as_source

@@ -12,7 +12,7 @@ from tfxfer import runtime
 from tfxfer.cache.folder import locate
 from tfxfer.calibration import expected_calibration_error
 from tfxfer.class_figures import list_figures, list_results, note_mismatches
-from tfxfer.config import Config
+from tfxfer.config.config import Config
 from tfxfer.data.chosen import choose_split, find_bad, keep
 from tfxfer.data.class_map import map_classes
 from tfxfer.data.listing import Listing
@@ -24,7 +24,8 @@ from tfxfer.intervals import bootstrap_intervals
 from tfxfer.prediction.predict_set import predict_set
 from tfxfer.prediction.predictor import PredictionError, Predictor
 from tfxfer.progress import counting_pictures
-from tfxfer.records import BadFile, EvaluationReport, PictureResult
+from tfxfer.records.evaluations import EvaluationReport, PictureResult
+from tfxfer.records.plans import BadFile
 
 # Above 1 by no more than rounding.
 _MOST_PROBABLE = 1.001

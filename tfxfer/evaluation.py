@@ -16,7 +16,7 @@ from sklearn.metrics import (
 )
 
 from tfxfer.data.labels import count_classes, has_several
-from tfxfer.records import Evaluation
+from tfxfer.records.evaluations import Evaluation
 
 _TOP5_FROM = 21  # classes
 _GIVEN_FROM = 0.5  # probability of one of several labels

@@ -12,9 +12,9 @@ from typing import Any
 
 from tfxfer import run, runtime
 from tfxfer.callable_module import make_callable
+from tfxfer.config.presets import add_settings, load_config, parse_setting
 from tfxfer.errors import InputError
-from tfxfer.presets import add_settings, load_config, parse_setting
-from tfxfer.records import ExportedFormat
+from tfxfer.records.exports import ExportedFormat
 from tfxfer.report.console import make_console
 from tfxfer.report.exports import print_exports
 

@@ -12,12 +12,13 @@ from rich.console import Console
 
 from tfxfer import run
 from tfxfer.cache.digest import digest
-from tfxfer.config import Config
+from tfxfer.config.config import Config
 from tfxfer.data.pictures import PictureData
 from tfxfer.errors import InputError
 from tfxfer.evaluation import wilson_interval
 from tfxfer.job import dry_run, load_pictures
-from tfxfer.records import FoldsResult, Plan
+from tfxfer.records.plans import Plan
+from tfxfer.records.results import FoldsResult
 from tfxfer.report.console import print_folds
 from tfxfer.training import run_training
 

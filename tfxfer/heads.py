@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from tfxfer.backbones.backbone import Backbone, apply_preprocessing
-from tfxfer.config import HeadConfig
+from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
 
 # The head computes in float32 whatever the layers below it compute in, and casts what it reads: a

@@ -12,7 +12,8 @@ from tfxfer.backbones.blocks import resolve_unfreeze
 from tfxfer.backbones.build import build_backbone
 from tfxfer.backbones.levels import add_levels
 from tfxfer.cache.folder import locate
-from tfxfer.config import Config, ResolvedPhase
+from tfxfer.config.config import Config
+from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.labels import count_classes
 from tfxfer.data.pictures import PictureData
 from tfxfer.data.sources import load_data
@@ -28,7 +29,7 @@ from tfxfer.phases.objective import Objective, make_objective
 from tfxfer.phases.precision import skip_trial
 from tfxfer.phases.schedules import resolve_phase
 from tfxfer.progress import counting_pictures
-from tfxfer.records import PhasePlan, Plan
+from tfxfer.records.plans import PhasePlan, Plan
 from tfxfer.report.console import print_plan
 from tfxfer.teacher import add_teacher
 

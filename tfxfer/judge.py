@@ -11,7 +11,7 @@ from tfxfer.data.pictures import PictureData, PictureSet
 from tfxfer.data.pipeline import make_view_batches
 from tfxfer.distribution import ALONE, Share
 from tfxfer.evaluation import evaluate_probabilities
-from tfxfer.records import Calibration, Evaluation
+from tfxfer.records.evaluations import Calibration, Evaluation
 from tfxfer.temperature import apply_temperature, fit_temperature, fold_temperature
 
 # A batch for training may be larger than what the whole network can take.

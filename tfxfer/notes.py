@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tfxfer.config import Config, ResolvedPhase
+from tfxfer.config.config import Config
+from tfxfer.config.phases import ResolvedPhase
 
 
 def list_notes(config: Config, phases: Sequence[ResolvedPhase]) -> list[str]:

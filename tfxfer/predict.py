@@ -16,7 +16,8 @@ from rich.console import Console
 
 from tfxfer import runtime
 from tfxfer.callable_module import make_callable
-from tfxfer.data.settings import PICTURE_ENDINGS, is_address
+from tfxfer.config.data import PICTURE_ENDINGS
+from tfxfer.config.places import is_address
 from tfxfer.errors import InputError, exit_code
 from tfxfer.prediction.places import list_pictures
 from tfxfer.prediction.rows import WRITERS, PredictedPicture

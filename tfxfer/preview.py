@@ -14,9 +14,11 @@ from rich.markup import escape
 
 from tfxfer import runtime
 from tfxfer.backbones.families import NETWORKS
-from tfxfer.config import AugmentationConfig, Config, PhaseConfig, ResolvedPhase
+from tfxfer.config.config import Config
+from tfxfer.config.data import AugmentationConfig
+from tfxfer.config.phases import PhaseConfig, ResolvedPhase
+from tfxfer.config.presets import add_settings, load_config, parse_setting
 from tfxfer.errors import InputError, nearest
-from tfxfer.presets import add_settings, load_config, parse_setting
 from tfxfer.report.console import make_console
 from tfxfer.report.sheets import Row, Tile, write_sheet
 

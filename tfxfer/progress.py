@@ -11,7 +11,7 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from tfxfer.records import CRITERIA
+from tfxfer.records.results import CRITERIA
 
 
 @contextmanager

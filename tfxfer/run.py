@@ -13,11 +13,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tfxfer.config import Config
-from tfxfer.data.settings import is_among_pictures
+from tfxfer.config.config import Config
+from tfxfer.config.places import is_among_pictures
+from tfxfer.config.presets import dump_config
 from tfxfer.errors import InputError
-from tfxfer.presets import dump_config
-from tfxfer.records import FoldResult, FoldsResult, RunResult
+from tfxfer.records.results import FoldResult, FoldsResult, RunResult
 
 CONFIG = "config.toml"
 METRICS = "metrics.json"

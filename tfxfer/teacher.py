@@ -17,7 +17,7 @@ from scipy.special import softmax
 from tfxfer.cache.digest import digest
 from tfxfer.cache.folder import locate
 from tfxfer.compiled import compile_model, predict_each
-from tfxfer.config import Config, DistillationConfig
+from tfxfer.config.config import Config, DistillationConfig
 from tfxfer.data.pictures import PictureData, PictureSet
 from tfxfer.data.pipeline import make_view_batches
 from tfxfer.data.soft_targets import SoftSet

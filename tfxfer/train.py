@@ -12,10 +12,11 @@ from typing import Any
 
 from tfxfer import run, runtime
 from tfxfer.callable_module import make_callable
-from tfxfer.config import Config
+from tfxfer.config.config import Config
+from tfxfer.config.presets import add_settings, load_config, parse_setting
 from tfxfer.errors import InputError, exit_code
-from tfxfer.presets import add_settings, load_config, parse_setting
-from tfxfer.records import FoldsResult, Plan, RunResult
+from tfxfer.records.plans import Plan
+from tfxfer.records.results import FoldsResult, RunResult
 from tfxfer.report.console import make_console
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 
 from tfxfer import run, runtime
-from tfxfer.config import Config
+from tfxfer.config.config import Config
 from tfxfer.data.pictures import PictureData
 from tfxfer.distribution import loss_of_others
 from tfxfer.export.jax_program import check_readable
@@ -32,7 +32,8 @@ from tfxfer.phases.memory import memory_errors
 from tfxfer.phases.span import WHOLE, Span
 from tfxfer.phases.state import StateError
 from tfxfer.phases.unfinished import name_run, reserve_place
-from tfxfer.records import Exported, PhaseResult, RunResult
+from tfxfer.records.exports import Exported
+from tfxfer.records.results import PhaseResult, RunResult
 from tfxfer.report.console import print_phase, print_plan, print_result
 
 

@@ -15,8 +15,7 @@ from statistics import median
 import numpy as np
 
 from tfxfer import runtime
-from tfxfer.config import AugmentationConfig, DataConfig
-from tfxfer.data.settings import POLICIES
+from tfxfer.config.data import POLICIES, AugmentationConfig, DataConfig
 
 BATCH = 32
 

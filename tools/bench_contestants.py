@@ -147,7 +147,7 @@ def careful(folder: Path, begun: float, data: str, weights: str) -> dict:
 def tfxfer(folder: Path, begun: float, data: str, weights: str, seed: str = "0") -> dict:
     """The preset `photos`, from an empty cache."""
     from tfxfer import runtime
-    from tfxfer.presets import load_config
+    from tfxfer.config.presets import load_config
     from tfxfer.report.console import make_console
 
     config = load_config("photos", data=data, backbone="MobileNetV2", weights=weights,
@@ -176,7 +176,8 @@ def speeds(folder: Path, begun: float, data: str, weights: str, timed: str = "10
     import numpy as np
 
     from tfxfer.backbones.build import build_backbone
-    from tfxfer.config import BackboneConfig, HeadConfig
+    from tfxfer.config.backbone import BackboneConfig
+    from tfxfer.config.head import HeadConfig
     from tfxfer.features.engines import BATCH as ENGINE_BATCH
     from tfxfer.features.engines import split
     from tfxfer.features.split import build_prefix, find_cut
@@ -212,11 +213,11 @@ def _time_epochs(folder: Path, data: str, weights: str) -> dict:
     """Seconds of the second epoch of fine-tuning the top blocks: the first one compiles."""
     import keras
 
+    from tfxfer.config.presets import load_config
     from tfxfer.features.feed import make_phase_data
     from tfxfer.job import prepare
     from tfxfer.phases.fit import prepare_phase
     from tfxfer.phases.precision import in_precision
-    from tfxfer.presets import load_config
     from tfxfer.report.console import make_console
 
     precision = "bfloat16_rewrite"

@@ -81,7 +81,8 @@ def time_prefix(backbone, head, cut, name: str, paths: list[str], seconds: float
     """Time an engine on pictures in memory, and see how long it waits for photographs."""
     from rich.console import Console
 
-    from tfxfer.config import AugmentationConfig, FeaturesConfig
+    from tfxfer.config.data import AugmentationConfig
+    from tfxfer.config.features import FeaturesConfig
     from tfxfer.data.pictures import FileSet
     from tfxfer.data.pipeline import make_view_batches
     from tfxfer.features.engines import BATCH, ENGINES, Engine, check_installed
@@ -114,7 +115,8 @@ def time_prefix(backbone, head, cut, name: str, paths: list[str], seconds: float
 def build_parts(name: str, size_px: int):
     """A network with random weights, a head, and the cut between frozen layers and the others."""
     from tfxfer.backbones.build import build_backbone
-    from tfxfer.config import BackboneConfig, HeadConfig
+    from tfxfer.config.backbone import BackboneConfig
+    from tfxfer.config.head import HeadConfig
     from tfxfer.features.split import find_cut
     from tfxfer.heads import build_head
 
@@ -126,7 +128,7 @@ def build_parts(name: str, size_px: int):
 @contextmanager
 def in_training(backbone, head, cut, precision: str) -> Iterator[Any]:
     """What trains above a cut, compiled; it computes in the precision meanwhile."""
-    from tfxfer.config import ResolvedPhase
+    from tfxfer.config.phases import ResolvedPhase
     from tfxfer.phases.fit import layers_of, prepare_phase
     from tfxfer.phases.precision import in_precision
     from tfxfer.phases.unfreeze import unfreeze_top

@@ -19,11 +19,11 @@ from rich.table import Table
 
 import tfxfer
 from tfxfer import run
+from tfxfer.config.presets import load_config
 from tfxfer.data.pipeline import make_evaluation_dataset
 from tfxfer.export.measure import measure
 from tfxfer.job import load_pictures
 from tfxfer.prediction.load import load_predictor
-from tfxfer.presets import load_config
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import fmean
 
 import tfxfer
-from tfxfer.records import RunResult
+from tfxfer.records.results import RunResult
 
 METHODS = ("none", "class_weights", "sampling", "logit_adjustment")
 HEAD_ALONE = """\

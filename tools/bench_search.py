@@ -26,7 +26,7 @@ from pathlib import Path
 from bench_two_phase import TOOLS, link_some
 
 import tfxfer
-from tfxfer.presets import dump_config
+from tfxfer.config.presets import dump_config
 from tfxfer.search.folder import load_trials
 from tfxfer.search.space import make_space, propose
 

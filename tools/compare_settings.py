@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import fmean
 
 import tfxfer
-from tfxfer.presets import parse_setting
+from tfxfer.config.presets import parse_setting
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from tfxfer import runtime
-from tfxfer.presets import load_config
+from tfxfer.config.presets import load_config
 
 # Training and validation pictures after the missing splits are cut, and classes.
 DATA = {

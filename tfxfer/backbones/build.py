@@ -7,8 +7,8 @@ import keras
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.backbones.blocks import list_blocks
 from tfxfer.backbones.families import PREPROCESSINGS, Family, find_family
-from tfxfer.backbones.settings import HUB, KERAS_HUB, BackboneConfig
 from tfxfer.backbones.weights import build_imagenet, call_builder, load_weights
+from tfxfer.config.backbone import HUB, KERAS_HUB, BackboneConfig
 from tfxfer.errors import InputError, first_line
 
 

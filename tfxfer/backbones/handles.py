@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from packaging.version import parse
 
-from tfxfer.backbones.settings import is_hub_handle
+from tfxfer.config.backbone import is_hub_handle
 from tfxfer.errors import InputError, first_line
 
 _SAVED_MODEL = ("saved_model.pb", "saved_model.pbtxt")

@@ -14,7 +14,7 @@ from tfxfer.backbones.families import PREPROCESSINGS
 from tfxfer.backbones.handles import find_module
 from tfxfer.backbones.hub_layer import HubModule, make_hub_layer
 from tfxfer.backbones.saved_model import load_saved_model
-from tfxfer.backbones.settings import HUB, BackboneConfig
+from tfxfer.config.backbone import HUB, BackboneConfig
 from tfxfer.errors import InputError
 
 # https://www.tensorflow.org/hub/common_signatures/images: what every image module takes.

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from tfxfer.backbones.families import EMBEDDED_FILE, TORCH_STD, find_family
-from tfxfer.config import BackboneConfig
+from tfxfer.config.backbone import BackboneConfig
 from tfxfer.errors import InputError
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from tfxfer.cache.folder import UNFINISHED, locate
 from tfxfer.cache.in_use import hold
-from tfxfer.config import DataConfig
+from tfxfer.config.data import DataConfig
+from tfxfer.config.places import is_address
 from tfxfer.data.folder import SPLIT_NAMES, read_folder, visible_folders
 from tfxfer.data.listing import Listing
 from tfxfer.data.members import LIMITS, Limits
-from tfxfer.data.settings import is_address
 from tfxfer.data.unpack import unpack
 from tfxfer.errors import InputError
 

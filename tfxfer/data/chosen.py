@@ -13,7 +13,7 @@ from tfxfer.data.class_map import relabel
 from tfxfer.data.listing import Listing
 from tfxfer.data.pictures import PictureSet
 from tfxfer.errors import InputError, nearest
-from tfxfer.records import BadFile
+from tfxfer.records.plans import BadFile
 
 SPLITS = ("train", "validation", "test")
 ALL = "all"

@@ -16,7 +16,7 @@ import tensorflow as tf
 from tfxfer.cache.digest import digest
 from tfxfer.cache.folder import UNFINISHED, locate, make_folder
 from tfxfer.cache.in_use import hold
-from tfxfer.config import DataConfig
+from tfxfer.config.data import DataConfig
 from tfxfer.data.decode import sniff
 from tfxfer.data.label_lists import LabelList, to_labels
 from tfxfer.data.listing import Listing

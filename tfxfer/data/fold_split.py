@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfxfer.config import DataConfig
+from tfxfer.config.data import DataConfig
 from tfxfer.data.cuts import deal_folds, deal_groups, hash_names
 from tfxfer.data.groups import check_group_count, describe_cut, groups_of, names_to_hash
 from tfxfer.data.labels import count_classes, stratify_by

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tfxfer.config import DataConfig
+from tfxfer.config.data import PICTURE_ENDINGS, DataConfig
+from tfxfer.config.places import is_address
 from tfxfer.data.group_pattern import find_groups
 from tfxfer.data.listing import Listing
 from tfxfer.data.pictures import FileSet
 from tfxfer.data.places import exists, is_folder, join, list_address
-from tfxfer.data.settings import PICTURE_ENDINGS, is_address
 from tfxfer.errors import InputError, nearest
 
 # What splits are called, in folders and in manifests.

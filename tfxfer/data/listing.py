@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tfxfer.data.pictures import PictureSet
-from tfxfer.records import BadFile
+from tfxfer.records.plans import BadFile
 
 # What a source is made of, for people.
 FILES, RECORDS, EXAMPLES = "files", "records", "examples"

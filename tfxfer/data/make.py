@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tfxfer.config import DataConfig
+from tfxfer.config.data import DataConfig
 from tfxfer.data.copies import find_leaks
 from tfxfer.data.decode import READABLE
 from tfxfer.data.labels import count_classes
@@ -15,7 +15,7 @@ from tfxfer.data.looks import Audit, Copies
 from tfxfer.data.pictures import PictureData, PictureSet
 from tfxfer.data.splits import complete_splits
 from tfxfer.errors import InputError
-from tfxfer.records import BadFile
+from tfxfer.records.plans import BadFile
 
 _SHOWN = 20
 _FORMATS = ", ".join(READABLE)

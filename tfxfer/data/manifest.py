@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfxfer.config import DataConfig
+from tfxfer.config.data import DataConfig
+from tfxfer.config.places import is_address, to_place
 from tfxfer.data.folder import SPLIT_NAMES
 from tfxfer.data.group_pattern import find_groups
 from tfxfer.data.listing import Listing
 from tfxfer.data.manifest_rows import Row, read_rows
 from tfxfer.data.pictures import FileSet
 from tfxfer.data.places import exists, join
-from tfxfer.data.settings import is_address, to_place
 from tfxfer.errors import InputError, nearest
 
 _SHOWN = 20

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tfxfer.config import DataConfig
+from tfxfer.config.data import DataConfig
+from tfxfer.config.places import is_address
 from tfxfer.data.places import exists, read_bytes
-from tfxfer.data.settings import is_address
 from tfxfer.errors import InputError, first_line, nearest
 
 # A line's number and its cells by column, or what is wrong with the line.

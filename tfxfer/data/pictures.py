@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tfxfer.data.labels import has_several
 from tfxfer.data.places import for_each, stamp
-from tfxfer.records import BadFile
+from tfxfer.records.plans import BadFile
 
 # Pictures that are read or decoded at the same time.
 PARALLEL_CALLS = os.cpu_count() or 1

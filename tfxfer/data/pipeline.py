@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.config import AugmentationConfig
+from tfxfer.config.data import AugmentationConfig
 from tfxfer.data.augment import decode_augmented
 from tfxfer.data.decode import decode_picture, resize_picture
 from tfxfer.data.labels import to_targets

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import tensorflow as tf
 
-from tfxfer.data.settings import is_address
+from tfxfer.config.places import is_address
 from tfxfer.errors import InputError
 
 # Requests that are under way at the same time; each takes far longer to arrive than to answer.

@@ -14,7 +14,7 @@ from tfxfer.data.decode import sniff
 from tfxfer.data.label_lists import LabelList
 from tfxfer.data.record_files import name_record, read_records
 from tfxfer.errors import InputError, nearest
-from tfxfer.records import BadFile
+from tfxfer.records.plans import BadFile
 
 _PICTURE_KEYS = ("image/encoded", "image")
 _LABEL_KEYS = ("image/class/label", "label")

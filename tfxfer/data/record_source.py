@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.config import DataConfig
+from tfxfer.config.data import DataConfig
 from tfxfer.data.label_lists import to_labels
 from tfxfer.data.labels import has_several
 from tfxfer.data.listing import RECORDS, Listing

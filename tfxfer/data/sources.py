@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tfxfer.config import DataConfig
+from tfxfer.config.data import DataConfig
 from tfxfer.data.archive import list_archive
 from tfxfer.data.audit import audit_listing
 from tfxfer.data.dataset_source import PREFIX as DATASET

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tfxfer.config import DataConfig
+from tfxfer.config.data import DataConfig
 from tfxfer.data.cuts import cut_stratified, deal_groups, hash_names, pick_shots
 from tfxfer.data.fold_split import Splits, take_fold
 from tfxfer.data.groups import (

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from tfxfer.config import DataConfig
+from tfxfer.config.data import DataConfig
 from tfxfer.data.label_lists import to_labels
 from tfxfer.data.listing import EXAMPLES, Listing
 from tfxfer.data.pictures import PictureSet

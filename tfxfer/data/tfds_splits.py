@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Any, NamedTuple
 
-from tfxfer.config import DataConfig
+from tfxfer.config.data import DataConfig
 from tfxfer.errors import InputError, first_line, nearest
 
 _SPLITS = ("train", "validation", "test")

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from tfxfer import run
+from tfxfer.config.presets import load_config
 from tfxfer.export.measure import measure_bytes, time_calls
 from tfxfer.prediction.load import load_predictor
-from tfxfer.presets import load_config
-from tfxfer.records import ExportedFormat, RunFigures
+from tfxfer.records.exports import ExportedFormat, RunFigures
 
 
 def compare_runs(folders: Mapping[str, Path], trust: bool = False) -> tuple[RunFigures, ...]:

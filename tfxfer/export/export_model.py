@@ -23,7 +23,7 @@ from tfxfer.export.measure import measure
 from tfxfer.export.saved_model import ExportMismatchError, export_saved_model
 from tfxfer.export.serving_files import new_version, write_serving_files
 from tfxfer.prediction.load import load_predictor
-from tfxfer.records import ExportedFormat
+from tfxfer.records.exports import ExportedFormat
 
 EXPORTS = "exports.json"
 # Pictures that formats are compared on, and those that whole-number ranges are taken from.

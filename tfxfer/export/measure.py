@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfxfer.compiled import exact_float32
 from tfxfer.evaluation import accuracy, predict_labels
 from tfxfer.prediction.predictor import Predictor
-from tfxfer.records import ExportedFormat
+from tfxfer.records.exports import ExportedFormat
 
 # Calls that are timed, and as many seconds at most; the first ones are not counted.
 _CALLS, _SECONDS, _UNCOUNTED = 30, 5.0, 2

@@ -18,7 +18,7 @@ from tfxfer.data.pipeline import plain_view
 from tfxfer.export.jax_program import trace_jax
 from tfxfer.export.warm_up import write_warm_up
 from tfxfer.heads import add_embeddings
-from tfxfer.records import Exported
+from tfxfer.records.exports import Exported
 
 # Largest difference of a probability: the graph is another one, the arithmetic is float32.
 _TOLERANCE = 1e-4

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer.cache.folder import FULL
-from tfxfer.config import ResolvedPhase
+from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.pictures import PictureData
 from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset
 from tfxfer.data.soft_targets import targets_of

@@ -13,8 +13,8 @@ from rich.markup import escape
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.cache.digest import digest
 from tfxfer.cache.folder import locate
-from tfxfer.config import AugmentationConfig, FeaturesConfig
-from tfxfer.data.settings import Policy
+from tfxfer.config.data import AugmentationConfig, Policy
+from tfxfer.config.features import FeaturesConfig
 from tfxfer.errors import first_line
 from tfxfer.features import shards
 from tfxfer.features.engines import (

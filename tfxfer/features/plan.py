@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from tfxfer.backbones.blocks import resolve_unfreeze
-from tfxfer.config import ResolvedPhase
+from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.pictures import PictureData, PictureSet
 from tfxfer.features import cache
 from tfxfer.features.compute import find_tables

@@ -14,11 +14,11 @@ from typing import Any
 import keras
 
 from tfxfer import runtime
-from tfxfer.config import ResolvedPhase
+from tfxfer.config.phases import ResolvedPhase
 from tfxfer.phases.keep_best import KeepBest
 from tfxfer.phases.span import save_state
 from tfxfer.phases.state import StateError, assign_state, read_state, write_state
-from tfxfer.records import PhaseResult
+from tfxfer.records.results import PhaseResult
 
 PHASES, EPOCHS = "phases.npz", "epochs.npz"
 

@@ -8,7 +8,7 @@ import time
 import keras
 
 from tfxfer.backbones.backbone import Backbone
-from tfxfer.config import ResolvedPhase
+from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.pictures import PictureData
 from tfxfer.features.engines import BATCH
 from tfxfer.features.feed import check_mixing, make_streamed_data
@@ -21,7 +21,7 @@ from tfxfer.phases.objective import PLAIN, Objective
 from tfxfer.phases.precision import check_precision
 from tfxfer.phases.solver import check_solver, estimate_seconds
 from tfxfer.phases.unfreeze import count_parameters
-from tfxfer.records import PhasePlan
+from tfxfer.records.plans import PhasePlan
 
 _TRIAL_STEPS = 4
 _FLOAT_BYTES = 4

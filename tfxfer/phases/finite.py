@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import keras
 import numpy as np
 
-from tfxfer.config import ResolvedPhase
+from tfxfer.config.phases import ResolvedPhase
 from tfxfer.errors import InputError
 from tfxfer.phases.precision import in_precision
 from tfxfer.phases.span import Span

@@ -14,7 +14,7 @@ from rich.console import Console
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.backbones.blocks import Block
 from tfxfer.compiled import compile_model, predict
-from tfxfer.config import ResolvedPhase
+from tfxfer.config.phases import ResolvedPhase
 from tfxfer.devices import find_device
 from tfxfer.features.feed import PhaseData
 from tfxfer.features.split import Cut, build_suffix
@@ -30,7 +30,7 @@ from tfxfer.phases.span import WHOLE, Span, load_state, save_state
 from tfxfer.phases.unfreeze import count_parameters, unfreeze_top
 from tfxfer.phases.validate import Validate
 from tfxfer.progress import ProgressBar
-from tfxfer.records import PhaseResult
+from tfxfer.records.results import PhaseResult
 
 
 def prepare_phase(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import keras
 import numpy as np
 
-from tfxfer.records import PhaseResult
+from tfxfer.records.results import PhaseResult
 
 # Standard errors by which an epoch may fall short of the best one: two epochs of one network are
 # right on mostly the same pictures, so that they differ by less than two samples would.

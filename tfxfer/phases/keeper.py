@@ -10,7 +10,7 @@ from pathlib import Path
 
 import keras
 
-from tfxfer.config import ResolvedPhase
+from tfxfer.config.phases import ResolvedPhase
 from tfxfer.distribution import ALONE, Share
 from tfxfer.features.frozen import FrozenLayers
 from tfxfer.phases.checkpoint import (
@@ -27,7 +27,7 @@ from tfxfer.phases.keep_best import KeepBest
 from tfxfer.phases.span import Span
 from tfxfer.phases.state import StateError
 from tfxfer.phases.unfreeze import unfreeze_top
-from tfxfer.records import PhaseResult
+from tfxfer.records.results import PhaseResult
 
 # What a stopped run does twice, at most, where an epoch takes less.
 EVERY_SECONDS = 20.0

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer.compiled import exact_float32, is_on
-from tfxfer.config import ResolvedPhase
+from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.pictures import untuned
 from tfxfer.devices import Device, find_device
 from tfxfer.errors import InputError

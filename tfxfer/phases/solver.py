@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from tfxfer.config import ResolvedPhase
+from tfxfer.config.phases import ResolvedPhase
 from tfxfer.distribution import ALONE, Share
 from tfxfer.errors import InputError
 from tfxfer.features.split import POOLED, Cut

@@ -17,12 +17,12 @@ import numpy as np
 from tfxfer.cache.digest import digest
 from tfxfer.cache.folder import list_others
 from tfxfer.cache.in_use import claim
-from tfxfer.config import Config
+from tfxfer.config.config import Config
+from tfxfer.config.presets import dump_config
 from tfxfer.data.pictures import PictureData
 from tfxfer.data.soft_targets import targets_of
 from tfxfer.errors import InputError
 from tfxfer.phases.checkpoint import read_checkpoint
-from tfxfer.presets import dump_config
 
 FOLDER = "checkpoints"
 # What nobody has taken up for so long is removed.

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfxfer.data.settings import PICTURE_ENDINGS, is_address
+from tfxfer.config.data import PICTURE_ENDINGS
+from tfxfer.config.places import is_address
 from tfxfer.errors import InputError
 
 STANDARD_INPUT = "-"

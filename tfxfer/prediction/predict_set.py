@@ -13,7 +13,7 @@ import numpy as np
 from tfxfer.data.pictures import FileSet, PictureSet, untuned
 from tfxfer.data.places import read_bytes
 from tfxfer.prediction.predictor import PredictionError, Predictor
-from tfxfer.records import BadFile
+from tfxfer.records.plans import BadFile
 
 BATCH_SIZE = 32
 # Pictures that are prepared before they are asked for: a batch waits while one is predicted.

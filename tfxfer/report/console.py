@@ -6,15 +6,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tfxfer.records import (
-    CRITERIA,
-    Evaluation,
-    FoldsResult,
-    PhasePlan,
-    PhaseResult,
-    Plan,
-    RunResult,
-)
+from tfxfer.records.evaluations import Evaluation
+from tfxfer.records.plans import PhasePlan, Plan
+from tfxfer.records.results import CRITERIA, FoldsResult, PhaseResult, RunResult
 from tfxfer.run import EXPORT, FOLDS, METRICS, MODEL, TENSORBOARD
 
 _LOG_COLUMNS = 140  # width of lines that go to a file or a pipe

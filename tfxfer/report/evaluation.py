@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tfxfer.records import EvaluationReport, PictureResult
+from tfxfer.records.evaluations import EvaluationReport, PictureResult
 
 _MOST_CLASSES, _MOST_CONFUSIONS, _MOST_FILES = 30, 10, 20
 # What stands between a picture's labels in a cell.

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tfxfer.records import ExportedFormat, RunFigures
+from tfxfer.records.exports import ExportedFormat, RunFigures
 
 
 def print_exports(console: Console, rows: Sequence[ExportedFormat]) -> None:

@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tfxfer.records import CRITERIA, SearchResult, Trial
+from tfxfer.records.results import CRITERIA
+from tfxfer.records.searches import SearchResult, Trial
 
 _SHOWN = 10
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
-from tfxfer.records import CRITERIA, Trial
+from tfxfer.records.results import CRITERIA
+from tfxfer.records.searches import Trial
 from tfxfer.report.search import short, show
 
 _BLUE, _RED, _GREY = "#2a6f97", "#b0413e", "#8d99ae"

@@ -11,10 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tfxfer.config import Config
+from tfxfer.config.config import Config
+from tfxfer.config.presets import dump_config
 from tfxfer.errors import InputError
-from tfxfer.presets import dump_config
-from tfxfer.records import SearchResult, Trial
+from tfxfer.records.searches import SearchResult, Trial
 from tfxfer.run import check_place
 
 # KerasTuner's: which of a search's processes this one is.

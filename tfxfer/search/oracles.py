@@ -9,9 +9,9 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine.trial import TrialStatus
 
+from tfxfer.config.search import Range
 from tfxfer.search import folder as places
 from tfxfer.search.locks import is_alive
-from tfxfer.search.settings import Range
 from tfxfer.search.space import DEPTH, Space
 
 

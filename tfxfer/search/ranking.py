@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from tfxfer.records import Trial
+from tfxfer.records.searches import Trial
 
 
 def rank(trials: Sequence[Trial], objective: str) -> tuple[Trial, ...]:

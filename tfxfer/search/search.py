@@ -9,12 +9,12 @@ from pathlib import Path
 from rich.console import Console
 
 from tfxfer.backbones.build import build_backbone
-from tfxfer.config import Config
+from tfxfer.config.config import Config
 from tfxfer.errors import InputError
 from tfxfer.export.jax_program import check_readable
 from tfxfer.phases.objective import make_objective
 from tfxfer.phases.schedules import resolve_phase
-from tfxfer.records import SearchResult, Trial
+from tfxfer.records.searches import SearchResult, Trial
 from tfxfer.report.search import print_search
 from tfxfer.report.search_figures import draw_search
 from tfxfer.search import folder as places

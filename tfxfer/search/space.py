@@ -8,11 +8,12 @@ from typing import Any
 
 from tfxfer.backbones.blocks import Block, resolve_unfreeze
 from tfxfer.backbones.families import COUNTS
-from tfxfer.config import Config, PhaseConfig, validate
+from tfxfer.config.config import Config, validate
+from tfxfer.config.phases import PhaseConfig
+from tfxfer.config.presets import set_value
+from tfxfer.config.search import Axis, Range, flatten, read_axis
 from tfxfer.errors import InputError
-from tfxfer.presets import set_value
-from tfxfer.records import Trial
-from tfxfer.search.settings import Axis, Range, flatten, read_axis
+from tfxfer.records.searches import Trial
 
 DEPTH = "unfreeze"
 BACKBONE = "backbone.name"

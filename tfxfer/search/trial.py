@@ -15,7 +15,8 @@ from rich.console import Console
 from tfxfer import run
 from tfxfer.backbones.blocks import resolve_unfreeze
 from tfxfer.cache.digest import digest
-from tfxfer.config import Config
+from tfxfer.config.config import Config
+from tfxfer.config.presets import dump_config
 from tfxfer.data.pictures import PictureData
 from tfxfer.errors import InputError
 from tfxfer.evaluation import wilson_interval
@@ -23,8 +24,8 @@ from tfxfer.features.split import Cut, find_cut
 from tfxfer.job import Job, load_pictures, make_job
 from tfxfer.phases.memory import memory_errors
 from tfxfer.phases.span import WHOLE, Span
-from tfxfer.presets import dump_config
-from tfxfer.records import PhaseResult, Trial
+from tfxfer.records.results import PhaseResult
+from tfxfer.records.searches import Trial
 from tfxfer.report.console import make_console
 from tfxfer.teacher import add_teacher
 from tfxfer.training import train_phase

@@ -20,10 +20,10 @@ from filelock import FileLock, Timeout
 from keras_tuner import errors
 from keras_tuner.engine.base_tuner import BaseTuner
 
-from tfxfer.config import Config
+from tfxfer.config.config import Config
 from tfxfer.errors import InputError, first_line
 from tfxfer.phases.span import WHOLE, Span
-from tfxfer.records import Trial
+from tfxfer.records.searches import Trial
 from tfxfer.report.search import print_trial
 from tfxfer.search import folder as places
 from tfxfer.search.locks import lock_of

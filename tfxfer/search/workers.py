@@ -15,9 +15,9 @@ from typing import Any
 from rich.console import Console
 
 from tfxfer import runtime
+from tfxfer.config.presets import load_config
 from tfxfer.devices import find_device
 from tfxfer.errors import InputError, exit_code
-from tfxfer.presets import load_config
 from tfxfer.report.console import make_console
 from tfxfer.search.folder import ASKED_CONFIG, ROLE
 

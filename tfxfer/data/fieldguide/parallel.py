@@ -14,7 +14,8 @@ import numpy as np
 
 import tfxfer
 from tfxfer.data.fieldguide.render import render_jpeg
-from tfxfer.data.fieldguide.species import SOURCE_SPECIES, TARGET_SPECIES, Species
+from tfxfer.data.fieldguide.species import SOURCE_SPECIES, TARGET_SPECIES
+from tfxfer.data.fieldguide.traits import Species
 
 GROUPS: dict[str, tuple[Species, ...]] = {"target": TARGET_SPECIES, "source": SOURCE_SPECIES}
 _LENGTH_BYTES = 4

@@ -13,10 +13,11 @@ from typing import Any
 
 import tomli_w
 
-from tfxfer.config import Config, validate
+from tfxfer.config.config import Config, validate
 from tfxfer.errors import InputError, nearest
 
-PRESET_FOLDERS = (Path(__file__).parent / "configs", Path(__file__).parent.parent / "configs")
+_PACKAGE = Path(__file__).parent.parent
+PRESET_FOLDERS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
 
 # A new head bears a higher rate than a whole network from random weights does.
 _SCRATCH_RATE = 2e-3

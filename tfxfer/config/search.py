@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
+from tfxfer.config.table import Table
 from tfxfer.errors import InputError
-from tfxfer.tables import Table
 
 # Keys that say what is trained on, where it is stored and how often: the same in all trials.
 _FIXED = ("data", "features", "seed", "summary", "search", "phases")

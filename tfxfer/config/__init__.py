@@ -1,0 +1,1 @@
+"""What a run is told to do: frozen tables of values, and presets. Imports no TensorFlow."""

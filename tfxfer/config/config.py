@@ -1,0 +1,148 @@
+"""What a run is told to do, and the rules that it keeps. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from tfxfer.config.backbone import BackboneConfig
+from tfxfer.config.data import AugmentationConfig, DataConfig
+from tfxfer.config.features import DevicesConfig, FeaturesConfig
+from tfxfer.config.head import HeadConfig
+from tfxfer.config.phases import PhaseConfig
+from tfxfer.config.places import is_among_pictures
+from tfxfer.config.search import SearchConfig
+from tfxfer.config.table import Table, absolute
+from tfxfer.errors import InputError, nearest
+
+
+class DistillationConfig(Table):
+    """A larger model that the run learns from, beside the labels: see `teacher.py`."""
+
+    teacher: str  # a run's folder, of the same classes
+    temperature: float = Field(2.0, ge=1, le=20)  # evens out what the teacher says
+    weight: float = Field(0.7, gt=0, le=1)  # of what it says; the rest is the label's
+    trust: bool = False  # it may hold a program: see `tfxfer.load_model`
+
+    @field_validator("teacher")
+    @classmethod
+    def _is_absolute(cls, value: str) -> str:
+        return absolute(value)
+
+
+class Config(Table):
+    """A whole run, resolved: the same config gives the same run."""
+
+    summary: str = ""
+    seed: int = Field(0, ge=0, lt=2**31)
+    deterministic: bool = False  # the same weights again, bit for bit, on the same machine
+    calibrate: bool = True  # make the probabilities as sure as they are right: `temperature.py`
+    data: DataConfig = DataConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    backbone: BackboneConfig = BackboneConfig()
+    head: HeadConfig = HeadConfig()
+    features: FeaturesConfig = FeaturesConfig()
+    devices: DevicesConfig = DevicesConfig()
+    phases: tuple[PhaseConfig, ...] = Field(min_length=1)
+    search: SearchConfig | None = None  # what `tfxfer tune` may vary
+    distillation: DistillationConfig | None = None
+
+    @model_validator(mode="after")
+    def _phases_fit(self) -> Config:
+        names = [phase.name for phase in self.phases]
+        if len(set(names)) != len(names):
+            raise InputError(f"Phases must have names of their own. Received: {names}.")
+        return self
+
+    @model_validator(mode="after")
+    def _cache_lies_elsewhere(self) -> Config:
+        cache, source = self.features.cache_dir, self.data.source
+        if cache and is_among_pictures(cache, source):
+            raise InputError(
+                "features.cache_dir must lie outside of the folder of pictures, whose folders are "
+                f"classes. Received: {cache!r} in {source!r}. Name a folder elsewhere."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _only_a_linear_head_is_solved(self) -> Config:
+        solved = [phase.name for phase in self.phases if phase.solver == "logistic"]
+        if solved and self.head.kind != "linear":
+            raise InputError(
+                "solver='logistic' fits a linear head. Received: "
+                f"head.kind={self.head.kind!r}, solver='logistic' in phase {solved[0]!r}. "
+                "Take head.kind='linear', or solver='auto'."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _several_labels_are_not_solved(self) -> Config:
+        solved = [phase.name for phase in self.phases if phase.solver == "logistic"]
+        if solved and self.data.label_separator is not None:
+            raise InputError(
+                "solver='logistic' fits one label a picture: its probabilities sum to 1. Received: "
+                f"label_separator={self.data.label_separator!r}, solver='logistic' in phase "
+                f"{solved[0]!r}. Take solver='auto', which trains such a head by gradient steps."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_teacher_balances_by_itself(self) -> Config:
+        if self.distillation is not None and self.data.balance != "none":
+            raise InputError(
+                "A teacher's say comes in place of balanced classes. Received: "
+                f"data.balance={self.data.balance!r} with distillation.teacher="
+                f"{self.distillation.teacher!r}. Take data.balance='none', and a teacher that was "
+                "trained with balance."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _random_weights_are_trained(self) -> Config:
+        frozen = [p.name for p in self.phases if (p.unfreeze, p.batch_norm) != ("all", "train")]
+        if self.backbone.weights == "none" and frozen:
+            raise InputError(
+                "weights='none' leaves nothing worth freezing: every phase needs unfreeze='all' "
+                f"and batch_norm='train'. Received: phases {frozen} that freeze layers. "
+                "`--weights none` on the command line sets this for you."
+            )
+        return self
+
+
+def validate(table: Mapping[str, Any], where: str) -> Config:
+    """Check a table of values; `InputError` names every value that does not fit."""
+    try:
+        return Config.model_validate(table)
+    except ValidationError as error:
+        lines = [_explain(item) for item in error.errors()]
+        raise InputError("\n".join([f"{where} does not fit:", *lines])) from error
+
+
+def _explain(item: Any) -> str:
+    """One line on one of pydantic's findings."""
+    key = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        *parents, last = item["loc"]
+        allowed = list(_model_at(parents).model_fields)
+        where = f"[{'.'.join(map(str, parents))}]" if parents else "the top level"
+        return (
+            f"- unknown key {key!r}.{nearest(str(last), allowed)} Keys of {where}: "
+            f"{', '.join(allowed)}."
+        )
+    cause = item.get("ctx", {}).get("error")
+    if isinstance(cause, InputError):
+        return f"- {key or 'config'}: {cause}"
+    received = "" if item["type"] == "missing" else f" Received: {item['input']!r}."
+    return f"- {key}: {item['msg']}.{received}"
+
+
+def _model_at(location: list[Any]) -> type[BaseModel]:
+    """The model whose keys stand at a location such as ``("phases", 0)``."""
+    model: type[BaseModel] = Config
+    for part in location:
+        if isinstance(part, str):
+            annotation: Any = model.model_fields[part].annotation
+            model = get_args(annotation)[0] if get_args(annotation) else annotation
+    return model
