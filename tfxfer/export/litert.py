@@ -19,10 +19,10 @@ from tensorflow.lite.python.convert_phase import ConverterError
 from tfxfer import runtime
 from tfxfer.backbones.hub_layer import HubModule
 from tfxfer.errors import InputError, first_line
-from tfxfer.export.litert_file import import_litert
 from tfxfer.export.litert_float16 import mix_float16
-from tfxfer.export.litert_metadata import add_metadata
-from tfxfer.prediction.litert import LiteModel
+from tfxfer.litert.file import import_litert
+from tfxfer.litert.interpreter import LiteModel
+from tfxfer.litert.metadata import add_metadata
 
 KINDS = {
     "float32": "weights and arithmetic in float32",

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from tfxfer.export.litert_file import import_litert, pack_model
-from tfxfer.prediction.litert import LiteModel
+from tfxfer.litert.file import import_litert, pack_model
+from tfxfer.litert.interpreter import LiteModel
 
 # Constants of fewer numbers stay float32: 6 % of the weights of MobileNetV2.
 _LEAST_NUMBERS = 10_000

@@ -14,7 +14,7 @@ from typing import Any
 
 import tfxfer
 from tfxfer.errors import InputError
-from tfxfer.export.litert_file import Number, Table, import_litert, pack_model, pack_table
+from tfxfer.litert.file import Number, Table, import_litert, pack_model, pack_table
 
 LABELS = "labels.txt"
 # The name of the buffer that readers look for, and the identifier of its content.

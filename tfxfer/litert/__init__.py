@@ -1,0 +1,1 @@
+"""LiteRT files: their format, their labels, and what runs them."""
