@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfxfer import runtime
+from tfxfer.machine import runtime
 
 # Read when TensorFlow Datasets is imported: the embedded birds are drawn into a folder of the
 # session's own.

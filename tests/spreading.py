@@ -45,7 +45,7 @@ if backend == "tensorflow":
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from tfxfer.cli import main
-from tfxfer.distribution import spread
+from tfxfer.machine.processes import spread
 from tfxfer.heads import build_model
 from tfxfer.job import prepare
 from tfxfer.judge import judge

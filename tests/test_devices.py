@@ -16,13 +16,13 @@ from tensorflow.python.framework.config import (
     is_op_determinism_enabled,
 )
 
-from tfxfer import runtime
-from tfxfer.compiled import exact_float32
 from tfxfer.config.presets import load_config
-from tfxfer.devices import Device, find_device, share_gpus
 from tfxfer.errors import InputError
 from tfxfer.features import engines
 from tfxfer.job import prepare
+from tfxfer.machine import runtime
+from tfxfer.machine.compiled import exact_float32
+from tfxfer.machine.devices import Device, find_device, share_gpus
 from tfxfer.phases.memory import memory_errors
 from tfxfer.phases.precision import PRECISIONS, check_precision, list_candidates
 from tfxfer.search.workers import check_workers

@@ -9,8 +9,9 @@ import pytest
 from conftest import load_tool
 from spreading import assert_alike, run_spread, write_splits
 
-from tfxfer.distribution import ALONE, Share, check_splits, divide_batch
 from tfxfer.errors import InputError
+from tfxfer.machine.processes import ALONE, Share
+from tfxfer.machine.strategy import check_splits, divide_batch
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 import tfxfer
 from tfxfer import checks
 from tfxfer.cli import main
-from tfxfer.devices import find_device
+from tfxfer.machine.devices import find_device
 from tfxfer.phases.precision import list_candidates
 
 

@@ -8,7 +8,7 @@ import sys
 import psutil
 import pytest
 
-from tfxfer import runtime
+from tfxfer.machine import runtime
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from tfxfer import runtime
 from tfxfer.config.places import is_among_pictures
 from tfxfer.config.presets import add_settings, load_config, parse_setting
 from tfxfer.errors import InputError
+from tfxfer.machine import runtime
 from tfxfer.report.console import make_console
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def audit_data(
     from tfxfer.cache.folder import locate
     from tfxfer.data.audit import audit_listing, read_pictures
     from tfxfer.data.sources import list_pictures
-    from tfxfer.progress import counting_pictures
+    from tfxfer.machine.progress import counting_pictures
     from tfxfer.report.audit import print_audit, write_audit
 
     with console.status("Listing the pictures"):

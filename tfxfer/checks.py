@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import tfxfer
-from tfxfer import runtime
+from tfxfer.machine import runtime
 from tfxfer.records.checks import Check
 
 _GIGA = 1e9
@@ -143,8 +143,8 @@ def check_devices() -> Iterable[Check]:
     runtime.import_tensorflow()
     import keras
 
-    from tfxfer.devices import find_device
     from tfxfer.features.engines import describe_engine, list_candidates
+    from tfxfer.machine.devices import find_device
     from tfxfer.phases import precision
 
     yield Check("backend", f"Keras on {keras.backend.backend()}", "ok")
@@ -172,8 +172,8 @@ def check_devices() -> Iterable[Check]:
 def check_exports() -> Iterable[Check]:
     """Whether TensorFlow reads what JAX exports, where Keras runs on it."""
     runtime.import_tensorflow()
-    from tfxfer.compiled import is_on
     from tfxfer.export.jax_program import describe_versions, is_readable
+    from tfxfer.machine.compiled import is_on
 
     if is_on("jax"):
         is_fine = is_readable()

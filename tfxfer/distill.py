@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfxfer import run, runtime
+from tfxfer import run
 from tfxfer.callable_module import make_callable
 from tfxfer.config.config import Config
 from tfxfer.config.presets import add_settings, load_config, parse_setting, train_everything
 from tfxfer.errors import exit_code
+from tfxfer.machine import runtime
 from tfxfer.records.results import RunResult
 from tfxfer.report.console import make_console
 from tfxfer.report.exports import print_students

@@ -14,11 +14,12 @@ from typing import Any
 
 from rich.markup import escape
 
-from tfxfer import run, runtime
+from tfxfer import run
 from tfxfer.callable_module import make_callable
 from tfxfer.config.places import is_address, is_among_pictures
 from tfxfer.config.presets import add_settings, load_config, parse_setting
 from tfxfer.errors import InputError, exit_code
+from tfxfer.machine import runtime
 from tfxfer.records.evaluations import EvaluationReport
 from tfxfer.report.console import make_console
 from tfxfer.report.evaluation import print_evaluation, write_evaluation, write_results

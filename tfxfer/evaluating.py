@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from rich.console import Console
 
-from tfxfer import runtime
 from tfxfer.cache.folder import locate
 from tfxfer.calibration import expected_calibration_error
 from tfxfer.class_figures import list_figures, list_results, note_mismatches
@@ -21,9 +20,10 @@ from tfxfer.data.sources import list_pictures
 from tfxfer.errors import InputError
 from tfxfer.evaluation import evaluate_probabilities
 from tfxfer.intervals import bootstrap_intervals
+from tfxfer.machine import runtime
+from tfxfer.machine.progress import counting_pictures
 from tfxfer.prediction.predict_set import predict_set
 from tfxfer.prediction.predictor import PredictionError, Predictor
-from tfxfer.progress import counting_pictures
 from tfxfer.records.evaluations import EvaluationReport, PictureResult
 from tfxfer.records.plans import BadFile
 

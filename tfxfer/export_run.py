@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfxfer import run, runtime
+from tfxfer import run
 from tfxfer.callable_module import make_callable
 from tfxfer.config.presets import add_settings, load_config, parse_setting
 from tfxfer.errors import InputError
+from tfxfer.machine import runtime
 from tfxfer.records.exports import ExportedFormat
 from tfxfer.report.console import make_console
 from tfxfer.report.exports import print_exports

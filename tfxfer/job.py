@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import keras
 from rich.console import Console
 
-from tfxfer import runtime
 from tfxfer.backbones.blocks import resolve_unfreeze
 from tfxfer.backbones.build import build_backbone
 from tfxfer.backbones.levels import add_levels
@@ -17,10 +16,13 @@ from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.labels import count_classes
 from tfxfer.data.pictures import PictureData
 from tfxfer.data.sources import load_data
-from tfxfer.devices import make_deterministic
-from tfxfer.distribution import ALONE, Share, check_splits, divide_batch, spread
 from tfxfer.features.frozen import FrozenLayers
 from tfxfer.heads import build_head
+from tfxfer.machine import runtime
+from tfxfer.machine.devices import make_deterministic
+from tfxfer.machine.processes import ALONE, Share
+from tfxfer.machine.progress import counting_pictures
+from tfxfer.machine.strategy import check_splits, divide_batch, spread
 from tfxfer.notes import list_notes
 from tfxfer.phases.balance import note_imbalance
 from tfxfer.phases.estimate import check_memory, plan_phase
@@ -28,7 +30,6 @@ from tfxfer.phases.memory import memory_errors
 from tfxfer.phases.objective import Objective, make_objective
 from tfxfer.phases.precision import skip_trial
 from tfxfer.phases.schedules import resolve_phase
-from tfxfer.progress import counting_pictures
 from tfxfer.records.plans import PhasePlan, Plan
 from tfxfer.report.console import print_plan
 from tfxfer.teacher import add_teacher

@@ -6,11 +6,11 @@ import keras
 import numpy as np
 
 from tfxfer.calibration import expected_calibration_error
-from tfxfer.compiled import Call, compile_model, predict
 from tfxfer.data.pictures import PictureData, PictureSet
 from tfxfer.data.pipeline import make_view_batches
-from tfxfer.distribution import ALONE, Share
 from tfxfer.evaluation import evaluate_probabilities
+from tfxfer.machine.compiled import Call, compile_model, predict
+from tfxfer.machine.processes import ALONE, Share
 from tfxfer.records.evaluations import Calibration, Evaluation
 from tfxfer.temperature import apply_temperature, fit_temperature, fold_temperature
 

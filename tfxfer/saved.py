@@ -6,8 +6,9 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfxfer import run, runtime
+from tfxfer import run
 from tfxfer.errors import InputError, first_line
+from tfxfer.machine import runtime
 
 
 def load_model(path: str | Path, trust: bool = False):

@@ -16,7 +16,6 @@ from scipy.special import softmax
 
 from tfxfer.cache.digest import digest
 from tfxfer.cache.folder import locate
-from tfxfer.compiled import compile_model, predict_each
 from tfxfer.config.config import Config, DistillationConfig
 from tfxfer.data.pictures import PictureData, PictureSet
 from tfxfer.data.pipeline import make_view_batches
@@ -24,7 +23,8 @@ from tfxfer.data.soft_targets import SoftSet
 from tfxfer.errors import InputError
 from tfxfer.features import shards, store
 from tfxfer.features.fingerprint import name_views
-from tfxfer.progress import PictureBar
+from tfxfer.machine.compiled import compile_model, predict_each
+from tfxfer.machine.progress import PictureBar
 from tfxfer.saved import check_same_classes, load_model
 from tfxfer.temperature import to_logits
 

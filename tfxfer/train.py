@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfxfer import run, runtime
+from tfxfer import run
 from tfxfer.callable_module import make_callable
 from tfxfer.config.config import Config
 from tfxfer.config.presets import add_settings, load_config, parse_setting
 from tfxfer.errors import InputError, exit_code
+from tfxfer.machine import runtime
 from tfxfer.records.plans import Plan
 from tfxfer.records.results import FoldsResult, RunResult
 from tfxfer.report.console import make_console
@@ -84,9 +85,9 @@ def _join(config: Config, all_folds: bool) -> bool:
             f"data.folds={config.data.folds}. Name one of the folds: --set data.fold=0."
         )
     runtime.import_tensorflow()
-    from tfxfer import distribution
+    from tfxfer.machine import processes
 
-    return distribution.initialize(config.seed) == 0
+    return processes.initialize(config.seed) == 0
 
 
 def plan(

@@ -15,10 +15,9 @@ import keras
 import numpy as np
 from rich.console import Console
 
-from tfxfer import run, runtime
+from tfxfer import run
 from tfxfer.config.config import Config
 from tfxfer.data.pictures import PictureData
-from tfxfer.distribution import loss_of_others
 from tfxfer.export.jax_program import check_readable
 from tfxfer.export.saved_model import export_saved_model
 from tfxfer.features.feed import make_phase_data
@@ -26,6 +25,8 @@ from tfxfer.features.split import PICTURES, Cut
 from tfxfer.heads import build_model
 from tfxfer.job import Job, choose_devices, make_plan, prepare
 from tfxfer.judge import judge
+from tfxfer.machine import runtime
+from tfxfer.machine.processes import loss_of_others
 from tfxfer.phases.fit import fit_phase
 from tfxfer.phases.keeper import EVERY_SECONDS, KeepEpochs, Keeper
 from tfxfer.phases.memory import memory_errors

@@ -12,10 +12,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tfxfer import runtime
 from tfxfer.callable_module import make_callable
 from tfxfer.config.presets import add_settings, load_config, parse_setting
 from tfxfer.errors import InputError, exit_code
+from tfxfer.machine import runtime
 from tfxfer.records.searches import SearchResult
 from tfxfer.report.console import make_console
 from tfxfer.search import folder as places

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tfxfer import runtime
+from tfxfer.machine import runtime
 
 _MEMORY_COUNTS = (1_000, 50_000)
 _PLANTED = 10

@@ -14,8 +14,8 @@ from statistics import median
 
 import numpy as np
 
-from tfxfer import runtime
 from tfxfer.config.data import POLICIES, AugmentationConfig, DataConfig
+from tfxfer.machine import runtime
 
 BATCH = 32
 

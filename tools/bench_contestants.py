@@ -146,8 +146,8 @@ def careful(folder: Path, begun: float, data: str, weights: str) -> dict:
 
 def tfxfer(folder: Path, begun: float, data: str, weights: str, seed: str = "0") -> dict:
     """The preset `photos`, from an empty cache."""
-    from tfxfer import runtime
     from tfxfer.config.presets import load_config
+    from tfxfer.machine import runtime
     from tfxfer.report.console import make_console
 
     config = load_config("photos", data=data, backbone="MobileNetV2", weights=weights,
@@ -170,7 +170,7 @@ def tfxfer(folder: Path, begun: float, data: str, weights: str, seed: str = "0")
 
 def speeds(folder: Path, begun: float, data: str, weights: str, timed: str = "10") -> dict:
     """Frozen layers on some batches of decoded pictures; an epoch with and without the cut."""
-    from tfxfer import runtime
+    from tfxfer.machine import runtime
 
     runtime.import_tensorflow()
     import numpy as np

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from tfxfer import runtime
 from tfxfer.data.copies import find_copies, hash_pictures, lay_over, measure_contrasts
+from tfxfer.machine import runtime
 
 _SAMPLE = 500
 _NEAREST = 5

@@ -28,9 +28,9 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from tfxfer import runtime
 from tfxfer.backbones.families import NETWORKS
 from tfxfer.errors import InputError, exit_code, first_line
+from tfxfer.machine import runtime
 
 DEFAULT = ("MobileNetV2", "EfficientNetV2B0", "ResNet50")
 MIXED = ("bfloat16_rewrite", "mixed_float16", "mixed_bfloat16")
@@ -228,7 +228,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     runtime.import_tensorflow()
-    from tfxfer.devices import find_device
+    from tfxfer.machine.devices import find_device
 
     device, versions = find_device(), runtime.list_versions()
     precisions = arguments.precisions or MIXED[-1 if device.kind == "cpu" else -2 :]

@@ -12,8 +12,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from tfxfer import run, runtime
+from tfxfer import run
 from tfxfer.errors import exit_code
+from tfxfer.machine import runtime
 
 
 def make_module(arguments: argparse.Namespace) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tfxfer import runtime
 from tfxfer.config.presets import load_config
+from tfxfer.machine import runtime
 
 # Training and validation pictures after the missing splits are cut, and classes.
 DATA = {

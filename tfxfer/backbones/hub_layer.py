@@ -15,8 +15,8 @@ import tensorflow as tf
 from keras.src.saving.serialization_lib import in_safe_mode
 
 from tfxfer.backbones.saved_model import Module, load_saved_model, trace_output
-from tfxfer.compiled import check_backend
 from tfxfer.errors import InputError
+from tfxfer.machine.compiled import check_backend
 
 
 @keras.saving.register_keras_serializable("tfxfer")

@@ -14,9 +14,9 @@ from tfxfer.data.labels import has_several
 from tfxfer.data.listing import Listing
 from tfxfer.data.looks import Audit, Copies, Look
 from tfxfer.data.pictures import FileSet, PictureSet
-from tfxfer.data.places import for_each, read_bytes, stamp
 from tfxfer.data.seen import place_of, read_looks, write_looks
-from tfxfer.distribution import ALONE, Share
+from tfxfer.machine.files import for_each, read_bytes, stamp
+from tfxfer.machine.processes import ALONE, Share
 
 
 def audit_listing(

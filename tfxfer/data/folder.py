@@ -13,8 +13,8 @@ from tfxfer.config.places import is_address
 from tfxfer.data.group_pattern import find_groups
 from tfxfer.data.listing import Listing
 from tfxfer.data.pictures import FileSet
-from tfxfer.data.places import exists, is_folder, join, list_address
 from tfxfer.errors import InputError, nearest
+from tfxfer.machine.files import exists, is_folder, join, list_address
 
 # What splits are called, in folders and in manifests.
 SPLIT_NAMES = {

@@ -20,7 +20,7 @@ from tfxfer.data.decode import READABLE, decode_picture, sniff
 from tfxfer.data.headers import MOST_PIXELS
 from tfxfer.data.looks import THUMBNAIL_PX, Look
 from tfxfer.data.pictures import PARALLEL_CALLS, FileSet, PictureSet, untuned
-from tfxfer.data.places import read_bytes
+from tfxfer.machine.files import read_bytes
 
 _TOO_LARGE = f"of more than {MOST_PIXELS:,} pixels; shrink it"
 _GIGANTIC_PIXELS, _TINY_PX, _NARROW_RATIO = 40_000_000, 32, 4.0

@@ -18,8 +18,8 @@ from tfxfer.data.group_pattern import find_groups
 from tfxfer.data.listing import Listing
 from tfxfer.data.manifest_rows import Row, read_rows
 from tfxfer.data.pictures import FileSet
-from tfxfer.data.places import exists, join
 from tfxfer.errors import InputError, nearest
+from tfxfer.machine.files import exists, join
 
 _SHOWN = 20
 

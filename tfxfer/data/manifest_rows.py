@@ -12,8 +12,8 @@ from typing import Any
 
 from tfxfer.config.data import DataConfig
 from tfxfer.config.places import is_address
-from tfxfer.data.places import exists, read_bytes
 from tfxfer.errors import InputError, first_line, nearest
+from tfxfer.machine.files import exists, read_bytes
 
 # A line's number and its cells by column, or what is wrong with the line.
 _Cells = tuple[int, Mapping[str, Any] | str]

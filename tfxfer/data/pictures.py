@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer.data.labels import has_several
-from tfxfer.data.places import for_each, stamp
+from tfxfer.machine.files import for_each, stamp
 from tfxfer.records.plans import BadFile
 
 # Pictures that are read or decoded at the same time.

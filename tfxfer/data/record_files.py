@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer.data.pictures import PARALLEL_CALLS, Identity
-from tfxfer.data.places import for_each, stamp
 from tfxfer.errors import InputError, first_line
+from tfxfer.machine.files import for_each, stamp
 
 TFRECORD, ARRAYRECORD = "tfrecord:", "arrayrecord:"
 # Encoded pictures of TFRecord files are shuffled through a buffer of this many.

@@ -17,13 +17,13 @@ from tfxfer.data.make import make_data
 from tfxfer.data.manifest import list_manifest
 from tfxfer.data.manifest_rows import MANIFEST_ENDINGS
 from tfxfer.data.pictures import PictureData
-from tfxfer.data.places import check_address, is_folder
 from tfxfer.data.record_files import ARRAYRECORD, TFRECORD
 from tfxfer.data.record_source import list_record_files
 from tfxfer.data.tfds_source import list_embedded, list_tfds
 from tfxfer.data.unpack import ARCHIVE_ENDINGS
-from tfxfer.distribution import ALONE, Share
 from tfxfer.errors import InputError
+from tfxfer.machine.files import check_address, is_folder
+from tfxfer.machine.processes import ALONE, Share
 
 _EMBEDDED = "embedded:"
 # What lists a source, by how it begins,

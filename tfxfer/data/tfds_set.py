@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer.data.pictures import SHUFFLE_BUFFER, Identity
-from tfxfer.data.places import join, stamp
+from tfxfer.machine.files import join, stamp
 
 
 @dataclass(frozen=True)

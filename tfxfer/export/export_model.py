@@ -14,7 +14,6 @@ import keras
 import numpy as np
 
 from tfxfer import run
-from tfxfer.compiled import compile_model, exact_float32, predict
 from tfxfer.data.pictures import PictureData, PictureSet, spread
 from tfxfer.data.pipeline import make_evaluation_dataset, make_view_batches
 from tfxfer.errors import InputError
@@ -22,6 +21,7 @@ from tfxfer.export.formats import FORMATS, SAVED_MODEL
 from tfxfer.export.measure import measure
 from tfxfer.export.saved_model import ExportMismatchError, export_saved_model
 from tfxfer.export.serving_files import new_version, write_serving_files
+from tfxfer.machine.compiled import compile_model, exact_float32, predict
 from tfxfer.prediction.load import load_predictor
 from tfxfer.records.exports import ExportedFormat
 

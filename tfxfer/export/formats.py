@@ -14,10 +14,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.compiled import caller, check_backend
 from tfxfer.errors import InputError, first_line, nearest
 from tfxfer.export.litert import convert_litert
 from tfxfer.features.engines import convert_openvino
+from tfxfer.machine.compiled import caller, check_backend
 
 Representative = Callable[[], Iterable[np.ndarray]]
 Write = Callable[[keras.Model, Path, Sequence[str], Representative], None]

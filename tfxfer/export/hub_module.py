@@ -10,8 +10,8 @@ import keras
 import tensorflow as tf
 
 from tfxfer.backbones.backbone import Backbone, apply_preprocessing
-from tfxfer.compiled import check_backend
 from tfxfer.errors import InputError
+from tfxfer.machine.compiled import check_backend
 
 
 def export_hub_module(backbone: Backbone, path: Path, weight_decay: float = 0.0) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfxfer.compiled import is_on
 from tfxfer.errors import InputError
 from tfxfer.heads import add_embeddings
+from tfxfer.machine.compiled import is_on
 
 # What programs run on; by default, it would be that alone which this process trains on.
 _PLATFORMS = ("cpu", "cuda", "rocm", "tpu")

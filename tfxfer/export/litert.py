@@ -16,13 +16,13 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python.convert_phase import ConverterError
 
-from tfxfer import runtime
 from tfxfer.backbones.hub_layer import HubModule
 from tfxfer.errors import InputError, first_line
 from tfxfer.export.litert_float16 import mix_float16
 from tfxfer.litert.file import import_litert
 from tfxfer.litert.interpreter import LiteModel
 from tfxfer.litert.metadata import add_metadata
+from tfxfer.machine import runtime
 
 KINDS = {
     "float32": "weights and arithmetic in float32",

@@ -10,8 +10,8 @@ from statistics import median
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.compiled import exact_float32
 from tfxfer.evaluation import accuracy, predict_labels
+from tfxfer.machine.compiled import exact_float32
 from tfxfer.prediction.predictor import Predictor
 from tfxfer.records.exports import ExportedFormat
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from tfxfer.cache.folder import KEY, is_being_written, list_folders
 from tfxfer.features.shards import ABOUT, MADE_BY, read_index
-from tfxfer.runtime import available_memory_bytes
+from tfxfer.machine.runtime import available_memory_bytes
 
 
 @dataclass(frozen=True)

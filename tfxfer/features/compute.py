@@ -17,7 +17,7 @@ from tfxfer.features.engines import BATCH, ENGINES
 from tfxfer.features.fingerprint import name_views, view_seeds
 from tfxfer.features.frozen import FrozenLayers, Prefixes
 from tfxfer.features.split import Cut
-from tfxfer.progress import PictureBar
+from tfxfer.machine.progress import PictureBar
 
 # Pictures in a file of features: what an interrupted pass has written so far is found again.
 _SHARD_PICTURES = 8192

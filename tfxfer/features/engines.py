@@ -17,10 +17,10 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from tfxfer import runtime
-from tfxfer.compiled import Call, caller, compile_model, fill_up, is_on, list_devices
-from tfxfer.devices import find_device
 from tfxfer.errors import InputError
+from tfxfer.machine import runtime
+from tfxfer.machine.compiled import Call, caller, compile_model, fill_up, is_on, list_devices
+from tfxfer.machine.devices import find_device
 
 # Pictures in one call: larger ones fall out of the CPU's caches.
 BATCH = 16

@@ -14,7 +14,6 @@ from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.pictures import PictureData
 from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset
 from tfxfer.data.soft_targets import targets_of
-from tfxfer.distribution import ALONE, Share
 from tfxfer.errors import InputError
 from tfxfer.features import store
 from tfxfer.features.batches import (
@@ -30,6 +29,7 @@ from tfxfer.features.frozen import FrozenLayers, Prefixes
 from tfxfer.features.mixing import mix_batches
 from tfxfer.features.plan import Views, cut_of, plan_views
 from tfxfer.features.split import PICTURES, Cut
+from tfxfer.machine.processes import ALONE, Share
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from itertools import repeat
 import keras
 import numpy as np
 
-from tfxfer.compiled import call_model, fill_up
 from tfxfer.errors import InputError, first_line
 from tfxfer.features import engines
 from tfxfer.features.engines import BATCH, ENGINES, Engine
+from tfxfer.machine.compiled import call_model, fill_up
 
 # An engine's features may differ from those of Keras in float32 by this much: the Euclidean norm
 # of the difference, over that of the features with their mean over the pictures taken off: what

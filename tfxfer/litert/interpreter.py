@@ -6,8 +6,8 @@ import os
 
 import numpy as np
 
-from tfxfer import runtime
 from tfxfer.litert.file import import_litert
+from tfxfer.machine import runtime
 
 
 class LiteModel:

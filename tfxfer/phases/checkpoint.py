@@ -13,8 +13,8 @@ from typing import Any
 
 import keras
 
-from tfxfer import runtime
 from tfxfer.config.phases import ResolvedPhase
+from tfxfer.machine import runtime
 from tfxfer.phases.keep_best import KeepBest
 from tfxfer.phases.span import save_state
 from tfxfer.phases.state import StateError, assign_state, read_state, write_state

@@ -13,12 +13,13 @@ from rich.console import Console
 
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.backbones.blocks import Block
-from tfxfer.compiled import compile_model, predict
 from tfxfer.config.phases import ResolvedPhase
-from tfxfer.devices import find_device
 from tfxfer.features.feed import PhaseData
 from tfxfer.features.split import Cut, build_suffix
 from tfxfer.heads import Head, build_model
+from tfxfer.machine.compiled import compile_model, predict
+from tfxfer.machine.devices import find_device
+from tfxfer.machine.progress import ProgressBar
 from tfxfer.phases.finite import StayFinite, fit_or_retry
 from tfxfer.phases.keep_best import KeepBest, Standing
 from tfxfer.phases.objective import PLAIN, Objective, make_loss, make_metrics
@@ -29,7 +30,6 @@ from tfxfer.phases.solver import Solution, check_solver, solve_head
 from tfxfer.phases.span import WHOLE, Span, load_state, save_state
 from tfxfer.phases.unfreeze import count_parameters, unfreeze_top
 from tfxfer.phases.validate import Validate
-from tfxfer.progress import ProgressBar
 from tfxfer.records.results import PhaseResult
 
 

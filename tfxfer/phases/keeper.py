@@ -11,8 +11,8 @@ from pathlib import Path
 import keras
 
 from tfxfer.config.phases import ResolvedPhase
-from tfxfer.distribution import ALONE, Share
 from tfxfer.features.frozen import FrozenLayers
+from tfxfer.machine.processes import ALONE, Share
 from tfxfer.phases.checkpoint import (
     EPOCHS,
     PHASES,

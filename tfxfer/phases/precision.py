@@ -12,12 +12,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.compiled import exact_float32, is_on
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.pictures import untuned
-from tfxfer.devices import Device, find_device
 from tfxfer.errors import InputError
 from tfxfer.features.engines import in_policy
+from tfxfer.machine.compiled import exact_float32, is_on
+from tfxfer.machine.devices import Device, find_device
 
 PRECISIONS = ("float32", "bfloat16_rewrite", "mixed_float16", "mixed_bfloat16")
 # What "auto" chooses from, by kind of device and the compute capability that a GPU needs for it

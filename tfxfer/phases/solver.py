@@ -12,11 +12,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from tfxfer.config.phases import ResolvedPhase
-from tfxfer.distribution import ALONE, Share
 from tfxfer.errors import InputError
 from tfxfer.features.split import POOLED, Cut
 from tfxfer.features.store import Table
 from tfxfer.heads import Head
+from tfxfer.machine.processes import ALONE, Share
 from tfxfer.phases.balance import adjust_by, weigh_classes
 from tfxfer.phases.objective import PLAIN, Objective
 

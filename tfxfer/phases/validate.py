@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.compiled import Call, compile_model, predict
-from tfxfer.distribution import ALONE, Share
 from tfxfer.evaluation import accuracy, cross_entropy
+from tfxfer.machine.compiled import Call, compile_model, predict
+from tfxfer.machine.processes import ALONE, Share
 from tfxfer.phases.objective import Objective
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.compiled import compile_model
 from tfxfer.errors import InputError, first_line
 from tfxfer.heads import add_embeddings
+from tfxfer.machine.compiled import compile_model
 from tfxfer.prediction.predictor import Prediction, Predictor
 from tfxfer.prediction.prepare import make_prepare, read_classes
 from tfxfer.saved import load_model

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tfxfer.data.places import read_bytes
 from tfxfer.errors import InputError
+from tfxfer.machine.files import read_bytes
 from tfxfer.prediction.predict_set import in_threads
 from tfxfer.prediction.predictor import Prediction, PredictionError, Predictor
 from tfxfer.prediction.rows import PredictedPicture

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfxfer.data.pictures import FileSet, PictureSet, untuned
-from tfxfer.data.places import read_bytes
+from tfxfer.machine.files import read_bytes
 from tfxfer.prediction.predictor import PredictionError, Predictor
 from tfxfer.records.plans import BadFile
 

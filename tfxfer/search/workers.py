@@ -14,10 +14,10 @@ from typing import Any
 
 from rich.console import Console
 
-from tfxfer import runtime
 from tfxfer.config.presets import load_config
-from tfxfer.devices import find_device
 from tfxfer.errors import InputError, exit_code
+from tfxfer.machine import runtime
+from tfxfer.machine.devices import find_device
 from tfxfer.report.console import make_console
 from tfxfer.search.folder import ASKED_CONFIG, ROLE
 

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import tfxfer
-from tfxfer import devices
+from tfxfer.machine import devices
 
 _REPORTED_PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 import keras
 import numpy as np
 
-from tfxfer.compiled import is_on
 from tfxfer.data.pictures import PictureSet
 from tfxfer.errors import InputError, first_line
+from tfxfer.machine.compiled import is_on
 
 Item = TypeVar("Item")
 # What a process says of a collective operation in which another one did not take part.
@@ -165,32 +165,6 @@ def initialize(seed: int) -> int:
     return jax.process_index()
 
 
-def spread(strategy: str) -> Share:
-    """Choose the devices of a run.
-
-    Args:
-        strategy: ``"auto"``: all GPUs, or TPU cores, or virtual CPU devices, by TensorFlow's
-            `MirroredStrategy` or Keras's `DataParallel` on JAX, where there are several;
-            ``"single"``: the first one.
-    """
-    if is_on("jax"):
-        import jax
-
-        count, total = jax.process_count(), jax.device_count()
-        if count == 1 and (total == 1 or strategy == "single"):
-            return ALONE
-        # Each process is given its own pictures.
-        parallel = keras.distribution.DataParallel(auto_shard_dataset=False)
-        return Share(jax.process_index(), count, total, parallel.scope)
-    import tensorflow as tf
-
-    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    if len(devices) == 1 or strategy == "single":
-        return ALONE
-    mirrored = tf.distribute.MirroredStrategy([device.name for device in devices])
-    return Share(devices=len(devices), scope=mirrored.scope)
-
-
 @contextmanager
 def loss_of_others(share: Share) -> Iterator[None]:
     """Turn the errors of a process whose others are gone into one that says so.
@@ -212,37 +186,3 @@ def loss_of_others(share: Share) -> Iterator[None]:
             "the others have printed, and start all of them again with the same command: the run "
             "goes on where it was."
         ) from error
-
-
-def check_splits(counts: Mapping[str, int], share: Share) -> None:
-    """Refuse splits of which a process would have nothing.
-
-    Args:
-        counts: pictures of each split.
-
-    Raises:
-        InputError: with fewer processes to take.
-    """
-    name, fewest = min(counts.items(), key=lambda item: item[1])
-    if fewest < share.count:
-        raise InputError(
-            f"Every process needs a picture of each split. Received: {fewest} in the {name} split "
-            f"for {share.count} processes. Start {fewest} of them, or one."
-        )
-
-
-def divide_batch(batch_size: int, pictures: int, share: Share) -> int:
-    """Pictures of a batch of all devices together: no more than there are, a multiple of them.
-
-    Raises:
-        InputError: a device would have none.
-    """
-    size = min(batch_size, pictures)
-    if size < share.devices:
-        raise InputError(
-            "Every device needs a picture of each batch. Received: batches of "
-            f"{size} ({pictures} training pictures, data.batch_size={batch_size}) for "
-            f"{share.devices} devices. Take --set devices.strategy=single, fewer processes or a "
-            "larger batch."
-        )
-    return size - size % share.devices

@@ -1,0 +1,1 @@
+"""Devices, processes, compiled functions, progress, and files on disks and at addresses."""
