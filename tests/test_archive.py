@@ -11,10 +11,10 @@ from archives import files_of, left_in, load, pack, sizes
 from conftest import COLOURS
 
 from tfxfer.cache.folder import clear_others
-from tfxfer.data.archive import unpack_once
-from tfxfer.data.members import LIMITS
-from tfxfer.data.unpack import ARCHIVE_ENDINGS
 from tfxfer.errors import InputError
+from tfxfer.sources.archive import unpack_once
+from tfxfer.sources.unpack.members import LIMITS
+from tfxfer.sources.unpack.unpack import ARCHIVE_ENDINGS
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

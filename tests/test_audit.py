@@ -19,8 +19,8 @@ from tfxfer.data.decode import decode_picture
 from tfxfer.data.inspect import look_at_file, look_at_pictures
 from tfxfer.data.pictures import FileSet
 from tfxfer.data.pipeline import plain_view
-from tfxfer.data.sources import list_pictures, load_data
 from tfxfer.errors import InputError
+from tfxfer.sources.sources import list_pictures, load_data
 
 tool = load_tool("make_bad_folder")
 

@@ -16,13 +16,13 @@ from tfxfer.config.features import FeaturesConfig
 from tfxfer.config.phases import PhaseConfig, ResolvedPhase
 from tfxfer.data.pipeline import augmented_view, make_view_batches, plain_view
 from tfxfer.data.policies import OPERATIONS, choose_operations
-from tfxfer.data.sources import load_data
 from tfxfer.features.compute import compute_tables, find_tables
 from tfxfer.features.feed import make_phase_data, make_streamed_data
 from tfxfer.features.fingerprint import view_seeds
 from tfxfer.features.frozen import FrozenLayers
 from tfxfer.features.split import find_cut
 from tfxfer.phases.schedules import resolve_phase
+from tfxfer.sources.sources import load_data
 
 SIZE = 24
 # Of three views, as the code gave them that knew one policy.

@@ -12,10 +12,10 @@ import zipfile
 import pytest
 from archives import files_of, left_in, load, pack
 
-from tfxfer.data.archive import unpack_once
-from tfxfer.data.members import Limits
-from tfxfer.data.unpack import ARCHIVE_ENDINGS
 from tfxfer.errors import InputError
+from tfxfer.sources.archive import unpack_once
+from tfxfer.sources.unpack.members import Limits
+from tfxfer.sources.unpack.unpack import ARCHIVE_ENDINGS
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

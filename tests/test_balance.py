@@ -11,10 +11,10 @@ import tensorflow as tf
 from balancing import COUNTS, objective, softmax
 
 from tfxfer.config.data import DataConfig
-from tfxfer.data.sources import load_data
 from tfxfer.errors import InputError
 from tfxfer.phases.balance import adjust_by, note_imbalance, weigh_classes
 from tfxfer.phases.objective import Objective, make_loss, make_objective
+from tfxfer.sources.sources import load_data
 
 
 def test_weights_make_classes_alike_and_are_1_in_the_mean():

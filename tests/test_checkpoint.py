@@ -14,7 +14,6 @@ from conftest import write_classes
 from tfxfer.cache.folder import clear_others, measure_others
 from tfxfer.config.data import DataConfig
 from tfxfer.config.presets import load_config
-from tfxfer.data.sources import load_data
 from tfxfer.errors import InputError
 from tfxfer.phases.checkpoint import (
     EPOCHS,
@@ -30,6 +29,7 @@ from tfxfer.phases.span import load_state
 from tfxfer.phases.state import StateError, read_state, write_state
 from tfxfer.phases.unfinished import FOLDER, name_run, reserve_place
 from tfxfer.records.results import PhaseResult
+from tfxfer.sources.sources import load_data
 
 HEAD = PhaseResult(
     name="head", unfrozen=("block",), cut="pooled", views=1, solver="logistic",

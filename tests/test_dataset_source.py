@@ -14,10 +14,10 @@ from conftest import COLOURS, draw_picture
 import tfxfer
 from tfxfer.cache.folder import clear_others
 from tfxfer.config.data import DataConfig
-from tfxfer.data.dataset_source import write_dataset
 from tfxfer.data.decode import decode_picture
-from tfxfer.data.sources import load_data
 from tfxfer.errors import InputError
+from tfxfer.sources.python_dataset import write_dataset
+from tfxfer.sources.sources import load_data
 
 NAMES = tuple(COLOURS)
 PIXELS = np.stack([np.asarray(draw_picture(NAMES[i % 3], i, 16)) for i in range(18)])

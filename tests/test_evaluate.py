@@ -105,8 +105,8 @@ def test_a_trained_backbone_gives_what_it_gives_in_training(
 ):
     """The same figures as of the way by tf.data that a run takes."""
     from tfxfer.data.pipeline import make_evaluation_dataset
-    from tfxfer.data.sources import list_pictures
     from tfxfer.evaluation import evaluate_probabilities
+    from tfxfer.sources.sources import list_pictures
 
     model, names = build_model(small_backbone, small_head), tuple(COLOURS)
     report = evaluate(make_predictor(model, names), picture_folder)
@@ -239,7 +239,7 @@ def test_a_model_that_fails_ends_the_evaluation_in_a_line(predictor, own_folder)
 
 
 def test_pictures_of_records_go_the_same_way(predictor, tmp_path):
-    from tfxfer.data.record_files import TFRECORD
+    from tfxfer.sources.records_files import TFRECORD
 
     path = tmp_path / "photos.tfrecord"
     with tf.io.TFRecordWriter(str(path)) as writer:

@@ -20,7 +20,6 @@ from tfxfer.config.backbone import BackboneConfig
 from tfxfer.config.data import DataConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.data.pipeline import make_evaluation_dataset
-from tfxfer.data.sources import load_data
 from tfxfer.errors import InputError
 from tfxfer.export.jax_program import check_readable, is_readable
 from tfxfer.export.saved_model import (
@@ -32,6 +31,7 @@ from tfxfer.export.saved_model import (
 )
 from tfxfer.prediction.load import load_predictor
 from tfxfer.prediction.predictor import PredictionError
+from tfxfer.sources.sources import load_data
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ from tfxfer.config.features import FeaturesConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset, make_view_batches
-from tfxfer.data.sources import load_data
 from tfxfer.errors import InputError
 from tfxfer.features import cache, compute, engines, frozen, shards
 from tfxfer.features.batches import (
@@ -38,6 +37,7 @@ from tfxfer.features.fingerprint import hash_prefix, view_seeds
 from tfxfer.features.frozen import FrozenLayers
 from tfxfer.features.split import build_prefix, find_cut
 from tfxfer.heads import build_head
+from tfxfer.sources.sources import load_data
 
 AUGMENTATION = AugmentationConfig(colour=0.3)
 

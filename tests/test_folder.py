@@ -13,8 +13,8 @@ from PIL import Image, ImageFilter
 
 from tfxfer.config.data import DataConfig
 from tfxfer.data.decode import decode_picture
-from tfxfer.data.sources import load_data
 from tfxfer.errors import InputError
+from tfxfer.sources.sources import load_data
 
 
 def load(folder, **changes):

@@ -15,11 +15,11 @@ import tfxfer
 from tfxfer import run
 from tfxfer.config.data import DataConfig
 from tfxfer.config.presets import load_config
-from tfxfer.data.sources import load_data
 from tfxfer.errors import InputError, exit_code
 from tfxfer.evaluation import wilson_interval
 from tfxfer.features.cache import list_stored
 from tfxfer.folds import run_folds
+from tfxfer.sources.sources import load_data
 
 PRESET = """
 [[phases]]

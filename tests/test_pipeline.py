@@ -10,7 +10,7 @@ from tfxfer.config.data import AugmentationConfig, DataConfig
 from tfxfer.data.augment import decode_augmented
 from tfxfer.data.cuts import cut_stratified
 from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset
-from tfxfer.data.sources import load_data
+from tfxfer.sources.sources import load_data
 
 PLAIN = AugmentationConfig(crop_min_area=1, flip=False, colour=0)
 

@@ -15,9 +15,9 @@ from pyarrow import parquet
 from tfxfer import run
 from tfxfer.config.data import DataConfig
 from tfxfer.config.features import FeaturesConfig
-from tfxfer.data.sources import list_pictures, load_data
 from tfxfer.errors import InputError
 from tfxfer.machine.files import join, read_bytes, stamp
+from tfxfer.sources.sources import list_pictures, load_data
 
 
 @pytest.fixture

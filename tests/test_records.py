@@ -12,9 +12,9 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from conftest import COLOURS, draw_picture
 
 from tfxfer.config.data import DataConfig
-from tfxfer.data.label_lists import to_labels
-from tfxfer.data.sources import load_data
 from tfxfer.errors import InputError
+from tfxfer.sources.label_lists import to_labels
+from tfxfer.sources.sources import load_data
 
 NAMES = tuple(COLOURS)
 KINDS = ("tfrecord", "arrayrecord")

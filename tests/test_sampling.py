@@ -12,10 +12,10 @@ from tfxfer.config.data import AugmentationConfig, DataConfig
 from tfxfer.config.features import FeaturesConfig
 from tfxfer.data.pipeline import make_training_dataset
 from tfxfer.data.sampling import draw_evenly
-from tfxfer.data.sources import load_data
 from tfxfer.features.batches import make_stored_training
 from tfxfer.features.feed import make_phase_data
 from tfxfer.features.frozen import FrozenLayers
+from tfxfer.sources.sources import load_data
 
 QUIET = Console(quiet=True)
 

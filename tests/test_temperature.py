@@ -13,7 +13,7 @@ from tfxfer.calibration import expected_calibration_error
 from tfxfer.config.data import DataConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.data.pipeline import make_evaluation_dataset
-from tfxfer.data.sources import load_data
+from tfxfer.sources.sources import load_data
 from tfxfer.temperature import apply_temperature, fit_temperature, fold_temperature
 
 

@@ -16,10 +16,10 @@ from tfxfer.config.data import AugmentationConfig, DataConfig
 from tfxfer.config.features import FeaturesConfig
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.decode import decode_picture
-from tfxfer.data.sources import list_pictures, load_data
 from tfxfer.errors import InputError
 from tfxfer.features.feed import make_phase_data
 from tfxfer.features.frozen import FrozenLayers
+from tfxfer.sources.sources import list_pictures, load_data
 
 
 def examples(count: int, offset: int):

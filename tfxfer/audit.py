@@ -53,9 +53,9 @@ def audit_data(
         runtime.import_tensorflow()
     from tfxfer.cache.folder import locate
     from tfxfer.data.audit import audit_listing, read_pictures
-    from tfxfer.data.sources import list_pictures
     from tfxfer.machine.progress import counting_pictures
     from tfxfer.report.audit import print_audit, write_audit
+    from tfxfer.sources.sources import list_pictures
 
     with console.status("Listing the pictures"):
         listing = list_pictures(config.data)

@@ -23,7 +23,7 @@ from tfxfer.machine import runtime
 from tfxfer.records.evaluations import EvaluationReport
 from tfxfer.report.console import make_console
 from tfxfer.report.evaluation import print_evaluation, write_evaluation, write_results
-from tfxfer.train import as_source
+from tfxfer.sources.python_dataset import as_source
 
 
 def evaluate(

@@ -16,7 +16,6 @@ from tfxfer.data.chosen import choose_split, find_bad, keep
 from tfxfer.data.class_map import map_classes
 from tfxfer.data.listing import Listing
 from tfxfer.data.pictures import PictureSet
-from tfxfer.data.sources import list_pictures
 from tfxfer.errors import InputError
 from tfxfer.evaluation import evaluate_probabilities
 from tfxfer.intervals import bootstrap_intervals
@@ -26,6 +25,7 @@ from tfxfer.prediction.predict_set import predict_set
 from tfxfer.prediction.predictor import PredictionError, Predictor
 from tfxfer.records.evaluations import EvaluationReport, PictureResult
 from tfxfer.records.plans import BadFile
+from tfxfer.sources.sources import list_pictures
 
 # Above 1 by no more than rounding.
 _MOST_PROBABLE = 1.001

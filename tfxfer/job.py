@@ -15,7 +15,6 @@ from tfxfer.config.config import Config
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.labels import count_classes
 from tfxfer.data.pictures import PictureData
-from tfxfer.data.sources import load_data
 from tfxfer.features.frozen import FrozenLayers
 from tfxfer.heads import build_head
 from tfxfer.machine import runtime
@@ -32,6 +31,7 @@ from tfxfer.phases.precision import skip_trial
 from tfxfer.phases.schedules import resolve_phase
 from tfxfer.records.plans import PhasePlan, Plan
 from tfxfer.report.console import print_plan
+from tfxfer.sources.sources import load_data
 from tfxfer.teacher import add_teacher
 
 

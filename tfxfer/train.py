@@ -19,6 +19,7 @@ from tfxfer.machine import runtime
 from tfxfer.records.plans import Plan
 from tfxfer.records.results import FoldsResult, RunResult
 from tfxfer.report.console import make_console
+from tfxfer.sources.python_dataset import as_source
 
 
 def train(
@@ -119,24 +120,6 @@ def plan(
         from tfxfer.job import dry_run
 
         return dry_run(config, console)
-
-
-def as_source(
-    preset: str | Path,
-    data: Any,
-    backbone: str | None,
-    weights: str | Path | None,
-    settings: Mapping[str, Any] | None,
-    folder: str | None = None,
-) -> Any:
-    """Write a Python data set to a folder, or into the cache, so that a config can name it."""
-    if data is None or isinstance(data, str | Path):
-        return data
-    config = load_config(preset, backbone=backbone, weights=weights, settings=settings)
-    runtime.import_tensorflow()
-    from tfxfer.data.dataset_source import write_dataset
-
-    return write_dataset(data, folder or config.features.cache_dir, config.data.class_names)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

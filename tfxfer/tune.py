@@ -19,7 +19,7 @@ from tfxfer.machine import runtime
 from tfxfer.records.searches import SearchResult
 from tfxfer.report.console import make_console
 from tfxfer.search import folder as places
-from tfxfer.train import as_source
+from tfxfer.sources.python_dataset import as_source
 
 TUNERS = ("random", "hyperband", "bayesian", "grid")
 _UNITS = {"s": 1, "m": 60, "h": 3600}

@@ -156,7 +156,7 @@ def tfxfer(folder: Path, begun: float, data: str, weights: str, seed: str = "0")
     import keras
 
     from tfxfer.data.pipeline import make_evaluation_dataset
-    from tfxfer.data.sources import load_data
+    from tfxfer.sources.sources import load_data
     from tfxfer.training import run_training
 
     points = Points(folder, begun)

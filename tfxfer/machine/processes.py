@@ -12,16 +12,28 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import keras
 import numpy as np
 
-from tfxfer.data.pictures import PictureSet
 from tfxfer.errors import InputError, first_line
 from tfxfer.machine.compiled import is_on
 
 Item = TypeVar("Item")
+
+
+class Divisible(Protocol):
+    """A set of items of which each process can have a part of its own."""
+
+    @property
+    def labels(self) -> Sequence[Any] | np.ndarray: ...
+
+    def choose(self, indices: np.ndarray) -> Self:
+        """Keep the items at these positions, given in ascending order."""
+
+
+ItemSet = TypeVar("ItemSet", bound=Divisible)
 # What a process says of a collective operation in which another one did not take part.
 _LOST = ("gloo", "heartbeat", "coordination", "connection", "unavailable", "deadline")
 
@@ -50,11 +62,11 @@ class Share:
         """Whether this process writes what all have made."""
         return self.index == 0
 
-    def part_of(self, pictures: PictureSet) -> PictureSet:
-        """The pictures that this process reads, in their order."""
+    def part_of(self, items: ItemSet) -> ItemSet:
+        """Give the items that this process reads, in their order."""
         if self.count == 1:
-            return pictures
-        return pictures.choose(np.arange(self.index, len(pictures.labels), self.count))
+            return items
+        return items.choose(np.arange(self.index, len(items.labels), self.count))
 
     def gather(self, values: np.ndarray) -> np.ndarray:
         """Join rows that each process has for its pictures, in the order of all pictures."""

@@ -12,11 +12,11 @@ from tfxfer.cache.folder import UNFINISHED, locate
 from tfxfer.cache.in_use import hold
 from tfxfer.config.data import DataConfig
 from tfxfer.config.places import is_address
-from tfxfer.data.folder import SPLIT_NAMES, read_folder, visible_folders
 from tfxfer.data.listing import Listing
-from tfxfer.data.members import LIMITS, Limits
-from tfxfer.data.unpack import unpack
 from tfxfer.errors import InputError
+from tfxfer.sources.folder import SPLIT_NAMES, read_folder, visible_folders
+from tfxfer.sources.unpack.members import LIMITS, Limits
+from tfxfer.sources.unpack.unpack import unpack
 
 
 def list_archive(config: DataConfig) -> Listing:

@@ -9,7 +9,7 @@ import zipfile
 from contextlib import suppress
 from pathlib import Path
 
-from tfxfer.data.members import PACKED_WRONG, Guard
+from tfxfer.sources.unpack.members import PACKED_WRONG, Guard
 
 # Bits that a zip sets for a member.
 _ENCRYPTED, _UTF8 = 0x1, 0x800

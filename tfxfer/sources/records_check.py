@@ -11,10 +11,10 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from tfxfer.data.decode import sniff
-from tfxfer.data.label_lists import LabelList
-from tfxfer.data.record_files import name_record, read_records
 from tfxfer.errors import InputError, nearest
 from tfxfer.records.plans import BadFile
+from tfxfer.sources.label_lists import LabelList
+from tfxfer.sources.records_files import name_record, read_records
 
 _PICTURE_KEYS = ("image/encoded", "image")
 _LABEL_KEYS = ("image/class/label", "label")

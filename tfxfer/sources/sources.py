@@ -6,24 +6,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tfxfer.config.data import DataConfig
-from tfxfer.data.archive import list_archive
 from tfxfer.data.audit import audit_listing
-from tfxfer.data.dataset_source import PREFIX as DATASET
-from tfxfer.data.dataset_source import list_dataset
-from tfxfer.data.folder import list_folder
 from tfxfer.data.joined import join_validation
 from tfxfer.data.listing import Listing
 from tfxfer.data.make import make_data
-from tfxfer.data.manifest import list_manifest
-from tfxfer.data.manifest_rows import MANIFEST_ENDINGS
 from tfxfer.data.pictures import PictureData
-from tfxfer.data.record_files import ARRAYRECORD, TFRECORD
-from tfxfer.data.record_source import list_record_files
-from tfxfer.data.tfds_source import list_embedded, list_tfds
-from tfxfer.data.unpack import ARCHIVE_ENDINGS
 from tfxfer.errors import InputError
 from tfxfer.machine.files import check_address, is_folder
 from tfxfer.machine.processes import ALONE, Share
+from tfxfer.sources.archive import list_archive
+from tfxfer.sources.folder import list_folder
+from tfxfer.sources.manifest import list_manifest
+from tfxfer.sources.manifest_rows import MANIFEST_ENDINGS
+from tfxfer.sources.python_dataset import PREFIX as DATASET
+from tfxfer.sources.python_dataset import list_dataset
+from tfxfer.sources.records import list_record_files
+from tfxfer.sources.records_files import ARRAYRECORD, TFRECORD
+from tfxfer.sources.tfds_source import list_embedded, list_tfds
+from tfxfer.sources.unpack.unpack import ARCHIVE_ENDINGS
 
 _EMBEDDED = "embedded:"
 # What lists a source, by how it begins,

@@ -13,13 +13,13 @@ import numpy as np
 
 from tfxfer.config.data import DataConfig
 from tfxfer.config.places import is_address, to_place
-from tfxfer.data.folder import SPLIT_NAMES
-from tfxfer.data.group_pattern import find_groups
 from tfxfer.data.listing import Listing
-from tfxfer.data.manifest_rows import Row, read_rows
 from tfxfer.data.pictures import FileSet
 from tfxfer.errors import InputError, nearest
 from tfxfer.machine.files import exists, join
+from tfxfer.sources.folder import SPLIT_NAMES
+from tfxfer.sources.groups_in_paths import find_groups
+from tfxfer.sources.manifest_rows import Row, read_rows
 
 _SHOWN = 20
 

@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from tfxfer.config.data import DataConfig
-from tfxfer.data.label_lists import to_labels
 from tfxfer.data.listing import EXAMPLES, Listing
 from tfxfer.data.pictures import PictureSet
-from tfxfer.data.tfds_set import TfdsSet, tfds_read_config
-from tfxfer.data.tfds_splits import choose_splits, name_examples
 from tfxfer.errors import InputError, first_line, nearest
+from tfxfer.sources.label_lists import to_labels
+from tfxfer.sources.tfds_set import TfdsSet, tfds_read_config
+from tfxfer.sources.tfds_splits import choose_splits, name_examples
 
 _TIMEOUT_S = 20
 

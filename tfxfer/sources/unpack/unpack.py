@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tfxfer.data.members import LIMITS, Guard, Limits
-from tfxfer.data.unpack_tar import unpack_tar
-from tfxfer.data.unpack_zip import unpack_zip
+from tfxfer.sources.unpack.members import LIMITS, Guard, Limits
+from tfxfer.sources.unpack.tar import unpack_tar
+from tfxfer.sources.unpack.zip import unpack_zip
 
 ARCHIVE_ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 

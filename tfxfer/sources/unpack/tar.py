@@ -10,7 +10,7 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tfxfer.data.members import Guard
+from tfxfer.sources.unpack.members import Guard
 
 # How a tar file was packed, by its first bytes; its ending may lie.
 _PACKERS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\0", lzma.open))

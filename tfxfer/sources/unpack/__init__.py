@@ -1,0 +1,1 @@
+"""Archives, none of which is trusted."""
