@@ -15,11 +15,11 @@ import tfxfer
 from tfxfer.cli import main
 from tfxfer.config.data import DataConfig
 from tfxfer.data.audit import audit_listing
-from tfxfer.data.decode import decode_picture
-from tfxfer.data.inspect import look_at_file, look_at_pictures
 from tfxfer.data.pictures import FileSet
-from tfxfer.data.pipeline import plain_view
 from tfxfer.errors import InputError
+from tfxfer.modalities.pictures.decode import decode_picture
+from tfxfer.modalities.pictures.look import look_at_file, look_at_pictures
+from tfxfer.modalities.pictures.view import plain_view
 from tfxfer.sources.sources import list_pictures, load_data
 
 tool = load_tool("make_bad_folder")

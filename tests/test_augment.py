@@ -11,16 +11,18 @@ from PIL import Image, ImageOps
 from rich.console import Console
 
 from tfxfer.cli import main
-from tfxfer.config.data import POLICIES, AugmentationConfig, DataConfig
+from tfxfer.config.data import DataConfig
 from tfxfer.config.features import FeaturesConfig
 from tfxfer.config.phases import PhaseConfig, ResolvedPhase
-from tfxfer.data.pipeline import augmented_view, make_view_batches, plain_view
-from tfxfer.data.policies import OPERATIONS, choose_operations
+from tfxfer.data.pipeline import make_view_batches
 from tfxfer.features.compute import compute_tables, find_tables
 from tfxfer.features.feed import make_phase_data, make_streamed_data
 from tfxfer.features.fingerprint import view_seeds
 from tfxfer.features.frozen import FrozenLayers
 from tfxfer.features.split import find_cut
+from tfxfer.modalities.pictures.policies import OPERATIONS, choose_operations
+from tfxfer.modalities.pictures.settings import POLICIES, AugmentationConfig
+from tfxfer.modalities.pictures.view import augmented_view, plain_view
 from tfxfer.phases.schedules import resolve_phase
 from tfxfer.sources.sources import load_data
 

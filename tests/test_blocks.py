@@ -9,16 +9,10 @@ import numpy as np
 import pytest
 from conftest import outline_network
 
-from tfxfer.backbones.backbone import apply_preprocessing
 from tfxfer.backbones.blocks import list_blocks, resolve_unfreeze
-from tfxfer.backbones.families import (
-    FAMILIES,
-    NETWORKS,
-    PREPROCESSINGS,
-    Family,
-    find_family,
-)
 from tfxfer.errors import InputError
+from tfxfer.modalities.pictures.networks.families import FAMILIES, NETWORKS, Family, find_family
+from tfxfer.modalities.pictures.networks.preprocessing import PREPROCESSINGS, apply_preprocessing
 
 
 def test_the_table_holds_every_network_of_keras():

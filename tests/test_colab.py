@@ -15,7 +15,7 @@ import pytest
 from conftest import small_arguments
 from nbclient import NotebookClient
 
-from tfxfer.data.fieldguide.folder import write_bird_folder
+from tfxfer.modalities.pictures.fieldguide.folder import write_bird_folder
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOK = ROOT / "tools" / "colab" / "tfxfer.ipynb"

@@ -14,8 +14,8 @@ from conftest import COLOURS, draw_picture
 import tfxfer
 from tfxfer.cache.folder import clear_others
 from tfxfer.config.data import DataConfig
-from tfxfer.data.decode import decode_picture
 from tfxfer.errors import InputError
+from tfxfer.modalities.pictures.decode import decode_picture
 from tfxfer.sources.python_dataset import write_dataset
 from tfxfer.sources.sources import load_data
 

@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from tfxfer.config.data import AugmentationConfig
-from tfxfer.data.augment import decode_augmented
-from tfxfer.data.decode import decode_picture, decode_random_crop, resize_picture
+from tfxfer.modalities.pictures.augment import decode_augmented
+from tfxfer.modalities.pictures.decode import decode_picture, decode_random_crop, resize_picture
+from tfxfer.modalities.pictures.settings import AugmentationConfig
 
 
 def draw_waves(width: int, height: int) -> np.ndarray:

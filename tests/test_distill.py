@@ -9,12 +9,13 @@ from conftest import small_arguments
 import tfxfer
 from tfxfer.cache.folder import locate
 from tfxfer.config.config import DistillationConfig
-from tfxfer.config.data import AugmentationConfig, DataConfig
+from tfxfer.config.data import DataConfig
 from tfxfer.config.presets import load_config
 from tfxfer.data.pipeline import make_training_dataset
 from tfxfer.data.soft_targets import SoftSet
 from tfxfer.errors import InputError
 from tfxfer.job import make_plan, prepare
+from tfxfer.modalities.pictures.settings import AugmentationConfig
 from tfxfer.report.console import make_console
 from tfxfer.sources.sources import load_data
 from tfxfer.teacher import add_teacher, find_logits, soften

@@ -17,15 +17,15 @@ import tensorflow as tf
 from conftest import COLOURS, DATA_DIR
 
 import tfxfer
-from tfxfer.backbones.families import NETWORKS
 from tfxfer.cli import main as tfxfer_main
 from tfxfer.config.presets import load_config
 from tfxfer.data.audit import audit_listing
-from tfxfer.data.decode import decode_picture, resize_picture
 from tfxfer.errors import InputError
 from tfxfer.features.cache import list_stored
 from tfxfer.features.engines import list_candidates
 from tfxfer.job import make_plan, prepare
+from tfxfer.modalities.pictures.decode import decode_picture, resize_picture
+from tfxfer.modalities.pictures.networks.families import NETWORKS
 from tfxfer.report.console import make_console
 from tfxfer.sources.sources import list_pictures, load_data
 from tfxfer.train import main as train_main

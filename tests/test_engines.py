@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 from conftest import small_size_px
 
-from tfxfer.backbones.build import build_network, wrap_network
-from tfxfer.backbones.families import NETWORKS
 from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
 from tfxfer.features import engines
@@ -20,6 +18,8 @@ from tfxfer.features.engines import BATCH, ENGINES, Engine
 from tfxfer.features.split import build_prefix, find_cut
 from tfxfer.features.trial import TOLERANCE, choose_engine, largest_error
 from tfxfer.heads import build_head
+from tfxfer.modalities.pictures.networks.applications import build_network, wrap_network
+from tfxfer.modalities.pictures.networks.families import NETWORKS
 
 # Behind four and nine blocks: random weights lose bfloat16's few bits in the blocks above.
 CUTS = (9, 4)

@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from tfxfer.data.decode import decode_picture
-from tfxfer.data.exif import read_orientation
+from tfxfer.modalities.pictures.decode import decode_picture
+from tfxfer.modalities.pictures.exif import read_orientation
 
 
 def photograph(orientation: int | None, endian: str = "<", more: bool = False) -> bytes:

@@ -12,11 +12,11 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 import tfxfer
-from tfxfer.data.pipeline import plain_view
 from tfxfer.errors import InputError
 from tfxfer.export.export_model import find_fault
 from tfxfer.export.formats import FORMATS, resolve_formats
 from tfxfer.export.serving_files import default_name, new_version
+from tfxfer.modalities.pictures.view import plain_view
 from tfxfer.prediction.load import load_predictor
 from tfxfer.records.exports import ExportedFormat
 

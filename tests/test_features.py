@@ -14,10 +14,9 @@ from conftest import draw_picture, write_classes
 from PIL import Image
 from rich.console import Console
 
-from tfxfer.backbones.build import build_backbone, wrap_network
-from tfxfer.backbones.families import Family
+from tfxfer.backbones.build import build_backbone
 from tfxfer.config.backbone import BackboneConfig
-from tfxfer.config.data import AugmentationConfig, DataConfig
+from tfxfer.config.data import DataConfig
 from tfxfer.config.features import FeaturesConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.config.phases import ResolvedPhase
@@ -37,6 +36,9 @@ from tfxfer.features.fingerprint import hash_prefix, view_seeds
 from tfxfer.features.frozen import FrozenLayers
 from tfxfer.features.split import build_prefix, find_cut
 from tfxfer.heads import build_head
+from tfxfer.modalities.pictures.networks.applications import wrap_network
+from tfxfer.modalities.pictures.networks.families import Family
+from tfxfer.modalities.pictures.settings import AugmentationConfig
 from tfxfer.sources.sources import load_data
 
 AUGMENTATION = AugmentationConfig(colour=0.3)

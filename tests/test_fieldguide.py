@@ -10,14 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfxfer.data.fieldguide import traits
-from tfxfer.data.fieldguide.builder import picture_seed
-from tfxfer.data.fieldguide.folder import write_bird_folder
-from tfxfer.data.fieldguide.parallel import render_all
-from tfxfer.data.fieldguide.render import render_jpeg, render_picture
-from tfxfer.data.fieldguide.species import MIN_TRAIT_DISTANCE, SOURCE_SPECIES, TARGET_SPECIES
-from tfxfer.data.fieldguide.traits import trait_distance, trait_tuple
 from tfxfer.errors import InputError
+from tfxfer.modalities.pictures.fieldguide import traits
+from tfxfer.modalities.pictures.fieldguide.builder import picture_seed
+from tfxfer.modalities.pictures.fieldguide.folder import write_bird_folder
+from tfxfer.modalities.pictures.fieldguide.parallel import render_all
+from tfxfer.modalities.pictures.fieldguide.render import render_jpeg, render_picture
+from tfxfer.modalities.pictures.fieldguide.species import (
+    MIN_TRAIT_DISTANCE,
+    SOURCE_SPECIES,
+    TARGET_SPECIES,
+)
+from tfxfer.modalities.pictures.fieldguide.traits import trait_distance, trait_tuple
 
 EMBEDDED = Path(__file__).parents[1] / "tfxfer" / "backbones" / "embedded"
 WEIGHTS = EMBEDDED / "mobilenetv2_035_96_fieldguide.weights.h5"
@@ -98,7 +102,7 @@ def test_pictures_are_the_same_whether_one_process_renders_them_or_several() -> 
 
 
 def test_builder_prepares_labelled_pictures(tmp_path: Path) -> None:
-    builder_module = pytest.importorskip("tfxfer.data.fieldguide.builder")
+    builder_module = pytest.importorskip("tfxfer.modalities.pictures.fieldguide.builder")
     config = builder_module.FieldguideConfig(
         name="tiny", pictures_per_species={"train": 2, "validation": 1, "test": 1}
     )
@@ -115,7 +119,7 @@ def test_builder_prepares_labelled_pictures(tmp_path: Path) -> None:
 
 
 def test_no_two_splits_share_a_seed() -> None:
-    builder_module = pytest.importorskip("tfxfer.data.fieldguide.builder")
+    builder_module = pytest.importorskip("tfxfer.modalities.pictures.fieldguide.builder")
     seeds = {
         tuple(builder_module.picture_seed(group, split, 0, 0))
         for group in ("target", "source")

@@ -12,8 +12,8 @@ from conftest import COLOURS, draw_picture, write_classes
 from PIL import Image, ImageFilter
 
 from tfxfer.config.data import DataConfig
-from tfxfer.data.decode import decode_picture
 from tfxfer.errors import InputError
+from tfxfer.modalities.pictures.decode import decode_picture
 from tfxfer.sources.sources import load_data
 
 

@@ -11,10 +11,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfxfer.data.decode import decode_picture, decode_random_crop
-from tfxfer.data.headers import MOST_PIXELS, count_pixels
-from tfxfer.data.inspect import look_at_encoded
-from tfxfer.data.pipeline import plain_view
+from tfxfer.modalities.pictures.decode import decode_picture, decode_random_crop
+from tfxfer.modalities.pictures.headers import MOST_PIXELS, count_pixels
+from tfxfer.modalities.pictures.look import look_at_encoded
+from tfxfer.modalities.pictures.view import plain_view
 
 WIDTH, HEIGHT = 80, 60
 # Squares on both sides of the limit.

@@ -19,11 +19,11 @@ from tfxfer.backbones.hub_layer import HubModule, load_hub_module
 from tfxfer.config.backbone import BackboneConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
-from tfxfer.export.hub_module import export_hub_module
 from tfxfer.features.engines import build_openvino, build_tensorflow
 from tfxfer.features.fingerprint import hash_prefix
 from tfxfer.features.split import build_prefix, find_cut
 from tfxfer.heads import build_head, build_model
+from tfxfer.modalities.pictures.networks.hub_module import export_hub_module
 from tfxfer.phases.unfreeze import unfreeze_top
 
 SIDE = 32

@@ -18,7 +18,7 @@ import tensorflow as tf
 from spreading import QUICKLY, SETTINGS, assert_alike, run_spread, write_splits
 from tensorflow.core.protobuf import saved_model_pb2
 
-from tfxfer.data.decode import decode_picture, resize_picture
+from tfxfer.modalities.pictures.decode import decode_picture, resize_picture
 
 ROOT = Path(__file__).parent.parent
 LAUNCH = [sys.executable, str(ROOT / "tools" / "launch_local.py"), "-n", "2", "--"]

@@ -13,12 +13,12 @@ import pytest
 
 import tfxfer
 from tfxfer.backbones.build import build_backbone
-from tfxfer.backbones.flat_network import FAMILIES
 from tfxfer.config.backbone import BackboneConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
 from tfxfer.features.split import build_prefix, build_suffix, find_cut
 from tfxfer.heads import build_head, build_model
+from tfxfer.modalities.pictures.networks.hub_families import FAMILIES
 from tfxfer.phases.unfreeze import unfreeze_top
 
 keras_hub = pytest.importorskip("keras_hub")

@@ -10,8 +10,6 @@ from cutting import compare_cuts
 
 import tfxfer
 from tfxfer.backbones.backbone import Backbone
-from tfxfer.backbones.build import build_network, wrap_network
-from tfxfer.backbones.families import NETWORKS
 from tfxfer.backbones.levels import add_levels
 from tfxfer.config.backbone import BackboneConfig
 from tfxfer.config.head import HeadConfig
@@ -19,6 +17,8 @@ from tfxfer.config.presets import load_config
 from tfxfer.errors import InputError
 from tfxfer.features.split import find_cut
 from tfxfer.heads import build_head, build_model
+from tfxfer.modalities.pictures.networks.applications import build_network, wrap_network
+from tfxfer.modalities.pictures.networks.families import NETWORKS
 
 
 def build(name: str, levels: int) -> Backbone:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxfer.config.data import AugmentationConfig, DataConfig
-from tfxfer.data.augment import decode_augmented
+from tfxfer.config.data import DataConfig
 from tfxfer.data.cuts import cut_stratified
 from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset
+from tfxfer.modalities.pictures.augment import decode_augmented
+from tfxfer.modalities.pictures.settings import AugmentationConfig
 from tfxfer.sources.sources import load_data
 
 PLAIN = AugmentationConfig(crop_min_area=1, flip=False, colour=0)

@@ -14,8 +14,8 @@ from conftest import COLOURS, draw_picture, load_tool
 
 import tfxfer
 from tfxfer.cli import main
-from tfxfer.data.pipeline import plain_view
 from tfxfer.errors import InputError
+from tfxfer.modalities.pictures.view import plain_view
 
 CLASSES = ("amber", "blue, dark", "grün")
 

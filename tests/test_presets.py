@@ -6,8 +6,8 @@ import pytest
 from conftest import outline_network
 
 from tfxfer.backbones.blocks import list_blocks, resolve_unfreeze
-from tfxfer.backbones.families import find_family
 from tfxfer.config.presets import list_presets, load_config
+from tfxfer.modalities.pictures.networks.families import find_family
 
 REQUIRED = {
     "birds",

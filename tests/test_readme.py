@@ -12,9 +12,9 @@ from conftest import outline
 
 from tfxfer import train, tune
 from tfxfer.backbones.blocks import list_blocks
-from tfxfer.backbones.families import NETWORKS
 from tfxfer.cli import COMMANDS
 from tfxfer.config.presets import list_presets, load_config, parse_setting
+from tfxfer.modalities.pictures.networks.families import NETWORKS
 from tfxfer.search.space import make_space
 
 ROOT = Path(__file__).parent.parent

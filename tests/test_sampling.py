@@ -8,13 +8,14 @@ from balancing import COUNTS, phase
 from conftest import COLOURS, write_classes
 from rich.console import Console
 
-from tfxfer.config.data import AugmentationConfig, DataConfig
+from tfxfer.config.data import DataConfig
 from tfxfer.config.features import FeaturesConfig
 from tfxfer.data.pipeline import make_training_dataset
 from tfxfer.data.sampling import draw_evenly
 from tfxfer.features.batches import make_stored_training
 from tfxfer.features.feed import make_phase_data
 from tfxfer.features.frozen import FrozenLayers
+from tfxfer.modalities.pictures.settings import AugmentationConfig
 from tfxfer.sources.sources import load_data
 
 QUIET = Console(quiet=True)

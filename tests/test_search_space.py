@@ -11,10 +11,10 @@ from conftest import outline
 
 import tfxfer
 from tfxfer.backbones.blocks import list_blocks
-from tfxfer.backbones.families import NETWORKS
 from tfxfer.config.presets import dump_config, load_config
 from tfxfer.config.search import Range
 from tfxfer.errors import InputError
+from tfxfer.modalities.pictures.networks.families import NETWORKS
 from tfxfer.records.searches import Trial
 from tfxfer.search.oracles import declare
 from tfxfer.search.ranking import depth_verdict, rank, standard_error

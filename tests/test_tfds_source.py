@@ -12,13 +12,14 @@ import tensorflow_datasets as tfds
 from conftest import COLOURS, draw_picture
 from rich.console import Console
 
-from tfxfer.config.data import AugmentationConfig, DataConfig
+from tfxfer.config.data import DataConfig
 from tfxfer.config.features import FeaturesConfig
 from tfxfer.config.phases import ResolvedPhase
-from tfxfer.data.decode import decode_picture
 from tfxfer.errors import InputError
 from tfxfer.features.feed import make_phase_data
 from tfxfer.features.frozen import FrozenLayers
+from tfxfer.modalities.pictures.decode import decode_picture
+from tfxfer.modalities.pictures.settings import AugmentationConfig
 from tfxfer.sources.sources import list_pictures, load_data
 
 

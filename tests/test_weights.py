@@ -6,10 +6,11 @@ import keras
 import numpy as np
 import pytest
 
-from tfxfer.backbones.build import build_backbone, build_network
-from tfxfer.backbones.families import TORCH_MEAN, TORCH_STD
+from tfxfer.backbones.build import build_backbone
 from tfxfer.config.backbone import BackboneConfig
 from tfxfer.errors import InputError
+from tfxfer.modalities.pictures.networks.applications import build_network
+from tfxfer.modalities.pictures.networks.preprocessing import TORCH_MEAN, TORCH_STD
 
 
 def load(path, name="MobileNet", alpha=0.25, size=32):

@@ -42,7 +42,7 @@ _LAZY = {
     "Block": "tfxfer.backbones.blocks",
     "load_hub_module": "tfxfer.backbones.hub_layer",
     "HubModule": "tfxfer.backbones.hub_layer",
-    "export_hub_module": "tfxfer.export.hub_module",
+    "export_hub_module": "tfxfer.modalities.pictures.networks.hub_module",
     "load_model": "tfxfer.saved",
     "build_head": "tfxfer.heads",
     "build_model": "tfxfer.heads",

@@ -10,9 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from tfxfer import audit, distill, doctor, evaluate, export_run, predict, preview, train, tune
-from tfxfer.backbones.families import COUNTS, NETWORKS, PREPROCESSINGS
 from tfxfer.config.presets import list_presets, load_config
 from tfxfer.errors import exit_code
+from tfxfer.modalities.pictures.networks.families import COUNTS, NETWORKS
+from tfxfer.modalities.pictures.networks.preprocessing import PREPROCESSINGS
 from tfxfer.report.console import make_console
 
 # Commands with a module of their own, in the order of their use.

@@ -8,9 +8,10 @@ from typing import Any
 
 import keras
 
-from tfxfer.backbones.backbone import Backbone, apply_preprocessing
+from tfxfer.backbones.backbone import Backbone
 from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
+from tfxfer.modalities.pictures.networks.preprocessing import apply_preprocessing
 
 # The head computes in float32 whatever the layers below it compute in, and casts what it reads: a
 # float16 softmax loses small probabilities, and the head costs next to nothing.

@@ -12,13 +12,13 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
-from tfxfer.backbones.families import NETWORKS
 from tfxfer.config.config import Config
-from tfxfer.config.data import AugmentationConfig
 from tfxfer.config.phases import PhaseConfig, ResolvedPhase
 from tfxfer.config.presets import add_settings, load_config, parse_setting
 from tfxfer.errors import InputError, nearest
 from tfxfer.machine import runtime
+from tfxfer.modalities.pictures.networks.families import NETWORKS
+from tfxfer.modalities.pictures.settings import AugmentationConfig
 from tfxfer.report.console import make_console
 from tfxfer.report.sheets import Row, Tile, write_sheet
 

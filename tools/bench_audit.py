@@ -47,8 +47,8 @@ def measure_speed(data: Path) -> None:
     import numpy as np
     import tensorflow as tf
 
-    from tfxfer.data.decode import decode_picture
     from tfxfer.data.pictures import PARALLEL_CALLS, FileSet, untuned
+    from tfxfer.modalities.pictures.decode import decode_picture
 
     def decode(encoded, _):
         return tf.shape(decode_picture(encoded))

@@ -14,8 +14,9 @@ from statistics import median
 
 import numpy as np
 
-from tfxfer.config.data import POLICIES, AugmentationConfig, DataConfig
+from tfxfer.config.data import DataConfig
 from tfxfer.machine import runtime
+from tfxfer.modalities.pictures.settings import POLICIES, AugmentationConfig
 
 BATCH = 32
 

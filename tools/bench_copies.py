@@ -1,4 +1,4 @@
-"""Measure how copies are found: the limits of `tfxfer/data/copies.py` were chosen with this.
+"""Measure how copies are found, and choose the limits of `modalities/pictures/copies.py`.
 
     python tools/bench_copies.py limits --data FOLDER [FOLDER …]  # pictures saved again, others
     python tools/bench_copies.py speed [--count 50000]             # time and memory
@@ -19,8 +19,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from tfxfer.data.copies import find_copies, hash_pictures, lay_over, measure_contrasts
 from tfxfer.machine import runtime
+from tfxfer.modalities.pictures.copies import (
+    find_copies,
+    hash_pictures,
+    lay_over,
+    measure_contrasts,
+)
 
 _SAMPLE = 500
 _NEAREST = 5
@@ -60,7 +65,7 @@ WAYS = {
 
 def see(paths: list[str]):
     """What the audit sees of those files that can be used: paths, digests, thumbnails, sizes."""
-    from tfxfer.data.inspect import look_at_files, stack_thumbnails
+    from tfxfer.modalities.pictures.look import look_at_files, stack_thumbnails
 
     looks = [look for look in look_at_files(paths) if not look.fault]
     sizes = np.array([(look.height_px, look.width_px) for look in looks])

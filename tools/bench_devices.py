@@ -28,9 +28,9 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from tfxfer.backbones.families import NETWORKS
 from tfxfer.errors import InputError, exit_code, first_line
 from tfxfer.machine import runtime
+from tfxfer.modalities.pictures.networks.families import NETWORKS
 
 DEFAULT = ("MobileNetV2", "EfficientNetV2B0", "ResNet50")
 MIXED = ("bfloat16_rewrite", "mixed_float16", "mixed_bfloat16")
@@ -81,13 +81,13 @@ def time_prefix(backbone, head, cut, name: str, paths: list[str], seconds: float
     """Time an engine on pictures in memory, and see how long it waits for photographs."""
     from rich.console import Console
 
-    from tfxfer.config.data import AugmentationConfig
     from tfxfer.config.features import FeaturesConfig
     from tfxfer.data.pictures import FileSet
     from tfxfer.data.pipeline import make_view_batches
     from tfxfer.features.engines import BATCH, ENGINES, Engine, check_installed
     from tfxfer.features.frozen import FrozenLayers
     from tfxfer.features.split import build_prefix
+    from tfxfer.modalities.pictures.settings import AugmentationConfig
 
     check_installed(name)
     # Not by `choose_engine`: random weights lose more in bfloat16 than it accepts.

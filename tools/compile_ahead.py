@@ -28,9 +28,9 @@ from typing import Any
 import numpy as np
 from bench_devices import CLASSES, DEFAULT, build_parts, in_training
 
-from tfxfer.backbones.families import NETWORKS
 from tfxfer.errors import InputError, exit_code, first_line
 from tfxfer.machine import runtime
+from tfxfer.modalities.pictures.networks.families import NETWORKS
 
 ARITHMETIC = ("float32", "mixed_bfloat16", "mixed_float16")
 HEADER = """| network | part | arithmetic | devices | multiplied in | beside weights | compiled in |

@@ -10,8 +10,8 @@ import argparse
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from tfxfer.data.fieldguide.render import render_picture
-from tfxfer.data.fieldguide.species import SOURCE_SPECIES, TARGET_SPECIES
+from tfxfer.modalities.pictures.fieldguide.render import render_picture
+from tfxfer.modalities.pictures.fieldguide.species import SOURCE_SPECIES, TARGET_SPECIES
 
 SIDE_PX = 112
 NAME_PX = 190

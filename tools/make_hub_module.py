@@ -25,7 +25,7 @@ def make_module(arguments: argparse.Namespace) -> None:
     from tfxfer.backbones.build import build_backbone
     from tfxfer.backbones.levels import add_levels
     from tfxfer.config.presets import load_config
-    from tfxfer.export.hub_module import export_hub_module
+    from tfxfer.modalities.pictures.networks.hub_module import export_hub_module
     from tfxfer.saved import load_model
 
     if arguments.run is not None:

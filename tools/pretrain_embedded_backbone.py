@@ -28,8 +28,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.data.fieldguide.builder import FieldguideBirds, FieldguideConfig, prepare_fieldguide
-from tfxfer.data.fieldguide.species import SOURCE_SPECIES, TARGET_SPECIES
+from tfxfer.modalities.pictures.fieldguide.builder import (
+    FieldguideBirds,
+    FieldguideConfig,
+    prepare_fieldguide,
+)
+from tfxfer.modalities.pictures.fieldguide.species import SOURCE_SPECIES, TARGET_SPECIES
 
 NAME = "mobilenetv2_035_96_fieldguide"
 INPUT_SIZE_PX = 96
@@ -51,7 +55,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--pictures-per-species", type=int, default=120)
     parser.add_argument("--data-dir", type=Path, required=True, help="for pictures and backups")
-    parser.add_argument("--out", type=Path, default=Path("tfxfer/backbones/embedded"))
+    parser.add_argument(
+        "--out", type=Path, default=Path("tfxfer/modalities/pictures/networks/embedded")
+    )
     return parser.parse_args()
 
 

@@ -7,8 +7,8 @@ from typing import Protocol
 
 import keras
 
-from tfxfer.backbones.families import match_block_end
 from tfxfer.errors import InputError, nearest
+from tfxfer.modalities.pictures.networks.families import match_block_end
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import keras
-
 from tfxfer.backbones.backbone import Backbone
-from tfxfer.backbones.blocks import list_blocks
-from tfxfer.backbones.families import PREPROCESSINGS, Family, find_family
-from tfxfer.backbones.weights import build_imagenet, call_builder, load_weights
 from tfxfer.config.backbone import HUB, KERAS_HUB, BackboneConfig
-from tfxfer.errors import InputError, first_line
+from tfxfer.errors import InputError
+from tfxfer.modalities.pictures.networks.applications import (
+    build_imagenet,
+    build_network,
+    load_weights,
+    wrap_network,
+)
+from tfxfer.modalities.pictures.networks.families import find_family
 
 
 def build_backbone(config: BackboneConfig) -> Backbone:
@@ -51,29 +53,3 @@ def _build_keras_hub(config: BackboneConfig) -> Backbone:
 
 # What names with a prefix stand for; both are imported when they are asked for.
 _BUILDERS = {HUB: _build_hub, KERAS_HUB: _build_keras_hub}
-
-
-def wrap_network(network: keras.Model, family: Family, size_px: int) -> Backbone:
-    """Find the blocks of a headless network of a family, and its preprocessing."""
-    preprocessing = PREPROCESSINGS[family.preprocessing]
-    return Backbone(network, list_blocks(network, family), preprocessing, size_px)
-
-
-def build_network(name: str, size_px: int, alpha: float | None = None) -> keras.Model:
-    """Build a headless Keras Applications network with random weights.
-
-    Args:
-        name: a network of `families.NETWORKS`.
-        size_px: side of its input pictures in pixels.
-        alpha: width multiplier, for the MobileNet families only.
-
-    Raises:
-        InputError: the network does not take this size or width.
-    """
-    try:
-        return call_builder(name, size_px, alpha, weights=None)
-    except ValueError as error:
-        raise InputError(
-            f"{name} cannot be built like this. Received: image_size_px={size_px}, alpha={alpha} "
-            f"({first_line(error)}). Take its default size and width."
-        ) from error

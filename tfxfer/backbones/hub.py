@@ -10,12 +10,12 @@ import keras
 
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.backbones.blocks import Block
-from tfxfer.backbones.families import PREPROCESSINGS
 from tfxfer.backbones.handles import find_module
 from tfxfer.backbones.hub_layer import HubModule, make_hub_layer
 from tfxfer.backbones.saved_model import load_saved_model
 from tfxfer.config.backbone import HUB, BackboneConfig
 from tfxfer.errors import InputError
+from tfxfer.modalities.pictures.networks.preprocessing import PREPROCESSINGS
 
 # https://www.tensorflow.org/hub/common_signatures/images: what every image module takes.
 _PREPROCESSING = PREPROCESSINGS["unit"]

@@ -13,11 +13,12 @@ import keras
 
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.backbones.blocks import Block, list_blocks
-from tfxfer.backbones.families import PREPROCESSINGS, Preprocessing
-from tfxfer.backbones.flat_network import FAMILIES, FlatNetwork
+from tfxfer.backbones.flat_network import FlatNetwork
 from tfxfer.backbones.weights import load_file
 from tfxfer.config.backbone import KERAS_HUB, BackboneConfig, is_keras_hub_preset
 from tfxfer.errors import InputError, first_line
+from tfxfer.modalities.pictures.networks.hub_families import FAMILIES
+from tfxfer.modalities.pictures.networks.preprocessing import PREPROCESSINGS, Preprocessing
 
 _DEFAULT_SIZE_PX = 224
 

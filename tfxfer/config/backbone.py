@@ -11,9 +11,13 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from tfxfer.backbones.families import EMBEDDED_ALPHA, EMBEDDED_NETWORK, find_family
 from tfxfer.config.table import Table, absolute
 from tfxfer.errors import InputError, nearest
+from tfxfer.modalities.pictures.networks.families import (
+    EMBEDDED_ALPHA,
+    EMBEDDED_NETWORK,
+    find_family,
+)
 
 # Prefixes of names that are no Keras Applications network.
 HUB, KERAS_HUB = "hub:", "keras_hub:"

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from tfxfer.config.backbone import BackboneConfig
-from tfxfer.config.data import AugmentationConfig, DataConfig
+from tfxfer.config.data import DataConfig
 from tfxfer.config.features import DevicesConfig, FeaturesConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.config.phases import PhaseConfig
@@ -16,6 +16,7 @@ from tfxfer.config.places import is_among_pictures
 from tfxfer.config.search import SearchConfig
 from tfxfer.config.table import Table, absolute
 from tfxfer.errors import InputError, nearest
+from tfxfer.modalities.pictures.settings import AugmentationConfig
 
 
 class DistillationConfig(Table):

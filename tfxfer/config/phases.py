@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tfxfer.config.data import Policy
 from tfxfer.config.table import Table
 from tfxfer.errors import InputError
+from tfxfer.modalities.pictures.settings import Policy
 
 
 class PhaseConfig(Table):

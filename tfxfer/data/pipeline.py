@@ -2,49 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
-
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.config.data import AugmentationConfig
-from tfxfer.data.augment import decode_augmented
-from tfxfer.data.decode import decode_picture, resize_picture
 from tfxfer.data.labels import to_targets
 from tfxfer.data.pictures import PARALLEL_CALLS, PictureSet, untuned
 from tfxfer.data.sampling import encode_evenly
+from tfxfer.modalities.pictures.settings import AugmentationConfig
+from tfxfer.modalities.pictures.view import augmented_view, plain_view
 
 # Batches that are ready before they are asked for.
 _PREFETCHED = 2
-
-
-@lru_cache(maxsize=32)
-def plain_view(size_px: int) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A function from an encoded picture to ``[size, size, 3]`` float32, traced once."""
-
-    # Nothing in it is for AutoGraph, which would take longer than the tracing.
-    @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
-    def view(encoded: tf.Tensor) -> tf.Tensor:
-        return resize_picture(decode_picture(encoded, size_px), size_px)
-
-    return view
-
-
-@lru_cache(maxsize=32)
-def augmented_view(
-    size_px: int, augmentation: AugmentationConfig
-) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """The same with random changes: from an encoded picture and a seed ``[2]`` int64."""
-
-    @tf.function(
-        input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([2], tf.int64)],
-        autograph=False,
-    )
-    def view(encoded: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        return decode_augmented(encoded, seed, augmentation, size_px)
-
-    return view
 
 
 def make_training_dataset(

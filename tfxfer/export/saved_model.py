@@ -13,11 +13,11 @@ import tensorflow as tf
 from tfxfer import run
 from tfxfer.backbones.hub_layer import HubModule
 from tfxfer.data.pictures import PictureSet, spread
-from tfxfer.data.pipeline import plain_view
 from tfxfer.export.jax_program import trace_jax
 from tfxfer.export.warm_up import write_warm_up
 from tfxfer.heads import add_embeddings
 from tfxfer.machine.compiled import call_model, exact_float32, is_on
+from tfxfer.modalities.pictures.view import plain_view
 from tfxfer.records.exports import Exported
 
 # Largest difference of a probability: the graph is another one, the arithmetic is float32.

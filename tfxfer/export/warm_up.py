@@ -11,7 +11,7 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from tfxfer.data.pipeline import plain_view
+from tfxfer.modalities.pictures.view import plain_view
 
 WARM_UP_FILE = "assets.extra/tf_serving_warmup_requests"
 # Encoded pictures in it: enough for both kinds of files and a batch, small enough to ship.

@@ -13,7 +13,6 @@ from rich.markup import escape
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.cache.digest import digest
 from tfxfer.cache.folder import locate
-from tfxfer.config.data import AugmentationConfig, Policy
 from tfxfer.config.features import FeaturesConfig
 from tfxfer.errors import first_line
 from tfxfer.features import shards
@@ -28,6 +27,7 @@ from tfxfer.features.fingerprint import hash_prefix
 from tfxfer.features.split import Cut, build_prefix
 from tfxfer.features.trial import choose_engine
 from tfxfer.heads import Head
+from tfxfer.modalities.pictures.settings import AugmentationConfig, Policy
 
 
 @dataclass

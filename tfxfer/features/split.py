@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import keras
 
-from tfxfer.backbones.backbone import Backbone, apply_preprocessing
+from tfxfer.backbones.backbone import Backbone
 from tfxfer.heads import Head
+from tfxfer.modalities.pictures.networks.preprocessing import apply_preprocessing
 
 POOLED = "pooled"
 PICTURES = "pictures"

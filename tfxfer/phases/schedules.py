@@ -6,8 +6,8 @@ import math
 
 import keras
 
-from tfxfer.config.data import Policy
 from tfxfer.config.phases import PhaseConfig, ResolvedPhase
+from tfxfer.modalities.pictures.settings import Policy
 
 # Pictures from which MixUp helps rather than slows; BiT-HyperRule (Kolesnikov et al. 2020,
 # section 3.3) has the same bound.

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfxfer.config.data import PICTURE_ENDINGS
 from tfxfer.config.places import is_address
 from tfxfer.errors import InputError
+from tfxfer.modalities.pictures.settings import PICTURE_ENDINGS
 
 STANDARD_INPUT = "-"
 

@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer import run
-from tfxfer.data.inspect import look_at_encoded, look_at_header
-from tfxfer.data.pipeline import plain_view
 from tfxfer.errors import InputError
+from tfxfer.modalities.pictures.look import look_at_encoded, look_at_header
+from tfxfer.modalities.pictures.view import plain_view
 from tfxfer.prediction.predictor import PredictionError
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from PIL import Image
 
-from tfxfer.data.inspect import look_at_encoded, look_at_header
 from tfxfer.errors import InputError
+from tfxfer.modalities.pictures.look import look_at_encoded, look_at_header
 from tfxfer.prediction.predictor import Prediction, PredictionError, Predictor
 
 # Signatures that take encoded pictures (export/saved_model.py).

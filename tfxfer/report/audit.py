@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tfxfer.data.looks import ODDITIES, Audit, Copies
+from tfxfer.data.looks import Audit, Copies
+from tfxfer.modalities.pictures.oddities import ODDITIES
 from tfxfer.report.sheets import MOST_ROWS, Row, Tile, open_small, write_sheet
 
 JSON = "audit.json"

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfxfer.backbones.blocks import Block, resolve_unfreeze
-from tfxfer.backbones.families import COUNTS
 from tfxfer.config.config import Config, validate
 from tfxfer.config.phases import PhaseConfig
 from tfxfer.config.presets import set_value
 from tfxfer.config.search import Axis, Range, flatten, read_axis
 from tfxfer.errors import InputError
+from tfxfer.modalities.pictures.networks.families import COUNTS
 from tfxfer.records.searches import Trial
 
 DEPTH = "unfreeze"

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tfxfer.config.data import PICTURE_ENDINGS, DataConfig
+from tfxfer.config.data import DataConfig
 from tfxfer.config.places import is_address
 from tfxfer.data.listing import Listing
 from tfxfer.data.pictures import FileSet
 from tfxfer.errors import InputError, nearest
 from tfxfer.machine.files import exists, is_folder, join, list_address
+from tfxfer.modalities.pictures.settings import PICTURE_ENDINGS
 from tfxfer.sources.groups_in_paths import find_groups
 
 # What splits are called, in folders and in manifests.

@@ -18,11 +18,11 @@ from tfxfer.cache.folder import UNFINISHED, locate, make_folder
 from tfxfer.cache.in_use import hold
 from tfxfer.config.data import DataConfig
 from tfxfer.config.presets import load_config
-from tfxfer.data.decode import sniff
 from tfxfer.data.listing import Listing
 from tfxfer.data.pictures import FileSet
 from tfxfer.errors import InputError, nearest
 from tfxfer.machine import runtime
+from tfxfer.modalities.pictures.decode import sniff
 from tfxfer.sources.label_lists import LabelList, to_labels
 
 PREFIX, _INDEX, FOLDER = "dataset:", "dataset.json", "datasets"

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from tfxfer.data.decode import sniff
 from tfxfer.errors import InputError, nearest
+from tfxfer.modalities.pictures.decode import sniff
 from tfxfer.records.plans import BadFile
 from tfxfer.sources.label_lists import LabelList
 from tfxfer.sources.records_files import name_record, read_records

@@ -20,7 +20,7 @@ _TIMEOUT_S = 20
 
 def list_embedded(config: DataConfig) -> Listing:
     """List the field guide's birds, which are rendered on first use."""
-    from tfxfer.data.fieldguide.builder import prepare_fieldguide
+    from tfxfer.modalities.pictures.fieldguide.builder import prepare_fieldguide
 
     if config.source != "embedded:birds":
         raise InputError(f"The embedded data are embedded:birds. Received: data={config.source!r}.")

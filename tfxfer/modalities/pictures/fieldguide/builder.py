@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from tfxfer.data.fieldguide.parallel import GROUPS, render_all
+from tfxfer.modalities.pictures.fieldguide.parallel import GROUPS, render_all
 
 IMAGE_SIZE_PX = 128
 # Part of every picture's seed: no two of these streams ever share a picture.

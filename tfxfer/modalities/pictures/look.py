@@ -16,11 +16,12 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tfxfer.data.decode import READABLE, decode_picture, sniff
-from tfxfer.data.headers import MOST_PIXELS
-from tfxfer.data.looks import THUMBNAIL_PX, Look
+from tfxfer.data.looks import Look
 from tfxfer.data.pictures import PARALLEL_CALLS, FileSet, PictureSet, untuned
 from tfxfer.machine.files import read_bytes
+from tfxfer.modalities.pictures.decode import READABLE, decode_picture, sniff
+from tfxfer.modalities.pictures.headers import MOST_PIXELS
+from tfxfer.modalities.pictures.oddities import THUMBNAIL_PX
 
 _TOO_LARGE = f"of more than {MOST_PIXELS:,} pixels; shrink it"
 _GIGANTIC_PIXELS, _TINY_PX, _NARROW_RATIO = 40_000_000, 32, 4.0

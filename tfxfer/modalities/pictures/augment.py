@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tfxfer.config.data import AugmentationConfig
-from tfxfer.data.decode import decode_picture, decode_random_crop, resize_picture
-from tfxfer.data.policies import change_at_random
+from tfxfer.modalities.pictures.decode import decode_picture, decode_random_crop, resize_picture
+from tfxfer.modalities.pictures.policies import change_at_random
+from tfxfer.modalities.pictures.settings import AugmentationConfig
 
 # Of policy "light": its crops keep this share of a picture, or more.
 _LIGHT_MIN_AREA = 0.8

@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tfxfer.data.fieldguide.traits import Rgb
+from tfxfer.modalities.pictures.fieldguide.traits import Rgb
 
 OVERSAMPLING = 3
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfxfer.data.fieldguide.anatomy import Body, Pose, build_body, smooth_curve
-from tfxfer.data.fieldguide.canvas import Canvas, shade
-from tfxfer.data.fieldguide.plumage import paint_body, paint_wing
-from tfxfer.data.fieldguide.silhouettes import (
+from tfxfer.modalities.pictures.fieldguide.anatomy import Body, Pose, build_body, smooth_curve
+from tfxfer.modalities.pictures.fieldguide.canvas import Canvas, shade
+from tfxfer.modalities.pictures.fieldguide.plumage import paint_body, paint_wing
+from tfxfer.modalities.pictures.fieldguide.silhouettes import (
     BILL_LENGTH_FACTORS,
     BILLS,
     CRESTS,
@@ -17,7 +17,7 @@ from tfxfer.data.fieldguide.silhouettes import (
     TAILS,
     Silhouette,
 )
-from tfxfer.data.fieldguide.traits import COLOURS, Rgb, Species
+from tfxfer.modalities.pictures.fieldguide.traits import COLOURS, Rgb, Species
 
 _THIGH = ((-0.075, 0.0), (-0.015, -0.02), (0.03, -0.03), (0.075, -0.01))
 _TOES = ((0.085, 0.022), (0.07, 0.042), (0.04, 0.05), (-0.05, 0.02))

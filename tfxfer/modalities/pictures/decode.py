@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfxfer.data.exif import upright
-from tfxfer.data.headers import JPEG_START, is_jpeg, refuse_large_jpeg, refuse_others
+from tfxfer.modalities.pictures.exif import upright
+from tfxfer.modalities.pictures.headers import JPEG_START, is_jpeg, refuse_large_jpeg, refuse_others
 
 # What a file is, by its first bytes; its ending may lie. (offset, bytes, name)
 _SIGNATURES = (

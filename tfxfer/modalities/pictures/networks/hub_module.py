@@ -9,9 +9,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfxfer.backbones.backbone import Backbone, apply_preprocessing
+from tfxfer.backbones.backbone import Backbone
 from tfxfer.errors import InputError
 from tfxfer.machine.compiled import check_backend
+from tfxfer.modalities.pictures.networks.preprocessing import apply_preprocessing
 
 
 def export_hub_module(backbone: Backbone, path: Path, weight_decay: float = 0.0) -> None:

@@ -27,7 +27,7 @@ from functools import partial
 
 import tensorflow as tf
 
-from tfxfer.config.data import AugmentationConfig
+from tfxfer.modalities.pictures.settings import AugmentationConfig
 
 # Colours count for as much as they do by default from this value of `colour` on.
 _FULL_COLOUR = AugmentationConfig.model_fields["colour"].default

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from PIL import Image, ImageFilter
 
-from tfxfer.data.fieldguide.canvas import OVERSAMPLING, Canvas
+from tfxfer.modalities.pictures.fieldguide.canvas import OVERSAMPLING, Canvas
 
 
 @dataclasses.dataclass(frozen=True)

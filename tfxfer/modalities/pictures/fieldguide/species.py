@@ -12,8 +12,8 @@ import itertools
 
 import numpy as np
 
-from tfxfer.data.fieldguide import traits
-from tfxfer.data.fieldguide.traits import Species, trait_distance, trait_tuple
+from tfxfer.modalities.pictures.fieldguide import traits
+from tfxfer.modalities.pictures.fieldguide.traits import Species, trait_distance, trait_tuple
 
 __all__ = [
     "MIN_TRAIT_DISTANCE",

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy.fft import dctn
 
-from tfxfer.data.looks import THUMBNAIL_PX, Copies
+from tfxfer.data.looks import Copies
+from tfxfer.modalities.pictures.oddities import THUMBNAIL_PX
 
 _FREQUENCIES = 8
 # Rows hashed at a time, and pairs compared at a time.

@@ -6,7 +6,12 @@ import dataclasses
 
 import numpy as np
 
-from tfxfer.data.fieldguide.silhouettes import WING_LOWER, WING_UPPER, Outline, Silhouette
+from tfxfer.modalities.pictures.fieldguide.silhouettes import (
+    WING_LOWER,
+    WING_UPPER,
+    Outline,
+    Silhouette,
+)
 
 _STEPS_PER_SEGMENT = 10
 

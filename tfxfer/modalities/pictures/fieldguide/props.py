@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfxfer.data.fieldguide.anatomy import smooth_curve
-from tfxfer.data.fieldguide.canvas import Canvas, shade
-from tfxfer.data.fieldguide.scene import jitter
-from tfxfer.data.fieldguide.traits import Rgb
+from tfxfer.modalities.pictures.fieldguide.anatomy import smooth_curve
+from tfxfer.modalities.pictures.fieldguide.canvas import Canvas, shade
+from tfxfer.modalities.pictures.fieldguide.scene import jitter
+from tfxfer.modalities.pictures.fieldguide.traits import Rgb
 
 _BARKS: tuple[Rgb, ...] = ((94, 74, 56), (122, 108, 92), (70, 60, 52))
 _LEAVES: tuple[Rgb, ...] = ((92, 124, 48), (140, 142, 70), (58, 92, 44), (170, 120, 50))

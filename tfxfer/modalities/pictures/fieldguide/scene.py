@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from tfxfer.data.fieldguide.traits import Rgb
+from tfxfer.modalities.pictures.fieldguide.traits import Rgb
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 import tfxfer
-from tfxfer.data.fieldguide.render import render_jpeg
-from tfxfer.data.fieldguide.species import SOURCE_SPECIES, TARGET_SPECIES
-from tfxfer.data.fieldguide.traits import Species
+from tfxfer.modalities.pictures.fieldguide.render import render_jpeg
+from tfxfer.modalities.pictures.fieldguide.species import SOURCE_SPECIES, TARGET_SPECIES
+from tfxfer.modalities.pictures.fieldguide.traits import Species
 
 GROUPS: dict[str, tuple[Species, ...]] = {"target": TARGET_SPECIES, "source": SOURCE_SPECIES}
 _LENGTH_BYTES = 4
@@ -50,7 +50,7 @@ def _render_elsewhere(orders: Sequence[Order], size_px: int) -> list[bytes]:
     package = str(Path(tfxfer.__file__).parent.parent)
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
-        [sys.executable, "-m", "tfxfer.data.fieldguide.parallel", str(size_px)],
+        [sys.executable, "-m", "tfxfer.modalities.pictures.fieldguide.parallel", str(size_px)],
         input=json.dumps(orders).encode(),
         capture_output=True,
         env=os.environ | {"PYTHONPATH": path},

@@ -5,10 +5,15 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tfxfer.data.fieldguide.anatomy import Body, smooth_curve, wing_outline, wing_point
-from tfxfer.data.fieldguide.canvas import OVERSAMPLING, Canvas, shade
-from tfxfer.data.fieldguide.silhouettes import HEAD_MARKS
-from tfxfer.data.fieldguide.traits import COLOURS, Rgb, Species
+from tfxfer.modalities.pictures.fieldguide.anatomy import (
+    Body,
+    smooth_curve,
+    wing_outline,
+    wing_point,
+)
+from tfxfer.modalities.pictures.fieldguide.canvas import OVERSAMPLING, Canvas, shade
+from tfxfer.modalities.pictures.fieldguide.silhouettes import HEAD_MARKS
+from tfxfer.modalities.pictures.fieldguide.traits import COLOURS, Rgb, Species
 
 BODY_HEIGHT, WING_HEIGHT = 120, 150
 # Painted coarser than the outlines: stretching it makes the soft borders of real plumage.

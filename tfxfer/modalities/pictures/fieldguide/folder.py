@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tfxfer.data.fieldguide.builder import IMAGE_SIZE_PX, picture_seed
-from tfxfer.data.fieldguide.parallel import render_all
-from tfxfer.data.fieldguide.species import TARGET_SPECIES
 from tfxfer.errors import InputError
+from tfxfer.modalities.pictures.fieldguide.builder import IMAGE_SIZE_PX, picture_seed
+from tfxfer.modalities.pictures.fieldguide.parallel import render_all
+from tfxfer.modalities.pictures.fieldguide.species import TARGET_SPECIES
 
 
 def write_bird_folder(folder: str | Path, species: int = 12, pictures: int = 20) -> Path:

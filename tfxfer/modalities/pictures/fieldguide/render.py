@@ -7,14 +7,14 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from tfxfer.data.fieldguide.anatomy import Pose
-from tfxfer.data.fieldguide.bird import extent, foot_points, paint_bird, pose_body
-from tfxfer.data.fieldguide.canvas import PICTURE_FRAME, Canvas, Placement
-from tfxfer.data.fieldguide.light import develop, draw_light, light_canvas
-from tfxfer.data.fieldguide.props import paint_foreground, paint_support
-from tfxfer.data.fieldguide.scene import choose_scene, paint_background
-from tfxfer.data.fieldguide.silhouettes import SILHOUETTES
-from tfxfer.data.fieldguide.traits import Species
+from tfxfer.modalities.pictures.fieldguide.anatomy import Pose
+from tfxfer.modalities.pictures.fieldguide.bird import extent, foot_points, paint_bird, pose_body
+from tfxfer.modalities.pictures.fieldguide.canvas import PICTURE_FRAME, Canvas, Placement
+from tfxfer.modalities.pictures.fieldguide.light import develop, draw_light, light_canvas
+from tfxfer.modalities.pictures.fieldguide.props import paint_foreground, paint_support
+from tfxfer.modalities.pictures.fieldguide.scene import choose_scene, paint_background
+from tfxfer.modalities.pictures.fieldguide.silhouettes import SILHOUETTES
+from tfxfer.modalities.pictures.fieldguide.traits import Species
 
 _OCCLUDED_SHARE = 0.4
 _JPEG_QUALITY = (55, 95)

@@ -1,0 +1,1 @@
+"""Pictures: how they are decoded, changed, looked at, and which networks read them."""

@@ -1,0 +1,1 @@
+"""Networks that read pictures: one row a family, and how each is built and preprocessed."""
