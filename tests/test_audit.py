@@ -15,7 +15,7 @@ import tfxfer
 from tfxfer.cli import main
 from tfxfer.config.data import DataConfig
 from tfxfer.data.audit import audit_listing
-from tfxfer.data.pictures import FileSet
+from tfxfer.data.items import FileSet
 from tfxfer.errors import InputError
 from tfxfer.modalities.pictures.decode import decode_picture
 from tfxfer.modalities.pictures.look import look_at_file, look_at_pictures

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from tfxfer.data.leaks import find_conflicts, find_leaks
 from tfxfer.data.looks import Copies
-from tfxfer.modalities.pictures.copies import find_conflicts, find_copies, find_leaks
+from tfxfer.modalities.pictures.copies import find_copies
 
 COUNT = 60
 

@@ -17,7 +17,7 @@ import tfxfer
 from tfxfer.cli import main
 from tfxfer.config.presets import dump_config, load_config
 from tfxfer.data.class_map import read_class_map
-from tfxfer.data.pictures import FileSet
+from tfxfer.data.items import FileSet
 from tfxfer.errors import InputError
 from tfxfer.evaluating import run_evaluation
 from tfxfer.evaluation import wilson_interval

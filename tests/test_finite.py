@@ -11,7 +11,7 @@ import tensorflow as tf
 from rich.console import Console
 
 from tfxfer.config.phases import ResolvedPhase
-from tfxfer.data.pictures import untuned
+from tfxfer.data.items import untuned
 from tfxfer.errors import InputError
 from tfxfer.features.feed import PhaseData
 from tfxfer.features.split import build_prefix, find_cut

@@ -14,7 +14,7 @@ import tfxfer
 from tfxfer.config.backbone import BackboneConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.config.phases import ResolvedPhase
-from tfxfer.data.pictures import untuned
+from tfxfer.data.items import untuned
 from tfxfer.errors import InputError
 from tfxfer.features.feed import PhaseData
 from tfxfer.features.split import PICTURES, build_prefix, find_cut

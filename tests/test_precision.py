@@ -12,7 +12,7 @@ from rich.console import Console
 
 from tfxfer.config.head import HeadConfig
 from tfxfer.config.phases import ResolvedPhase
-from tfxfer.data.pictures import untuned
+from tfxfer.data.items import untuned
 from tfxfer.features.feed import PhaseData
 from tfxfer.features.split import build_prefix, find_cut
 from tfxfer.heads import build_head

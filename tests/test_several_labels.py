@@ -13,7 +13,7 @@ from rich.console import Console
 
 from tfxfer.config.config import Config
 from tfxfer.config.head import HeadConfig
-from tfxfer.data.pictures import FileSet, PictureData
+from tfxfer.data.items import FileSet, PictureData
 from tfxfer.data.pipeline import make_evaluation_dataset
 from tfxfer.errors import InputError
 from tfxfer.evaluation import evaluate_probabilities, mean_average_precision

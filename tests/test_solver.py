@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from tfxfer.config.head import HeadConfig
 from tfxfer.config.phases import ResolvedPhase
-from tfxfer.data.pictures import untuned
+from tfxfer.data.items import untuned
 from tfxfer.errors import InputError
 from tfxfer.features.feed import PhaseData
 from tfxfer.features.split import find_cut

@@ -9,7 +9,7 @@ import pytest
 
 from tfxfer.config.data import DataConfig
 from tfxfer.data.cuts import deal_groups, hash_names, pick_shots
-from tfxfer.data.pictures import FileSet, Identity
+from tfxfer.data.items import FileSet, Identity
 from tfxfer.data.splits import complete_splits
 from tfxfer.errors import InputError
 

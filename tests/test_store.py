@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tfxfer.cache.digest import digest
-from tfxfer.data.pictures import FileSet
+from tfxfer.data.items import FileSet
 from tfxfer.errors import InputError
 from tfxfer.features import shards, store
 

@@ -14,8 +14,8 @@ from tfxfer.class_figures import list_figures, list_results, note_mismatches
 from tfxfer.config.config import Config
 from tfxfer.data.chosen import choose_split, find_bad, keep
 from tfxfer.data.class_map import map_classes
+from tfxfer.data.items import PictureSet
 from tfxfer.data.listing import Listing
-from tfxfer.data.pictures import PictureSet
 from tfxfer.errors import InputError
 from tfxfer.evaluation import evaluate_probabilities
 from tfxfer.intervals import bootstrap_intervals

@@ -13,7 +13,7 @@ from rich.console import Console
 from tfxfer import run
 from tfxfer.cache.digest import digest
 from tfxfer.config.config import Config
-from tfxfer.data.pictures import PictureData
+from tfxfer.data.items import PictureData
 from tfxfer.errors import InputError
 from tfxfer.evaluation import wilson_interval
 from tfxfer.job import dry_run, load_pictures

@@ -13,8 +13,8 @@ from tfxfer.backbones.levels import add_levels
 from tfxfer.cache.folder import locate
 from tfxfer.config.config import Config
 from tfxfer.config.phases import ResolvedPhase
+from tfxfer.data.items import PictureData
 from tfxfer.data.labels import count_classes
-from tfxfer.data.pictures import PictureData
 from tfxfer.features.frozen import FrozenLayers
 from tfxfer.heads import build_head
 from tfxfer.machine import runtime

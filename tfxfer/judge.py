@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from tfxfer.calibration import expected_calibration_error
-from tfxfer.data.pictures import PictureData, PictureSet
+from tfxfer.data.items import PictureData, PictureSet
 from tfxfer.data.pipeline import make_view_batches
 from tfxfer.evaluation import evaluate_probabilities
 from tfxfer.machine.compiled import Call, compile_model, predict

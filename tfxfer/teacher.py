@@ -17,7 +17,7 @@ from scipy.special import softmax
 from tfxfer.cache.digest import digest
 from tfxfer.cache.folder import locate
 from tfxfer.config.config import Config, DistillationConfig
-from tfxfer.data.pictures import PictureData, PictureSet
+from tfxfer.data.items import PictureData, PictureSet
 from tfxfer.data.pipeline import make_view_batches
 from tfxfer.data.soft_targets import SoftSet
 from tfxfer.errors import InputError

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from tfxfer import run
 from tfxfer.config.config import Config
-from tfxfer.data.pictures import PictureData
+from tfxfer.data.items import PictureData
 from tfxfer.export.jax_program import check_readable
 from tfxfer.export.saved_model import export_saved_model
 from tfxfer.features.feed import make_phase_data

@@ -31,8 +31,8 @@ def audit(paths_by_split: dict[str, list[str]]):
     import numpy as np
 
     from tfxfer.data.audit import audit_listing
+    from tfxfer.data.items import FileSet
     from tfxfer.data.listing import Listing
-    from tfxfer.data.pictures import FileSet
 
     listed = {
         name: FileSet(tuple(paths), np.zeros(len(paths), np.int64))
@@ -47,7 +47,7 @@ def measure_speed(data: Path) -> None:
     import numpy as np
     import tensorflow as tf
 
-    from tfxfer.data.pictures import PARALLEL_CALLS, FileSet, untuned
+    from tfxfer.data.items import PARALLEL_CALLS, FileSet, untuned
     from tfxfer.modalities.pictures.decode import decode_picture
 
     def decode(encoded, _):

@@ -82,7 +82,7 @@ def time_prefix(backbone, head, cut, name: str, paths: list[str], seconds: float
     from rich.console import Console
 
     from tfxfer.config.features import FeaturesConfig
-    from tfxfer.data.pictures import FileSet
+    from tfxfer.data.items import FileSet
     from tfxfer.data.pipeline import make_view_batches
     from tfxfer.features.engines import BATCH, ENGINES, Engine, check_installed
     from tfxfer.features.frozen import FrozenLayers
@@ -146,7 +146,7 @@ def time_suffix(backbone, head, cut, precision: str, batch: int, seconds: float)
     import keras
     import tensorflow as tf
 
-    from tfxfer.data.pictures import untuned
+    from tfxfer.data.items import untuned
     from tfxfer.phases.memory import memory_errors
 
     drawn = np.random.default_rng(0).random((batch, *cut.shape), np.float32)

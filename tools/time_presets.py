@@ -41,7 +41,7 @@ def draw_pictures(folder: Path) -> tuple[str, ...]:
 
 def estimate_seconds(preset: str, paths: tuple[str, ...]) -> list[float]:
     """Seconds of each phase of a preset."""
-    from tfxfer.data.pictures import FileSet, PictureData
+    from tfxfer.data.items import FileSet, PictureData
     from tfxfer.features.frozen import FrozenLayers
     from tfxfer.heads import build_head
     from tfxfer.modalities.pictures.networks.applications import build_network, wrap_network

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
+from tfxfer.data.items import FileSet, PictureSet
 from tfxfer.data.labels import has_several
+from tfxfer.data.leaks import find_conflicts, find_leaks
 from tfxfer.data.listing import Listing
 from tfxfer.data.looks import Audit, Copies, Look
-from tfxfer.data.pictures import FileSet, PictureSet
 from tfxfer.data.seen import place_of, read_looks, write_looks
 from tfxfer.machine.files import for_each, read_bytes, stamp
 from tfxfer.machine.processes import ALONE, Share
-from tfxfer.modalities.pictures.copies import find_conflicts, find_copies, find_leaks
+from tfxfer.modalities.pictures.copies import find_copies
 from tfxfer.modalities.pictures.look import look_at_pictures, stack_thumbnails
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from tfxfer.data.audit import audit_listing
 from tfxfer.data.class_map import relabel
+from tfxfer.data.items import PictureSet
 from tfxfer.data.listing import Listing
-from tfxfer.data.pictures import PictureSet
 from tfxfer.errors import InputError, nearest
 from tfxfer.records.plans import BadFile
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfxfer.config.data import DataConfig
-from tfxfer.data.pictures import PictureSet
+from tfxfer.data.items import PictureSet
 from tfxfer.errors import InputError
 
 _SHOWN = 5

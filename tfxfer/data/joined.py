@@ -8,7 +8,7 @@ from functools import cached_property, reduce
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.data.pictures import SHUFFLE_BUFFER, Identity, PictureData, PictureSet
+from tfxfer.data.items import SHUFFLE_BUFFER, Identity, PictureData, PictureSet
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tfxfer.data.pictures import PictureSet
+from tfxfer.data.items import PictureSet
 from tfxfer.records.plans import BadFile
 
 # What a source is made of, for people.

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfxfer.config.data import DataConfig
+from tfxfer.data.items import PictureData, PictureSet
 from tfxfer.data.labels import count_classes
+from tfxfer.data.leaks import find_leaks
 from tfxfer.data.listing import EXAMPLES, FILES, RECORDS, Listing
 from tfxfer.data.looks import Audit, Copies
-from tfxfer.data.pictures import PictureData, PictureSet
 from tfxfer.data.splits import complete_splits
 from tfxfer.errors import InputError
-from tfxfer.modalities.pictures.copies import find_leaks
 from tfxfer.modalities.pictures.decode import READABLE
 from tfxfer.records.plans import BadFile
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from tfxfer.data.items import PARALLEL_CALLS, PictureSet, untuned
 from tfxfer.data.labels import to_targets
-from tfxfer.data.pictures import PARALLEL_CALLS, PictureSet, untuned
 from tfxfer.data.sampling import encode_evenly
 from tfxfer.modalities.pictures.settings import AugmentationConfig
 from tfxfer.modalities.pictures.view import augmented_view, plain_view

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.data.pictures import PictureSet
+from tfxfer.data.items import PictureSet
 
 
 def draw_evenly(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.data.pictures import SHUFFLE_BUFFER, FileSet, Identity, PictureSet
+from tfxfer.data.items import SHUFFLE_BUFFER, FileSet, Identity, PictureSet
 
 
 @dataclass(frozen=True)

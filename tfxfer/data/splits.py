@@ -8,7 +8,7 @@ import numpy as np
 
 from tfxfer.config.data import DataConfig
 from tfxfer.data.cuts import cut_stratified, deal_groups, hash_names, pick_shots
-from tfxfer.data.fold_split import Splits, take_fold
+from tfxfer.data.folds import Splits, take_fold
 from tfxfer.data.groups import (
     check_group_count,
     check_groups,
@@ -17,8 +17,8 @@ from tfxfer.data.groups import (
     names_to_hash,
     part_groups,
 )
+from tfxfer.data.items import PictureSet
 from tfxfer.data.labels import count_classes, has_several, stratify_by
-from tfxfer.data.pictures import PictureSet
 from tfxfer.errors import InputError
 
 

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from tfxfer import run
-from tfxfer.data.pictures import PictureData, PictureSet, spread
+from tfxfer.data.items import PictureData, PictureSet, spread
 from tfxfer.data.pipeline import make_evaluation_dataset, make_view_batches
 from tfxfer.errors import InputError
 from tfxfer.export.formats import FORMATS, SAVED_MODEL

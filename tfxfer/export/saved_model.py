@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfxfer import run
 from tfxfer.backbones.hub_layer import HubModule
-from tfxfer.data.pictures import PictureSet, spread
+from tfxfer.data.items import PictureSet, spread
 from tfxfer.export.jax_program import trace_jax
 from tfxfer.export.warm_up import write_warm_up
 from tfxfer.heads import add_embeddings

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from tfxfer.data.items import untuned
 from tfxfer.data.labels import to_targets
-from tfxfer.data.pictures import untuned
 from tfxfer.data.sampling import draw_evenly
 from tfxfer.features import store
 from tfxfer.features.engines import BATCH, Engine, split

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from tfxfer.data.pictures import Identity, PictureSet, spread
+from tfxfer.data.items import Identity, PictureSet, spread
 from tfxfer.data.pipeline import make_view_batches
 from tfxfer.errors import InputError
 from tfxfer.features import shards, store

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfxfer.cache.folder import FULL
 from tfxfer.config.phases import ResolvedPhase
-from tfxfer.data.pictures import PictureData
+from tfxfer.data.items import PictureData
 from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset
 from tfxfer.data.soft_targets import targets_of
 from tfxfer.errors import InputError

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.cache.digest import digest
-from tfxfer.data.pictures import Identity
+from tfxfer.data.items import Identity
 from tfxfer.features.split import Cut
 from tfxfer.heads import Head
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tfxfer.backbones.blocks import resolve_unfreeze
 from tfxfer.config.phases import ResolvedPhase
-from tfxfer.data.pictures import PictureData, PictureSet
+from tfxfer.data.items import PictureData, PictureSet
 from tfxfer.features import cache
 from tfxfer.features.compute import find_tables
 from tfxfer.features.frozen import FrozenLayers, Prefixes

@@ -9,7 +9,7 @@ import keras
 
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.config.phases import ResolvedPhase
-from tfxfer.data.pictures import PictureData
+from tfxfer.data.items import PictureData
 from tfxfer.features.engines import BATCH
 from tfxfer.features.feed import check_mixing, make_streamed_data
 from tfxfer.features.frozen import FrozenLayers

@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfxfer.data.items import PictureData
 from tfxfer.data.labels import count_classes
-from tfxfer.data.pictures import PictureData
 from tfxfer.errors import InputError
 from tfxfer.evaluation import accuracy, macro_recall, mean_average_precision
 from tfxfer.phases.balance import adjust_by, weigh_classes

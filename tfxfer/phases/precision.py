@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer.config.phases import ResolvedPhase
-from tfxfer.data.pictures import untuned
+from tfxfer.data.items import untuned
 from tfxfer.errors import InputError
 from tfxfer.features.engines import in_policy
 from tfxfer.machine.compiled import exact_float32, is_on

@@ -19,7 +19,7 @@ from tfxfer.cache.folder import list_others
 from tfxfer.cache.in_use import claim
 from tfxfer.config.config import Config
 from tfxfer.config.presets import dump_config
-from tfxfer.data.pictures import PictureData
+from tfxfer.data.items import PictureData
 from tfxfer.data.soft_targets import targets_of
 from tfxfer.errors import InputError
 from tfxfer.phases.checkpoint import read_checkpoint

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tfxfer.data.pictures import FileSet, PictureSet, untuned
+from tfxfer.data.items import FileSet, PictureSet, untuned
 from tfxfer.machine.files import read_bytes
 from tfxfer.prediction.predictor import PredictionError, Predictor
 from tfxfer.records.plans import BadFile

@@ -17,7 +17,7 @@ from tfxfer.backbones.blocks import resolve_unfreeze
 from tfxfer.cache.digest import digest
 from tfxfer.config.config import Config
 from tfxfer.config.presets import dump_config
-from tfxfer.data.pictures import PictureData
+from tfxfer.data.items import PictureData
 from tfxfer.errors import InputError
 from tfxfer.evaluation import wilson_interval
 from tfxfer.features.split import Cut, find_cut

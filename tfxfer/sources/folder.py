@@ -10,8 +10,8 @@ import numpy as np
 
 from tfxfer.config.data import DataConfig
 from tfxfer.config.places import is_address
+from tfxfer.data.items import FileSet
 from tfxfer.data.listing import Listing
-from tfxfer.data.pictures import FileSet
 from tfxfer.errors import InputError, nearest
 from tfxfer.machine.files import exists, is_folder, join, list_address
 from tfxfer.modalities.pictures.settings import PICTURE_ENDINGS

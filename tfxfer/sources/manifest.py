@@ -13,8 +13,8 @@ import numpy as np
 
 from tfxfer.config.data import DataConfig
 from tfxfer.config.places import is_address, to_place
+from tfxfer.data.items import FileSet
 from tfxfer.data.listing import Listing
-from tfxfer.data.pictures import FileSet
 from tfxfer.errors import InputError, nearest
 from tfxfer.machine.files import exists, join
 from tfxfer.sources.folder import SPLIT_NAMES

@@ -18,8 +18,8 @@ from tfxfer.cache.folder import UNFINISHED, locate, make_folder
 from tfxfer.cache.in_use import hold
 from tfxfer.config.data import DataConfig
 from tfxfer.config.presets import load_config
+from tfxfer.data.items import FileSet
 from tfxfer.data.listing import Listing
-from tfxfer.data.pictures import FileSet
 from tfxfer.errors import InputError, nearest
 from tfxfer.machine import runtime
 from tfxfer.modalities.pictures.decode import sniff

@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer.config.data import DataConfig
+from tfxfer.data.items import PictureSet
 from tfxfer.data.labels import has_several
 from tfxfer.data.listing import RECORDS, Listing
-from tfxfer.data.pictures import PictureSet
 from tfxfer.errors import InputError
 from tfxfer.sources.label_lists import to_labels
 from tfxfer.sources.records_check import Records, find_keys, list_records

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.data.pictures import PARALLEL_CALLS, Identity
+from tfxfer.data.items import PARALLEL_CALLS, Identity
 from tfxfer.errors import InputError, first_line
 from tfxfer.machine.files import for_each, stamp
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from tfxfer.config.data import DataConfig
 from tfxfer.data.audit import audit_listing
+from tfxfer.data.items import PictureData
 from tfxfer.data.joined import join_validation
 from tfxfer.data.listing import Listing
 from tfxfer.data.make import make_data
-from tfxfer.data.pictures import PictureData
 from tfxfer.errors import InputError
 from tfxfer.machine.files import check_address, is_folder
 from tfxfer.machine.processes import ALONE, Share

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.data.pictures import SHUFFLE_BUFFER, Identity
+from tfxfer.data.items import SHUFFLE_BUFFER, Identity
 from tfxfer.machine.files import join, stamp
 
 

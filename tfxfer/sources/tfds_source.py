@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from tfxfer.config.data import DataConfig
+from tfxfer.data.items import PictureSet
 from tfxfer.data.listing import EXAMPLES, Listing
-from tfxfer.data.pictures import PictureSet
 from tfxfer.errors import InputError, first_line, nearest
 from tfxfer.sources.label_lists import to_labels
 from tfxfer.sources.tfds_set import TfdsSet, tfds_read_config

@@ -48,7 +48,6 @@ _MIN_CONTRAST = 4.0
 # Pictures are squashed to squares, but hardly more than that.
 _MAX_ASPECT_CHANGE = 4.0
 
-_SPLIT_RANKS = {"train": 0, "validation": 1, "test": 2, "0": 0, "1": 1, "2": 2}
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)
 _INSIDE = slice(1, THUMBNAIL_PX - 1)  # a crop brings its own border
 _PLACES = np.linspace(-1, 1, THUMBNAIL_PX, dtype=np.float32)
@@ -93,40 +92,6 @@ def find_copies(
         if len(rows) > 1 and rows[0] not in starred
     ]
     return tuple(sorted(found, key=lambda group: group.rows))
-
-
-def find_leaks(copies: Sequence[Copies], splits: Sequence[str] | np.ndarray) -> dict[int, int]:
-    """Find the pictures that are seen in training or in choosing, and again in a later split.
-
-    Args:
-        splits: of each picture: ``"train"``, ``"validation"``, ``"test"``, or 0, 1, 2.
-
-    Returns:
-        What to leave out, and why: the row of each training picture that is a copy of a test or
-        validation picture, and of each validation picture that is a copy of a test picture; with
-        it the row of that copy, in the test split if there is one. Never a row of the test split.
-    """
-    ranks = [_SPLIT_RANKS[str(split)] for split in np.asarray(splits).tolist()]
-    leaks: dict[int, int] = {}
-    for group in copies:
-        last = max(group.rows, key=lambda row: (ranks[row], -row))
-        for row in group.rows:
-            known = leaks.get(row)
-            if ranks[row] < ranks[last] and (known is None or ranks[known] < ranks[last]):
-                leaks[row] = last
-    return dict(sorted(leaks.items()))
-
-
-def find_conflicts(copies: Sequence[Copies], labels: np.ndarray) -> tuple[Copies, ...]:
-    """Keep the groups whose pictures differ in their labels.
-
-    Args:
-        labels: ``[pictures]`` class numbers or ``[pictures, classes]`` zeros and ones.
-    """
-    labels = np.asarray(labels)
-    return tuple(
-        group for group in copies if (labels[list(group.rows)] != labels[group.rows[0]]).any()
-    )
 
 
 def _find_stars(

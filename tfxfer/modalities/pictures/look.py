@@ -16,8 +16,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from tfxfer.data.items import PARALLEL_CALLS, FileSet, PictureSet, untuned
 from tfxfer.data.looks import Look
-from tfxfer.data.pictures import PARALLEL_CALLS, FileSet, PictureSet, untuned
 from tfxfer.machine.files import read_bytes
 from tfxfer.modalities.pictures.decode import READABLE, decode_picture, sniff
 from tfxfer.modalities.pictures.headers import MOST_PIXELS

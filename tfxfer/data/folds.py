@@ -9,8 +9,8 @@ import numpy as np
 from tfxfer.config.data import DataConfig
 from tfxfer.data.cuts import deal_folds, deal_groups, hash_names
 from tfxfer.data.groups import check_group_count, describe_cut, groups_of, names_to_hash
+from tfxfer.data.items import PictureSet
 from tfxfer.data.labels import count_classes, stratify_by
-from tfxfer.data.pictures import PictureSet
 from tfxfer.errors import InputError
 
 Splits = dict[str, PictureSet]
