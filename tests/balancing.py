@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfxfer.config.phases import ResolvedPhase
-from tfxfer.phases.objective import Objective
+from tfxfer.tasks.objective import Objective
 
 COUNTS = (24, 12, 3)
 

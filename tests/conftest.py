@@ -27,17 +27,20 @@ CACHE_DIR = tempfile.TemporaryDirectory(prefix="tfxfer-test-cache-")
 os.environ["TFXFER_CACHE"] = CACHE_DIR.name
 runtime.import_tensorflow()
 
-import keras  # noqa: E402
+import keras
 
-from tfxfer.backbones.backbone import Backbone  # noqa: E402
-from tfxfer.backbones.build import build_backbone  # noqa: E402
-from tfxfer.cache.digest import digest  # noqa: E402
-from tfxfer.config.backbone import BackboneConfig  # noqa: E402
-from tfxfer.config.head import HeadConfig  # noqa: E402
-from tfxfer.features import shards, store  # noqa: E402
-from tfxfer.heads import Head, build_head  # noqa: E402
-from tfxfer.modalities.pictures.networks.applications import build_network  # noqa: E402
-from tfxfer.modalities.pictures.networks.families import NETWORKS  # noqa: E402
+from tfxfer.backbones.backbone import Backbone
+from tfxfer.backbones.build import build_backbone
+from tfxfer.cache.digest import digest
+from tfxfer.config.backbone import BackboneConfig
+from tfxfer.config.head import HeadConfig
+from tfxfer.features import shards, store
+from tfxfer.modalities.pictures.networks.applications import build_network
+from tfxfer.modalities.pictures.networks.families import NETWORKS
+from tfxfer.tasks.heads import (
+    Head,
+    build_head,
+)
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
 # What was imported stays, and need not be looked through for garbage between tests.

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.features.split import build_prefix, build_suffix, find_cut
-from tfxfer.heads import Head, build_model
+from tfxfer.tasks.heads import Head, build_model
 
 
 def pooling_head() -> Head:

@@ -46,7 +46,7 @@ if backend == "tensorflow":
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from tfxfer.cli import main
 from tfxfer.machine.processes import spread
-from tfxfer.heads import build_model
+from tfxfer.tasks.heads import build_model
 from tfxfer.job import prepare
 from tfxfer.judge import judge
 from tfxfer.config.presets import load_config

@@ -16,10 +16,10 @@ from tfxfer.errors import InputError
 from tfxfer.features.batches import make_stored_training
 from tfxfer.features.feed import PhaseData
 from tfxfer.features.split import find_cut
-from tfxfer.phases.balance import adjust_by
 from tfxfer.phases.fit import fit_phase
 from tfxfer.phases.keep_best import standard_error
-from tfxfer.phases.solver import solve_head
+from tfxfer.tasks.balance import adjust_by
+from tfxfer.tasks.solver import solve_head
 
 QUIET = Console(quiet=True)
 CHANNELS = 256  # of the small network

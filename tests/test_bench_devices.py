@@ -13,8 +13,8 @@ from spreading import QUICKLY
 from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
 from tfxfer.features.split import find_cut
-from tfxfer.heads import build_head
 from tfxfer.phases.memory import out_of_memory
+from tfxfer.tasks.heads import build_head
 
 bench, backends = load_tool("bench_devices"), load_tool("compare_backends")
 ahead = load_tool("compile_ahead")  # which imports the first of them

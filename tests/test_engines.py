@@ -17,9 +17,9 @@ from tfxfer.features import engines
 from tfxfer.features.engines import BATCH, ENGINES, Engine
 from tfxfer.features.split import build_prefix, find_cut
 from tfxfer.features.trial import TOLERANCE, choose_engine, largest_error
-from tfxfer.heads import build_head
 from tfxfer.modalities.pictures.networks.applications import build_network, wrap_network
 from tfxfer.modalities.pictures.networks.families import NETWORKS
+from tfxfer.tasks.heads import build_head
 
 # Behind four and nine blocks: random weights lose bfloat16's few bits in the blocks above.
 CUTS = (9, 4)

@@ -20,8 +20,6 @@ from tfxfer.data.class_map import read_class_map
 from tfxfer.data.items import FileSet
 from tfxfer.errors import InputError
 from tfxfer.evaluating import run_evaluation
-from tfxfer.evaluation import wilson_interval
-from tfxfer.heads import build_model
 from tfxfer.prediction.predict_set import predict_set
 from tfxfer.prediction.predictor import Prediction, PredictionError, Predictor
 from tfxfer.prediction.prepare import make_prepare
@@ -32,6 +30,8 @@ from tfxfer.report.evaluation import (
     write_evaluation,
     write_results,
 )
+from tfxfer.tasks.heads import build_model
+from tfxfer.tasks.metrics import wilson_interval
 
 QUIET = Console(quiet=True)
 NAMES = ("green", "amber", "blue")  # not in the order of the folders
@@ -105,8 +105,8 @@ def test_a_trained_backbone_gives_what_it_gives_in_training(
 ):
     """The same figures as of the way by tf.data that a run takes."""
     from tfxfer.data.pipeline import make_evaluation_dataset
-    from tfxfer.evaluation import evaluate_probabilities
     from tfxfer.sources.sources import list_pictures
+    from tfxfer.tasks.metrics import evaluate_probabilities
 
     model, names = build_model(small_backbone, small_head), tuple(COLOURS)
     report = evaluate(make_predictor(model, names), picture_folder)

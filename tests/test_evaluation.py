@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tfxfer.evaluation import evaluate_probabilities, wilson_interval
+from tfxfer.tasks.metrics import evaluate_probabilities, wilson_interval
 
 
 def evaluate_rows(rows, labels):

@@ -35,11 +35,11 @@ from tfxfer.features.feed import make_phase_data, make_streamed_data
 from tfxfer.features.fingerprint import hash_prefix, view_seeds
 from tfxfer.features.frozen import FrozenLayers
 from tfxfer.features.split import build_prefix, find_cut
-from tfxfer.heads import build_head
 from tfxfer.modalities.pictures.networks.applications import wrap_network
 from tfxfer.modalities.pictures.networks.families import Family
 from tfxfer.modalities.pictures.settings import AugmentationConfig
 from tfxfer.sources.sources import load_data
+from tfxfer.tasks.heads import build_head
 
 AUGMENTATION = AugmentationConfig(colour=0.3)
 

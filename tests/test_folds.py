@@ -16,10 +16,10 @@ from tfxfer import run
 from tfxfer.config.data import DataConfig
 from tfxfer.config.presets import load_config
 from tfxfer.errors import InputError, exit_code
-from tfxfer.evaluation import wilson_interval
 from tfxfer.features.cache import list_stored
 from tfxfer.folds import run_folds
 from tfxfer.sources.sources import load_data
+from tfxfer.tasks.metrics import wilson_interval
 
 PRESET = """
 [[phases]]

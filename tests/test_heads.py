@@ -9,7 +9,7 @@ import pytest
 import tfxfer
 from tfxfer.config.backbone import BackboneConfig
 from tfxfer.config.head import HeadConfig
-from tfxfer.heads import build_head, build_model
+from tfxfer.tasks.heads import build_head, build_model
 
 
 @pytest.mark.parametrize("kind", ["linear", "mlp"])

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score, recall_score
 
-from tfxfer.calibration import expected_calibration_error
-from tfxfer.intervals import bootstrap_intervals
+from tfxfer.tasks.calibration import expected_calibration_error
+from tfxfer.tasks.intervals import bootstrap_intervals
 
 
 def sample(count, class_count, seed=0):

@@ -17,9 +17,9 @@ from tfxfer.config.backbone import BackboneConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
 from tfxfer.features.split import build_prefix, build_suffix, find_cut
-from tfxfer.heads import build_head, build_model
 from tfxfer.modalities.pictures.networks.hub_families import FAMILIES
 from tfxfer.phases.unfreeze import unfreeze_top
+from tfxfer.tasks.heads import build_head, build_model
 
 keras_hub = pytest.importorskip("keras_hub")
 

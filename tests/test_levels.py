@@ -16,9 +16,9 @@ from tfxfer.config.head import HeadConfig
 from tfxfer.config.presets import load_config
 from tfxfer.errors import InputError
 from tfxfer.features.split import find_cut
-from tfxfer.heads import build_head, build_model
 from tfxfer.modalities.pictures.networks.applications import build_network, wrap_network
 from tfxfer.modalities.pictures.networks.families import NETWORKS
+from tfxfer.tasks.heads import build_head, build_model
 
 
 def build(name: str, levels: int) -> Backbone:

@@ -21,11 +21,11 @@ from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
 from tfxfer.export.litert import KINDS, convert_litert
 from tfxfer.export.litert_float16 import list_large, mix_float16, round_weights
-from tfxfer.heads import build_head, build_model
 from tfxfer.litert.interpreter import LiteModel
 from tfxfer.litert.metadata import load_labels
 from tfxfer.prediction.litert import load_litert
 from tfxfer.prediction.predictor import PredictionError
+from tfxfer.tasks.heads import build_head, build_model
 
 SIDE = 32
 # What people call things; a list of lines must bring all of it back.

@@ -18,7 +18,6 @@ from tfxfer.data.items import untuned
 from tfxfer.errors import InputError
 from tfxfer.features.feed import PhaseData
 from tfxfer.features.split import PICTURES, build_prefix, find_cut
-from tfxfer.heads import build_head, build_model
 from tfxfer.phases.estimate import check_memory
 from tfxfer.phases.fit import fit_phase, prepare_phase
 from tfxfer.phases.keep_best import KeepBest, Standing
@@ -27,6 +26,7 @@ from tfxfer.phases.optimizers import LayerwiseAdamW
 from tfxfer.phases.schedules import layerwise_factors, warmup_cosine
 from tfxfer.phases.unfreeze import count_parameters, unfreeze_top
 from tfxfer.records.results import PhaseResult
+from tfxfer.tasks.heads import build_head, build_model
 
 QUIET = Console(quiet=True)
 

@@ -15,11 +15,11 @@ from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.items import untuned
 from tfxfer.features.feed import PhaseData
 from tfxfer.features.split import build_prefix, find_cut
-from tfxfer.heads import build_head
 from tfxfer.phases.fit import fit_phase, prepare_phase
 from tfxfer.phases.keep_best import KeepBest, Standing
 from tfxfer.phases.precision import PRECISIONS, agree, choose_precision, in_precision
 from tfxfer.phases.span import load_state, save_state
+from tfxfer.tasks.heads import build_head
 
 LossScale = keras.optimizers.LossScaleOptimizer
 rounds_float32 = tf.config.experimental.tensor_float_32_execution_enabled

@@ -16,7 +16,7 @@ from tfxfer.backbones.build import build_backbone
 from tfxfer.backbones.levels import add_levels
 from tfxfer.config.backbone import BackboneConfig
 from tfxfer.errors import InputError
-from tfxfer.heads import build_head, build_model
+from tfxfer.tasks.heads import build_head, build_model
 
 ROOT = Path(__file__).parent.parent
 

@@ -16,17 +16,18 @@ from tfxfer.config.head import HeadConfig
 from tfxfer.data.items import FileSet, PictureData
 from tfxfer.data.pipeline import make_evaluation_dataset
 from tfxfer.errors import InputError
-from tfxfer.evaluation import evaluate_probabilities, mean_average_precision
 from tfxfer.export.saved_model import export_saved_model
 from tfxfer.features.feed import make_phase_data
 from tfxfer.features.mixing import mix_batches
-from tfxfer.heads import build_head, build_model
 from tfxfer.job import Job, make_job, make_plan
 from tfxfer.phases.keep_best import standard_error
-from tfxfer.phases.objective import Objective, make_loss, make_metrics
 from tfxfer.records.results import RunResult
 from tfxfer.report.console import print_phase, print_plan, print_result
 from tfxfer.run import metrics_of
+from tfxfer.tasks.heads import build_head, build_model
+from tfxfer.tasks.losses import make_loss, make_metrics
+from tfxfer.tasks.metrics import evaluate_probabilities, mean_average_precision
+from tfxfer.tasks.objective import Objective
 from tfxfer.training import train_phase
 
 QUIET = Console(quiet=True)

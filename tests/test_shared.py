@@ -12,8 +12,8 @@ from tfxfer.config.backbone import BackboneConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
 from tfxfer.features.split import build_prefix, find_cut
-from tfxfer.heads import build_head
 from tfxfer.modalities.pictures.networks.hub_module import export_hub_module
+from tfxfer.tasks.heads import build_head
 
 WEIGHTS = "weights/mobilenetv2_100_224_{}_notop.weights.h5"
 

@@ -17,10 +17,10 @@ from tfxfer.data.items import untuned
 from tfxfer.errors import InputError
 from tfxfer.features.feed import PhaseData
 from tfxfer.features.split import find_cut
-from tfxfer.heads import build_head
 from tfxfer.phases.fit import fit_phase, prepare_phase
-from tfxfer.phases.solver import can_solve, channel_scale, estimate_seconds, solve_head
 from tfxfer.records.results import PhaseResult
+from tfxfer.tasks.heads import build_head
+from tfxfer.tasks.solver import can_solve, channel_scale, estimate_seconds, solve_head
 
 CHANNELS = 256  # of the small network
 

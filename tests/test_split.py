@@ -12,9 +12,9 @@ from tfxfer.backbones.backbone import Backbone
 from tfxfer.backbones.blocks import list_blocks
 from tfxfer.config.head import HeadConfig
 from tfxfer.features.split import build_prefix, build_suffix, find_cut
-from tfxfer.heads import build_head
 from tfxfer.modalities.pictures.networks.applications import build_network, wrap_network
 from tfxfer.modalities.pictures.networks.families import COUNTS, FAMILIES, NETWORKS, find_family
+from tfxfer.tasks.heads import build_head
 
 # The smallest network of each family: the others repeat its blocks or widen them.
 SMALLEST = [next(iter(family.sizes_px)) for family in FAMILIES]

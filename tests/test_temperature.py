@@ -9,12 +9,16 @@ import pytest
 from scipy.special import expit, softmax
 
 import tfxfer
-from tfxfer.calibration import expected_calibration_error
 from tfxfer.config.data import DataConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.data.pipeline import make_evaluation_dataset
 from tfxfer.sources.sources import load_data
-from tfxfer.temperature import apply_temperature, fit_temperature, fold_temperature
+from tfxfer.tasks.calibration import (
+    apply_temperature,
+    expected_calibration_error,
+    fit_temperature,
+    fold_temperature,
+)
 
 
 def draw(count: int, temperature: float) -> tuple[np.ndarray, np.ndarray]:

@@ -44,8 +44,8 @@ _LAZY = {
     "HubModule": "tfxfer.backbones.hub_layer",
     "export_hub_module": "tfxfer.modalities.pictures.networks.hub_module",
     "load_model": "tfxfer.saved",
-    "build_head": "tfxfer.heads",
-    "build_model": "tfxfer.heads",
+    "build_head": "tfxfer.tasks.heads",
+    "build_model": "tfxfer.tasks.heads",
     "unfreeze_top": "tfxfer.phases.unfreeze",
 }
 

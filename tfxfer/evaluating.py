@@ -9,16 +9,12 @@ import numpy as np
 from rich.console import Console
 
 from tfxfer.cache.folder import locate
-from tfxfer.calibration import expected_calibration_error
-from tfxfer.class_figures import list_figures, list_results, note_mismatches
 from tfxfer.config.config import Config
 from tfxfer.data.chosen import choose_split, find_bad, keep
 from tfxfer.data.class_map import map_classes
 from tfxfer.data.items import PictureSet
 from tfxfer.data.listing import Listing
 from tfxfer.errors import InputError
-from tfxfer.evaluation import evaluate_probabilities
-from tfxfer.intervals import bootstrap_intervals
 from tfxfer.machine import runtime
 from tfxfer.machine.progress import counting_pictures
 from tfxfer.prediction.predict_set import predict_set
@@ -26,6 +22,10 @@ from tfxfer.prediction.predictor import PredictionError, Predictor
 from tfxfer.records.evaluations import EvaluationReport, PictureResult
 from tfxfer.records.plans import BadFile
 from tfxfer.sources.sources import list_pictures
+from tfxfer.tasks.by_class import list_figures, list_results, note_mismatches
+from tfxfer.tasks.calibration import expected_calibration_error
+from tfxfer.tasks.intervals import bootstrap_intervals
+from tfxfer.tasks.metrics import evaluate_probabilities
 
 # Above 1 by no more than rounding.
 _MOST_PROBABLE = 1.001

@@ -15,11 +15,11 @@ from tfxfer.cache.digest import digest
 from tfxfer.config.config import Config
 from tfxfer.data.items import PictureData
 from tfxfer.errors import InputError
-from tfxfer.evaluation import wilson_interval
 from tfxfer.job import dry_run, load_pictures
 from tfxfer.records.plans import Plan
 from tfxfer.records.results import FoldsResult
 from tfxfer.report.console import print_folds
+from tfxfer.tasks.metrics import wilson_interval
 from tfxfer.training import run_training
 
 

@@ -14,24 +14,24 @@ from tfxfer.cache.folder import locate
 from tfxfer.config.config import Config
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.items import PictureData
-from tfxfer.data.labels import count_classes
 from tfxfer.features.frozen import FrozenLayers
-from tfxfer.heads import build_head
 from tfxfer.machine import runtime
 from tfxfer.machine.devices import make_deterministic
 from tfxfer.machine.processes import ALONE, Share
 from tfxfer.machine.progress import counting_pictures
 from tfxfer.machine.strategy import check_splits, divide_batch, spread
 from tfxfer.notes import list_notes
-from tfxfer.phases.balance import note_imbalance
 from tfxfer.phases.estimate import check_memory, plan_phase
 from tfxfer.phases.memory import memory_errors
-from tfxfer.phases.objective import Objective, make_objective
 from tfxfer.phases.precision import skip_trial
 from tfxfer.phases.schedules import resolve_phase
 from tfxfer.records.plans import PhasePlan, Plan
 from tfxfer.report.console import print_plan
 from tfxfer.sources.sources import load_data
+from tfxfer.tasks.balance import note_imbalance
+from tfxfer.tasks.heads import build_head
+from tfxfer.tasks.labels import count_classes
+from tfxfer.tasks.objective import Objective, make_objective
 from tfxfer.teacher import add_teacher
 
 

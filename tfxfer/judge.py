@@ -5,14 +5,18 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from tfxfer.calibration import expected_calibration_error
 from tfxfer.data.items import PictureData, PictureSet
 from tfxfer.data.pipeline import make_view_batches
-from tfxfer.evaluation import evaluate_probabilities
 from tfxfer.machine.compiled import Call, compile_model, predict
 from tfxfer.machine.processes import ALONE, Share
 from tfxfer.records.evaluations import Calibration, Evaluation
-from tfxfer.temperature import apply_temperature, fit_temperature, fold_temperature
+from tfxfer.tasks.calibration import (
+    apply_temperature,
+    expected_calibration_error,
+    fit_temperature,
+    fold_temperature,
+)
+from tfxfer.tasks.metrics import evaluate_probabilities
 
 # A batch for training may be larger than what the whole network can take.
 _BATCH = 32

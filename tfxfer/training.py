@@ -22,7 +22,6 @@ from tfxfer.export.jax_program import check_readable
 from tfxfer.export.saved_model import export_saved_model
 from tfxfer.features.feed import make_phase_data
 from tfxfer.features.split import PICTURES, Cut
-from tfxfer.heads import build_model
 from tfxfer.job import Job, choose_devices, make_plan, prepare
 from tfxfer.judge import judge
 from tfxfer.machine import runtime
@@ -36,6 +35,7 @@ from tfxfer.phases.unfinished import name_run, reserve_place
 from tfxfer.records.exports import Exported
 from tfxfer.records.results import PhaseResult, RunResult
 from tfxfer.report.console import print_phase, print_plan, print_result
+from tfxfer.tasks.heads import build_model
 
 
 def run_training(

@@ -182,7 +182,7 @@ def speeds(folder: Path, begun: float, data: str, weights: str, timed: str = "10
     from tfxfer.features.engines import split
     from tfxfer.features.split import build_prefix, find_cut
     from tfxfer.features.trial import choose_engine
-    from tfxfer.heads import build_head
+    from tfxfer.tasks.heads import build_head
 
     batches = [np.asarray(x) for x, _ in read_folder(data, "train", shuffle=True).take(int(timed))]
     pictures = np.concatenate(batches)

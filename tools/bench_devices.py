@@ -118,7 +118,7 @@ def build_parts(name: str, size_px: int):
     from tfxfer.config.backbone import BackboneConfig
     from tfxfer.config.head import HeadConfig
     from tfxfer.features.split import find_cut
-    from tfxfer.heads import build_head
+    from tfxfer.tasks.heads import build_head
 
     backbone = build_backbone(BackboneConfig(name=name, weights="none", image_size_px=size_px))
     head = build_head(HeadConfig(), CLASSES, 0)

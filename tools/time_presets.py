@@ -43,12 +43,12 @@ def estimate_seconds(preset: str, paths: tuple[str, ...]) -> list[float]:
     """Seconds of each phase of a preset."""
     from tfxfer.data.items import FileSet, PictureData
     from tfxfer.features.frozen import FrozenLayers
-    from tfxfer.heads import build_head
     from tfxfer.modalities.pictures.networks.applications import build_network, wrap_network
     from tfxfer.modalities.pictures.networks.families import find_family
     from tfxfer.phases.estimate import plan_phase
     from tfxfer.phases.schedules import resolve_phase
     from tfxfer.report.console import make_console
+    from tfxfer.tasks.heads import build_head
 
     config = load_config(preset)
     train, validation, classes = DATA[preset]

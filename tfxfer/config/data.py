@@ -60,7 +60,7 @@ class DataConfig(Table):
     shots: int | None = Field(None, ge=1)  # training pictures of each class; None: all
     # Train on the validation pictures as well, with what an earlier run has chosen on them.
     train_on_validation: bool = False
-    # What is done about classes of different sizes (phases/balance.py).
+    # What is done about classes of different sizes (tasks/balance.py).
     balance: Literal["none", "class_weights", "sampling", "logit_adjustment"] = "none"
 
     @field_validator("source", "data_dir")

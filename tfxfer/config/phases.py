@@ -26,7 +26,7 @@ class PhaseConfig(Table):
     # Of a head alone; "auto": "logistic" where it is linear, its features are stored and nothing
     # is mixed. It knows no epochs, rates and label smoothing; the ridge penalty stands for them.
     solver: Literal["auto", "logistic", "adamw"] = "auto"
-    # Of logistic regression; None: those that are best on validation (`phases/solver.py`).
+    # Of logistic regression; None: those that are best on validation (`tasks/solver.py`).
     inverse_penalty: float | None = Field(None, gt=0)
     evenness: float | None = Field(None, ge=0, le=1)
     # "auto": what a short trial shows to be fastest; see `CANDIDATES` in phases/precision.py.

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from tfxfer.data.items import FileSet, PictureSet
-from tfxfer.data.labels import has_several
 from tfxfer.data.leaks import find_conflicts, find_leaks
 from tfxfer.data.listing import Listing
 from tfxfer.data.looks import Audit, Copies, Look
@@ -18,6 +17,7 @@ from tfxfer.machine.files import for_each, read_bytes, stamp
 from tfxfer.machine.processes import ALONE, Share
 from tfxfer.modalities.pictures.copies import find_copies
 from tfxfer.modalities.pictures.look import look_at_pictures, stack_thumbnails
+from tfxfer.tasks.labels import has_several
 
 
 def audit_listing(

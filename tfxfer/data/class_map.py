@@ -13,8 +13,8 @@ from unicodedata import normalize
 
 import numpy as np
 
-from tfxfer.data.labels import count_classes, has_several
 from tfxfer.errors import InputError, first_line, nearest
+from tfxfer.tasks.labels import count_classes, has_several
 
 LEFT_OUT = -1
 _SHOWN = 20

@@ -10,8 +10,8 @@ from tfxfer.config.data import DataConfig
 from tfxfer.data.cuts import deal_folds, deal_groups, hash_names
 from tfxfer.data.groups import check_group_count, describe_cut, groups_of, names_to_hash
 from tfxfer.data.items import PictureSet
-from tfxfer.data.labels import count_classes, stratify_by
 from tfxfer.errors import InputError
+from tfxfer.tasks.labels import count_classes, stratify_by
 
 Splits = dict[str, PictureSet]
 _NEEDED = 2  # training pictures of each class, whichever fold is held out

@@ -11,9 +11,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.data.labels import has_several
 from tfxfer.machine.files import for_each, stamp
 from tfxfer.records.plans import BadFile
+from tfxfer.tasks.labels import has_several
 
 # Pictures that are read or decoded at the same time.
 PARALLEL_CALLS = os.cpu_count() or 1

@@ -8,7 +8,6 @@ import numpy as np
 
 from tfxfer.config.data import DataConfig
 from tfxfer.data.items import PictureData, PictureSet
-from tfxfer.data.labels import count_classes
 from tfxfer.data.leaks import find_leaks
 from tfxfer.data.listing import EXAMPLES, FILES, RECORDS, Listing
 from tfxfer.data.looks import Audit, Copies
@@ -16,6 +15,7 @@ from tfxfer.data.splits import complete_splits
 from tfxfer.errors import InputError
 from tfxfer.modalities.pictures.decode import READABLE
 from tfxfer.records.plans import BadFile
+from tfxfer.tasks.labels import count_classes
 
 _SHOWN = 20
 _FORMATS = ", ".join(READABLE)

@@ -6,10 +6,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer.data.items import PARALLEL_CALLS, PictureSet, untuned
-from tfxfer.data.labels import to_targets
 from tfxfer.data.sampling import encode_evenly
 from tfxfer.modalities.pictures.settings import AugmentationConfig
 from tfxfer.modalities.pictures.view import augmented_view, plain_view
+from tfxfer.tasks.labels import to_targets
 
 # Batches that are ready before they are asked for.
 _PREFETCHED = 2

@@ -18,8 +18,8 @@ from tfxfer.data.groups import (
     part_groups,
 )
 from tfxfer.data.items import PictureSet
-from tfxfer.data.labels import count_classes, has_several, stratify_by
 from tfxfer.errors import InputError
+from tfxfer.tasks.labels import count_classes, has_several, stratify_by
 
 
 def complete_splits(

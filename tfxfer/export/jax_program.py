@@ -11,8 +11,8 @@ import keras
 import tensorflow as tf
 
 from tfxfer.errors import InputError
-from tfxfer.heads import add_embeddings
 from tfxfer.machine.compiled import is_on
+from tfxfer.tasks.heads import add_embeddings
 
 # What programs run on; by default, it would be that alone which this process trains on.
 _PLATFORMS = ("cpu", "cuda", "rocm", "tpu")

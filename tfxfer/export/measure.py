@@ -10,10 +10,10 @@ from statistics import median
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.evaluation import accuracy, predict_labels
 from tfxfer.machine.compiled import exact_float32
 from tfxfer.prediction.predictor import Predictor
 from tfxfer.records.exports import ExportedFormat
+from tfxfer.tasks.metrics import accuracy, predict_labels
 
 # Calls that are timed, and as many seconds at most; the first ones are not counted.
 _CALLS, _SECONDS, _UNCOUNTED = 30, 5.0, 2

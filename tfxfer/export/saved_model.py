@@ -15,10 +15,10 @@ from tfxfer.backbones.hub_layer import HubModule
 from tfxfer.data.items import PictureSet, spread
 from tfxfer.export.jax_program import trace_jax
 from tfxfer.export.warm_up import write_warm_up
-from tfxfer.heads import add_embeddings
 from tfxfer.machine.compiled import call_model, exact_float32, is_on
 from tfxfer.modalities.pictures.view import plain_view
 from tfxfer.records.exports import Exported
+from tfxfer.tasks.heads import add_embeddings
 
 # Largest difference of a probability: the graph is another one, the arithmetic is float32.
 _TOLERANCE = 1e-4

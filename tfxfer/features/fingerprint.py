@@ -12,7 +12,7 @@ from tfxfer.backbones.backbone import Backbone
 from tfxfer.cache.digest import digest
 from tfxfer.data.items import Identity
 from tfxfer.features.split import Cut
-from tfxfer.heads import Head
+from tfxfer.tasks.heads import Head
 
 # Raised when a change to the code changes features: of decoding, augmentation or the prefix.
 _VERSION = 3

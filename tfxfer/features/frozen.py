@@ -26,8 +26,8 @@ from tfxfer.features.engines import (
 from tfxfer.features.fingerprint import hash_prefix
 from tfxfer.features.split import Cut, build_prefix
 from tfxfer.features.trial import choose_engine
-from tfxfer.heads import Head
 from tfxfer.modalities.pictures.settings import AugmentationConfig, Policy
+from tfxfer.tasks.heads import Head
 
 
 @dataclass

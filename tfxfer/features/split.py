@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import keras
 
 from tfxfer.backbones.backbone import Backbone
-from tfxfer.heads import Head
 from tfxfer.modalities.pictures.networks.preprocessing import apply_preprocessing
+from tfxfer.tasks.heads import Head
 
 POOLED = "pooled"
 PICTURES = "pictures"

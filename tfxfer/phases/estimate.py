@@ -17,11 +17,11 @@ from tfxfer.features.plan import count_missing, cut_of, has_room, views_of
 from tfxfer.features.split import Cut
 from tfxfer.phases.fit import prepare_phase
 from tfxfer.phases.memory import out_of_memory
-from tfxfer.phases.objective import PLAIN, Objective
 from tfxfer.phases.precision import check_precision
-from tfxfer.phases.solver import check_solver, estimate_seconds
 from tfxfer.phases.unfreeze import count_parameters
 from tfxfer.records.plans import PhasePlan
+from tfxfer.tasks.objective import PLAIN, Objective
+from tfxfer.tasks.solver import check_solver, estimate_seconds
 
 _TRIAL_STEPS = 4
 _FLOAT_BYTES = 4

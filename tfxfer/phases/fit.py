@@ -16,21 +16,22 @@ from tfxfer.backbones.blocks import Block
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.features.feed import PhaseData
 from tfxfer.features.split import Cut, build_suffix
-from tfxfer.heads import Head, build_model
 from tfxfer.machine.compiled import compile_model, predict
 from tfxfer.machine.devices import find_device
 from tfxfer.machine.progress import ProgressBar
 from tfxfer.phases.finite import StayFinite, fit_or_retry
 from tfxfer.phases.keep_best import KeepBest, Standing
-from tfxfer.phases.objective import PLAIN, Objective, make_loss, make_metrics
 from tfxfer.phases.optimizers import LayerwiseAdamW
 from tfxfer.phases.precision import choose_precision, in_precision, list_candidates
 from tfxfer.phases.schedules import layerwise_factors, warmup_cosine
-from tfxfer.phases.solver import Solution, check_solver, solve_head
 from tfxfer.phases.span import WHOLE, Span, load_state, save_state
 from tfxfer.phases.unfreeze import count_parameters, unfreeze_top
 from tfxfer.phases.validate import Validate
 from tfxfer.records.results import PhaseResult
+from tfxfer.tasks.heads import Head, build_model
+from tfxfer.tasks.losses import make_loss, make_metrics
+from tfxfer.tasks.objective import PLAIN, Objective
+from tfxfer.tasks.solver import Solution, check_solver, solve_head
 
 
 def prepare_phase(

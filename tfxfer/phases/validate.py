@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.evaluation import accuracy, cross_entropy
 from tfxfer.machine.compiled import Call, compile_model, predict
 from tfxfer.machine.processes import ALONE, Share
-from tfxfer.phases.objective import Objective
+from tfxfer.tasks.metrics import accuracy, cross_entropy
+from tfxfer.tasks.objective import Objective
 
 
 class Validate(keras.callbacks.Callback):

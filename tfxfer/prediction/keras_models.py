@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer.errors import InputError, first_line
-from tfxfer.heads import add_embeddings
 from tfxfer.machine.compiled import compile_model
 from tfxfer.prediction.predictor import Prediction, Predictor
 from tfxfer.prediction.prepare import make_prepare, read_classes
 from tfxfer.saved import load_model
+from tfxfer.tasks.heads import add_embeddings
 
 
 def load_run(path: Path, with_embeddings: bool, trust: bool) -> Predictor:

@@ -12,7 +12,6 @@ from tfxfer.backbones.build import build_backbone
 from tfxfer.config.config import Config
 from tfxfer.errors import InputError
 from tfxfer.export.jax_program import check_readable
-from tfxfer.phases.objective import make_objective
 from tfxfer.phases.schedules import resolve_phase
 from tfxfer.records.searches import SearchResult, Trial
 from tfxfer.report.search import print_search
@@ -24,6 +23,7 @@ from tfxfer.search.space import DEPTH, Space, find_phase, make_space, propose, t
 from tfxfer.search.trial import Bench, BudgetOverError, score_config
 from tfxfer.search.tuner import SearchTuner, score_once, search
 from tfxfer.search.workers import CHIEF, run_workers
+from tfxfer.tasks.objective import make_objective
 from tfxfer.training import run_training
 
 

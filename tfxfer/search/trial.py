@@ -19,7 +19,6 @@ from tfxfer.config.config import Config
 from tfxfer.config.presets import dump_config
 from tfxfer.data.items import PictureData
 from tfxfer.errors import InputError
-from tfxfer.evaluation import wilson_interval
 from tfxfer.features.split import Cut, find_cut
 from tfxfer.job import Job, load_pictures, make_job
 from tfxfer.phases.memory import memory_errors
@@ -27,6 +26,7 @@ from tfxfer.phases.span import WHOLE, Span
 from tfxfer.records.results import PhaseResult
 from tfxfer.records.searches import Trial
 from tfxfer.report.console import make_console
+from tfxfer.tasks.metrics import wilson_interval
 from tfxfer.teacher import add_teacher
 from tfxfer.training import train_phase
 

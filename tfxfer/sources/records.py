@@ -12,12 +12,12 @@ import tensorflow as tf
 
 from tfxfer.config.data import DataConfig
 from tfxfer.data.items import PictureSet
-from tfxfer.data.labels import has_several
 from tfxfer.data.listing import RECORDS, Listing
 from tfxfer.errors import InputError
 from tfxfer.sources.label_lists import to_labels
 from tfxfer.sources.records_check import Records, find_keys, list_records
 from tfxfer.sources.records_files import ARRAYRECORD, TFRECORD, RecordSet, read_records
+from tfxfer.tasks.labels import has_several
 
 _WILDCARD = re.compile(r"[*?\[{]")
 _SHARD = re.compile(r"(.*)-(\d{5,})-of-(\d{5,})(.*)")

@@ -15,8 +15,8 @@ from sklearn.metrics import (
     top_k_accuracy_score,
 )
 
-from tfxfer.data.labels import count_classes, has_several
 from tfxfer.records.evaluations import Evaluation
+from tfxfer.tasks.labels import count_classes, has_several
 
 _TOP5_FROM = 21  # classes
 _GIVEN_FROM = 0.5  # probability of one of several labels

@@ -15,10 +15,10 @@ from tfxfer.config.phases import ResolvedPhase
 from tfxfer.errors import InputError
 from tfxfer.features.split import POOLED, Cut
 from tfxfer.features.store import Table
-from tfxfer.heads import Head
 from tfxfer.machine.processes import ALONE, Share
-from tfxfer.phases.balance import adjust_by, weigh_classes
-from tfxfer.phases.objective import PLAIN, Objective
+from tfxfer.tasks.balance import adjust_by, weigh_classes
+from tfxfer.tasks.heads import Head
+from tfxfer.tasks.objective import PLAIN, Objective
 
 # Features are divided by this power of their deviations: 1 gives every channel the same weight in
 # the penalty; less lets those that vary little count for less.

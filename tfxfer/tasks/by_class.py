@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tfxfer.data.labels import count_classes, has_several
-from tfxfer.evaluation import are_right, predict_labels, wilson_interval
 from tfxfer.records.evaluations import ClassFigures, PictureResult
+from tfxfer.tasks.labels import count_classes, has_several
+from tfxfer.tasks.metrics import are_right, predict_labels, wilson_interval
 
 _SHOWN = 20
 # Probabilities of one label sum to 1, but for rounding to 8 bits.

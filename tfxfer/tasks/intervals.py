@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from tfxfer.data.labels import has_several
-from tfxfer.evaluation import predict_labels
+from tfxfer.tasks.labels import has_several
+from tfxfer.tasks.metrics import predict_labels
 
 RESAMPLES = 1000
 _QUANTILES = (0.025, 0.975)

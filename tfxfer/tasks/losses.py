@@ -1,0 +1,76 @@
+"""What gradient steps minimise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfxfer.tasks.balance import adjust_by, weigh_classes
+from tfxfer.tasks.objective import Objective
+
+# Smallest probability whose logarithm and its gradient are finite float32 numbers.
+_TINY = 1e-30
+
+
+Loss = Callable[[Any, Any], Any]  # of targets and probabilities `[batch, classes]`
+
+
+def make_loss(objective: Objective, label_smoothing: float) -> Loss:
+    """The loss of gradient steps, from targets and probabilities ``[batch, classes]``."""
+    if objective.has_several:
+        return keras.losses.BinaryCrossentropy(label_smoothing=label_smoothing)
+    if objective.balance == "class_weights":
+        return _weighted_loss(weigh_classes(objective.counts), label_smoothing)
+    if objective.balance == "logit_adjustment":
+        return _adjusted_loss(adjust_by(objective.counts), label_smoothing)
+    return keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing)
+
+
+def make_metrics(objective: Objective) -> list[keras.metrics.Metric]:
+    """What is followed while a model trains: ``accuracy`` and ``cross_entropy``."""
+    if objective.has_several:
+        return [
+            keras.metrics.MeanMetricWrapper(_are_all_right, name="accuracy"),
+            keras.metrics.BinaryCrossentropy(name="cross_entropy"),
+        ]
+    return [
+        keras.metrics.CategoricalAccuracy(name="accuracy"),
+        keras.metrics.CategoricalCrossentropy(name="cross_entropy"),
+    ]
+
+
+def _weighted_loss(weights: np.ndarray, label_smoothing: float) -> Loss:
+    """Cross-entropy in which a picture weighs what its target says, mixed ones in their shares."""
+
+    def class_weighted(targets, probabilities):
+        entropies = keras.losses.categorical_crossentropy(
+            targets, probabilities, label_smoothing=label_smoothing
+        )
+        return entropies * keras.ops.sum(targets * weights, axis=-1)
+
+    return class_weighted
+
+
+def _adjusted_loss(added: np.ndarray, label_smoothing: float) -> Loss:
+    """Cross-entropy of logits plus ``tau · log prior``: Menon et al. 2021, equation 10.
+
+    The head gives probabilities. Their logarithms are its logits but for a constant, which a
+    softmax does not see.
+    """
+
+    def logit_adjusted(targets, probabilities):
+        logits = keras.ops.log(keras.ops.maximum(probabilities, _TINY)) + added
+        return keras.losses.categorical_crossentropy(
+            targets, logits, from_logits=True, label_smoothing=label_smoothing
+        )
+
+    return logit_adjusted
+
+
+def _are_all_right(targets, probabilities):
+    """Whether every label of a picture is given, and no other: ``[batch]`` zeros and ones."""
+    same = keras.ops.equal(targets >= 0.5, probabilities >= 0.5)
+    return keras.ops.cast(keras.ops.all(same, axis=-1), "float32")
