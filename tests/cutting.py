@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from tfxfer.backbones.backbone import Backbone
-from tfxfer.features.split import build_prefix, build_suffix, find_cut
+from tfxfer.features.cut import build_prefix, build_suffix, find_cut
 from tfxfer.tasks.heads import Head, build_model
 
 

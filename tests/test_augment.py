@@ -16,10 +16,10 @@ from tfxfer.config.features import FeaturesConfig
 from tfxfer.config.phases import PhaseConfig, ResolvedPhase
 from tfxfer.data.pipeline import make_view_batches
 from tfxfer.features.compute import compute_tables, find_tables
+from tfxfer.features.cut import find_cut
 from tfxfer.features.feed import make_phase_data, make_streamed_data
 from tfxfer.features.fingerprint import view_seeds
 from tfxfer.features.frozen import FrozenLayers
-from tfxfer.features.split import find_cut
 from tfxfer.modalities.pictures.policies import OPERATIONS, choose_operations
 from tfxfer.modalities.pictures.settings import POLICIES, AugmentationConfig
 from tfxfer.modalities.pictures.view import augmented_view, plain_view

@@ -14,8 +14,8 @@ from sklearn.metrics import balanced_accuracy_score
 
 from tfxfer.errors import InputError
 from tfxfer.features.batches import make_stored_training
+from tfxfer.features.cut import find_cut
 from tfxfer.features.feed import PhaseData
-from tfxfer.features.split import find_cut
 from tfxfer.phases.fit import fit_phase
 from tfxfer.phases.keep_best import standard_error
 from tfxfer.tasks.balance import adjust_by

@@ -12,7 +12,7 @@ from spreading import QUICKLY
 
 from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
-from tfxfer.features.split import find_cut
+from tfxfer.features.cut import find_cut
 from tfxfer.phases.memory import out_of_memory
 from tfxfer.tasks.heads import build_head
 

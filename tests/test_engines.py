@@ -14,9 +14,9 @@ from conftest import small_size_px
 from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
 from tfxfer.features import engines
+from tfxfer.features.choose_engine import TOLERANCE, choose_engine, largest_error
+from tfxfer.features.cut import build_prefix, find_cut
 from tfxfer.features.engines import BATCH, ENGINES, Engine
-from tfxfer.features.split import build_prefix, find_cut
-from tfxfer.features.trial import TOLERANCE, choose_engine, largest_error
 from tfxfer.modalities.pictures.networks.applications import build_network, wrap_network
 from tfxfer.modalities.pictures.networks.families import NETWORKS
 from tfxfer.tasks.heads import build_head

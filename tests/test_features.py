@@ -30,11 +30,11 @@ from tfxfer.features.batches import (
     time_waiting,
 )
 from tfxfer.features.compute import compute_tables, find_tables
+from tfxfer.features.cut import build_prefix, find_cut
 from tfxfer.features.engines import BATCH
 from tfxfer.features.feed import make_phase_data, make_streamed_data
 from tfxfer.features.fingerprint import hash_prefix, view_seeds
 from tfxfer.features.frozen import FrozenLayers
-from tfxfer.features.split import build_prefix, find_cut
 from tfxfer.modalities.pictures.networks.applications import wrap_network
 from tfxfer.modalities.pictures.networks.families import Family
 from tfxfer.modalities.pictures.settings import AugmentationConfig

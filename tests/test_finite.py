@@ -13,8 +13,8 @@ from rich.console import Console
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.items import untuned
 from tfxfer.errors import InputError
+from tfxfer.features.cut import build_prefix, find_cut
 from tfxfer.features.feed import PhaseData
-from tfxfer.features.split import build_prefix, find_cut
 from tfxfer.phases.finite import Failure, StayFinite
 from tfxfer.phases.fit import fit_phase, prepare_phase
 from tfxfer.phases.precision import in_precision

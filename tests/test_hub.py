@@ -19,9 +19,9 @@ from tfxfer.backbones.hub_layer import HubModule, load_hub_module
 from tfxfer.config.backbone import BackboneConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
+from tfxfer.features.cut import build_prefix, find_cut
 from tfxfer.features.engines import build_openvino, build_tensorflow
 from tfxfer.features.fingerprint import hash_prefix
-from tfxfer.features.split import build_prefix, find_cut
 from tfxfer.modalities.pictures.networks.hub_module import export_hub_module
 from tfxfer.phases.unfreeze import unfreeze_top
 from tfxfer.tasks.heads import build_head, build_model

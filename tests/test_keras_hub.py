@@ -16,7 +16,7 @@ from tfxfer.backbones.build import build_backbone
 from tfxfer.config.backbone import BackboneConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
-from tfxfer.features.split import build_prefix, build_suffix, find_cut
+from tfxfer.features.cut import build_prefix, build_suffix, find_cut
 from tfxfer.modalities.pictures.networks.hub_families import FAMILIES
 from tfxfer.phases.unfreeze import unfreeze_top
 from tfxfer.tasks.heads import build_head, build_model

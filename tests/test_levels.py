@@ -15,7 +15,7 @@ from tfxfer.config.backbone import BackboneConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.config.presets import load_config
 from tfxfer.errors import InputError
-from tfxfer.features.split import find_cut
+from tfxfer.features.cut import find_cut
 from tfxfer.modalities.pictures.networks.applications import build_network, wrap_network
 from tfxfer.modalities.pictures.networks.families import NETWORKS
 from tfxfer.tasks.heads import build_head, build_model

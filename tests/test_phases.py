@@ -16,8 +16,8 @@ from tfxfer.config.head import HeadConfig
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.items import untuned
 from tfxfer.errors import InputError
+from tfxfer.features.cut import PICTURES, build_prefix, find_cut
 from tfxfer.features.feed import PhaseData
-from tfxfer.features.split import PICTURES, build_prefix, find_cut
 from tfxfer.phases.estimate import check_memory
 from tfxfer.phases.fit import fit_phase, prepare_phase
 from tfxfer.phases.keep_best import KeepBest, Standing

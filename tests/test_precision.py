@@ -13,8 +13,8 @@ from rich.console import Console
 from tfxfer.config.head import HeadConfig
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.items import untuned
+from tfxfer.features.cut import build_prefix, find_cut
 from tfxfer.features.feed import PhaseData
-from tfxfer.features.split import build_prefix, find_cut
 from tfxfer.phases.fit import fit_phase, prepare_phase
 from tfxfer.phases.keep_best import KeepBest, Standing
 from tfxfer.phases.precision import PRECISIONS, agree, choose_precision, in_precision

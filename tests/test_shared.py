@@ -11,7 +11,7 @@ from tfxfer.backbones.build import build_backbone
 from tfxfer.config.backbone import BackboneConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
-from tfxfer.features.split import build_prefix, find_cut
+from tfxfer.features.cut import build_prefix, find_cut
 from tfxfer.modalities.pictures.networks.hub_module import export_hub_module
 from tfxfer.tasks.heads import build_head
 

@@ -15,8 +15,8 @@ from tfxfer.config.head import HeadConfig
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.items import untuned
 from tfxfer.errors import InputError
+from tfxfer.features.cut import find_cut
 from tfxfer.features.feed import PhaseData
-from tfxfer.features.split import find_cut
 from tfxfer.phases.fit import fit_phase, prepare_phase
 from tfxfer.records.results import PhaseResult
 from tfxfer.tasks.heads import build_head

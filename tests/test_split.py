@@ -11,7 +11,7 @@ from cutting import compare_cuts, pooling_head
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.backbones.blocks import list_blocks
 from tfxfer.config.head import HeadConfig
-from tfxfer.features.split import build_prefix, build_suffix, find_cut
+from tfxfer.features.cut import build_prefix, build_suffix, find_cut
 from tfxfer.modalities.pictures.networks.applications import build_network, wrap_network
 from tfxfer.modalities.pictures.networks.families import COUNTS, FAMILIES, NETWORKS, find_family
 from tfxfer.tasks.heads import build_head

@@ -20,8 +20,8 @@ from tfxfer.config.config import Config
 from tfxfer.data.items import PictureData
 from tfxfer.export.jax_program import check_readable
 from tfxfer.export.saved_model import export_saved_model
+from tfxfer.features.cut import PICTURES, Cut
 from tfxfer.features.feed import make_phase_data
-from tfxfer.features.split import PICTURES, Cut
 from tfxfer.job import Job, choose_devices, make_plan, prepare
 from tfxfer.judge import judge
 from tfxfer.machine import runtime

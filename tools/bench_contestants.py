@@ -178,10 +178,10 @@ def speeds(folder: Path, begun: float, data: str, weights: str, timed: str = "10
     from tfxfer.backbones.build import build_backbone
     from tfxfer.config.backbone import BackboneConfig
     from tfxfer.config.head import HeadConfig
+    from tfxfer.features.choose_engine import choose_engine
+    from tfxfer.features.cut import build_prefix, find_cut
     from tfxfer.features.engines import BATCH as ENGINE_BATCH
     from tfxfer.features.engines import split
-    from tfxfer.features.split import build_prefix, find_cut
-    from tfxfer.features.trial import choose_engine
     from tfxfer.tasks.heads import build_head
 
     batches = [np.asarray(x) for x, _ in read_folder(data, "train", shuffle=True).take(int(timed))]

@@ -84,9 +84,9 @@ def time_prefix(backbone, head, cut, name: str, paths: list[str], seconds: float
     from tfxfer.config.features import FeaturesConfig
     from tfxfer.data.items import FileSet
     from tfxfer.data.pipeline import make_view_batches
+    from tfxfer.features.cut import build_prefix
     from tfxfer.features.engines import BATCH, ENGINES, Engine, check_installed
     from tfxfer.features.frozen import FrozenLayers
-    from tfxfer.features.split import build_prefix
     from tfxfer.modalities.pictures.settings import AugmentationConfig
 
     check_installed(name)
@@ -117,7 +117,7 @@ def build_parts(name: str, size_px: int):
     from tfxfer.backbones.build import build_backbone
     from tfxfer.config.backbone import BackboneConfig
     from tfxfer.config.head import HeadConfig
-    from tfxfer.features.split import find_cut
+    from tfxfer.features.cut import find_cut
     from tfxfer.tasks.heads import build_head
 
     backbone = build_backbone(BackboneConfig(name=name, weights="none", image_size_px=size_px))

@@ -158,8 +158,8 @@ def compile_prefix(backbone, head, cut, policy: str, place: Callable[[Any, bool]
     import jax
     import keras
 
+    from tfxfer.features.cut import build_prefix
     from tfxfer.features.engines import in_policy
-    from tfxfer.features.split import build_prefix
 
     prefix = build_prefix(backbone, head, [cut])
     layers = [layer for layer in prefix._flatten_layers() if layer is not prefix]
@@ -237,7 +237,7 @@ def list_parts(
     name: str, size_px: int, batch: int, has_whole: bool
 ) -> Iterator[tuple[str, str, Callable]]:
     """What is compiled of a network: its name, the arithmetic, and what does it for a place."""
-    from tfxfer.features.split import find_cut
+    from tfxfer.features.cut import find_cut
 
     backbone, head, cut = build_parts(name, size_px)
     trained = {"suffix": cut}

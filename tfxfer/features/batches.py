@@ -14,9 +14,9 @@ import tensorflow as tf
 from tfxfer.data.items import untuned
 from tfxfer.data.sampling import draw_evenly
 from tfxfer.features import store
+from tfxfer.features.cut import Cut
 from tfxfer.features.engines import BATCH, Engine, split
 from tfxfer.features.frozen import FrozenLayers
-from tfxfer.features.split import Cut
 from tfxfer.tasks.labels import to_targets
 
 

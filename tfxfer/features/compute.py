@@ -13,10 +13,10 @@ from tfxfer.data.items import Identity, PictureSet, spread
 from tfxfer.data.pipeline import make_view_batches
 from tfxfer.errors import InputError
 from tfxfer.features import shards, store
+from tfxfer.features.cut import Cut
 from tfxfer.features.engines import BATCH, ENGINES
 from tfxfer.features.fingerprint import name_views, view_seeds
 from tfxfer.features.frozen import FrozenLayers, Prefixes
-from tfxfer.features.split import Cut
 from tfxfer.machine.progress import PictureBar
 
 # Pictures in a file of features: what an interrupted pass has written so far is found again.

@@ -25,10 +25,10 @@ from tfxfer.features.batches import (
     time_waiting,
 )
 from tfxfer.features.compute import compute_tables
+from tfxfer.features.cut import PICTURES, Cut
 from tfxfer.features.frozen import FrozenLayers, Prefixes
 from tfxfer.features.mixing import mix_batches
 from tfxfer.features.plan import Views, cut_of, plan_views
-from tfxfer.features.split import PICTURES, Cut
 from tfxfer.machine.processes import ALONE, Share
 
 

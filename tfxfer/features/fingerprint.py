@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.cache.digest import digest
 from tfxfer.data.items import Identity
-from tfxfer.features.split import Cut
+from tfxfer.features.cut import Cut
 from tfxfer.tasks.heads import Head
 
 # Raised when a change to the code changes features: of decoding, augmentation or the prefix.

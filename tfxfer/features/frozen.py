@@ -16,6 +16,8 @@ from tfxfer.cache.folder import locate
 from tfxfer.config.features import FeaturesConfig
 from tfxfer.errors import first_line
 from tfxfer.features import shards
+from tfxfer.features.choose_engine import choose_engine
+from tfxfer.features.cut import Cut, build_prefix
 from tfxfer.features.engines import (
     BATCH,
     Engine,
@@ -24,8 +26,6 @@ from tfxfer.features.engines import (
     list_candidates,
 )
 from tfxfer.features.fingerprint import hash_prefix
-from tfxfer.features.split import Cut, build_prefix
-from tfxfer.features.trial import choose_engine
 from tfxfer.modalities.pictures.settings import AugmentationConfig, Policy
 from tfxfer.tasks.heads import Head
 

@@ -11,8 +11,8 @@ from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.items import PictureData, PictureSet
 from tfxfer.features import cache
 from tfxfer.features.compute import find_tables
+from tfxfer.features.cut import PICTURES, Cut, find_cut
 from tfxfer.features.frozen import FrozenLayers, Prefixes
-from tfxfer.features.split import PICTURES, Cut, find_cut
 
 _STORED_BYTES = 2  # float16 or bfloat16
 _GIGABYTE = 10**9

@@ -10,11 +10,11 @@ import keras
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.items import PictureData
+from tfxfer.features.cut import Cut
 from tfxfer.features.engines import BATCH
 from tfxfer.features.feed import check_mixing, make_streamed_data
 from tfxfer.features.frozen import FrozenLayers
 from tfxfer.features.plan import count_missing, cut_of, has_room, views_of
-from tfxfer.features.split import Cut
 from tfxfer.phases.fit import prepare_phase
 from tfxfer.phases.memory import out_of_memory
 from tfxfer.phases.precision import check_precision

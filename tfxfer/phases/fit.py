@@ -14,8 +14,8 @@ from rich.console import Console
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.backbones.blocks import Block
 from tfxfer.config.phases import ResolvedPhase
+from tfxfer.features.cut import Cut, build_suffix
 from tfxfer.features.feed import PhaseData
-from tfxfer.features.split import Cut, build_suffix
 from tfxfer.machine.compiled import compile_model, predict
 from tfxfer.machine.devices import find_device
 from tfxfer.machine.progress import ProgressBar

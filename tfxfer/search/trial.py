@@ -19,7 +19,7 @@ from tfxfer.config.config import Config
 from tfxfer.config.presets import dump_config
 from tfxfer.data.items import PictureData
 from tfxfer.errors import InputError
-from tfxfer.features.split import Cut, find_cut
+from tfxfer.features.cut import Cut, find_cut
 from tfxfer.job import Job, load_pictures, make_job
 from tfxfer.phases.memory import memory_errors
 from tfxfer.phases.span import WHOLE, Span
