@@ -7,7 +7,7 @@ import tarfile
 import zipfile
 
 from tfxfer.config.data import DataConfig
-from tfxfer.sources.sources import load_data
+from tfxfer.training.load import load_data
 
 
 def load(archive, **changes):

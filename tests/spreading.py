@@ -47,7 +47,7 @@ if backend == "tensorflow":
 from tfxfer.cli import main
 from tfxfer.machine.processes import spread
 from tfxfer.tasks.heads import build_model
-from tfxfer.job import prepare
+from tfxfer.training.job import prepare
 from tfxfer.judge import judge
 from tfxfer.config.presets import load_config
 from tfxfer.report.console import make_console

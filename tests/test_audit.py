@@ -20,7 +20,8 @@ from tfxfer.errors import InputError
 from tfxfer.modalities.pictures.decode import decode_picture
 from tfxfer.modalities.pictures.look import look_at_file, look_at_pictures
 from tfxfer.modalities.pictures.view import plain_view
-from tfxfer.sources.sources import list_pictures, load_data
+from tfxfer.sources.sources import list_pictures
+from tfxfer.training.load import load_data
 
 tool = load_tool("make_bad_folder")
 

@@ -20,8 +20,9 @@ from tfxfer.config.data import DataConfig
 from tfxfer.config.presets import load_config
 from tfxfer.data.audit import audit_listing
 from tfxfer.errors import InputError
-from tfxfer.job import load_pictures
-from tfxfer.sources.sources import list_pictures, load_data
+from tfxfer.sources.sources import list_pictures
+from tfxfer.training.job import load_pictures
+from tfxfer.training.load import load_data
 
 tool = load_tool("make_bad_folder")
 CLASSES = tuple(tool.CLASSES)

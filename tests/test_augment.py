@@ -24,7 +24,7 @@ from tfxfer.modalities.pictures.policies import OPERATIONS, choose_operations
 from tfxfer.modalities.pictures.settings import POLICIES, AugmentationConfig
 from tfxfer.modalities.pictures.view import augmented_view, plain_view
 from tfxfer.phases.schedules import resolve_phase
-from tfxfer.sources.sources import load_data
+from tfxfer.training.load import load_data
 
 SIZE = 24
 # Of three views, as the code gave them that knew one policy.

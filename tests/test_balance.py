@@ -12,10 +12,10 @@ from balancing import COUNTS, objective, softmax
 
 from tfxfer.config.data import DataConfig
 from tfxfer.errors import InputError
-from tfxfer.sources.sources import load_data
 from tfxfer.tasks.balance import adjust_by, note_imbalance, weigh_classes
 from tfxfer.tasks.losses import make_loss
 from tfxfer.tasks.objective import Objective, make_objective
+from tfxfer.training.load import load_data
 
 
 def test_weights_make_classes_alike_and_are_1_in_the_mean():

@@ -15,7 +15,12 @@ from tfxfer.cache.folder import clear_others, measure_others
 from tfxfer.config.data import DataConfig
 from tfxfer.config.presets import load_config
 from tfxfer.errors import InputError
-from tfxfer.phases.checkpoint import (
+from tfxfer.phases.keep_best import KeepBest, Standing
+from tfxfer.phases.span import load_state
+from tfxfer.phases.state import StateError, read_state, write_state
+from tfxfer.records.results import PhaseResult
+from tfxfer.training.load import load_data
+from tfxfer.training.resume.checkpoint import (
     EPOCHS,
     PHASES,
     Begun,
@@ -24,12 +29,7 @@ from tfxfer.phases.checkpoint import (
     write_epochs,
     write_phases,
 )
-from tfxfer.phases.keep_best import KeepBest, Standing
-from tfxfer.phases.span import load_state
-from tfxfer.phases.state import StateError, read_state, write_state
-from tfxfer.phases.unfinished import FOLDER, name_run, reserve_place
-from tfxfer.records.results import PhaseResult
-from tfxfer.sources.sources import load_data
+from tfxfer.training.resume.place import FOLDER, name_run, reserve_place
 
 HEAD = PhaseResult(
     name="head", unfrozen=("block",), cut="pooled", views=1, solver="logistic",

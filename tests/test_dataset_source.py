@@ -17,7 +17,7 @@ from tfxfer.config.data import DataConfig
 from tfxfer.errors import InputError
 from tfxfer.modalities.pictures.decode import decode_picture
 from tfxfer.sources.python_dataset import write_dataset
-from tfxfer.sources.sources import load_data
+from tfxfer.training.load import load_data
 
 NAMES = tuple(COLOURS)
 PIXELS = np.stack([np.asarray(draw_picture(NAMES[i % 3], i, 16)) for i in range(18)])

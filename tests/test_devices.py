@@ -19,14 +19,14 @@ from tensorflow.python.framework.config import (
 from tfxfer.config.presets import load_config
 from tfxfer.errors import InputError
 from tfxfer.features import engines
-from tfxfer.job import prepare
 from tfxfer.machine import runtime
 from tfxfer.machine.compiled import exact_float32
 from tfxfer.machine.devices import Device, find_device, share_gpus
 from tfxfer.phases.memory import memory_errors
 from tfxfer.phases.precision import PRECISIONS, check_precision, list_candidates
 from tfxfer.search.workers import check_workers
-from tfxfer.training import train_phase
+from tfxfer.training.job import prepare
+from tfxfer.training.phase import train_phase
 
 GPU = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
 

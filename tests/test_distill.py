@@ -14,11 +14,12 @@ from tfxfer.config.presets import load_config
 from tfxfer.data.pipeline import make_training_dataset
 from tfxfer.data.soft_targets import SoftSet
 from tfxfer.errors import InputError
-from tfxfer.job import make_plan, prepare
 from tfxfer.modalities.pictures.settings import AugmentationConfig
 from tfxfer.report.console import make_console
-from tfxfer.sources.sources import load_data
-from tfxfer.teacher import add_teacher, find_logits, soften
+from tfxfer.training.job import prepare
+from tfxfer.training.load import load_data
+from tfxfer.training.plan import make_plan
+from tfxfer.training.teacher import add_teacher, find_logits, soften
 
 
 @pytest.fixture(scope="module")

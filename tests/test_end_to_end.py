@@ -23,12 +23,14 @@ from tfxfer.data.audit import audit_listing
 from tfxfer.errors import InputError
 from tfxfer.features.cache import list_stored
 from tfxfer.features.engines import list_candidates
-from tfxfer.job import make_plan, prepare
 from tfxfer.modalities.pictures.decode import decode_picture, resize_picture
 from tfxfer.modalities.pictures.networks.families import NETWORKS
 from tfxfer.report.console import make_console
-from tfxfer.sources.sources import list_pictures, load_data
+from tfxfer.sources.sources import list_pictures
 from tfxfer.train import main as train_main
+from tfxfer.training.job import prepare
+from tfxfer.training.load import load_data
+from tfxfer.training.plan import make_plan
 
 RUN_FILES = {
     "classes.txt",

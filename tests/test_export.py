@@ -31,7 +31,7 @@ from tfxfer.export.saved_model import (
 )
 from tfxfer.prediction.load import load_predictor
 from tfxfer.prediction.predictor import PredictionError
-from tfxfer.sources.sources import load_data
+from tfxfer.training.load import load_data
 
 
 @pytest.fixture

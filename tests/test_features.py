@@ -38,8 +38,8 @@ from tfxfer.features.frozen import FrozenLayers
 from tfxfer.modalities.pictures.networks.applications import wrap_network
 from tfxfer.modalities.pictures.networks.families import Family
 from tfxfer.modalities.pictures.settings import AugmentationConfig
-from tfxfer.sources.sources import load_data
 from tfxfer.tasks.heads import build_head
+from tfxfer.training.load import load_data
 
 AUGMENTATION = AugmentationConfig(colour=0.3)
 

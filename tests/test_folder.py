@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 from tfxfer.config.data import DataConfig
 from tfxfer.errors import InputError
 from tfxfer.modalities.pictures.decode import decode_picture
-from tfxfer.sources.sources import load_data
+from tfxfer.training.load import load_data
 
 
 def load(folder, **changes):

@@ -17,9 +17,9 @@ from tfxfer.config.data import DataConfig
 from tfxfer.config.presets import load_config
 from tfxfer.errors import InputError, exit_code
 from tfxfer.features.cache import list_stored
-from tfxfer.folds import run_folds
-from tfxfer.sources.sources import load_data
 from tfxfer.tasks.metrics import wilson_interval
+from tfxfer.training.folds import run_folds
+from tfxfer.training.load import load_data
 
 PRESET = """
 [[phases]]
@@ -131,7 +131,7 @@ def test_the_validation_split_is_the_fold_where_the_source_has_a_test_split(tmp_
         figures = {"val.pictures": 10 * fold, "val.accuracy": 0.5 * fold, "val.macro_f1": 0.4}
         (folder / run.METRICS).write_text(json.dumps(figures | {"seconds": 2.0}))
     finished = {fold: {"test": "the same", "validation": str(fold)} for fold in (1, 2)}
-    from tfxfer.folds import sum_up
+    from tfxfer.training.folds import sum_up
 
     result = sum_up(tmp_path, finished)
     assert (result.split, result.pooled_accuracy, result.seconds) == ("validation", 25 / 30, 4.0)

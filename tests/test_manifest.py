@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from tfxfer.config.data import DataConfig
 from tfxfer.errors import InputError
-from tfxfer.sources.sources import load_data
+from tfxfer.training.load import load_data
 
 SPLITS = {"000": "train", "001": "", "002": "training", "003": "Val", "004": "test", "005": "test"}
 

@@ -18,7 +18,6 @@ from tfxfer.data.items import untuned
 from tfxfer.errors import InputError
 from tfxfer.features.cut import PICTURES, build_prefix, find_cut
 from tfxfer.features.feed import PhaseData
-from tfxfer.phases.estimate import check_memory
 from tfxfer.phases.fit import fit_phase, prepare_phase
 from tfxfer.phases.keep_best import KeepBest, Standing
 from tfxfer.phases.memory import memory_errors
@@ -27,6 +26,7 @@ from tfxfer.phases.schedules import layerwise_factors, warmup_cosine
 from tfxfer.phases.unfreeze import count_parameters, unfreeze_top
 from tfxfer.records.results import PhaseResult
 from tfxfer.tasks.heads import build_head, build_model
+from tfxfer.training.estimate import check_memory
 
 QUIET = Console(quiet=True)
 

@@ -11,7 +11,7 @@ from tfxfer.data.cuts import cut_stratified
 from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset
 from tfxfer.modalities.pictures.augment import decode_augmented
 from tfxfer.modalities.pictures.settings import AugmentationConfig
-from tfxfer.sources.sources import load_data
+from tfxfer.training.load import load_data
 
 PLAIN = AugmentationConfig(crop_min_area=1, flip=False, colour=0)
 

@@ -17,7 +17,8 @@ from tfxfer.config.data import DataConfig
 from tfxfer.config.features import FeaturesConfig
 from tfxfer.errors import InputError
 from tfxfer.machine.files import join, read_bytes, stamp
-from tfxfer.sources.sources import list_pictures, load_data
+from tfxfer.sources.sources import list_pictures
+from tfxfer.training.load import load_data
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from conftest import COLOURS, draw_picture
 from tfxfer.config.data import DataConfig
 from tfxfer.errors import InputError
 from tfxfer.sources.label_lists import to_labels
-from tfxfer.sources.sources import load_data
+from tfxfer.training.load import load_data
 
 NAMES = tuple(COLOURS)
 KINDS = ("tfrecord", "arrayrecord")

@@ -20,11 +20,11 @@ from rich.console import Console
 
 from tfxfer.cache.folder import measure_others
 from tfxfer.config.presets import dump_config, load_config
-from tfxfer.phases.checkpoint import EPOCHS, PHASES, read_checkpoint
 from tfxfer.phases.state import read_state, write_state
-from tfxfer.phases.unfinished import FOLDER
 from tfxfer.train import main
-from tfxfer.training import run_training
+from tfxfer.training.resume.checkpoint import EPOCHS, PHASES, read_checkpoint
+from tfxfer.training.resume.place import FOLDER
+from tfxfer.training.train import run_training
 
 DONE, EPOCH_COUNT = 2, 4
 # Kills itself after an epoch of fine-tuning; `watch` was called after the head's phase too.

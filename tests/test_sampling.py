@@ -16,7 +16,7 @@ from tfxfer.features.batches import make_stored_training
 from tfxfer.features.feed import make_phase_data
 from tfxfer.features.frozen import FrozenLayers
 from tfxfer.modalities.pictures.settings import AugmentationConfig
-from tfxfer.sources.sources import load_data
+from tfxfer.training.load import load_data
 
 QUIET = Console(quiet=True)
 

@@ -19,7 +19,6 @@ from tfxfer.errors import InputError
 from tfxfer.export.saved_model import export_saved_model
 from tfxfer.features.feed import make_phase_data
 from tfxfer.features.mixing import mix_batches
-from tfxfer.job import Job, make_job, make_plan
 from tfxfer.phases.keep_best import standard_error
 from tfxfer.records.results import RunResult
 from tfxfer.report.console import print_phase, print_plan, print_result
@@ -28,7 +27,9 @@ from tfxfer.tasks.heads import build_head, build_model
 from tfxfer.tasks.losses import make_loss, make_metrics
 from tfxfer.tasks.metrics import evaluate_probabilities, mean_average_precision
 from tfxfer.tasks.objective import Objective
-from tfxfer.training import train_phase
+from tfxfer.training.job import Job, make_job
+from tfxfer.training.phase import train_phase
+from tfxfer.training.plan import make_plan
 
 QUIET = Console(quiet=True)
 CLASSES = ("red", "green", "blue")

@@ -12,13 +12,13 @@ import tfxfer
 from tfxfer.config.data import DataConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.data.pipeline import make_evaluation_dataset
-from tfxfer.sources.sources import load_data
 from tfxfer.tasks.calibration import (
     apply_temperature,
     expected_calibration_error,
     fit_temperature,
     fold_temperature,
 )
+from tfxfer.training.load import load_data
 
 
 def draw(count: int, temperature: float) -> tuple[np.ndarray, np.ndarray]:

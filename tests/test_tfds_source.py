@@ -20,7 +20,8 @@ from tfxfer.features.feed import make_phase_data
 from tfxfer.features.frozen import FrozenLayers
 from tfxfer.modalities.pictures.decode import decode_picture
 from tfxfer.modalities.pictures.settings import AugmentationConfig
-from tfxfer.sources.sources import list_pictures, load_data
+from tfxfer.sources.sources import list_pictures
+from tfxfer.training.load import load_data
 
 
 def examples(count: int, offset: int):

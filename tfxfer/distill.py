@@ -76,7 +76,7 @@ def distill(
     with console.status("Starting TensorFlow"):
         runtime.import_tensorflow()
     from tfxfer.export.compare_runs import compare_runs
-    from tfxfer.training import run_training
+    from tfxfer.training.train import run_training
 
     result = run_training(config, folder, console, overwrite)
     with console.status("Comparing student and teacher"):

@@ -48,8 +48,8 @@ def write_preview(
     """
     from tfxfer.data.pipeline import make_view_batches
     from tfxfer.features.fingerprint import view_seeds
-    from tfxfer.job import load_pictures
     from tfxfer.phases.schedules import resolve_phase
+    from tfxfer.training.job import load_pictures
 
     chosen = _find_phase(config, phase)
     augmentation = config.augmentation.under(chosen.augmentation)

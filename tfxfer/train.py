@@ -70,10 +70,10 @@ def train(
     with console.status("Starting TensorFlow"):
         runtime.import_tensorflow()
     if all_folds:
-        from tfxfer.folds import run_folds
+        from tfxfer.training.folds import run_folds
 
         return run_folds(config, folder, console, overwrite, fresh)
-    from tfxfer.training import run_training
+    from tfxfer.training.train import run_training
 
     return run_training(config, folder, console, overwrite, fresh=fresh)
 
@@ -114,10 +114,10 @@ def plan(
         with console.status("Starting TensorFlow"):
             runtime.import_tensorflow()
         if config.data.folds is not None and config.data.fold is None:
-            from tfxfer.folds import plan_folds
+            from tfxfer.training.folds import plan_folds
 
             return plan_folds(config, console)
-        from tfxfer.job import dry_run
+        from tfxfer.training.plan import dry_run
 
         return dry_run(config, console)
 

@@ -30,7 +30,7 @@ def main() -> None:
     arguments = parser.parse_args()
     runtime.import_tensorflow()
     from tfxfer.data.pipeline import make_view_batches
-    from tfxfer.sources.sources import load_data
+    from tfxfer.training.load import load_data
 
     train = load_data(DataConfig(source=arguments.data), seed=0).train
     count = min(arguments.pictures, len(train.labels))

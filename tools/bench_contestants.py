@@ -156,8 +156,8 @@ def tfxfer(folder: Path, begun: float, data: str, weights: str, seed: str = "0")
     import keras
 
     from tfxfer.data.pipeline import make_evaluation_dataset
-    from tfxfer.sources.sources import load_data
-    from tfxfer.training import run_training
+    from tfxfer.training.load import load_data
+    from tfxfer.training.train import run_training
 
     points = Points(folder, begun)
     result = run_training(config, folder / "run", make_console(), watch=points.add)
@@ -215,10 +215,10 @@ def _time_epochs(folder: Path, data: str, weights: str) -> dict:
 
     from tfxfer.config.presets import load_config
     from tfxfer.features.feed import make_phase_data
-    from tfxfer.job import prepare
     from tfxfer.phases.fit import prepare_phase
     from tfxfer.phases.precision import in_precision
     from tfxfer.report.console import make_console
+    from tfxfer.training.job import prepare
 
     precision = "bfloat16_rewrite"
     settings = {"phases.fine-tune.unfreeze": FINE_TUNED_BLOCKS, "phases.fine-tune.views": 1}

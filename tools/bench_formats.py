@@ -22,8 +22,8 @@ from tfxfer import run
 from tfxfer.config.presets import load_config
 from tfxfer.data.pipeline import make_evaluation_dataset
 from tfxfer.export.measure import measure
-from tfxfer.job import load_pictures
 from tfxfer.prediction.load import load_predictor
+from tfxfer.training.job import load_pictures
 
 
 def main() -> None:

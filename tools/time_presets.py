@@ -45,10 +45,10 @@ def estimate_seconds(preset: str, paths: tuple[str, ...]) -> list[float]:
     from tfxfer.features.frozen import FrozenLayers
     from tfxfer.modalities.pictures.networks.applications import build_network, wrap_network
     from tfxfer.modalities.pictures.networks.families import find_family
-    from tfxfer.phases.estimate import plan_phase
     from tfxfer.phases.schedules import resolve_phase
     from tfxfer.report.console import make_console
     from tfxfer.tasks.heads import build_head
+    from tfxfer.training.estimate import plan_phase
 
     config = load_config(preset)
     train, validation, classes = DATA[preset]

@@ -54,7 +54,7 @@ class DataConfig(Table):
     # in a picture's path below the source; its first group, or all of it, names the group.
     group_column: str | None = None
     group_pattern: str | None = None
-    # Cross-validation: a whole run for each fold (tfxfer/folds.py), or one of them alone.
+    # Cross-validation: a whole run for each fold (tfxfer/training/folds.py), or one of them alone.
     folds: int | None = Field(None, ge=2, le=100)
     fold: int | None = Field(None, ge=1)  # from 1; None: all of them
     shots: int | None = Field(None, ge=1)  # training pictures of each class; None: all

@@ -24,7 +24,7 @@ from tfxfer.search.trial import Bench, BudgetOverError, score_config
 from tfxfer.search.tuner import SearchTuner, score_once, search
 from tfxfer.search.workers import CHIEF, run_workers
 from tfxfer.tasks.objective import make_objective
-from tfxfer.training import run_training
+from tfxfer.training.train import run_training
 
 
 @dataclass(frozen=True)

@@ -20,15 +20,15 @@ from tfxfer.config.presets import dump_config
 from tfxfer.data.items import PictureData
 from tfxfer.errors import InputError
 from tfxfer.features.cut import Cut, find_cut
-from tfxfer.job import Job, load_pictures, make_job
 from tfxfer.phases.memory import memory_errors
 from tfxfer.phases.span import WHOLE, Span
 from tfxfer.records.results import PhaseResult
 from tfxfer.records.searches import Trial
 from tfxfer.report.console import make_console
 from tfxfer.tasks.metrics import wilson_interval
-from tfxfer.teacher import add_teacher
-from tfxfer.training import train_phase
+from tfxfer.training.job import Job, load_pictures, make_job
+from tfxfer.training.phase import train_phase
+from tfxfer.training.teacher import add_teacher
 
 
 class BudgetOverError(Exception):

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from tfxfer.config.data import DataConfig
-from tfxfer.data.audit import audit_listing
-from tfxfer.data.items import PictureData
-from tfxfer.data.joined import join_validation
 from tfxfer.data.listing import Listing
-from tfxfer.data.make import make_data
 from tfxfer.errors import InputError
 from tfxfer.machine.files import check_address, is_folder
-from tfxfer.machine.processes import ALONE, Share
 from tfxfer.sources.archive import list_archive
 from tfxfer.sources.folder import list_folder
 from tfxfer.sources.manifest import list_manifest
@@ -39,34 +33,6 @@ ENDINGS: dict[str, Callable[[DataConfig], Listing]] = {
     **dict.fromkeys(MANIFEST_ENDINGS, list_manifest),
     **dict.fromkeys(ARCHIVE_ENDINGS, list_archive),
 }
-
-
-def load_data(
-    config: DataConfig,
-    seed: int,
-    cache: Path | None = None,
-    show: Callable[[int, int], None] = lambda done, total: None,
-    mirrored: bool = True,
-    share: Share = ALONE,
-) -> PictureData:
-    """Load the pictures that a config names, with all three splits; look at each of them first.
-
-    Args:
-        config: ``source`` is a folder, a manifest, an archive, ``"tfds:NAME"``,
-            ``"tfrecord:PATTERN"``, ``"arrayrecord:PATTERN"`` or ``"embedded:birds"``.
-        seed: decides which pictures missing splits are cut from.
-        cache, show, mirrored, share: as of `audit_listing`.
-
-    Raises:
-        InputError: no source is named, or it cannot be used.
-    """
-    listing = list_pictures(config)
-    # The birds are drawn by this package, each another one: a look would find nothing, and take
-    # seconds of a run that takes less than a minute.
-    is_drawn = str(config.source).startswith(_EMBEDDED)
-    audit = None if is_drawn else audit_listing(listing, mirrored, cache, show, share)
-    data = make_data(listing, audit, config, seed)
-    return join_validation(data) if config.train_on_validation else data
 
 
 def list_pictures(config: DataConfig) -> Listing:

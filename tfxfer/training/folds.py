@@ -15,12 +15,13 @@ from tfxfer.cache.digest import digest
 from tfxfer.config.config import Config
 from tfxfer.data.items import PictureData
 from tfxfer.errors import InputError
-from tfxfer.job import dry_run, load_pictures
 from tfxfer.records.plans import Plan
 from tfxfer.records.results import FoldsResult
 from tfxfer.report.console import print_folds
 from tfxfer.tasks.metrics import wilson_interval
-from tfxfer.training import run_training
+from tfxfer.training.job import load_pictures
+from tfxfer.training.plan import dry_run
+from tfxfer.training.train import run_training
 
 
 def run_folds(

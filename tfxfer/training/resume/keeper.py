@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import keras
 
+from tfxfer.config.config import Config
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.features.frozen import FrozenLayers
 from tfxfer.machine.processes import ALONE, Share
-from tfxfer.phases.checkpoint import (
+from tfxfer.phases.keep_best import KeepBest
+from tfxfer.phases.span import Span
+from tfxfer.phases.state import StateError
+from tfxfer.phases.unfreeze import unfreeze_top
+from tfxfer.records.results import PhaseResult
+from tfxfer.training.job import Job
+from tfxfer.training.resume.checkpoint import (
     EPOCHS,
     PHASES,
     Begun,
@@ -23,11 +31,7 @@ from tfxfer.phases.checkpoint import (
     write_epochs,
     write_phases,
 )
-from tfxfer.phases.keep_best import KeepBest
-from tfxfer.phases.span import Span
-from tfxfer.phases.state import StateError
-from tfxfer.phases.unfreeze import unfreeze_top
-from tfxfer.records.results import PhaseResult
+from tfxfer.training.resume.place import name_run, reserve_place
 
 # What a stopped run does twice, at most, where an epoch takes less.
 EVERY_SECONDS = 20.0
@@ -167,3 +171,20 @@ class KeepEpochs(keras.callbacks.Callback):
         begun = Begun(self._name, epochs, self._precision, self._history, times)
         checkpoint = self._keeper.note(self._earlier, begun)
         write_epochs(self._keeper.place, self.model, self._best, checkpoint)
+
+
+@contextmanager
+def reserve(
+    config: Config, job: Job, model: keras.Model, staging: Path, fresh: bool
+) -> Iterator[Path | None]:
+    """Give the folder in which a run keeps how far it is; None where it can keep nothing.
+
+    Of several processes, the first one keeps it, and the others get copies of that.
+    """
+    share, layers = job.share, job.layers
+    with ExitStack() as stack:
+        place: Path | None = staging / "kept"
+        if share.is_first:
+            key = name_run(config, job.pictures, model)
+            place = stack.enter_context(reserve_place(layers.folder, key, fresh, layers.say))
+        yield place if share.agree(place is not None) else None

@@ -22,7 +22,7 @@ from tfxfer.config.presets import dump_config
 from tfxfer.data.items import PictureData
 from tfxfer.data.soft_targets import targets_of
 from tfxfer.errors import InputError
-from tfxfer.phases.checkpoint import read_checkpoint
+from tfxfer.training.resume.checkpoint import read_checkpoint
 
 FOLDER = "checkpoints"
 # What nobody has taken up for so long is removed.

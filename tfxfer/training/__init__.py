@@ -1,0 +1,1 @@
+"""The main path of a run: job, plan, phases in their order."""

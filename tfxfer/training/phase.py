@@ -1,0 +1,135 @@
+"""Train one phase after the other."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from rich.console import Console
+
+from tfxfer import run
+from tfxfer.features.cut import Cut
+from tfxfer.features.feed import make_phase_data
+from tfxfer.phases.fit import fit_phase
+from tfxfer.phases.span import WHOLE, Span
+from tfxfer.phases.state import StateError
+from tfxfer.records.results import PhaseResult
+from tfxfer.report.console import print_phase
+from tfxfer.training.job import Job
+from tfxfer.training.resume.keeper import KeepEpochs, Keeper
+
+
+def train_phases(
+    job: Job,
+    model: keras.Model,
+    staging: Path,
+    console: Console,
+    watch: Callable[[keras.Model], None] | None = None,
+    keeper: Keeper | None = None,
+) -> tuple[PhaseResult, ...]:
+    """Train one phase after the other, but for those that an earlier process has finished.
+
+    Args:
+        model: from pictures to probabilities, over the layers of the job.
+        staging: where the run's files are written.
+        watch: as of `run_training`.
+        keeper: keeps how far the run is; None: nothing is kept.
+    """
+    after_epoch = partial(watch, model) if watch else None
+    # The curves of epochs that are not trained again are kept with them.
+    logs = (keeper.place if keeper else staging) / run.TENSORBOARD
+    results = list(keeper.found.phases) if keeper else []
+    for result in results:
+        print_phase(console, result)
+    for position in range(len(results), len(job.phases)):
+        train = partial(train_phase, job, position, tuple(results), logs, console, after_epoch)
+        try:
+            result = train(keeper=keeper)
+        except StateError as fault:
+            if keeper is None:
+                raise
+            keeper = keeper.without_epochs(fault)  # before they have changed anything
+            result = train(keeper=keeper)
+        results.append(result)
+        print_phase(console, result)
+        if keeper:
+            keeper.keep_phases(model, results)
+        if watch:
+            watch(model)
+    if keeper and logs.is_dir():
+        shutil.copytree(logs, staging / run.TENSORBOARD)
+    return tuple(results)
+
+
+def train_phase(
+    job: Job,
+    position: int,
+    earlier: Sequence[PhaseResult],
+    logs: Path,
+    console: Console,
+    after_epoch: Callable[[], None] | None = None,
+    span: Span = WHOLE,
+    tell: Callable[[np.ndarray], None] | None = None,
+    also: Sequence[Cut] = (),
+    keeper: Keeper | None = None,
+) -> PhaseResult:
+    """Run the frozen layers of a phase where their features are not stored yet, and train it.
+
+    Args:
+        position: of the phase in the job's.
+        earlier: what the phases before it did.
+        after_epoch: is called after each epoch.
+        span, tell: as of `fit_phase`.
+        also: as of `make_phase_data`.
+        keeper: keeps how far the phase is, and knows how far an earlier process came.
+
+    Raises:
+        StateError: what that process has left is of another model; nothing is trained then.
+    """
+    started, clock = time.monotonic(), job.layers.clock
+    before = replace(clock)
+    phases, draws_evenly = job.phases[position:], job.objective.draws_evenly
+    size, steps = job.own_batch_size, job.steps_per_epoch
+    own, share = job.own_pictures(), job.share
+    data = make_phase_data(job.layers, own, phases, size, draws_evenly, also, share, steps)
+    passed = replace(clock)
+
+    def spend() -> dict[str, Any]:
+        """Seconds of the phase so far, by their names in `PhaseResult`."""
+        # What trained has waited for pictures and for frozen layers that ran meanwhile.
+        decoding = clock.input_seconds - passed.input_seconds
+        running = clock.prefix_seconds - passed.prefix_seconds
+        for_prefix = data.waiting.seconds * (running / (decoding + running) if running else 0.0)
+        for_input = data.waiting.seconds - for_prefix
+        return {
+            "seconds": time.monotonic() - started,
+            "input_seconds": passed.input_seconds - before.input_seconds + for_input,
+            "prefix_seconds": passed.prefix_seconds - before.prefix_seconds + for_prefix,
+        }
+
+    begun = keeper.begun(position) if keeper else None
+    keep = partial(KeepEpochs, keeper, phases[0].name, earlier, spend, begun) if keeper else None
+    result = fit_phase(
+        job.layers.backbone,
+        job.layers.head,
+        begun.go_on(phases[0]) if begun else phases[0],
+        data,
+        earlier[-1] if earlier else None,
+        logs,
+        console,
+        after_epoch,
+        job.objective,
+        keeper.span(begun) if keeper and begun else span,
+        tell,
+        job.layers.say,
+        keep,
+    )
+    result = replace(result, **spend())
+    return begun.join(result) if begun else result

@@ -1,0 +1,126 @@
+"""What a run will do, said before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from tfxfer.backbones.blocks import resolve_unfreeze
+from tfxfer.config.config import Config
+from tfxfer.config.phases import ResolvedPhase
+from tfxfer.machine import runtime
+from tfxfer.phases.memory import memory_errors
+from tfxfer.records.plans import PhasePlan, Plan
+from tfxfer.report.console import print_plan
+from tfxfer.tasks.balance import note_imbalance
+from tfxfer.tasks.labels import count_classes
+from tfxfer.training.estimate import check_memory, plan_phase
+from tfxfer.training.job import Job, choose_devices, load_pictures, prepare
+
+
+def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
+    """Say what the run will do, and refuse what cannot be done, before anything is written.
+
+    Timing runs a few training steps: the job is of no other use afterwards.
+
+    Raises:
+        InputError: a phase does not fit the backbone, or a batch does not fit in memory.
+    """
+    pictures, backbone = job.pictures, job.layers.backbone
+    phases: list[PhasePlan] = []
+    for phase in job.phases:
+        at_hand = int(any(earlier.views for earlier in phases))
+        unfrozen = resolve_unfreeze(phase.unfreeze, backbone.blocks)
+        has_changed = any(len(earlier.unfrozen) > unfrozen for earlier in phases)
+        phases.append(
+            plan_phase(
+                job.layers,
+                pictures,
+                phase,
+                job.batch_size,
+                at_hand,
+                has_changed,
+                is_timed,
+                job.objective,
+            )
+        )
+    available = None if runtime.has_accelerator() else runtime.available_memory_bytes()
+    for planned in phases:
+        if available is not None:
+            check_memory(backbone, len(planned.unfrozen), job.batch_size, available)
+    counts = count_classes(pictures.train.labels, len(pictures.classes))
+    class_counts = dict(zip(pictures.classes, map(int, counts), strict=True))
+    imbalance = [] if pictures.has_several else note_imbalance(class_counts, config.data.balance)
+    return Plan(
+        source=pictures.source,
+        counts=pictures.counts,
+        class_counts=class_counts,
+        backbone=_describe(config),
+        weights=config.backbone.weights,
+        image_size_px=backbone.size_px,
+        parameters=backbone.network.count_params(),
+        blocks=tuple((block.name, block.parameters) for block in backbone.blocks),
+        phases=tuple(phases),
+        notes=(
+            *pictures.notes,
+            *backbone.notes,
+            *list_notes(config, job.phases),
+            *imbalance,
+        ),
+    )
+
+
+def dry_run(config: Config, console: Console) -> Plan:
+    """Print the plan with a timed estimate; train and store nothing."""
+    share = choose_devices(config)
+    with share.scope(), memory_errors(config.data.batch_size):
+        job = prepare(config, console, load_pictures(config, console, keeps=False), share)
+        with console.status("Timing a few steps"):
+            plan = make_plan(config, job, is_timed=True)
+    print_plan(console, plan, with_blocks=True)
+    return plan
+
+
+def _describe(config: Config) -> str:
+    alpha = config.backbone.alpha
+    return config.backbone.name if alpha is None else f"{config.backbone.name} (alpha {alpha:g})"
+
+
+def list_notes(config: Config, phases: Sequence[ResolvedPhase]) -> list[str]:
+    """Say what a config asks for that makes no difference, or makes a poor model.
+
+    Args:
+        phases: the config's, with nothing left to the number of pictures.
+    """
+    return [*_warn_of_weights(config), *_explain_views(config, phases)]
+
+
+def _warn_of_weights(config: Config) -> list[str]:
+    warnings = []
+    is_embedded_data = str(config.data.source).startswith("embedded:")
+    if config.backbone.weights == "embedded" and not is_embedded_data:
+        warnings.append(
+            "the embedded weights were trained on drawn birds and know nothing of photographs; "
+            "expect a poor model. Use --backbone EfficientNetV2B0 (ImageNet weights) instead"
+        )
+    if config.backbone.weights == "none":
+        warnings.append("no pretrained weights: every phase trains the whole network")
+    return warnings
+
+
+def _explain_views(config: Config, phases: Sequence[ResolvedPhase]) -> list[str]:
+    """Say where what was asked for makes no difference."""
+    notes = []
+    for asked, phase in zip(config.phases, phases, strict=True):
+        augmentation = config.augmentation.under(phase.augmentation)
+        is_changed = augmentation.policy not in ("none", "standard") or augmentation.erasing
+        name = f"phase {phase.name!r}"
+        if isinstance(asked.views, int) and asked.views != phase.views:
+            notes.append(f"{name}: without augmentation all views are one, and one is stored")
+        elif is_changed and phase.views == 1 and phase.unfreeze not in (0, "all"):
+            notes.append(
+                f"{name} stores one view, the picture as it is: policy {augmentation.policy!r} is "
+                f"not seen (--set phases.{phase.name}.views=2 or more, or stream)"
+            )
+    return notes

@@ -1,0 +1,126 @@
+"""The main path: a job → its phases → one look at the test split → export."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+from rich.console import Console
+
+from tfxfer import run
+from tfxfer.config.config import Config
+from tfxfer.data.items import PictureData
+from tfxfer.export.jax_program import check_readable
+from tfxfer.export.saved_model import export_saved_model
+from tfxfer.features.cut import PICTURES
+from tfxfer.judge import judge
+from tfxfer.machine import runtime
+from tfxfer.machine.processes import loss_of_others
+from tfxfer.phases.memory import memory_errors
+from tfxfer.records.exports import Exported
+from tfxfer.records.results import RunResult
+from tfxfer.report.console import print_plan, print_result
+from tfxfer.tasks.heads import build_model
+from tfxfer.training.job import Job, choose_devices, prepare
+from tfxfer.training.phase import train_phases
+from tfxfer.training.plan import make_plan
+from tfxfer.training.resume.keeper import EVERY_SECONDS, Keeper, reserve
+
+
+def run_training(
+    config: Config,
+    folder: Path,
+    console: Console,
+    overwrite: bool = False,
+    watch: Callable[[keras.Model], None] | None = None,
+    pictures: PictureData | None = None,
+    fresh: bool = False,
+    every_seconds: float = EVERY_SECONDS,
+) -> RunResult:
+    """Train, evaluate, export, and put the run folder in its place when all is done.
+
+    The validation split chooses the epochs; the test split is read once, at the end. A run that
+    was stopped goes on where it was: with the same figures, where the device adds up as before.
+
+    Args:
+        watch: is called after each epoch, and after each phase, with the whole model, from
+            pictures to probabilities.
+        pictures: those of `config`, where they are loaded already.
+        fresh: do not go on with what an earlier, stopped run has left.
+        every_seconds: least time between two notes of how far the run is; phases that end count
+            for themselves.
+
+    Raises:
+        InputError: the config cannot be carried out on its pictures; no folder is left then.
+        ExportMismatchError: the exported model differs from the trained one.
+    """
+    started = time.monotonic()
+    share = choose_devices(config)
+    check_readable()
+    # What was kept of the run goes when its folder is in place.
+    with (
+        loss_of_others(share),
+        ExitStack() as until_done,
+        run.staged(folder, overwrite) if share.is_first else run.scratch() as staging,
+        memory_errors(config.data.batch_size),
+    ):
+        with share.scope():
+            job = prepare(config, console, pictures, share)
+            plan = make_plan(config, job)
+            print_plan(console, plan, with_blocks=False)
+            model = build_model(job.layers.backbone, job.layers.head)
+            place = until_done.enter_context(reserve(config, job, model, staging, fresh))
+            keeper = Keeper(place, job.layers, started, every_seconds) if place else None
+            keeper = keeper.take_up(model, job.phases, share) if keeper else None
+            results = train_phases(job, model, staging, console, watch, keeper)
+            # Of pictures that were trained on, the model is too sure.
+            calibrates = config.calibrate and not config.data.train_on_validation
+            with console.status("Evaluating"):
+                validation, test, calibration = judge(model, job.pictures, calibrates, share)
+        with console.status("Exporting"):
+            exported = _export(model, job, staging)
+        result = RunResult(
+            path=folder,
+            classes=job.pictures.classes,
+            plan=replace(plan, notes=(*plan.notes, *job.layers.notes)),
+            phases=results,
+            validation=validation,
+            test=test,
+            exported=replace(exported, path=folder / run.EXPORT),
+            total_parameters=model.count_params(),
+            engine=job.layers.engine_name if any(p.cut != PICTURES for p in results) else None,
+            seed=config.seed,
+            seconds=keeper.seconds() if keeper else time.monotonic() - started,
+            versions=runtime.list_versions(),
+            device=runtime.describe_device(),
+            quarantined=job.pictures.quarantined,
+            calibration=calibration,
+        )
+        run.write_config(staging, _with_choices(config, result))
+        run.write_result(staging, result)
+    print_result(console, result)
+    return result
+
+
+def _export(model: keras.Model, job: Job, staging: Path) -> Exported:
+    """Write the model and its SavedModel; of several processes, the first one does."""
+    path = staging / run.EXPORT
+    if not job.share.is_first:
+        return Exported(path, 0, 0.0)
+    model.save(staging / run.MODEL)
+    return export_saved_model(model, job.pictures.classes, path, job.pictures.validation)
+
+
+def _with_choices(config: Config, result: RunResult) -> Config:
+    """The config with engine and precisions as trials chose them: a replay needs no trial."""
+    phases = tuple(
+        phase.model_copy(update={"precision": trained.precision})
+        for phase, trained in zip(config.phases, result.phases, strict=True)
+    )
+    engine = result.engine or config.features.engine
+    features = config.features.model_copy(update={"engine": engine})
+    return config.model_copy(update={"phases": phases, "features": features})
