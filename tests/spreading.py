@@ -48,7 +48,7 @@ from tfxfer.cli import main
 from tfxfer.machine.processes import spread
 from tfxfer.tasks.heads import build_model
 from tfxfer.training.job import prepare
-from tfxfer.judge import judge
+from tfxfer.evaluation.final import judge
 from tfxfer.config.presets import load_config
 from tfxfer.report.console import make_console
 from tfxfer.training import train_phases

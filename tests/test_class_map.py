@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tfxfer.data.class_map import LEFT_OUT, map_classes, read_class_map, relabel
 from tfxfer.errors import InputError
+from tfxfer.evaluation.class_map import LEFT_OUT, map_classes, read_class_map, relabel
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from rich.console import Console
 import tfxfer
 from tfxfer.cli import main
 from tfxfer.config.presets import dump_config, load_config
-from tfxfer.data.class_map import read_class_map
 from tfxfer.data.items import FileSet
 from tfxfer.errors import InputError
-from tfxfer.evaluating import run_evaluation
+from tfxfer.evaluation.class_map import read_class_map
+from tfxfer.evaluation.evaluate import run_evaluation
 from tfxfer.prediction.predict_set import predict_set
 from tfxfer.prediction.predictor import Prediction, PredictionError, Predictor
 from tfxfer.prediction.prepare import make_prepare

@@ -10,7 +10,7 @@ from conftest import write_classes
 
 import tfxfer
 from tfxfer.errors import InputError
-from tfxfer.prediction.places import list_pictures
+from tfxfer.prediction.named import list_pictures
 from tfxfer.prediction.predict_files import predict_files
 from tfxfer.prediction.predictor import Prediction, PredictionError, Predictor
 

@@ -29,9 +29,9 @@ from tfxfer.search import folder as places
 from tfxfer.search import tuner
 from tfxfer.search.locks import lock_of
 from tfxfer.search.oracles import make_oracle
+from tfxfer.search.score import Bench, BudgetOverError, score_config
 from tfxfer.search.search import Wanted, run_search, run_trials
 from tfxfer.search.space import make_space, propose
-from tfxfer.search.trial import Bench, BudgetOverError, score_config
 from tfxfer.tune import main
 
 QUIET = Console(quiet=True)

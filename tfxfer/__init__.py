@@ -43,7 +43,7 @@ _LAZY = {
     "load_hub_module": "tfxfer.backbones.hub_layer",
     "HubModule": "tfxfer.backbones.hub_layer",
     "export_hub_module": "tfxfer.modalities.pictures.networks.hub_module",
-    "load_model": "tfxfer.saved",
+    "load_model": "tfxfer.prediction.run_model",
     "build_head": "tfxfer.tasks.heads",
     "build_model": "tfxfer.tasks.heads",
     "unfreeze_top": "tfxfer.phases.unfreeze",

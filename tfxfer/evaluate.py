@@ -74,8 +74,8 @@ def evaluate(
     console = make_console(quiet)
     with console.status("Starting TensorFlow"):
         runtime.import_tensorflow()
-    from tfxfer.data.class_map import read_class_map
-    from tfxfer.evaluating import run_evaluation
+    from tfxfer.evaluation.class_map import read_class_map
+    from tfxfer.evaluation.evaluate import run_evaluation
     from tfxfer.prediction.load import load_predictor
 
     mapping = read_class_map(classes) if isinstance(classes, str | Path) else classes

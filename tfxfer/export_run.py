@@ -85,7 +85,7 @@ def export_run(
     from tfxfer.export.formats import check_packages, resolve_formats
     from tfxfer.export.jax_program import check_readable
     from tfxfer.export.serving_files import default_name
-    from tfxfer.saved import check_same_classes, load_model
+    from tfxfer.prediction.run_model import check_same_classes, load_model
     from tfxfer.training.job import load_pictures
 
     names = resolve_formats(formats)

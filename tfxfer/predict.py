@@ -19,7 +19,7 @@ from tfxfer.config.places import is_address
 from tfxfer.errors import InputError, exit_code
 from tfxfer.machine import runtime
 from tfxfer.modalities.pictures.settings import PICTURE_ENDINGS
-from tfxfer.prediction.places import list_pictures
+from tfxfer.prediction.named import list_pictures
 from tfxfer.prediction.rows import WRITERS, PredictedPicture
 from tfxfer.prediction.write_rows import Output, write_rows
 

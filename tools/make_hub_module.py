@@ -26,7 +26,7 @@ def make_module(arguments: argparse.Namespace) -> None:
     from tfxfer.backbones.levels import add_levels
     from tfxfer.config.presets import load_config
     from tfxfer.modalities.pictures.networks.hub_module import export_hub_module
-    from tfxfer.saved import load_model
+    from tfxfer.prediction.run_model import load_model
 
     if arguments.run is not None:
         config = load_config(arguments.run / run.CONFIG)

@@ -12,7 +12,7 @@ from tfxfer.errors import InputError, first_line
 from tfxfer.machine.compiled import compile_model
 from tfxfer.prediction.predictor import Prediction, Predictor
 from tfxfer.prediction.prepare import make_prepare, read_classes
-from tfxfer.saved import load_model
+from tfxfer.prediction.run_model import load_model
 from tfxfer.tasks.heads import add_embeddings
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from tfxfer.errors import InputError
 from tfxfer.machine.files import read_bytes
-from tfxfer.prediction.predict_set import in_threads
 from tfxfer.prediction.predictor import Prediction, PredictionError, Predictor
 from tfxfer.prediction.rows import PredictedPicture
+from tfxfer.prediction.threads import in_threads
 
 # Rows are given after so many batches' files, even if most of them are bad.
 _LONGEST = 4

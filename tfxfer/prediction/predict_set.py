@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,11 +10,8 @@ import numpy as np
 from tfxfer.data.items import FileSet, PictureSet, untuned
 from tfxfer.machine.files import read_bytes
 from tfxfer.prediction.predictor import PredictionError, Predictor
+from tfxfer.prediction.threads import _AHEAD, BATCH_SIZE, in_threads
 from tfxfer.records.plans import BadFile
-
-BATCH_SIZE = 32
-# Pictures that are prepared before they are asked for: a batch waits while one is predicted.
-_AHEAD = 2 * BATCH_SIZE
 
 
 def predict_set(
@@ -70,34 +64,6 @@ def _prepare_all(predictor: Predictor, pictures: PictureSet) -> Iterator[Any]:
     else:
         encoded = untuned(pictures.encoded().map(lambda encoded, _: encoded).prefetch(_AHEAD))
         yield from in_threads(prepare, map(bytes, encoded.as_numpy_iterator()))
-
-
-def in_threads(
-    function: Callable[[Any], Any], arguments: Iterator[Any], ahead: int = _AHEAD
-) -> Iterator[Any]:
-    """What a function gives for each argument in order, some of them ahead of their turn.
-
-    A `PredictionError` or an `OSError` is given in place of what the function would give; any other
-    one is raised.
-    """
-    waiting: deque[Future] = deque()
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        for argument in arguments:
-            waiting.append(pool.submit(function, argument))
-            if len(waiting) > ahead:
-                yield _outcome(waiting.popleft())
-        while waiting:
-            yield _outcome(waiting.popleft())
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _outcome(future: Future) -> Any:
-    error = future.exception()
-    if error is None or isinstance(error, PredictionError | OSError):
-        return error or future.result()
-    raise error
 
 
 def _reason(error: Exception) -> str:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tfxfer.prediction.places import Named
+from tfxfer.prediction.named import Named
 from tfxfer.prediction.rows import (
     SHOWN,
     WRITERS,

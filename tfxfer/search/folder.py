@@ -163,3 +163,6 @@ def _put(path: Path, text: str) -> None:
     staging = path.with_name(f".{path.name}.{os.getpid()}")
     staging.write_text(text, encoding="utf-8")
     staging.replace(path)
+
+
+CHIEF = "chief"

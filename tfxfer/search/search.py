@@ -17,12 +17,13 @@ from tfxfer.records.searches import SearchResult, Trial
 from tfxfer.report.search import print_search
 from tfxfer.report.search_figures import draw_search
 from tfxfer.search import folder as places
+from tfxfer.search.folder import CHIEF
 from tfxfer.search.oracles import make_oracle
 from tfxfer.search.ranking import depth_verdict, rank
+from tfxfer.search.score import Bench, BudgetOverError, score_config
 from tfxfer.search.space import DEPTH, Space, find_phase, make_space, propose, train_on_all
-from tfxfer.search.trial import Bench, BudgetOverError, score_config
 from tfxfer.search.tuner import SearchTuner, score_once, search
-from tfxfer.search.workers import CHIEF, run_workers
+from tfxfer.search.workers import run_workers
 from tfxfer.tasks.objective import make_objective
 from tfxfer.training.train import run_training
 

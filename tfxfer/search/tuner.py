@@ -26,10 +26,10 @@ from tfxfer.phases.span import WHOLE, Span
 from tfxfer.records.searches import Trial
 from tfxfer.report.search import print_trial
 from tfxfer.search import folder as places
+from tfxfer.search.folder import CHIEF
 from tfxfer.search.locks import lock_of
+from tfxfer.search.score import Bench, BudgetOverError, score_config
 from tfxfer.search.space import Space, propose
-from tfxfer.search.trial import Bench, BudgetOverError, score_config
-from tfxfer.search.workers import CHIEF
 
 _LOCK_SECONDS = 10.0
 _REAP_SECONDS = 5.0

@@ -14,17 +14,15 @@ from typing import Any
 
 from rich.console import Console
 
-from tfxfer.config.presets import load_config
-from tfxfer.errors import InputError, exit_code
+from tfxfer.errors import InputError
 from tfxfer.machine import runtime
 from tfxfer.machine.devices import find_device
-from tfxfer.report.console import make_console
-from tfxfer.search.folder import ASKED_CONFIG, ROLE
+from tfxfer.search.folder import CHIEF, ROLE
+from tfxfer.search.worker import main
 
 _POLL_SECONDS = 0.2
 _MOST_RESTARTS = 5
 _REFUSED, _INTERRUPTED = 2, 130  # exit codes: a mistake in the request; stopped
-CHIEF = "chief"
 
 
 class _Process:
@@ -120,25 +118,6 @@ def find_free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def main() -> int:
-    """Do a process's part of a search: run trials, or hand them out."""
-    folder, wanted, is_quiet = json.loads(sys.argv[1])
-    runtime.import_tensorflow()
-    from tfxfer.search.search import Wanted, run_trials
-
-    def run() -> int:
-        config = load_config(Path(folder) / ASKED_CONFIG)
-        try:
-            run_trials(config, Wanted(**wanted), Path(folder), make_console(is_quiet))
-        # The chief is stopped when its workers are done; what Ctrl-C means, the process that began
-        # all says. A worker that was stopped alone has not done its work.
-        except KeyboardInterrupt:
-            return _INTERRUPTED
-        return 0
-
-    return exit_code(run)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from tfxfer.features import shards, store
 from tfxfer.features.fingerprint import name_views
 from tfxfer.machine.compiled import compile_model, predict_each
 from tfxfer.machine.progress import PictureBar
-from tfxfer.saved import check_same_classes, load_model
+from tfxfer.prediction.run_model import check_same_classes, load_model
 from tfxfer.tasks.calibration import to_logits
 
 _BATCH = 32

@@ -14,10 +14,10 @@ from rich.console import Console
 from tfxfer import run
 from tfxfer.config.config import Config
 from tfxfer.data.items import PictureData
+from tfxfer.evaluation.final import judge
 from tfxfer.export.jax_program import check_readable
 from tfxfer.export.saved_model import export_saved_model
 from tfxfer.features.cut import PICTURES
-from tfxfer.judge import judge
 from tfxfer.machine import runtime
 from tfxfer.machine.processes import loss_of_others
 from tfxfer.phases.memory import memory_errors

@@ -10,11 +10,11 @@ from rich.console import Console
 
 from tfxfer.cache.folder import locate
 from tfxfer.config.config import Config
-from tfxfer.data.chosen import choose_split, find_bad, keep
-from tfxfer.data.class_map import map_classes
 from tfxfer.data.items import PictureSet
 from tfxfer.data.listing import Listing
 from tfxfer.errors import InputError
+from tfxfer.evaluation.chosen import choose_split, find_bad, keep
+from tfxfer.evaluation.class_map import map_classes
 from tfxfer.machine import runtime
 from tfxfer.machine.progress import counting_pictures
 from tfxfer.prediction.predict_set import predict_set

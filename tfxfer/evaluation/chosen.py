@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from tfxfer.data.audit import audit_listing
-from tfxfer.data.class_map import relabel
 from tfxfer.data.items import PictureSet
 from tfxfer.data.listing import Listing
 from tfxfer.errors import InputError, nearest
+from tfxfer.evaluation.class_map import relabel
 from tfxfer.records.plans import BadFile
 
 SPLITS = ("train", "validation", "test")

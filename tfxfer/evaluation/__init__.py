@@ -1,0 +1,1 @@
+"""The last look at a trained model, and the evaluation of one on new data."""
