@@ -44,7 +44,7 @@ import tensorflow as tf
 if backend == "tensorflow":
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from tfxfer.cli import main
+from tfxfer.commands.main import main
 from tfxfer.machine.processes import spread
 from tfxfer.tasks.heads import build_model
 from tfxfer.training.job import prepare

@@ -12,7 +12,7 @@ from conftest import load_tool, write_classes
 from PIL import Image
 
 import tfxfer
-from tfxfer.cli import main
+from tfxfer.commands.main import main
 from tfxfer.config.data import DataConfig
 from tfxfer.data.audit import audit_listing
 from tfxfer.data.items import FileSet

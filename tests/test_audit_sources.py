@@ -14,8 +14,8 @@ from conftest import load_tool, write_classes
 from PIL import Image, ImageOps
 from rich.console import Console
 
-from tfxfer.audit import audit_data
-from tfxfer.cli import main
+from tfxfer.commands.audit import audit_data
+from tfxfer.commands.main import main
 from tfxfer.config.data import DataConfig
 from tfxfer.config.presets import load_config
 from tfxfer.data.audit import audit_listing

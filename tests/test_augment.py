@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 from rich.console import Console
 
-from tfxfer.cli import main
+from tfxfer.commands.main import main
 from tfxfer.config.data import DataConfig
 from tfxfer.config.features import FeaturesConfig
 from tfxfer.config.phases import PhaseConfig, ResolvedPhase

@@ -15,7 +15,7 @@ import pytest
 from tfxfer.cache import in_use
 from tfxfer.cache.digest import digest
 from tfxfer.cache.folder import clear_others, locate, measure_others
-from tfxfer.cli import main
+from tfxfer.commands.main import main
 from tfxfer.features import cache, shards, store
 
 SHAPE, NAMES = (2, 3), ("a", "b", "c", "d")

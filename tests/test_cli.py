@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfxfer.cache.digest import digest
-from tfxfer.cli import main
+from tfxfer.commands.main import main
 from tfxfer.features import cache, shards
 
 

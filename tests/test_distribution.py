@@ -59,7 +59,7 @@ def test_alone_a_process_has_everything():
 
 
 def test_processes_need_jax(tmp_path, picture_folder, capsys):
-    from tfxfer.cli import main
+    from tfxfer.commands.main import main
 
     given = ["--preset", "photos", "--data", str(picture_folder), "--out", str(tmp_path / "run")]
     with pytest.raises(SystemExit) as ended:

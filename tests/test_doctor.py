@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import tfxfer
-from tfxfer import checks
-from tfxfer.cli import main
+from tfxfer.commands import checks
+from tfxfer.commands.main import main
 from tfxfer.machine.devices import find_device
 from tfxfer.phases.precision import list_candidates
 

@@ -17,7 +17,8 @@ import tensorflow as tf
 from conftest import COLOURS, DATA_DIR
 
 import tfxfer
-from tfxfer.cli import main as tfxfer_main
+from tfxfer.commands.main import main as tfxfer_main
+from tfxfer.commands.train import main as train_main
 from tfxfer.config.presets import load_config
 from tfxfer.data.audit import audit_listing
 from tfxfer.errors import InputError
@@ -27,7 +28,6 @@ from tfxfer.modalities.pictures.decode import decode_picture, resize_picture
 from tfxfer.modalities.pictures.networks.families import NETWORKS
 from tfxfer.report.console import make_console
 from tfxfer.sources.sources import list_pictures
-from tfxfer.train import main as train_main
 from tfxfer.training.job import prepare
 from tfxfer.training.load import load_data
 from tfxfer.training.plan import make_plan

@@ -14,7 +14,7 @@ from conftest import COLOURS, draw_picture, write_classes
 from rich.console import Console
 
 import tfxfer
-from tfxfer.cli import main
+from tfxfer.commands.main import main
 from tfxfer.config.presets import dump_config, load_config
 from tfxfer.data.items import FileSet
 from tfxfer.errors import InputError

@@ -15,7 +15,7 @@ import tensorflow as tf
 from conftest import load_tool
 
 import tfxfer
-from tfxfer import checks
+from tfxfer.commands import checks
 from tfxfer.config.backbone import BackboneConfig
 from tfxfer.config.data import DataConfig
 from tfxfer.config.head import HeadConfig

@@ -171,7 +171,7 @@ def test_the_library_has_no_assert_and_no_bare_except():
 
 def test_importing_and_help_do_not_load_tensorflow():
     code = (
-        "import sys, tfxfer, tfxfer.cli, tfxfer.train\n"
+        "import sys, tfxfer, tfxfer.commands.main, tfxfer.train\n"
         "assert callable(tfxfer.train)\n"
         "try: tfxfer.train.main(['--help'])\n"
         "except SystemExit as stop: assert stop.code == 0\n"

@@ -13,7 +13,7 @@ import pytest
 from conftest import COLOURS, draw_picture, load_tool
 
 import tfxfer
-from tfxfer.cli import main
+from tfxfer.commands.main import main
 from tfxfer.errors import InputError
 from tfxfer.modalities.pictures.view import plain_view
 

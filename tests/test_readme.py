@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from conftest import outline
 
-from tfxfer import train, tune
 from tfxfer.backbones.blocks import list_blocks
-from tfxfer.cli import COMMANDS
+from tfxfer.commands import train, tune
+from tfxfer.commands.main import COMMANDS
 from tfxfer.config.presets import list_presets, load_config, parse_setting
 from tfxfer.modalities.pictures.networks.families import NETWORKS
 from tfxfer.search.space import make_space

@@ -15,7 +15,7 @@ from conftest import load_tool
 from serving import Served, make_handler, serve_grpc, serve_http
 
 import tfxfer
-from tfxfer.cli import main
+from tfxfer.commands.main import main
 from tfxfer.errors import InputError
 from tfxfer.export.saved_model import write_saved_model
 from tfxfer.prediction.load import load_predictor

@@ -19,9 +19,9 @@ from conftest import small_arguments
 from rich.console import Console
 
 from tfxfer.cache.folder import measure_others
+from tfxfer.commands.train import main
 from tfxfer.config.presets import dump_config, load_config
 from tfxfer.phases.state import read_state, write_state
-from tfxfer.train import main
 from tfxfer.training.resume.checkpoint import EPOCHS, PHASES, read_checkpoint
 from tfxfer.training.resume.place import FOLDER
 from tfxfer.training.train import run_training

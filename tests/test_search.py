@@ -21,6 +21,7 @@ from rich.console import Console
 import tfxfer
 from tfxfer import run
 from tfxfer.backbones.build import build_backbone
+from tfxfer.commands.tune import main
 from tfxfer.config.presets import dump_config, load_config
 from tfxfer.errors import InputError, exit_code
 from tfxfer.features.cache import list_stored
@@ -32,7 +33,6 @@ from tfxfer.search.oracles import make_oracle
 from tfxfer.search.score import Bench, BudgetOverError, score_config
 from tfxfer.search.search import Wanted, run_search, run_trials
 from tfxfer.search.space import make_space, propose
-from tfxfer.tune import main
 
 QUIET = Console(quiet=True)
 DEEP = {"unfreeze": 2, "phases.fine-tune.learning_rate": 3e-3}

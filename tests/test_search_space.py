@@ -11,6 +11,7 @@ from conftest import outline
 
 import tfxfer
 from tfxfer.backbones.blocks import list_blocks
+from tfxfer.commands.tune import parse_budget
 from tfxfer.config.presets import dump_config, load_config
 from tfxfer.config.search import Range
 from tfxfer.errors import InputError
@@ -19,7 +20,6 @@ from tfxfer.records.searches import Trial
 from tfxfer.search.oracles import declare
 from tfxfer.search.ranking import depth_verdict, rank, standard_error
 from tfxfer.search.space import ladder, make_space, propose
-from tfxfer.tune import parse_budget
 
 
 def space_of(config):

@@ -14,8 +14,16 @@ The building blocks load TensorFlow when they are first used:
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from tfxfer.commands.audit import audit_data
+from tfxfer.commands.distill import distill
+from tfxfer.commands.doctor import doctor
+from tfxfer.commands.evaluate import evaluate
+from tfxfer.commands.export import export_run
+from tfxfer.commands.predict import predict
+from tfxfer.commands.train import plan, train
+from tfxfer.commands.tune import tune
 from tfxfer.config.backbone import BackboneConfig
 from tfxfer.config.config import Config
 from tfxfer.config.head import HeadConfig
@@ -23,34 +31,32 @@ from tfxfer.config.phases import PhaseConfig
 from tfxfer.config.presets import load_config
 from tfxfer.errors import InputError
 
+if TYPE_CHECKING:  # what type checkers and editors see of the names in _NEEDS_TENSORFLOW
+    from tfxfer.backbones.backbone import Backbone
+    from tfxfer.backbones.blocks import Block, list_blocks
+    from tfxfer.backbones.build import build_backbone
+    from tfxfer.backbones.hub_layer import HubModule, load_hub_module
+    from tfxfer.modalities.pictures.networks.hub_module import export_hub_module
+    from tfxfer.phases.unfreeze import unfreeze_top
+    from tfxfer.prediction.run_model import load_model
+    from tfxfer.tasks.heads import build_head, build_model
+
 __version__ = "0.1.0"
 
-# Public names that need TensorFlow, or a module of their own name, and where they live.
-_LAZY = {
-    "train": "tfxfer.train",
-    "plan": "tfxfer.train",
-    "tune": "tfxfer.tune",
-    "distill": "tfxfer.distill",
-    "predict": "tfxfer.predict",
-    "evaluate": "tfxfer.evaluate",
-    "audit_data": "tfxfer.audit",
-    "export_run": "tfxfer.export_run",
-    "doctor": "tfxfer.doctor",
-    "build_backbone": "tfxfer.backbones.build",
+# Public names that load TensorFlow when they are first used, and where they live.
+_NEEDS_TENSORFLOW = {
     "Backbone": "tfxfer.backbones.backbone",
-    "list_blocks": "tfxfer.backbones.blocks",
     "Block": "tfxfer.backbones.blocks",
-    "load_hub_module": "tfxfer.backbones.hub_layer",
     "HubModule": "tfxfer.backbones.hub_layer",
-    "export_hub_module": "tfxfer.modalities.pictures.networks.hub_module",
-    "load_model": "tfxfer.prediction.run_model",
+    "build_backbone": "tfxfer.backbones.build",
     "build_head": "tfxfer.tasks.heads",
     "build_model": "tfxfer.tasks.heads",
+    "export_hub_module": "tfxfer.modalities.pictures.networks.hub_module",
+    "list_blocks": "tfxfer.backbones.blocks",
+    "load_hub_module": "tfxfer.backbones.hub_layer",
+    "load_model": "tfxfer.prediction.run_model",
     "unfreeze_top": "tfxfer.phases.unfreeze",
 }
-
-# Modules that can be called themselves: see `callable_module.py`.
-_CALLABLE = ("train", "tune", "distill", "predict", "evaluate", "export_run", "doctor")
 
 __all__ = [
     "Backbone",
@@ -83,7 +89,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    if name not in _NEEDS_TENSORFLOW:
         raise AttributeError(f"module 'tfxfer' has no attribute {name!r}")
-    module = importlib.import_module(_LAZY[name])
-    return module if name in _CALLABLE else getattr(module, name)
+    return getattr(importlib.import_module(_NEEDS_TENSORFLOW[name]), name)

@@ -2,6 +2,6 @@
 
 import sys
 
-from tfxfer.cli import main
+from tfxfer.commands.main import main
 
 sys.exit(main())

@@ -11,7 +11,8 @@ from tfxfer.errors import exit_code
 from tfxfer.machine import runtime
 from tfxfer.report.console import make_console
 from tfxfer.search.folder import ASKED_CONFIG
-from tfxfer.search.workers import _INTERRUPTED
+
+_INTERRUPTED = 130  # the exit code of a process that was stopped
 
 
 def main() -> int:
@@ -31,3 +32,7 @@ def main() -> int:
         return 0
 
     return exit_code(run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

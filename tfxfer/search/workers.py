@@ -18,11 +18,10 @@ from tfxfer.errors import InputError
 from tfxfer.machine import runtime
 from tfxfer.machine.devices import find_device
 from tfxfer.search.folder import CHIEF, ROLE
-from tfxfer.search.worker import main
 
 _POLL_SECONDS = 0.2
 _MOST_RESTARTS = 5
-_REFUSED, _INTERRUPTED = 2, 130  # exit codes: a mistake in the request; stopped
+_REFUSED = 2  # exit code of a mistake in the request
 
 
 class _Process:
@@ -98,7 +97,7 @@ def run_workers(count: int, folder: Path, wanted: Mapping[str, Any], console: Co
         "KERASTUNER_ORACLE_PORT": str(find_free_port()),
     }
     given = json.dumps([str(folder), {**wanted, "workers": 1}, console.quiet])
-    command = [sys.executable, "-m", "tfxfer.search.workers", given]
+    command = [sys.executable, "-m", "tfxfer.search.worker", given]
     chief = _Process(CHIEF, command, environment)
     workers: list[_Process] = []
     try:
@@ -118,7 +117,3 @@ def find_free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -17,11 +17,9 @@ from tfxfer.cache.digest import digest
 from tfxfer.cache.folder import UNFINISHED, locate, make_folder
 from tfxfer.cache.in_use import hold
 from tfxfer.config.data import DataConfig
-from tfxfer.config.presets import load_config
 from tfxfer.data.items import FileSet
 from tfxfer.data.listing import Listing
 from tfxfer.errors import InputError, nearest
-from tfxfer.machine import runtime
 from tfxfer.modalities.pictures.decode import sniff
 from tfxfer.sources.label_lists import LabelList, to_labels
 
@@ -240,21 +238,3 @@ def _undo_one_hot(labels: Mapping[str, Sequence[Any]]) -> dict[str, list[LabelLi
         name: [tuple(np.flatnonzero(row).tolist()) for row in split]
         for name, split in labels.items()
     }
-
-
-def as_source(
-    preset: str | Path,
-    data: Any,
-    backbone: str | None,
-    weights: str | Path | None,
-    settings: Mapping[str, Any] | None,
-    folder: str | None = None,
-) -> Any:
-    """Write a Python data set to a folder, or into the cache, so that a config can name it."""
-    if data is None or isinstance(data, str | Path):
-        return data
-    config = load_config(preset, backbone=backbone, weights=weights, settings=settings)
-    runtime.import_tensorflow()
-    from tfxfer.sources.python_dataset import write_dataset
-
-    return write_dataset(data, folder or config.features.cache_dir, config.data.class_names)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from tfxfer import run
-from tfxfer.callable_module import make_callable
 from tfxfer.config.presets import add_settings, load_config, parse_setting
 from tfxfer.errors import InputError
 from tfxfer.machine import runtime
@@ -157,6 +156,3 @@ def call(arguments: argparse.Namespace) -> int:
         settings=dict(parse_setting(text) for text in arguments.settings),
     )
     return int(any(row.path is None for row in rows))
-
-
-make_callable(__name__, export_run)

@@ -7,8 +7,7 @@ import argparse
 from rich.markup import escape
 from rich.table import Table
 
-from tfxfer.callable_module import make_callable
-from tfxfer.checks import CHECKS
+from tfxfer.commands.checks import CHECKS
 from tfxfer.errors import first_line
 from tfxfer.records.checks import Check
 from tfxfer.report.console import make_console
@@ -54,6 +53,3 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def call(arguments: argparse.Namespace) -> int:
     """Do what a parsed command line asks for; 1 where something must be mended."""
     return int(any(each.status == "error" for each in doctor()))
-
-
-make_callable(__name__, doctor)

@@ -6,16 +6,13 @@ Imports no TensorFlow before it is called.
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tfxfer import run
-from tfxfer.callable_module import make_callable
 from tfxfer.config.config import Config
 from tfxfer.config.presets import add_settings, load_config, parse_setting, train_everything
-from tfxfer.errors import exit_code
 from tfxfer.machine import runtime
 from tfxfer.records.results import RunResult
 from tfxfer.report.console import make_console
@@ -159,16 +156,3 @@ def call(arguments: argparse.Namespace) -> None:
         overwrite=arguments.overwrite,
         trust=arguments.trust,
     )
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code: 0, or 2 for a mistake in the request."""
-    parser = argparse.ArgumentParser("python -m tfxfer.distill", description="Teach a student.")
-    add_arguments(parser)
-    arguments = parser.parse_args(argv)
-    return exit_code(lambda: call(arguments))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
-make_callable(__name__, distill)

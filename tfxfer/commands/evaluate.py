@@ -6,24 +6,22 @@ Imports no TensorFlow before it is called.
 from __future__ import annotations
 
 import argparse
-import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
 
 from tfxfer import run
-from tfxfer.callable_module import make_callable
+from tfxfer.commands.options import as_source
 from tfxfer.config.places import is_address, is_among_pictures
 from tfxfer.config.presets import add_settings, load_config, parse_setting
-from tfxfer.errors import InputError, exit_code
+from tfxfer.errors import InputError
 from tfxfer.machine import runtime
 from tfxfer.records.evaluations import EvaluationReport
 from tfxfer.report.console import make_console
 from tfxfer.report.evaluation import print_evaluation, write_evaluation, write_results
-from tfxfer.sources.python_dataset import as_source
 
 
 def evaluate(
@@ -184,16 +182,3 @@ def call(arguments: argparse.Namespace) -> int:
         quiet=arguments.quiet,
     )
     return int(bool(report.left_out))
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code: 0, 1 if pictures were left out, or 2 for a mistake."""
-    parser = argparse.ArgumentParser("python -m tfxfer.evaluate", description="Evaluate a model.")
-    add_arguments(parser)
-    arguments = parser.parse_args(argv)
-    return exit_code(lambda: call(arguments))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
-make_callable(__name__, evaluate)

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from tfxfer.callable_module import make_callable
-from tfxfer.config.places import is_address
-from tfxfer.errors import InputError, exit_code
+from tfxfer.commands.options import _check_file
+from tfxfer.errors import InputError
 from tfxfer.machine import runtime
 from tfxfer.modalities.pictures.settings import PICTURE_ENDINGS
 from tfxfer.prediction.named import list_pictures
@@ -106,27 +105,6 @@ def _choose_format(form: str | None, out: str | None) -> str:
     return form
 
 
-def _check_file(option: str, name: str | None, overwrite: bool) -> None:
-    """Refuse a file that cannot be written, before anything takes time."""
-    if name is None:
-        return
-    file = Path(name)
-    if option == "--embeddings" and file.suffix.lower() != ".npz":
-        raise InputError(
-            f"{option} must name a file that ends in .npz. Received: {name!r}. Say embeddings.npz."
-        )
-    if is_address(name) or not file.parent.is_dir():
-        raise InputError(
-            f"{option} must lie in a folder of this machine that exists. Received: {name!r}. Make "
-            "the folder first, or name another."
-        )
-    if file.exists() and not (overwrite and file.is_file()):
-        raise InputError(
-            f"{option} must name a new file. Received: {name!r}, which is there. Name another, or "
-            "say --overwrite to replace a file."
-        )
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
     parser.add_argument(
@@ -187,16 +165,3 @@ def call(arguments: argparse.Namespace) -> int:
         # Whoever read the rows has enough; Python would write the rest when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code: 0, 1 for bad pictures, or 2 for a mistake."""
-    parser = argparse.ArgumentParser("python -m tfxfer.predict", description="Predict pictures.")
-    add_arguments(parser)
-    arguments = parser.parse_args(argv)
-    return exit_code(lambda: call(arguments))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
-make_callable(__name__, predict)

@@ -1,0 +1,1 @@
+"""One file a command: its arguments, its call and what it prints."""

@@ -1,0 +1,51 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tfxfer.config.places import is_address
+from tfxfer.config.presets import load_config
+from tfxfer.errors import InputError
+from tfxfer.machine import runtime
+
+
+def _check_file(option: str, name: str | None, overwrite: bool) -> None:
+    """Refuse a file that cannot be written, before anything takes time."""
+    if name is None:
+        return
+    file = Path(name)
+    if option == "--embeddings" and file.suffix.lower() != ".npz":
+        raise InputError(
+            f"{option} must name a file that ends in .npz. Received: {name!r}. Say embeddings.npz."
+        )
+    if is_address(name) or not file.parent.is_dir():
+        raise InputError(
+            f"{option} must lie in a folder of this machine that exists. Received: {name!r}. Make "
+            "the folder first, or name another."
+        )
+    if file.exists() and not (overwrite and file.is_file()):
+        raise InputError(
+            f"{option} must name a new file. Received: {name!r}, which is there. Name another, or "
+            "say --overwrite to replace a file."
+        )
+
+
+def as_source(
+    preset: str | Path,
+    data: Any,
+    backbone: str | None,
+    weights: str | Path | None,
+    settings: Mapping[str, Any] | None,
+    folder: str | None = None,
+) -> Any:
+    """Write a Python data set to a folder, or into the cache, so that a config can name it."""
+    if data is None or isinstance(data, str | Path):
+        return data
+    config = load_config(preset, backbone=backbone, weights=weights, settings=settings)
+    runtime.import_tensorflow()
+    from tfxfer.sources.python_dataset import write_dataset
+
+    return write_dataset(data, folder or config.features.cache_dir, config.data.class_names)

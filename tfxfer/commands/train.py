@@ -1,0 +1,178 @@
+"""Train a model on pictures: ``python -m tfxfer.train --preset birds``, or `tfxfer.train(…)`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tfxfer import run
+from tfxfer.commands.options import as_source
+from tfxfer.config.config import Config
+from tfxfer.config.presets import add_settings, load_config, parse_setting
+from tfxfer.errors import InputError, exit_code
+from tfxfer.machine import runtime
+from tfxfer.records.plans import Plan
+from tfxfer.records.results import FoldsResult, RunResult
+from tfxfer.report.console import make_console
+
+
+def train(
+    preset: str | Path,
+    *,
+    data: Any = None,
+    backbone: str | None = None,
+    weights: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    quiet: bool = False,
+    fresh: bool = False,
+    distributed: bool = False,
+) -> RunResult | FoldsResult:
+    """Train a preset and write its run folder, or one for each fold where ``data.folds`` is set.
+
+    A run that was stopped goes on where it was when it is called again: with the same config, the
+    same pictures and the same versions of the packages.
+
+    Args:
+        preset: a preset's name (`tfxfer presets` lists them) or a TOML file.
+        data: a folder, ``"tfds:NAME"``, ``"embedded:birds"`` and so on, a `tf.data.Dataset`, or a
+            mapping of ``"train"``, ``"validation"`` and ``"test"`` to such; None: the preset's.
+        backbone: a Keras Applications network at its own size, ``"hub:HANDLE_OR_PATH"`` or
+            ``"keras_hub:PRESET"``; None: the preset's.
+        weights: ``"imagenet"``, ``"embedded"``, ``"none"`` or a file; None: the preset's.
+        settings: other values by dotted key, such as ``{"phases.fine-tune.unfreeze": 4}``.
+        out: the run folder; None: ``runs/<preset>-<time>``.
+        overwrite: replace an earlier run's folder when this run is done.
+        quiet: print nothing.
+        fresh: begin anew even so; folds that are finished stay.
+        distributed: train together with the processes that `distribution.initialize` finds; each
+            makes the same call, and the first one prints and writes the run.
+
+    Raises:
+        InputError: what was asked for cannot be done; nothing is written then, but finished folds
+            stay.
+    """
+    data = as_source(preset, data, backbone, weights, settings)
+    config = load_config(preset, data=data, backbone=backbone, weights=weights, settings=settings)
+    folder = Path(out) if out is not None else run.default_folder(str(preset))
+    all_folds = config.data.folds is not None and config.data.fold is None
+    is_first = not distributed or _join(config, all_folds)
+    if is_first:
+        run.check_folder(folder, overwrite, config.data.source, config if all_folds else None)
+    console = make_console(quiet or not is_first)
+    with console.status("Starting TensorFlow"):
+        runtime.import_tensorflow()
+    if all_folds:
+        from tfxfer.training.folds import run_folds
+
+        return run_folds(config, folder, console, overwrite, fresh)
+    from tfxfer.training.train import run_training
+
+    return run_training(config, folder, console, overwrite, fresh=fresh)
+
+
+def _join(config: Config, all_folds: bool) -> bool:
+    """Join the other processes of a run, and say whether this one is the first."""
+    if all_folds:
+        raise InputError(
+            "Several processes train one run together. Received: --distributed with "
+            f"data.folds={config.data.folds}. Name one of the folds: --set data.fold=0."
+        )
+    runtime.import_tensorflow()
+    from tfxfer.machine import processes
+
+    return processes.initialize(config.seed) == 0
+
+
+def plan(
+    preset: str | Path,
+    *,
+    data: Any = None,
+    backbone: str | None = None,
+    weights: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    quiet: bool = False,
+) -> Plan:
+    """Print and return what `train` would do with these arguments; train and store nothing.
+
+    An archive is unpacked into the cache all the same. A `tf.data.Dataset` is written to a
+    temporary folder, which is what the plan names as its source.
+    """
+    with tempfile.TemporaryDirectory(prefix="tfxfer-plan-") as scratch:
+        data = as_source(preset, data, backbone, weights, settings, scratch)
+        config = load_config(
+            preset, data=data, backbone=backbone, weights=weights, settings=settings
+        )
+        console = make_console(quiet)
+        with console.status("Starting TensorFlow"):
+            runtime.import_tensorflow()
+        if config.data.folds is not None and config.data.fold is None:
+            from tfxfer.training.folds import plan_folds
+
+            return plan_folds(config, console)
+        from tfxfer.training.plan import dry_run
+
+        return dry_run(config, console)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command line."""
+    parser.add_argument("--preset", required=True, metavar="NAME|FILE", help="what to train")
+    parser.add_argument(
+        "--data",
+        metavar="WHAT",
+        help="a folder of class folders, an archive of one, a manifest, or tfds:NAME",
+    )
+    parser.add_argument(
+        "--backbone",
+        metavar="NAME",
+        help="see `tfxfer backbones`; or hub:HANDLE_OR_PATH, keras_hub:PRESET",
+    )
+    parser.add_argument("--weights", metavar="WHAT", help="imagenet, none, embedded or a file")
+    add_settings(parser, "any other value, such as phases.fine-tune.unfreeze=4")
+    parser.add_argument("--out", metavar="DIR", help="run folder; default runs/<preset>-<time>")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier run's folder")
+    parser.add_argument("--fresh", action="store_true", help="do not go on with a stopped run")
+    parser.add_argument(
+        "--distributed",
+        action="store_true",
+        help="one of several processes (JAX); see tools/launch_local.py",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the plan, train nothing")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def call(arguments: argparse.Namespace) -> None:
+    """Do what a parsed command line asks for."""
+    chosen = {
+        "data": arguments.data,
+        "backbone": arguments.backbone,
+        "weights": arguments.weights,
+        "settings": dict(parse_setting(text) for text in arguments.settings),
+        "quiet": arguments.quiet,
+    }
+    if arguments.dry_run:
+        plan(arguments.preset, **chosen)
+    else:
+        how = {name: getattr(arguments, name) for name in ("overwrite", "fresh", "distributed")}
+        train(arguments.preset, out=arguments.out, **how, **chosen)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code: 0, or 2 for a mistake in the request."""
+    parser = argparse.ArgumentParser("python -m tfxfer.train", description="Train a preset.")
+    add_arguments(parser)
+    arguments = parser.parse_args(argv)
+    code = exit_code(lambda: call(arguments))
+    if code and arguments.distributed:
+        # JAX would wait at its exit for processes that are gone, and then abort.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
