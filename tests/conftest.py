@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import gc
-import importlib.util
 import os
-import sys
 import tempfile
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from tfxfer.machine import runtime
 
@@ -28,6 +23,7 @@ os.environ["TFXFER_CACHE"] = CACHE_DIR.name
 runtime.import_tensorflow()
 
 import keras
+from support.small import COLOURS, SHARED, small_arguments, write_classes
 
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.backbones.build import build_backbone
@@ -36,18 +32,15 @@ from tfxfer.config.backbone import BackboneConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.features import shards, store
 from tfxfer.modalities.pictures.networks.applications import build_network
-from tfxfer.modalities.pictures.networks.families import NETWORKS
 from tfxfer.tasks.heads import (
     Head,
     build_head,
 )
 
-SHARED = Path(__file__).parent.parent.parent / "shared"
 # What was imported stays, and need not be looked through for garbage between tests.
 gc.freeze()
 # Graphs are thousands of objects that stay: to look for garbage among them is mostly in vain.
 gc.set_threshold(50_000, 50, 100)
-COLOURS = {"amber": (230, 150, 30), "blue": (40, 80, 200), "green": (50, 160, 60)}
 
 
 def pytest_collection_modifyitems(items):
@@ -74,54 +67,6 @@ def _let_go():
 def shared() -> Path:
     """The folder with real weights and photographs."""
     return SHARED
-
-
-def small_size_px(name: str) -> int:
-    """The smallest picture that a network is built for; its weights do not depend on it."""
-    family = NETWORKS[name]
-    return family.sizes_px[name] if family.name == "NASNet" else family.min_size_px
-
-
-def outline_network(name: str, size_px: int, alpha: float | None = None) -> keras.Model:
-    """Build a network whose weights have shapes but no values: for counting, in a moment."""
-    with keras.StatelessScope(initialize_variables=False):
-        network = build_network(name, size_px, alpha)
-    # Else Keras gives all of them values when it next leaves such a scope, as some layers do.
-    keras.backend.clear_session(free_memory=False)
-    return network
-
-
-@cache
-def outline(name: str) -> keras.Model:
-    """A network whose weights have no values, built once for all tests."""
-    return outline_network(name, small_size_px(name))
-
-
-def draw_picture(name: str, seed: int, side: int = 48) -> Image.Image:
-    """A picture of the class's colour with noise on it: easy to tell apart."""
-    generator = np.random.default_rng(seed)
-    pixels = np.array(COLOURS[name]) + generator.normal(0, 25, (side, side + 8, 3))
-    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-
-
-def load_tool(name: str) -> ModuleType:
-    """A script of `tools/` as a module."""
-    path = Path(__file__).parent.parent / "tools" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up there
-    spec.loader.exec_module(module)
-    return module
-
-
-def write_classes(folder: Path, counts: dict[str, int], first_seed: int = 0) -> Path:
-    """Write class folders of JPEG pictures."""
-    for position, (name, count) in enumerate(counts.items()):
-        (folder / name).mkdir(parents=True)
-        for index in range(count):
-            seed = first_seed + 1000 * position + index
-            draw_picture(name, seed).save(folder / name / f"{index:03d}.jpg")
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -199,32 +144,6 @@ def small_backbone(_mobilenet) -> Iterator[Backbone]:
 def small_head() -> Head:
     """A linear head for three classes."""
     return build_head(HeadConfig(), 3, seed=0)
-
-
-def small_arguments(weights_file: Path, **settings: object) -> dict:
-    """Arguments of `tfxfer.train` for a run of a few seconds, without trials of what is faster.
-
-    Args:
-        settings: other values by key, ``__`` standing for the dot.
-    """
-    return {
-        "backbone": "MobileNet",
-        "weights": weights_file,
-        "settings": {
-            "backbone.alpha": 0.25,
-            "backbone.image_size_px": 32,
-            "data.batch_size": 8,
-            "features.engine": "tensorflow",
-            "head.levels": 1,
-            "phases.head.epochs": 2,
-            "phases.fine-tune.epochs": 1,
-            "phases.fine-tune.precision": "float32",
-            "phases.fine-tune.views": 1,
-            "phases.fine-tune.unfreeze": 3,
-            **{key.replace("__", "."): value for key, value in settings.items()},
-        },
-        "quiet": True,
-    }
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from conftest import outline
+from support.small import outline
 
 from tfxfer.backbones.blocks import list_blocks
 from tfxfer.commands import train, tune
@@ -17,7 +17,7 @@ from tfxfer.config.presets import list_presets, load_config, parse_setting
 from tfxfer.modalities.pictures.networks.families import NETWORKS
 from tfxfer.search.space import make_space
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *list_presets().values()]
 
 

@@ -65,9 +65,11 @@ WAYS = {
 
 def see(paths: list[str]):
     """What the audit sees of those files that can be used: paths, digests, thumbnails, sizes."""
-    from tfxfer.modalities.pictures.look import look_at_files, stack_thumbnails
+    from tfxfer.data.items import FileSet
+    from tfxfer.modalities.pictures.look import look_at_pictures, stack_thumbnails
 
-    looks = [look for look in look_at_files(paths) if not look.fault]
+    files = FileSet(tuple(paths), np.zeros(len(paths), np.int64))
+    looks = [look for look in look_at_pictures(files) if not look.fault]
     sizes = np.array([(look.height_px, look.width_px) for look in looks])
     digests = [look.digest for look in looks]
     return [look.path for look in looks], digests, stack_thumbnails(looks), sizes

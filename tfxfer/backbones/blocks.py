@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import keras
 
 from tfxfer.errors import InputError, nearest
-from tfxfer.modalities.pictures.networks.families import match_block_end
 
 
 @dataclass(frozen=True)
@@ -153,3 +153,14 @@ def _unclaimed_ancestors(operation, claimed: set[str], nodes: set[int]) -> list:
 def _unique(name: str, blocks: list[Block]) -> str:
     taken = {block.name for block in blocks}
     return name if name not in taken else f"{name}_{len(blocks) + 1}"
+
+
+def match_block_end(block_end: str, operation_name: str) -> str | None:
+    """Return the block's name if a block ends at this operation.
+
+    Returns None where no block ends, and an empty string for a block that has no name of its own.
+    """
+    found = re.match(block_end, operation_name)
+    if found is None:
+        return None
+    return next((name for name in found.groupdict().values() if name), "")

@@ -39,7 +39,9 @@ class Config(Table):
     summary: str = ""
     seed: int = Field(0, ge=0, lt=2**31)
     deterministic: bool = False  # the same weights again, bit for bit, on the same machine
-    calibrate: bool = True  # make the probabilities as sure as they are right: `temperature.py`
+    calibrate: bool = (
+        True  # make the probabilities as sure as they are right: `tasks/calibration.py`
+    )
     data: DataConfig = DataConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     backbone: BackboneConfig = BackboneConfig()

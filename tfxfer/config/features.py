@@ -32,7 +32,7 @@ class FeaturesConfig(Table):
 
 
 class DevicesConfig(Table):
-    """What a run is spread over; see `distribution.py`."""
+    """What a run is spread over; see `machine/strategy.py`."""
 
     # "auto": all GPUs, TPU cores or virtual CPU devices of the machine; "single": the first one.
     strategy: Literal["auto", "single"] = "auto"

@@ -67,7 +67,7 @@ def soften(logits: np.ndarray, labels: np.ndarray, distillation: DistillationCon
 
     ``weight · softmax(logits / temperature) + (1 - weight) · label``. The student learns them at
     its own temperature, and the one by which it is then off is found on validation, as for any
-    model (`temperature.py`): hence there is no factor of the squared temperature here.
+    model (`tasks/calibration.py`): hence there is no factor of the squared temperature here.
 
     Args:
         logits: ``[pictures, classes]``.

@@ -7,7 +7,6 @@ operations behind them anew for every network that a process builds.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 
 from tfxfer.errors import InputError, nearest
@@ -157,7 +156,7 @@ FAMILIES = (
 
 NETWORKS: dict[str, Family] = {name: family for family in FAMILIES for name in family.sizes_px}
 
-# Parameters, at width 1, and blocks of each network; counted by `tests/test_blocks.py`.
+# Parameters, at width 1, and blocks of each network; `test_blocks.py` counts them.
 COUNTS: dict[str, tuple[int, int]] = {
     "VGG16": (14_714_688, 5),
     "VGG19": (20_024_384, 5),
@@ -217,14 +216,3 @@ def find_family(network: str) -> Family:
             "`tfxfer backbones` lists the networks."
         )
     return NETWORKS[network]
-
-
-def match_block_end(block_end: str, operation_name: str) -> str | None:
-    """Return the block's name if a block ends at this operation.
-
-    Returns None where no block ends, and an empty string for a block that has no name of its own.
-    """
-    found = re.match(block_end, operation_name)
-    if found is None:
-        return None
-    return next((name for name in found.groupdict().values() if name), "")

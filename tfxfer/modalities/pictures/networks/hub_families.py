@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from tfxfer.backbones.flat_network import KerasHubFamily
+from tfxfer.backbones.hub_family import KerasHubFamily
 
 
 def _run_encoder(encoder: Any, tokens: Any) -> Any:

@@ -1,0 +1,232 @@
+"""An audit finds what is wrong, odd and twice in a folder, and training goes on without it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from support.small import load_tool, write_classes
+
+import tfxfer
+from tfxfer.commands.main import main
+from tfxfer.config.data import DataConfig
+from tfxfer.data.audit import audit_listing
+from tfxfer.data.items import FileSet
+from tfxfer.errors import InputError
+from tfxfer.modalities.pictures.decode import decode_picture
+from tfxfer.modalities.pictures.look import look_at_file, look_at_pictures
+from tfxfer.modalities.pictures.view import plain_view
+from tfxfer.sources.sources import list_pictures
+from tfxfer.training.load import load_data
+
+tool = load_tool("make_bad_folder")
+
+
+@pytest.fixture(scope="module")
+def bad_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bad") / "photos"
+    return folder, tool.make_bad_folder(folder)
+
+
+def audit(folder, cache=None, **changes):
+    return audit_listing(list_pictures(DataConfig(source=str(folder), **changes)), cache=cache)
+
+
+def test_every_kind_of_bad_and_odd_file_is_found_and_named(bad_folder):
+    folder, said = bad_folder
+    assert len(said) >= 25
+    looks = {look.path: look for look in audit(folder).looks}
+    assert len(looks) == 3 * tool.GOOD_PICTURES + len(said)
+    for path, expected in said.items():
+        if isinstance(expected, str):
+            assert expected in str(looks[path].fault), path
+        else:
+            assert (looks[path].fault, looks[path].oddities) == (None, expected), path
+    others = [look for path, look in looks.items() if path not in said]
+    assert not [look for look in others if look.fault or look.oddities]
+
+
+def test_pictures_are_seen_alike_together_one_by_one_and_beside_broken_ones(bad_folder):
+    folder, _ = bad_folder
+    paths = sorted(str(path) for path in folder.rglob("*") if path.is_file())
+    each = {path: look_at_file(path) for path in paths}
+    usable = [path for path in paths if not each[path].fault]
+    assert 0 < len(usable) < len(paths)
+    for shown in (usable, paths):
+        together = look_at_pictures(FileSet(tuple(shown), np.zeros(len(shown), np.int64)))
+        assert together == [each[path] for path in shown]
+
+
+def test_training_runs_to_its_end_with_exactly_the_good_ones(bad_folder, small, tmp_path):
+    folder, said = bad_folder
+    small["settings"] |= {"data.on_bad": "quarantine"}
+    result = tfxfer.train("photos", data=folder, out=tmp_path / "run", **small)
+    bad = {path for path, expected in said.items() if isinstance(expected, str)}
+    assert {file.path for file in result.quarantined} == bad
+    good = 3 * tool.GOOD_PICTURES + len(said) - len(bad)
+    assert sum(result.plan.counts.values()) == good
+    assert any("unusual pictures" in note and "1 turned" in note for note in result.plan.notes)
+    before = {path.name for path in folder.rglob("*") if path.is_file()}
+    assert before == {Path(path).name for path in said} | {f"{i:03d}.jpg" for i in range(12)}
+
+
+def test_audit_training_and_serving_see_the_same_pixels(bad_folder):
+    """`plain_view` is what training and the export's `serve_bytes` call."""
+    for path, expected in bad_folder[1].items():
+        if isinstance(expected, str) or "big" in path:
+            continue
+        encoded = Path(path).read_bytes()
+        pixels = decode_picture(tf.constant(encoded))
+        resized = tf.image.resize(pixels, (16, 16), antialias=True)
+        seen = np.frombuffer(look_at_file(path).thumbnail, np.uint8).reshape(16, 16, 3)
+        np.testing.assert_allclose(plain_view(16)(tf.constant(encoded)), resized, atol=12)
+        np.testing.assert_allclose(seen, resized, atol=12, err_msg=path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [("PNG", "RGBA"), ("PNG", "LA"), ("WEBP", "RGBA"), ("BMP", "RGB"), ("BMP", "RGBA")],
+)
+def test_what_is_transparent_is_laid_over_white(kind, mode):
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (20, 30, len(mode) if mode != "LA" else 2))
+    picture = Image.fromarray(pixels.astype(np.uint8), mode)
+    options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+    decoded = decode_picture(tf.constant(tool.encode(picture, kind, **options))).numpy()
+    white = Image.new("RGBA", picture.size, "white")
+    over = Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
+    # The fourth channel of a BMP is filling.
+    expected = picture.convert("RGB") if kind == "BMP" else over
+    assert np.abs(decoded.astype(int) - np.asarray(expected)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "key"), [("RGB", (10, 20, 30)), ("L", 77), ("RGB", None), ("L", None)]
+)
+def test_a_colour_that_a_png_calls_transparent_becomes_white(mode, key):
+    picture = tool.draw("blue", 3).convert(mode)
+    picture.paste(key or 0, (0, 0, 20, 20))
+    options = {} if key is None else {"transparency": key}
+    decoded = decode_picture(tf.constant(tool.encode(picture, "PNG", **options))).numpy()
+    expected = np.array(picture.convert("RGB"))
+    if key is not None:
+        expected[(np.array(picture).reshape(*expected.shape[:2], -1) == key).all(axis=2)] = 255
+        assert (expected[:20, :20] == 255).all()
+    np.testing.assert_array_equal(decoded, expected)
+
+
+def test_an_animated_webp_is_refused_in_the_graph_too():
+    """TensorFlow's decoder would take the process down."""
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decode_picture(tf.constant(tool._frames(tool.draw("blue", 1), "WEBP")))
+
+
+def test_a_file_that_is_gone_or_no_file_is_named(tmp_path):
+    assert look_at_file(str(tmp_path / "gone.jpg")).fault == (
+        "cannot be read (No such file or directory)"
+    )
+    assert "cannot be read" in str(look_at_file(str(tmp_path)).fault)
+
+
+def test_what_was_seen_is_remembered_until_the_file_changes(own_folder, tmp_path):
+    first = audit(own_folder, tmp_path)
+    (stored,) = (tmp_path / "audit").iterdir()
+    written = stored.stat().st_mtime_ns
+    assert audit(own_folder, tmp_path) == first
+    assert stored.stat().st_mtime_ns == written
+    path = own_folder / "blue" / "000.jpg"
+    path.write_bytes(b"")
+    assert [look.path for look in audit(own_folder, tmp_path).faults] == [str(path)]
+    stored.write_text("{", encoding="utf-8")
+    assert [look.fault for look in audit(own_folder, tmp_path).faults] == ["empty file"]
+
+
+def leaky_folder(folder: Path) -> Path:
+    """Ten test pictures, of which two are in train as well, one of them saved again."""
+    for position, (split, count) in enumerate({"train": 8, "val": 4, "test": 4}.items()):
+        for name in tool.CLASSES:
+            (folder / split / name).mkdir(parents=True)
+            for index in range(count):
+                seed = 100_000 * position + index + 500 * list(tool.CLASSES).index(name)
+                tool.draw(name, seed, 160, 120).save(folder / split / name / f"{index}.png")
+    test = folder / "test" / "blue"
+    (folder / "train" / "blue" / "same.png").write_bytes((test / "0.png").read_bytes())
+    again = Image.open(test / "1.png").resize((96, 72))
+    again.save(folder / "train" / "green" / "again.jpg", quality=75)
+    return folder
+
+
+def test_leaks_are_told_and_left_out_of_training_alone(tmp_path):
+    folder = leaky_folder(tmp_path / "photos")
+    found = audit(folder)
+    leaking = {Path(found.looks[row].path).name for row in found.leaks}
+    assert leaking == {"same.png", "again.jpg"}
+    assert len(found.conflicts) == 1, "one of them lies in another class"
+    told = load_data(DataConfig(source=str(folder)), 0)
+    assert any("2 pictures have a copy in a later split" in note for note in told.notes)
+    fixed = load_data(DataConfig(source=str(folder), fix_leaks=True), 0)
+    assert set(told.train.paths) - set(fixed.train.paths) == {
+        str(folder / "train" / "blue" / "same.png"),
+        str(folder / "train" / "green" / "again.jpg"),
+    }
+    assert (fixed.validation.paths, fixed.test.paths) == (told.validation.paths, told.test.paths)
+
+
+def test_copies_that_a_cut_tears_apart_are_leaks_too(tmp_path):
+    folder = tmp_path / "photos"
+    for name in tool.CLASSES:
+        (folder / name).mkdir(parents=True)
+        for index in range(10):
+            encoded = tool.encode(tool.draw(name, index), "JPEG")
+            for copy in "ab":
+                (folder / name / f"{index}{copy}.jpg").write_bytes(encoded)
+    data = load_data(DataConfig(source=str(folder), fix_leaks=True), 0)
+    stems = [{Path(p).name[0] + Path(p).parent.name for p in s.paths}
+             for s in (data.train, data.validation, data.test)]  # fmt: skip
+    assert not stems[0] & stems[2] and not stems[0] & stems[1] and not stems[1] & stems[2]
+
+
+def test_the_command_prints_writes_and_says_by_its_code_what_it_found(
+    bad_folder, own_folder, tmp_path, capsys
+):
+    folder, said = bad_folder
+    assert main(["audit", str(folder), "--out", str(tmp_path / "found")]) == 1
+    printed = capsys.readouterr().out
+    for expected in ("cannot be used", "turned", "wrong ending", "wrote audit.json"):
+        assert expected in printed
+    report = json.loads((tmp_path / "found" / "audit.json").read_text(encoding="utf-8"))
+    bad = {path for path, expected in said.items() if isinstance(expected, str)}
+    assert {fault["path"] for fault in report["faults"]} == bad
+    for sheet in ("faults.png", "odd.png", "classes.png"):
+        with Image.open(tmp_path / "found" / sheet) as picture:
+            assert min(picture.size) > 150
+    assert main(["audit", str(own_folder)]) == 0
+    assert "nothing wrong" in capsys.readouterr().out
+    assert main(["audit", str(own_folder), "--out", str(own_folder / "found")]) == 2
+    assert "must lie outside" in capsys.readouterr().err
+    assert main(["audit", "tfds:no_such_pictures"]) == 2
+
+
+def test_the_class_folders_of_the_fixtures_hold_no_copies(tmp_path):
+    """Else notes of other tests would speak of leaks."""
+    found = audit(write_classes(tmp_path / "photos", {"blue": 20, "green": 20}))
+    assert found.copies == ()
+
+
+@pytest.mark.shared
+def test_the_junk_file_of_a_real_folder_is_found(shared):
+    found = audit(shared / "data" / "hymenoptera")
+    assert [Path(look.path).name for look in found.faults] == ["imageNotFound.gif"]
+
+
+def test_a_split_of_copies_alone_cannot_be_emptied(tmp_path):
+    folder = leaky_folder(tmp_path / "photos")
+    for path in (folder / "val").rglob("*.png"):
+        twin = folder / "test" / path.parent.name / path.name
+        path.write_bytes(twin.read_bytes())
+    with pytest.raises(InputError, match="validation with 12 pictures, all of them copies"):
+        load_data(DataConfig(source=str(folder), fix_leaks=True), 0)

@@ -1,0 +1,172 @@
+"""An export that differs from the model is not passed off as it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from support.small import load_tool
+
+import tfxfer
+from tfxfer.commands import checks
+from tfxfer.config.backbone import BackboneConfig
+from tfxfer.config.data import DataConfig
+from tfxfer.config.head import HeadConfig
+from tfxfer.data.pipeline import make_evaluation_dataset
+from tfxfer.errors import InputError
+from tfxfer.export.jax_program import check_readable, is_readable
+from tfxfer.export.saved_model import (
+    ExportMismatchError,
+    choose_encoded,
+    compare_export,
+    export_saved_model,
+    write_saved_model,
+)
+from tfxfer.prediction.load import load_predictor
+from tfxfer.prediction.predictor import PredictionError
+from tfxfer.training.load import load_data
+
+
+@pytest.fixture
+def model(weights_file):
+    backbone = tfxfer.build_backbone(
+        BackboneConfig(name="MobileNet", weights=str(weights_file), alpha=0.25, image_size_px=32)
+    )
+    return tfxfer.build_model(backbone, tfxfer.build_head(HeadConfig(), 3, seed=0))
+
+
+def test_an_export_that_differs_fails_loudly(model, picture_folder, tmp_path):
+    validation = load_data(DataConfig(source=str(picture_folder)), seed=0).validation
+    exported = export_saved_model(model, ["a", "b", "c"], tmp_path / "1", validation)
+    assert exported.max_difference < 1e-5
+    assert exported.pictures_compared == 9
+    kernel, bias = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([kernel, bias + np.array([0.5, 0, 0], np.float32)])
+    with pytest.raises(ExportMismatchError, match="must give what the trained model gives"):
+        compare_export(model, tmp_path / "1", choose_encoded(validation, 4))
+
+
+WITHOUT_KERAS = r"""
+import json, pathlib, sys
+for name in ("keras", "tf_keras", "tfxfer"):
+    sys.modules[name] = None  # importing it fails
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+folder = pathlib.Path(sys.argv[1])
+loaded = tf.saved_model.load(str(folder))
+replayed = []
+for record in tf.data.TFRecordDataset(str(folder / "assets.extra/tf_serving_warmup_requests")):
+    log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+    request = log.predict_log.request
+    assert request.model_spec.name == "colours"
+    inputs = {key: tf.constant(tf.make_ndarray(value)) for key, value in request.inputs.items()}
+    outputs = loaded.signatures[request.model_spec.signature_name](**inputs)
+    shapes = {key: value.shape.as_list() for key, value in outputs.items()}
+    replayed.append([request.model_spec.signature_name, shapes])
+print(json.dumps(replayed))
+"""
+
+
+def test_warm_up_requests_replay_without_keras(model, picture_folder, tmp_path):
+    validation = load_data(DataConfig(source=str(picture_folder)), seed=0).validation
+    export_saved_model(model, ["a", "ü, b", "c"], tmp_path / "1", validation, 2, "colours")
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_KERAS, tmp_path / "1"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd="/",
+        env={**os.environ, "PYTHONPATH": ""},
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    replayed = json.loads(done.stdout)
+    names = [name for name, _ in replayed]
+    assert set(names) == {
+        "serving_default", "serve_uint8", "serve_bytes", "features", "features_bytes",
+    }  # fmt: skip
+    shapes = dict(replayed)
+    assert shapes["serve_bytes"] == {
+        "probabilities": [4, 3], "classes": [4, 3], "labels": [4, 2], "scores": [4, 2],
+    }  # fmt: skip
+    assert shapes["features"] == {"embeddings": [1, 256]}
+    listed = (tmp_path / "1" / "assets" / "classes.txt").read_text(encoding="utf-8")
+    assert listed == "a\nü, b\nc\n"
+
+
+def test_a_saved_model_predicts_as_its_run_does(model, picture_folder, tmp_path):
+    validation = load_data(DataConfig(source=str(picture_folder)), seed=0).validation
+    export_saved_model(model, ["a", "b", "c"], tmp_path / "models" / "7", validation)
+    model.save(tmp_path / "model.keras")
+    (tmp_path / "classes.txt").write_text("a\nb\nc\n")
+    encoded = choose_encoded(validation, 5)
+    predictions = []
+    for place in (tmp_path, tmp_path / "model.keras", tmp_path / "models"):
+        predictor = load_predictor(place, with_embeddings=True)
+        assert predictor.classes == ("a", "b", "c")
+        assert predictor.size_px == 32
+        predictions.append(predictor.run([predictor.prepare(item) for item in encoded]))
+    for prediction in predictions[1:]:
+        np.testing.assert_allclose(
+            prediction.probabilities, predictions[0].probabilities, atol=1e-5
+        )
+        np.testing.assert_allclose(prediction.embeddings, predictions[0].embeddings, atol=1e-4)
+    assert load_predictor(tmp_path).run([predictor.prepare(encoded[0])]).embeddings is None
+    with pytest.raises(PredictionError, match="a GIF file; convert it"):
+        predictor.prepare(b"GIF89a" + b"\0" * 40)
+    (tmp_path / "models" / "7" / "saved_model.pb").write_bytes(b"x")
+    with pytest.raises(InputError, match="must be whole"):
+        load_predictor(tmp_path / "models")
+    with pytest.raises(InputError, match="where there is none"):
+        load_predictor(tmp_path / "nothing")
+
+
+def test_served_files_are_what_the_pipeline_sees(model, tmp_path):
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    load_tool("make_bad_folder").make_bad_folder(folder)
+    data = load_data(DataConfig(source=str(folder), on_bad="quarantine"), seed=0)
+    assert data.quarantined
+    pictures = data.train
+    write_saved_model(model, data.classes, tmp_path / "1")
+    dataset = make_evaluation_dataset(pictures, 3, 32, 8)
+    expected = model.predict(dataset, verbose=0)
+    served = tf.saved_model.load(str(tmp_path / "1")).signatures["serve_bytes"]
+    files = [Path(path).read_bytes() for path in pictures.where()]
+    given = served(image_bytes=tf.constant(files))["probabilities"].numpy()
+    assert len(files) > 20
+    np.testing.assert_allclose(given, expected, atol=1e-5)
+
+
+def test_a_jax_whose_programs_cannot_be_read_is_refused(monkeypatch):
+    """Before anything is trained: an export comes last."""
+    from jax.experimental import jax2tf
+    from tensorflow.compiler.tf2xla.python.xla import call_module
+
+    def convert(function, **settings):
+        newer = {"module": b"newer", "version": 10, "platforms": ["CPU"]}
+        return lambda given: call_module([given], Tout=[tf.float32], Sout=[[2, 1]], **newer)
+
+    # As on a GPU, whose programs TensorFlow on the CPU beside it does not run.
+    monkeypatch.setattr("jax._src.export._export.default_export_platform", lambda: "cuda")
+    assert is_readable()
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    check_readable()
+    assert [check.status for check in checks.check_exports()] == ["ok"]
+    monkeypatch.setattr(jax2tf, "convert", convert)
+    assert not is_readable()
+    with pytest.raises(InputError, match=r"jax .* and tensorflow .* pip install .tfxfer\[jax\]"):
+        check_readable()
+    (found,) = checks.check_exports()
+    assert found.status == "error" and "KERAS_BACKEND=tensorflow" in found.fix
+    monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
+    check_readable()
+    assert list(checks.check_exports()) == []

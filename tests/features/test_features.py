@@ -1,0 +1,522 @@
+"""What frozen layers give: computed once, found again, and fed to a phase."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from contextlib import contextmanager
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from rich.console import Console
+from support.small import draw_picture, write_classes
+
+from tfxfer.backbones.build import build_backbone
+from tfxfer.config.backbone import BackboneConfig
+from tfxfer.config.data import DataConfig
+from tfxfer.config.features import FeaturesConfig
+from tfxfer.config.head import HeadConfig
+from tfxfer.config.phases import ResolvedPhase
+from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset, make_view_batches
+from tfxfer.errors import InputError
+from tfxfer.features import cache, compute, engines, frozen, shards
+from tfxfer.features.batches import (
+    Waiting,
+    make_stored_training,
+    make_streamed_dataset,
+    time_waiting,
+)
+from tfxfer.features.compute import compute_tables, find_tables
+from tfxfer.features.cut import build_prefix, find_cut
+from tfxfer.features.engines import BATCH
+from tfxfer.features.feed import make_phase_data, make_streamed_data
+from tfxfer.features.fingerprint import hash_prefix, view_seeds
+from tfxfer.features.frozen import FrozenLayers
+from tfxfer.modalities.pictures.networks.applications import wrap_network
+from tfxfer.modalities.pictures.networks.families import Family
+from tfxfer.modalities.pictures.settings import AugmentationConfig
+from tfxfer.tasks.heads import build_head
+from tfxfer.training.load import load_data
+
+AUGMENTATION = AugmentationConfig(colour=0.3)
+
+
+@pytest.fixture(scope="module")
+def pictures(picture_folder):
+    """42 training, 9 validation and 9 test pictures."""
+    return load_data(DataConfig(source=str(picture_folder)), seed=0)
+
+
+@pytest.fixture
+def make_layers(small_backbone, small_head, tmp_path):
+    """Gives the frozen layers of a run; several of a test share one cache."""
+
+    def make(backbone=None, head=None, augmentation=AUGMENTATION, seed=0, source="", **config):
+        config = FeaturesConfig(
+            **{"engine": "tensorflow", "cache_dir": str(tmp_path / "cache"), **config}
+        )
+        return FrozenLayers(
+            backbone or small_backbone,
+            head or small_head,
+            augmentation,
+            config,
+            seed,
+            Console(quiet=True),
+            source,
+        )
+
+    return make
+
+
+@pytest.fixture
+def cuts(small_backbone, small_head):
+    """Behind all blocks, and below the top three."""
+    return [find_cut(small_backbone, small_head, unfrozen) for unfrozen in (0, 3)]
+
+
+def phase(**changes) -> ResolvedPhase:
+    values = {"name": "p", "epochs": 1, "learning_rate": 1e-3, "views": 1, "mixup": 0.0}
+    return ResolvedPhase(**{**values, **changes})
+
+
+def run_prefix(layers, cuts, batches) -> list[np.ndarray]:
+    """What Keras gives for some batches of pictures."""
+    prefix = build_prefix(layers.backbone, layers.head, cuts)
+    results = [keras.tree.flatten(prefix(batch, training=False)) for batch in batches]
+    return [
+        np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*results, strict=True)
+    ]
+
+
+def assert_close(features, expected, share=1e-3) -> None:
+    """Compare up to the rounding of float16."""
+    difference = np.linalg.norm(np.asarray(features, np.float32) - expected)
+    assert difference <= share * np.linalg.norm(expected)
+
+
+def epochs_of(dataset, count) -> list[list[tuple[np.ndarray, np.ndarray]]]:
+    return [[(x.numpy(), y.numpy()) for x, y in dataset] for _ in range(count)]
+
+
+def test_tables_hold_what_the_frozen_layers_give_for_each_view(make_layers, pictures, cuts):
+    layers, train = make_layers(), pictures.train
+    tables = compute_tables(layers, train, {0: cuts, 1: cuts[1:]}, "training")
+    assert set(tables) == {(0, cuts[0]), (0, cuts[1]), (1, cuts[1])}
+    seeds = view_seeds(train.identities(), 0, 1)
+    views = {
+        0: list(make_view_batches(train, 32, 16).as_numpy_iterator()),
+        1: list(make_view_batches(train, 32, 16, AUGMENTATION, seeds).as_numpy_iterator()),
+    }
+    for (view, cut), table in tables.items():
+        (expected,) = run_prefix(layers, [cut], views[view])
+        assert table.missing.size == 0
+        assert table.read().shape == (42, *cut.shape)
+        assert_close(table.read(), expected)
+    assert np.linalg.norm(views[0][0] - views[1][0]) > 0.1 * np.linalg.norm(views[0][0])
+    assert layers.clock.prefix_seconds > 0
+    assert layers.clock.pictures == 2 * 42
+
+
+def test_what_is_stored_is_not_computed_again(make_layers, pictures, cuts):
+    first = compute_tables(make_layers(), pictures.train, {0: cuts, 1: cuts}, "training")
+    layers = make_layers()
+    second = compute_tables(layers, pictures.train, {0: cuts, 1: cuts}, "training")
+    assert layers.clock.pictures == 0
+    for key, table in first.items():
+        np.testing.assert_array_equal(second[key].read(), table.read())
+
+
+def test_only_a_picture_that_was_replaced_is_computed_again(make_layers, own_folder, cuts):
+    def load():
+        return load_data(DataConfig(source=str(own_folder)), seed=0).train
+
+    wanted = {0: cuts[:1]}
+    before = compute_tables(make_layers(), load(), wanted, "training")[0, cuts[0]].read()
+    changed = 5
+    draw_picture("blue", seed=77).save(load().paths[changed])
+    layers = make_layers()
+    np.testing.assert_array_equal(
+        find_tables(layers, load(), wanted)[0, cuts[0]].missing, [changed]
+    )
+    after = compute_tables(layers, load(), wanted, "training")[0, cuts[0]].read()
+    assert layers.clock.pictures == 1
+    differs = (after != before).any(axis=1)
+    np.testing.assert_array_equal(np.flatnonzero(differs), [changed])
+
+
+def test_a_damaged_shard_is_computed_again_with_a_note(make_layers, pictures, cuts, tmp_path):
+    wanted = {0: cuts[:1], 1: cuts[:1]}
+    before = compute_tables(make_layers(), pictures.train, wanted, "training")
+    damaged = before[1, cuts[0]].shards[before[1, cuts[0]].rows[0, 0]].path / "features.npy"
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    layers = make_layers()
+    after = compute_tables(layers, pictures.train, wanted, "training")
+    assert layers.clock.pictures == 42, "those of one view"
+    assert any("damaged" in note for note in layers.notes)
+    for key, table in before.items():
+        if key[0] == 0:
+            np.testing.assert_array_equal(after[key].read(), table.read())
+        assert after[key].missing.size == 0
+    assert find_tables(make_layers(), pictures.train, wanted)[1, cuts[0]].damaged == 0
+
+
+def missing(layers, pictures, wanted) -> list[int]:
+    return [table.missing.size for table in find_tables(layers, pictures.train, wanted).values()]
+
+
+def test_view_0_shows_pictures_as_they_are_whatever_the_seed(make_layers, pictures, cuts):
+    wanted = {0: cuts[:1], 1: cuts[:1]}
+    compute_tables(make_layers(), pictures.train, wanted, "training")
+    assert missing(make_layers(), pictures, wanted) == [0, 0]
+    assert missing(make_layers(seed=1), pictures, wanted) == [0, 42]
+    assert missing(make_layers(augmentation=AugmentationConfig()), pictures, wanted) == [0, 42]
+
+
+def test_other_layers_have_features_of_their_own(make_layers, pictures, cuts, weights_file):
+    cut = cuts[0]
+    compute_tables(make_layers(), pictures.train, {0: [cut]}, "training")
+    backbone = build_backbone(
+        BackboneConfig(name="MobileNet", weights=str(weights_file), alpha=0.25, image_size_px=32)
+    )
+    assert missing(make_layers(backbone), pictures, {0: [cut]}) == [0], "the same weights"
+    (kernel,) = backbone.network.get_layer("conv_pw_13").weights
+    kernel.assign(kernel * 1.01)
+    assert missing(make_layers(backbone), pictures, {0: [cut]}) == [42]
+    larger = build_backbone(
+        BackboneConfig(name="MobileNet", weights=str(weights_file), alpha=0.25, image_size_px=64)
+    )
+    assert missing(make_layers(larger), pictures, {0: [cut]}) == [42]
+    other_pooling = build_head(HeadConfig(pooling="max"), 3, seed=0)
+    assert missing(make_layers(head=other_pooling), pictures, {0: [cut]}) == [42]
+    assert missing(make_layers(engine="xla"), pictures, {0: [cut]}) == [42]
+    assert missing(make_layers(source="elsewhere"), pictures, {0: [cut]}) == [42]
+
+
+def test_weights_above_a_cut_do_not_matter_to_it(make_layers, cuts):
+    layers = make_layers()
+    backbone, head = layers.backbone, layers.head
+    hashes = [hash_prefix(backbone, head, cut) for cut in cuts]
+    (kernel,) = layers.backbone.network.get_layer("conv_pw_13").weights
+    kernel.assign(kernel * 1.01)
+    assert hash_prefix(backbone, head, cuts[1]) == hashes[1]
+    assert hash_prefix(backbone, head, cuts[0]) != hashes[0]
+
+
+def test_features_that_outgrow_their_type_are_stored_in_a_wider_one(make_layers, tmp_path):
+    """The first batch's numbers fit float16, a later picture's do not."""
+    folder = write_classes(tmp_path / "photos", {"blue": 14, "green": 14})
+    train = load_data(DataConfig(source=str(folder)), seed=0).train
+    assert len(train.paths) > BATCH
+    for path in train.paths:
+        Image.new("RGB", (32, 32), (8, 8, 8)).save(path)
+    Image.new("RGB", (32, 32), "white").save(train.paths[-1])
+    inputs = keras.Input((32, 32, 3))
+    below = keras.layers.Conv2D(4, 1, kernel_initializer="ones", name="block1")(inputs * 1000)
+    network = keras.Model(inputs, keras.layers.Conv2D(4, 1, name="block2")(below))
+    family = Family("Tiny", {}, r"(?P<name>block\d)$", "inside", "MIT")
+    backbone = wrap_network(network, family, 32)
+    layers = make_layers(backbone)
+    cut = find_cut(backbone, layers.head, 1)
+    table = compute_tables(layers, train, {0: [cut]}, "training")[0, cut]
+    assert table.dtype == "float32"
+    brightness = table.read().max(axis=(1, 2, 3))
+    np.testing.assert_allclose(brightness[:-1], 3 * 8 * 1000, rtol=0.1)
+    np.testing.assert_allclose(brightness[-1], 3 * 255 * 1000, rtol=0.01)
+
+
+def test_one_pass_computes_what_two_phases_need(make_layers, pictures, cuts):
+    layers = make_layers()
+    phases = [phase(name="head"), phase(name="top", unfreeze=3, views=2)]
+    data = make_phase_data(layers, pictures, phases, 8)
+    assert (data.cut, data.views, len(data.tables)) == (cuts[0], 1, 2)
+    assert layers.clock.pictures == 42 + 9, "each picture went through the network once"
+    assert missing(layers, pictures, {0: cuts, 1: cuts}) == [0, 0, 42, 42]
+    data = make_phase_data(layers, pictures, phases[1:], 8)
+    assert (data.cut, data.views, len(data.tables)) == (cuts[1], 2, 3)
+    assert layers.clock.pictures == 42 + 9 + 42, "the second view was missing"
+
+
+def test_features_that_a_phase_will_change_are_not_stored_ahead(make_layers, pictures, cuts):
+    layers = make_layers()
+    phases = [phase(name="top", unfreeze=3), phase(name="head", unfreeze=0)]
+    make_phase_data(layers, pictures, phases, 8)
+    assert missing(layers, pictures, {0: cuts}) == [42, 0]
+
+
+def test_stored_epochs_show_every_picture_once_and_its_views_in_turn(make_layers, pictures, cuts):
+    train = pictures.train.choose(np.arange(40))
+    wanted = {view: cuts[:1] for view in range(3)}
+    found = compute_tables(make_layers(), train, wanted, "training")
+    tables = [found[view, cuts[0]] for view in wanted]
+    which = {
+        row.astype(np.float32).tobytes(): (view, position)
+        for view, table in enumerate(tables)
+        for position, row in enumerate(table.read())
+    }
+    assert len(which) == 120
+    seen = []
+    for batches in epochs_of(make_stored_training(tables, train.labels, 3, 8, seed=0), 3):
+        assert [len(x) for x, _ in batches] == [8] * 5
+        shown = [which[row.tobytes()] for x, _ in batches for row in x]
+        labels = np.concatenate([y.argmax(axis=1) for _, y in batches])
+        np.testing.assert_array_equal(labels, train.labels[[position for _, position in shown]])
+        assert sorted(position for _, position in shown) == list(range(40))
+        assert {view for view, _ in shown} == {0, 1, 2}, "an epoch has some of every view"
+        seen += shown
+    assert len(set(seen)) == 120, "three epochs show each picture's three views"
+    orders = [[position for _, position in seen[start : start + 40]] for start in (0, 40)]
+    assert orders[0] != orders[1]
+
+
+def test_fit_shows_every_view_as_well(make_layers, pictures, cuts):
+    """Keras makes more iterators than it reads; views go by those that are read."""
+    train = pictures.train.choose(np.arange(40))
+    found = compute_tables(make_layers(), train, {0: cuts[:1], 1: cuts[:1]}, "training")
+    tables = [found[view, cuts[0]] for view in range(2)]
+    stored = {row.astype(np.float32).tobytes() for table in tables for row in table.read()}
+    seen: list[bytes] = []
+
+    class Recorder(keras.Model):
+        def train_step(self, data):
+            seen.extend(row.tobytes() for row in data[0].numpy())
+            return {"loss": tf.constant(0.0)}
+
+    model = Recorder()
+    model.compile(run_eagerly=True)
+    batches = make_stored_training(tables, train.labels, 3, 8, seed=0)
+    model.fit(batches, epochs=2, shuffle=False, verbose=0)
+    assert len(stored) == len(seen) == 80
+    assert set(seen) == stored
+
+
+def test_the_same_seed_gives_the_same_stored_epochs(make_layers, pictures):
+    layers = make_layers()
+    settings = phase(unfreeze=3, views=2, mixup=0.2)
+    data = make_phase_data(layers, pictures, [settings], 8)
+    first, again = (epochs_of(data.make_training(), 2) for _ in range(2))
+    for one, other in zip(first, again, strict=True):
+        for (x, y), (x2, y2) in zip(one, other, strict=True):
+            np.testing.assert_array_equal(x, x2)
+            np.testing.assert_array_equal(y, y2)
+    other = make_phase_data(make_layers(seed=1), pictures, [settings], 8)
+    assert not np.array_equal(next(iter(other.make_training()))[0], first[0][0][0])
+
+
+def test_a_phase_s_validation_is_in_order_and_whole(make_layers, pictures, cuts):
+    layers = make_layers()
+    data = make_phase_data(layers, pictures, [phase(unfreeze=3)], 4)
+    batches = list(data.validation)
+    assert [len(x) for x, _ in batches] == [4, 4, 1]
+    labels = np.concatenate([y.numpy().argmax(axis=1) for _, y in batches])
+    np.testing.assert_array_equal(labels, pictures.validation.labels)
+    views = make_view_batches(pictures.validation, 32, 16)
+    (expected,) = run_prefix(layers, cuts[1:], views.as_numpy_iterator())
+    assert_close(np.concatenate([x for x, _ in batches]), expected)
+
+
+@pytest.mark.parametrize("batch_size", [5, 16, 24, 42])
+def test_streamed_features_are_those_of_the_pictures_in_their_order(
+    make_layers, pictures, cuts, batch_size
+):
+    layers, cut = make_layers(), cuts[1]
+    dataset = make_evaluation_dataset(pictures.train, 3, 32, batch_size)
+    batches = [(x.numpy(), y.numpy()) for x, y in dataset]
+    engine = layers.make_engine([cut], batches[0][0])
+    dataset = make_streamed_dataset(layers, engine, cut, 3, dataset, len(batches))
+    streamed = list(dataset.as_numpy_iterator())
+    assert len(streamed) == len(batches)
+    for (features, labels), (batch, expected_labels) in zip(streamed, batches, strict=True):
+        np.testing.assert_array_equal(labels, expected_labels)
+        assert_close(features, run_prefix(layers, [cut], [batch])[0], share=1e-5)
+
+
+def test_streamed_training_shows_the_same_changes_as_pictures_would(make_layers, pictures, cuts):
+    layers, cut = make_layers(), cuts[1]
+    data = make_streamed_data(layers, pictures, phase(unfreeze=3, views="stream"), cut, 8)
+    assert (data.views, data.tables, data.steps_per_epoch) == (0, (), 5)
+    dataset = make_training_dataset(pictures.train, 3, 32, 8, AUGMENTATION, seed=0)
+    for ours, theirs in zip(epochs_of(data.make_training(), 2), epochs_of(dataset, 2), strict=True):
+        for (features, labels), (batch, expected_labels) in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(labels, expected_labels)
+            assert_close(features, run_prefix(layers, [cut], [batch])[0], share=1e-5)
+
+
+def test_without_room_the_layers_run_in_every_epoch_and_the_run_says_so(make_layers, pictures):
+    layers = make_layers(max_disk_gb=0)
+    data = make_phase_data(layers, pictures, [phase(name="top", unfreeze=3, views=2)], 8)
+    assert (data.views, data.tables) == (0, ())
+    assert any("'top'" in note and "max_disk_gb" in note for note in layers.notes)
+    assert [len(x) for x, _ in data.make_training()] == [8] * 5
+    assert cache.list_stored(layers.folder) == []
+
+
+def test_room_for_one_phase_is_not_spent_on_the_next(make_layers, pictures, cuts):
+    """The head's 256 numbers a picture fit; the maps below the top blocks do not."""
+    layers = make_layers(max_disk_gb=42 * 256 * 2 * 2 / 1e9)
+    phases = [phase(name="head"), phase(name="top", unfreeze=3)]
+    data = make_phase_data(layers, pictures, phases, 8)
+    assert data.views == 1
+    assert missing(layers, pictures, {0: cuts}) == [0, 42]
+
+
+def test_the_whole_network_trains_on_pictures(make_layers, pictures):
+    layers = make_layers()
+    data = make_phase_data(layers, pictures, [phase(unfreeze="all", batch_norm="train")], 8)
+    assert (data.cut.name, data.views, layers.clock.pictures) == ("pictures", 0, 0)
+    features, labels = next(iter(data.make_training()))
+    assert (features.shape, labels.shape) == ((8, 32, 32, 3), (8, 3))
+
+
+def test_an_engine_that_fails_at_one_cut_does_not_end_a_run_that_chose_it_itself(
+    make_layers, pictures, cuts, monkeypatch
+):
+    """``engine="auto"`` falls back as it does at the first cut."""
+
+    def build_for_vectors(prefix):
+        if len(prefix.output_shape) > 2:
+            raise NotImplementedError("maps")
+        return engines.build_tensorflow(prefix)
+
+    monkeypatch.setitem(engines.ENGINES, "vectors", build_for_vectors)
+    monkeypatch.setattr(engines, "list_candidates", lambda: ("vectors",))
+    layers = make_layers(engine="auto")
+    batch = next(make_view_batches(pictures.train, 32, 16).as_numpy_iterator())
+    assert layers.make_engine(cuts[:1], batch).name == "vectors"
+    monkeypatch.setattr(engines, "list_candidates", lambda: ("vectors", "tensorflow"))
+    assert layers.make_engine(cuts[1:], batch).name == "tensorflow"
+
+
+def test_a_run_takes_whatever_engine_has_stored_its_features_and_one_alone(
+    make_layers, pictures, cuts, monkeypatch
+):
+    monkeypatch.setattr(frozen, "list_candidates", lambda: ("xla", "tensorflow"))
+    wanted = {0: cuts[:1]}
+    compute_tables(make_layers(engine="tensorflow"), pictures.train, wanted, "training")
+    layers = make_layers(engine="auto")
+    compute_tables(layers, pictures.train, wanted, "training")
+    assert (layers.engine_name, layers.clock.pictures) == ("tensorflow", 0)
+    compute_tables(layers, pictures.validation, wanted, "validation")
+    assert (layers.engine_name, layers.clock.pictures) == ("tensorflow", 9)
+
+
+def test_an_engine_that_cannot_even_be_described_is_left_out(
+    make_layers, pictures, cuts, monkeypatch
+):
+    def describe(name):
+        if name == "openvino":
+            raise ImportError("libopenvino.so is missing")
+        return name
+
+    monkeypatch.setattr(frozen, "list_candidates", lambda: ("openvino", "tensorflow"))
+    monkeypatch.setattr(engines, "list_candidates", lambda: ("openvino", "tensorflow"))
+    monkeypatch.setattr(frozen, "describe_engine", describe)
+    monkeypatch.setitem(engines.ENGINES, "openvino", describe)
+    layers = make_layers(engine="auto")
+    compute_tables(layers, pictures.train, {0: cuts[:1]}, "training")
+    assert layers.engine_name == "tensorflow"
+    assert any("openvino cannot be used here" in note for note in layers.notes)
+
+
+def test_a_few_missing_pictures_are_computed_by_the_engine_of_the_others(
+    make_layers, pictures, cuts, monkeypatch
+):
+    monkeypatch.setattr(frozen, "list_candidates", lambda: ("fast", "tensorflow"))
+    monkeypatch.setattr(engines, "list_candidates", lambda: ("fast", "tensorflow"))
+    monkeypatch.setitem(engines.ENGINES, "fast", engines.build_tensorflow)
+    some = pictures.train.choose(np.arange(40))
+    compute_tables(make_layers(engine="tensorflow"), some, {0: cuts[:1]}, "training")
+    layers = make_layers(engine="auto")
+    compute_tables(layers, pictures.train, {0: cuts[:1]}, "training")
+    assert (layers.engine_name, layers.clock.pictures) == ("tensorflow", 2)
+
+
+def test_features_that_are_no_numbers_are_not_stored(make_layers, pictures, cuts, monkeypatch):
+    """The first batch, which the engine is compared on, is as it should be."""
+
+    def build_overflowing(prefix):
+        run = engines.build_tensorflow(prefix)
+        count = itertools.count()
+        return lambda batches: (
+            [part + np.float32(np.inf if next(count) > 1 else 0) for part in parts]
+            for parts in run(batches)
+        )
+
+    monkeypatch.setitem(engines.ENGINES, "xla", build_overflowing)
+    layers = make_layers(engine="xla")
+    with pytest.raises(InputError, match=r"must be finite.*'xla'.*features\.engine=tensorflow"):
+        compute_tables(layers, pictures.train, {0: cuts[:1]}, "training")
+    assert missing(layers, pictures, {0: cuts[:1]}) == [42]
+
+
+def test_a_pass_that_is_interrupted_keeps_the_files_that_are_whole(
+    make_layers, pictures, cuts, monkeypatch
+):
+    monkeypatch.setattr(compute, "_SHARD_PICTURES", 16)
+    wanted, layers = {0: cuts, 1: cuts[1:]}, make_layers()
+    seen = itertools.count()
+    run = layers.run
+
+    def stop_in_the_third(*arguments):
+        if next(seen) == 2:
+            raise KeyboardInterrupt
+        return run(*arguments)
+
+    monkeypatch.setattr(layers, "run", stop_in_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        compute_tables(layers, pictures.train, wanted, "training")
+    assert missing(make_layers(), pictures, wanted) == [10, 10, 42]
+    again = make_layers()
+    compute_tables(again, pictures.train, wanted, "training")
+    assert again.clock.pictures == 10 + 42
+    assert missing(again, pictures, wanted) == [0, 0, 0]
+
+
+def test_a_store_that_loses_what_it_is_given_is_an_error(make_layers, pictures, cuts, monkeypatch):
+    layers = make_layers()
+    write = shards.write_shard
+
+    @contextmanager
+    def write_and_lose(folder, *arguments):
+        with write(folder, *arguments) as append:
+            yield append
+        cache.clear(folder)
+
+    monkeypatch.setattr(shards, "write_shard", write_and_lose)
+    with pytest.raises(InputError, match=r"42 pictures were gone again.*cache_dir=DIR"):
+        compute_tables(layers, pictures.train, {0: cuts[:1]}, "training")
+
+
+def test_a_run_goes_on_when_another_one_clears_the_cache(make_layers, pictures):
+    layers = make_layers()
+    data = make_phase_data(layers, pictures, [phase(unfreeze=3, views=2)], 8)
+    before = epochs_of(data.make_training(), 1)
+    assert cache.clear(layers.folder) > 0
+    assert cache.list_stored(layers.folder) == []
+    for (x, y), (x2, y2) in zip(before[0], epochs_of(data.make_training(), 1)[0], strict=True):
+        np.testing.assert_array_equal(x, x2)
+        np.testing.assert_array_equal(y, y2)
+
+
+@pytest.mark.parametrize(("producer", "consumer", "waits"), [(0.02, 0.0, True), (0.0, 0.02, False)])
+def test_waiting_is_counted_where_the_batches_are_slower_than_the_training(
+    producer, consumer, waits
+):
+    def make(index):
+        time.sleep(producer)
+        return np.float32(index)
+
+    batches = tf.data.Dataset.range(40).map(
+        lambda index: (tf.numpy_function(make, [index], tf.float32), index)
+    )
+    waiting = Waiting()
+    timed = time_waiting(batches.prefetch(2), 40, waiting)
+    assert int(timed.cardinality()) == 40
+    for number, (value, index) in enumerate(timed):
+        assert (float(value), int(index)) == (number, number)
+        time.sleep(consumer)
+    assert (waiting.seconds > 0.5) == waits

@@ -1,0 +1,259 @@
+"""Folders of pictures as people have them: what is refused, converted, cut and left out."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+from support.small import COLOURS, draw_picture, write_classes
+
+from tfxfer.config.data import DataConfig
+from tfxfer.errors import InputError
+from tfxfer.modalities.pictures.decode import decode_picture
+from tfxfer.training.load import load_data
+
+
+def load(folder, **changes):
+    return load_data(DataConfig(source=str(folder), **changes), seed=0)
+
+
+def sizes(data):
+    return [len(split.labels) for split in (data.train, data.validation, data.test)]
+
+
+def test_missing_splits_are_cut_from_every_class(picture_folder):
+    data = load(picture_folder)
+    assert data.classes == tuple(sorted(COLOURS))
+    assert sizes(data) == [42, 9, 9]
+    for split in (data.train, data.validation, data.test):
+        assert len(set(np.bincount(split.labels))) == 1
+    paths = [set(split.paths) for split in (data.train, data.validation, data.test)]
+    assert len(set.union(*paths)) == 60
+    assert len(data.notes) == 2
+
+
+def test_the_seed_decides_the_cut(picture_folder):
+    config = DataConfig(source=str(picture_folder))
+    first, again, other = (load_data(config, seed).test.paths for seed in (0, 0, 1))
+    assert first == again != other
+
+
+@pytest.mark.parametrize("validation", ["val", "valid", "validation"])
+def test_split_folders_are_taken_as_they_are(tmp_path, validation):
+    root = tmp_path / "photos"
+    for position, (split, count) in enumerate({"train": 5, validation: 3, "test": 2}.items()):
+        write_classes(root / split, dict.fromkeys(COLOURS, count), 10_000 * position)
+    data = load(root)
+    assert sizes(data) == [15, 9, 6]
+    assert data.notes == ()
+
+
+def test_a_missing_test_split_is_cut_from_train_only(tmp_path):
+    write_classes(tmp_path / "photos" / "train", dict.fromkeys(COLOURS, 10))
+    write_classes(tmp_path / "photos" / "val", dict.fromkeys(COLOURS, 3), 5000)
+    data = load(tmp_path / "photos", test_fraction=0.2)
+    assert sizes(data) == [24, 9, 6]
+    assert all("/train/" in path for path in data.test.paths)
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    folder = write_classes(tmp_path / "photos", {"amber": 5, "blue": 5})
+    (folder / "amber").rename(folder / "train")
+    assert load(folder).classes == ("blue", "train")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (lambda f: shutil.rmtree(f), "which is not there"),
+        (lambda f: [shutil.rmtree(c) for c in f.iterdir()], "no readable picture in a class"),
+        (lambda f: [p.unlink() for p in f.glob("*/*")], "no readable picture in a class folder"),
+        (lambda f: [shutil.rmtree(f / c) for c in ("blue", "green")], "at least two classes"),
+        (lambda f: [p.unlink() for p in sorted((f / "blue").iterdir())[1:]], "blue (1)"),
+        (lambda f: [p.unlink() for p in sorted((f / "blue").iterdir())[2:]], "blue (2)"),
+        (lambda f: [p.unlink() for p in (f / "blue").iterdir()], "none in blue"),
+    ],
+)
+def test_a_folder_that_cannot_be_used_is_refused(own_folder, spoil, expected):
+    spoil(own_folder)
+    with pytest.raises(InputError, match=r"Received: ") as caught:
+        load(own_folder)
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize("names", [("train", "val", "test"), ("val", "test")])
+def test_splits_without_class_folders_are_no_classes(own_folder, names):
+    for old, new in zip(("amber", "blue", "green"), names, strict=False):
+        (own_folder / old).rename(own_folder / new)
+    for left in set(own_folder.iterdir()) - {own_folder / name for name in names}:
+        shutil.rmtree(left)
+    with pytest.raises(InputError, match="train/ must be one of them"):
+        load(own_folder)
+
+
+def test_links_are_followed_and_broken_ones_named(own_folder, tmp_path):
+    elsewhere = write_classes(tmp_path / "elsewhere", {"blue": 4}, 7000)
+    (own_folder / "blue" / "more").symlink_to(elsewhere / "blue")
+    (own_folder / "blue" / "round").symlink_to(own_folder / "blue")
+    assert sum(sizes(load(own_folder))) == 22
+    (own_folder / "green" / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    with pytest.raises(InputError, match=r"gone\.jpg: cannot be read"):
+        load(own_folder)
+
+
+def test_a_class_that_a_split_lacks_is_said(tmp_path):
+    write_classes(tmp_path / "train", dict.fromkeys(COLOURS, 6))
+    write_classes(tmp_path / "test", {"blue": 3, "green": 2}, 900)
+    assert "the test split has no pictures of amber" in load(tmp_path).notes
+
+
+def test_quarantine_that_empties_a_split_is_an_error(tmp_path):
+    write_classes(tmp_path / "train", dict.fromkeys(COLOURS, 6))
+    for path in write_classes(tmp_path / "test", {"blue": 2}).rglob("*.jpg"):
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match="no readable picture in a class folder of its test"):
+        load(tmp_path, on_bad="quarantine")
+
+
+def test_a_split_with_a_class_of_its_own_is_refused(tmp_path):
+    write_classes(tmp_path / "train", dict.fromkeys(COLOURS, 3))
+    folder = write_classes(tmp_path / "val", {"blue": 3, "green": 2})
+    (folder / "green").rename(folder / "gren")
+    with pytest.raises(InputError, match="Did you mean 'green'"):
+        load(tmp_path)
+
+
+def test_file_names_may_be_any_bytes_but_class_names_are_text(own_folder):
+    odd = os.path.join(os.fsencode(own_folder), b"blue", b"caf\xe9 \xff.jpg")
+    os.rename(own_folder / "blue" / "000.jpg", odd)
+    data = load(own_folder)
+    read = [x for split in (data.train, data.validation, data.test) for x in split.encoded()]
+    assert len(read) == 18
+    os.rename(own_folder / "blue", os.path.join(os.fsencode(own_folder), b"bl\xffe"))
+    with pytest.raises(InputError, match="printable UTF-8"):
+        load(own_folder)
+
+
+def test_a_file_is_no_folder(own_folder):
+    with pytest.raises(InputError, match="which is a file"):
+        load(own_folder / "blue" / "000.jpg")
+
+
+def test_an_empty_split_is_refused(tmp_path):
+    write_classes(tmp_path / "train", dict.fromkeys(COLOURS, 3))
+    (tmp_path / "test" / "blue").mkdir(parents=True)
+    with pytest.raises(InputError, match="its test split"):
+        load(tmp_path)
+
+
+def encode(picture: Image.Image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+BAD = {
+    "zero.jpg": (lambda p: b"", "empty file"),
+    "cut.jpg": (lambda p: encode(p, "JPEG")[:400], "broken JPEG file"),
+    "cut.png": (lambda p: encode(p, "PNG")[:400], "broken PNG file"),
+    "text.jpg": (lambda p: b"no picture at all", "not a picture"),
+    "moving.gif": (lambda p: encode(p, "GIF"), "a GIF file; convert it"),
+    "gif.jpg": (lambda p: encode(p, "GIF"), "a GIF file; convert it"),
+    "scan.tif": (lambda p: encode(p, "TIFF"), "a TIFF file; convert it"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_an_unreadable_picture_is_named_before_training(own_folder, name):
+    make, reason = BAD[name]
+    (own_folder / "blue" / name).write_bytes(make(draw_picture("blue", 99)))
+    with pytest.raises(InputError, match="1 of 19 that are not") as caught:
+        load(own_folder)
+    assert f"{own_folder / 'blue' / name}: {reason}" in str(caught.value)
+    assert "data.on_bad=quarantine" in str(caught.value)
+
+
+def test_quarantine_leaves_out_exactly_the_bad_files(own_folder):
+    for name, (make, _) in BAD.items():
+        (own_folder / "blue" / name).write_bytes(make(draw_picture("blue", 99)))
+    data = load(own_folder, on_bad="quarantine")
+    assert {file.path.rsplit("/", 1)[1] for file in data.quarantined} == set(BAD)
+    assert sum(sizes(data)) == 18
+    assert all((own_folder / "blue" / name).exists() for name in BAD), "nothing is changed"
+
+
+def test_quarantine_that_empties_a_class_is_an_error(own_folder):
+    for path in (own_folder / "blue").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match=r"blue \(0\)"):
+        load(own_folder, on_bad="quarantine")
+
+
+GOOD = {
+    "cmyk.jpg": lambda p: encode(p.convert("CMYK"), "JPEG", quality=95),
+    "grey.jpg": lambda p: encode(p.convert("L"), "JPEG"),
+    "grey.png": lambda p: encode(p.convert("L"), "PNG"),
+    "sixteen.png": lambda p: encode(
+        Image.fromarray(np.asarray(p.convert("L")).astype(np.uint16) * 257), "PNG"
+    ),
+    "palette.png": lambda p: encode(p.quantize(256), "PNG"),
+    "png.jpg": lambda p: encode(p, "PNG"),
+    "picture.bmp": lambda p: encode(p, "BMP"),
+    "picture.webp": lambda p: encode(p, "WEBP", quality=95),
+    "ENDING.JPEG": lambda p: encode(p, "JPEG"),
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_unusual_pictures_are_converted(own_folder, name):
+    picture = draw_picture("blue", 5).filter(ImageFilter.GaussianBlur(4))
+    (own_folder / "blue" / name).write_bytes(GOOD[name](picture))
+    assert sum(sizes(load(own_folder))) == 19
+    decoded = decode_picture((own_folder / "blue" / name).read_bytes()).numpy()
+    expected = np.asarray(picture).astype(float)
+    if any(word in name for word in ("grey", "sixteen")):
+        expected = np.repeat(np.asarray(picture.convert("L"))[..., None], 3, axis=2).astype(float)
+    assert decoded.shape == expected.shape
+    assert decoded.dtype == np.uint8
+    assert np.abs(decoded - expected).mean() < 4
+
+
+def test_what_is_not_read_is_said(own_folder):
+    (own_folder / "blue" / "notes.txt").write_text("mine")
+    (own_folder / "blue" / ".hidden.jpg").write_text("")
+    (own_folder / "loose.jpg").write_bytes(encode(draw_picture("blue", 1), "JPEG"))
+    notes = "\n".join(load(own_folder).notes)
+    assert "1 files without a picture's ending are not read: notes.txt" in notes
+    assert "1 pictures beside the class folders" in notes
+
+
+def test_no_data_named_is_an_error_that_says_how():
+    with pytest.raises(InputError, match="--data FOLDER"):
+        load_data(DataConfig(), seed=0)
+
+
+@pytest.mark.parametrize("splits", [False, True])
+def test_a_pattern_names_groups_below_the_source(own_folder, splits):
+    expected = {f"{name}/00{i}" for name in COLOURS for i in range(6)}
+    if splits:
+        (own_folder / "train").mkdir()
+        for name in COLOURS:
+            (own_folder / name).rename(own_folder / "train" / name)
+    data = load(own_folder, group_pattern=r"^(?:train/)?(\w+/\d+)\.jpg$")
+    assert set().union(*(split.groups for split in (data.train, data.validation, data.test))) == (
+        expected
+    )
+    for path, group in zip(data.train.paths, data.train.groups, strict=True):
+        assert path.endswith(f"/{group}.jpg")
+    with pytest.raises(InputError, match=r"'(train/)?blue/004\.jpg'"):
+        load(own_folder, group_pattern="amber|[0123].jpg")
+
+
+@pytest.mark.parametrize("changes", [{"group_column": "bird"}, {"label_separator": "|"}])
+def test_settings_of_manifests_are_refused_for_folders(own_folder, changes):
+    with pytest.raises(InputError, match="is for manifests"):
+        load(own_folder, **changes)

@@ -1,0 +1,268 @@
+"""Manifests as people write them: columns, roots, several labels, and every wrong line named."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow
+import pytest
+from pyarrow import parquet
+from support.small import COLOURS
+
+from tfxfer.config.data import DataConfig
+from tfxfer.errors import InputError
+from tfxfer.training.load import load_data
+
+SPLITS = {"000": "train", "001": "", "002": "training", "003": "Val", "004": "test", "005": "test"}
+
+
+def load(manifest, **changes):
+    return load_data(DataConfig(source=str(manifest), **changes), seed=0)
+
+
+def sizes(data):
+    return [len(split.labels) for split in (data.train, data.validation, data.test)]
+
+
+def list_rows(folder):
+    return [
+        {"path": f"{name}/{stem}.jpg", "label": name, "split": split}
+        for name in COLOURS
+        for stem, split in SPLITS.items()
+    ]
+
+
+def write(path, text, encoding="utf-8"):
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def write_rows(path, rows):
+    """Write a manifest of the kind that its ending says."""
+    if path.suffix == ".parquet":
+        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+        return path
+    if path.suffix == ".jsonl":
+        return write(path, "\n".join(json.dumps(row) for row in rows))
+    separator = "," if path.suffix == ".csv" else "\t"
+    lines = [separator.join(rows[0])] + [separator.join(row.values()) for row in rows]
+    return write(path, "\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def csv_file(own_folder):
+    return write_rows(own_folder / "list.csv", list_rows(own_folder))
+
+
+@pytest.mark.parametrize("name", ["list.csv", "list.tsv", "list.jsonl", "list.parquet", "L.CSV"])
+def test_every_kind_of_table_gives_the_same_pictures(own_folder, name):
+    rows = list_rows(own_folder)
+    data = load(write_rows(own_folder / name.lower(), rows).rename(own_folder / name))
+    assert data.classes == tuple(sorted(COLOURS))
+    assert sizes(data) == [9, 3, 6]
+    assert data.source.endswith(name)
+    assert data.notes == ()
+    for split in (data.train, data.validation, data.test):
+        names = [data.classes[label] for label in split.labels]
+        assert all(f"/{label}/" in path for label, path in zip(names, split.paths, strict=True))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_quotes_blank_lines_and_a_byte_order_mark(own_folder, encoding):
+    (own_folder / "blue").rename(own_folder / 'a, "b" é')
+    lines = ['path,"label"', ""]
+    lines += [f'"a, ""b"" é/00{i}.jpg", "bleu, été"\r\n' for i in range(6)]
+    lines += [f"green/00{i}.jpg,green " for i in range(6)]
+    data = load(write(own_folder / "list.csv", "\r\n".join(lines), encoding))
+    assert data.classes == ("bleu, été", "green")
+    assert sum(sizes(data)) == 12
+
+
+def test_columns_have_the_names_that_the_config_says(own_folder):
+    rows = [{"file": r["path"], "what": r["label"], "part": r["split"], "bird": f"{r['label']}{i}"}
+            for i, r in enumerate(list_rows(own_folder))]  # fmt: skip
+    named = {"path_column": "file", "label_column": "what", "split_column": "part"}
+    data = load(write_rows(own_folder / "list.csv", rows), group_column="bird", **named)
+    assert sizes(data) == [9, 3, 6]
+    assert data.train.groups[:4] == ("amber0", "amber1", "amber2", "blue6")
+
+
+def test_roots_are_tried_one_after_the_other(own_folder, tmp_path):
+    (tmp_path / "first").mkdir()
+    (own_folder / "green").rename(tmp_path / "first" / "green")
+    (own_folder / "lists").mkdir()
+    manifest = write_rows(own_folder / "lists" / "list.csv", list_rows(own_folder))
+    data = load(manifest, roots=(str(tmp_path / "first"), str(own_folder)))
+    assert sizes(data) == [9, 3, 6]
+    assert {path.split("/")[-3] for path in data.test.paths} == {"first", "photos"}
+    with pytest.raises(InputError, match=r"lists/amber/000\.jpg: cannot be read"):
+        load(manifest)
+
+
+def test_absolute_paths_and_missing_splits(own_folder):
+    rows = [{"path": str(own_folder / r["path"]), "label": r["label"]} for r in list_rows("")]
+    assert sizes(load(write_rows(own_folder.parent / "list.csv", rows))) == [12, 3, 3]
+
+
+def test_labels_stay_text(own_folder):
+    numbers = dict(zip(COLOURS, ("007", "7", "10"), strict=True))
+    rows = [row | {"label": numbers[row["label"]]} for row in list_rows(own_folder)]
+    assert load(write_rows(own_folder / "list.csv", rows)).classes == ("007", "10", "7")
+    rows = [row | {"label": int(row["label"]) + len(row["label"])} for row in rows]
+    assert load(write_rows(own_folder / "list.parquet", rows)).classes == ("10", "12", "8")
+
+
+@pytest.mark.parametrize("name", ["list.csv", "list.jsonl", "list.parquet"])
+def test_a_picture_may_have_several_labels_or_none(own_folder, name):
+    rows = list_rows(own_folder)
+    for row in rows:
+        names = [row["label"], "dark"] if row["path"].endswith("0.jpg") else [row["label"]]
+        names = [] if row["path"] == "blue/001.jpg" else names
+        row["label"] = " | ".join(names) if name == "list.csv" else names
+    changes = {"label_separator": "|"} if name == "list.csv" else {}
+    data = load(write_rows(own_folder / name, rows), **changes)
+    assert data.classes == ("amber", "blue", "dark", "green")
+    assert data.has_several
+    assert data.train.labels.dtype == np.int8
+    assert data.train.labels[:2].tolist() == [[1, 0, 1, 0], [1, 0, 0, 0]]
+    assert data.train.labels[data.train.paths.index(str(own_folder / "blue/001.jpg"))].sum() == 0
+    if not changes:
+        with pytest.raises(InputError, match="need one label a picture"):
+            load(own_folder / name, shots=1)
+
+
+WRONG = {
+    ",blue,": "line 20: no path in the column 'path'",
+    "blue/x.jpg, ,": "line 20: no label in the column 'label'",
+    "blue/x.jpg,blue,vall": "line 20: unknown split 'vall', not of train, training",
+    "blue/x.jpg,blue": "line 20: 2 fields, where line 1 names 3 columns",
+    "blue/x.jpg,blue,,": "line 20: 4 fields",
+    "blue/000.jpg,green,": "line 20: 'blue/000.jpg' stands in line 8 with another label",
+    "./blue/000.jpg,blue,test": "line 20: './blue/000.jpg' stands in line 8",
+    "blue/\0.jpg,blue,": "line 20: ",
+    "blue/x.jpg,bl\x07ue,": "line 20: the label 'bl\\x07ue' is not printable",
+    '"blue/x.jpg,blue,': "line 20: unexpected end of data",
+    "blue/x.jpg,grean,val": "Did you mean 'green'? Correct",
+    "blue/x.jpg,blue,": "blue/x.jpg: cannot be read",
+}
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_a_wrong_line_is_named(csv_file, line):
+    csv_file.write_text(csv_file.read_text() + line)
+    with pytest.raises(InputError, match="Received: ") as caught:
+        load(csv_file)
+    assert WRONG[line] in str(caught.value)
+
+
+ENDLESS = '"blue/000.jpg,blue,train\n' + "green/000.jpg,green,\n" * 8000
+
+
+@pytest.mark.parametrize("line", [ENDLESS, "x" * 140_000 + ",blue,"])
+def test_a_field_that_is_too_long_is_named_where_it_begins(csv_file, line):
+    csv_file.write_text(csv_file.read_text() + line)
+    with pytest.raises(InputError, match=r"131,072 characters.*line 20, with a longer one\. Close"):
+        load(csv_file)
+
+
+def test_all_wrong_lines_are_named_at_once(csv_file):
+    csv_file.write_text(csv_file.read_text() + ",blue,\n" * 30)
+    with pytest.raises(InputError, match="30 of 48 are wrong") as caught:
+        load(csv_file)
+    assert "line 39" in str(caught.value)
+    assert "… and 10 more" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "line 1, with ''"),
+        ("path,label\n", "which lists none"),
+        ("path,lable\na,b", "Did you mean 'lable'?"),
+        ("path;label\na;b", "CSV is parted by commas"),
+        ("path,label,label\na,b,c", "'label' more than once"),
+        ("path,label,split\nblue/000.jpg,blue,test", "none of them of the split train"),
+    ],
+)
+def test_a_table_that_is_no_manifest_is_refused(own_folder, text, expected):
+    with pytest.raises(InputError) as caught:
+        load(write(own_folder / "list.csv", text))
+    assert expected in str(caught.value)
+
+
+def test_a_column_that_was_named_must_be_there(csv_file):
+    for key in ("split_column", "group_column"):
+        with pytest.raises(InputError, match=rf"Did you mean 'split'\?.*data\.{key}=NAME"):
+            load(csv_file, **{key: "splits"})
+    with pytest.raises(InputError, match="line 3: no group in the column 'split'"):
+        load(csv_file, group_column="split")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('{"path": "a.jpg", "labl": "b"}', "line 2: no key 'label'. Did you mean 'labl'?"),
+        ('{"path": "a.jpg"', "line 2: no JSON"),
+        ('["a.jpg", "b"]', "line 2: not a JSON object"),
+        ('{"path": "a.jpg", "label": 0.5}', "line 2: 0.5 must be text or a whole number"),
+        ('{"path": "\\ud800.jpg", "label": "b"}', "line 2: '\\ud800.jpg' cannot be a path"),
+        ('{"path": "a.jpg", "label": null}', "line 2: no label"),
+    ],
+)
+def test_a_wrong_json_line_is_named(own_folder, line, expected):
+    with pytest.raises(InputError) as caught:
+        load(write(own_folder / "list.jsonl", "\n" + line))
+    assert expected in str(caught.value)
+
+
+def test_a_group_of_broken_characters_is_named(own_folder):
+    line = '{"path": "blue/000.jpg", "label": "blue", "bird": "\\ud800"}'
+    with pytest.raises(InputError, match=r"line 1: the group '\\ud800' holds a broken character"):
+        load(write(own_folder / "list.jsonl", line), group_column="bird", split_by="hash")
+
+
+@pytest.mark.parametrize("kind", ["broken text", "times"])
+def test_parquet_that_python_cannot_hold_is_refused(own_folder, kind):
+    offsets = pyarrow.py_buffer(np.array([0, 2], np.int32).tobytes())
+    broken = pyarrow.Array.from_buffers(
+        pyarrow.string(), 1, [None, offsets, pyarrow.py_buffer(b"\xff\xfe")]
+    )
+    labels = {"broken text": broken, "times": pyarrow.array([1], pyarrow.timestamp("ns"))}
+    table = pyarrow.table({"path": ["blue/000.jpg"], "label": labels[kind]})
+    parquet.write_table(table, own_folder / "list.parquet")
+    with pytest.raises(InputError, match="whole Parquet file"):
+        load(own_folder / "list.parquet")
+
+
+def test_files_that_are_not_what_their_ending_says_are_refused(own_folder, csv_file):
+    with pytest.raises(InputError, match="whole Parquet file"):
+        load(csv_file.rename(own_folder / "list.parquet"))
+    with pytest.raises(InputError, match="not from line 2 on"):
+        load(write(own_folder / "list.csv", "path,label\né,b", "latin-1"))
+    with pytest.raises(InputError, match="which is not there"):
+        load(own_folder / "none.csv")
+
+
+def test_a_repeated_line_is_read_once_and_noted(csv_file):
+    csv_file.write_text(csv_file.read_text() + "./blue/000.jpg,blue,train\n")
+    data = load(csv_file)
+    assert sizes(data) == [9, 3, 6]
+    assert data.notes == (
+        "1 lines repeat an earlier one and are read once: line 20 (./blue/000.jpg)",
+    )
+
+
+def test_a_pattern_names_the_groups(own_folder, csv_file):
+    expected = ("amber-0", "amber-1", "amber-2", "blue-0")
+    for path in own_folder.glob("*/*.jpg"):
+        path.rename(path.with_name(f"{path.parent.name}-{path.stem[-1]}_x.jpg"))
+    text = csv_file.read_text()
+    for name in COLOURS:
+        text = text.replace(f"{name}/00", f"{name}/{name}-").replace(".jpg", "_x.jpg")
+        text = text.replace("_x_x", "_x")
+    csv_file.write_text(text)
+    assert load(csv_file, group_pattern=r"/(\w+-\d)_").train.groups[:4] == expected
+    assert load(csv_file, group_pattern=r"\w+-\d(?=_)").train.groups[:4] == expected
+    with pytest.raises(InputError, match=r"'amber/amber-3_x\.jpg'"):
+        load(csv_file, group_pattern="amber-[012]|green")

@@ -1,0 +1,248 @@
+"""TensorFlow Datasets: prepared ones are read, others need a network and say so."""
+
+from __future__ import annotations
+
+import io
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from rich.console import Console
+from support.small import COLOURS, draw_picture
+
+from tfxfer.config.data import DataConfig
+from tfxfer.config.features import FeaturesConfig
+from tfxfer.config.phases import ResolvedPhase
+from tfxfer.errors import InputError
+from tfxfer.features.feed import make_phase_data
+from tfxfer.features.frozen import FrozenLayers
+from tfxfer.modalities.pictures.decode import decode_picture
+from tfxfer.modalities.pictures.settings import AugmentationConfig
+from tfxfer.sources.sources import list_pictures
+from tfxfer.training.load import load_data
+
+
+def examples(count: int, offset: int):
+    for index in range(count):
+        label = index % len(COLOURS)
+        buffer = io.BytesIO()
+        draw_picture(list(COLOURS)[label], offset + index).save(buffer, "PNG")
+        yield index, {"image": buffer.getvalue(), "label": label}
+
+
+def store(folder, splits, label=None, shards=None, **more):
+    features = tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
+            "label": label or tfds.features.ClassLabel(names=list(COLOURS)),
+            **more,
+        }
+    )
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="colours",
+        version="1.0.0",
+        features=features,
+        split_datasets=splits,
+        data_dir=folder,
+        config="default",
+        disable_shuffling=shards is None,
+        download_config=tfds.download.DownloadConfig(num_shards=shards),
+    )
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    """A prepared data set with the splits train and test."""
+    folder = tmp_path_factory.mktemp("tfds")
+    tfds.disable_progress_bar()
+    train, test = list(examples(60, 0)), list(examples(15, 1000))
+    store(folder, {"train": train, "test": test})
+    return folder
+
+
+def test_a_prepared_data_set_is_read_and_its_missing_split_cut(data_dir):
+    config = DataConfig(source="tfds:colours", data_dir=str(data_dir))
+    data = load_data(config, seed=0)
+    assert data.classes == tuple(COLOURS)
+    assert [len(s.labels) for s in (data.train, data.validation, data.test)] == [51, 9, 15]
+    for split in (data.train, data.validation, data.test):
+        read = [(bytes(x), int(y)) for x, y in split.encoded().as_numpy_iterator()]
+        np.testing.assert_array_equal([label for _, label in read], split.labels)
+        assert all(picture.startswith(b"\x89PNG") for picture, _ in read)
+    train, validation = (
+        {bytes(x) for x, _ in split.encoded().as_numpy_iterator()}
+        for split in (data.train, data.validation)
+    )
+    assert not train & validation
+    assert len(train | validation) == 60
+
+
+@pytest.mark.parametrize("split_by", ["random", "hash"])
+def test_folds_and_shots_of_a_data_set_have_the_labels_of_their_pictures(data_dir, split_by):
+    held_out = []
+    for fold in (1, 2, 3):
+        settings = {"folds": 3, "fold": fold, "shots": 5, "split_by": split_by}
+        config = DataConfig(source="tfds:colours", data_dir=str(data_dir), **settings)
+        data = load_data(config, seed=0)
+        for part in (data.train, data.validation):
+            assert [int(label) for _, label in part.encoded()] == part.labels.tolist()
+        assert np.bincount(data.train.labels).tolist() == [5, 5, 5]
+        held_out += [identity.name for identity in data.validation.identities()]
+    assert len(held_out) == len(set(held_out)) == 60
+
+
+def test_a_seed_shuffles_the_same_way_again(data_dir):
+    config = DataConfig(source="tfds:colours", data_dir=str(data_dir))
+    train = load_data(config, seed=0).train
+    orders = [[int(y) for _, y in train.encoded(s).as_numpy_iterator()] for s in (1, 1, 2)]
+    assert orders[0] == orders[1] != orders[2]
+    assert sorted(orders[0]) == sorted(train.labels)
+
+
+def test_a_cut_of_a_cut_keeps_to_the_first(data_dir):
+    config = DataConfig(source="tfds:colours", data_dir=str(data_dir))
+    train = load_data(config, seed=0).train
+    chosen = train.choose(np.array([5, 1, 30]))
+    everything = [bytes(x) for x, _ in train.encoded().as_numpy_iterator()]
+    few = [bytes(x) for x, _ in chosen.encoded().as_numpy_iterator()]
+    assert few == [everything[index] for index in (1, 5, 30)]
+
+
+@pytest.mark.parametrize(("unfreeze", "views"), [("all", 1), (3, "stream"), (3, 1)])
+def test_cut_splits_are_trained_on(data_dir, small_backbone, small_head, tmp_path, unfreeze, views):
+    """What is filtered does not know its length; a phase's batches do."""
+    pictures = load_data(DataConfig(source="tfds:colours", data_dir=str(data_dir)), seed=0)
+    features = FeaturesConfig(engine="tensorflow", cache_dir=str(tmp_path))
+    layers = FrozenLayers(small_backbone, small_head, AugmentationConfig(), features, 0,
+                          Console(quiet=True))  # fmt: skip
+    phase = ResolvedPhase(name="p", unfreeze=unfreeze, epochs=1, learning_rate=1e-3, views=views,
+                          mixup=0.0)  # fmt: skip
+    data = make_phase_data(layers, pictures, [phase], 8)
+    for dataset, count in ((data.make_training(), 48), (data.validation, 9)):
+        batches = list(dataset.as_numpy_iterator())
+        assert len(batches) == int(dataset.cardinality())
+        assert sum(len(labels) for _, labels in batches) == count
+
+
+def test_an_unknown_name_is_an_error_with_the_nearest():
+    with pytest.raises(InputError, match="Did you mean 'oxford_flowers102'"):
+        load_data(DataConfig(source="tfds:oxford_flowers_102"), seed=0)
+
+
+def test_without_a_network_the_error_says_what_works(tmp_path):
+    started = time.monotonic()
+    with pytest.raises(InputError, match="could not be downloaded") as caught:
+        load_data(DataConfig(source="tfds:oxford_flowers102", data_dir=str(tmp_path)), seed=0)
+    assert time.monotonic() - started < 60, "no minutes of retries"
+    message = str(caught.value)
+    assert str(tmp_path) in message
+    assert "data.data_dir=" in message
+    assert "--preset birds" in message
+
+
+def test_a_data_set_without_class_labels_is_refused(tmp_path):
+    unlabelled = [(key, {"image": e["image"], "label": b"x"}) for key, e in examples(3, 0)]
+    store(tmp_path, {"train": unlabelled}, label=tfds.features.Text())
+    with pytest.raises(InputError, match="one picture and one class label"):
+        load_data(DataConfig(source="tfds:colours", data_dir=str(tmp_path)), seed=0)
+
+
+def pictures_of(split):
+    return [bytes(picture) for picture, _ in split.encoded().as_numpy_iterator()]
+
+
+def test_expressions_choose_splits_and_names_stay(data_dir):
+    whole = load_data(DataConfig(source="tfds:colours", data_dir=str(data_dir)), seed=0)
+    config = DataConfig(
+        source="tfds:colours",
+        data_dir=str(data_dir),
+        train_split="train[:80%]",
+        validation_split="train[80%:]",
+        test_split="test",
+    )
+    data = load_data(config, seed=0)
+    assert [len(s.labels) for s in (data.train, data.validation, data.test)] == [48, 12, 15]
+    named = {}
+    for split in (whole.train, whole.validation, whole.test):
+        named |= dict(zip(split.identities(), pictures_of(split), strict=True))
+    for split in (data.train, data.validation, data.test):
+        # The same picture has the same identity, whichever expression chose it.
+        assert [named[identity] for identity in split.identities()] == pictures_of(split)
+    mixed = load_data(config.model_copy(update={"train_split": "train[:40%]+test[:50%]",
+                                                "test_split": "test[50%:]"}), 0)  # fmt: skip
+    for split in (mixed.train, mixed.test):
+        assert [named[identity] for identity in split.identities()] == pictures_of(split)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"train_split": "trian[:80%]"}, "Did you mean 'train'"),
+        ({"train_split": "train[:80%"}, "must be an expression over the splits train, test"),
+        ({"train_split": "train[:80%]", "test_split": "train[70%:]"}, "which share 6"),
+        ({"label_key": "lable"}, "Did you mean 'label'"),
+    ],
+)
+def test_an_expression_that_does_not_fit_is_refused(data_dir, changes, expected):
+    config = DataConfig(source="tfds:colours", data_dir=str(data_dir), **changes)
+    with pytest.raises(InputError, match="Received: ") as caught:
+        load_data(config, seed=0)
+    assert expected in str(caught.value)
+
+
+def test_a_sequence_of_class_labels_gives_rows(tmp_path):
+    sets = ([0], [0, 2], [], [1, 2])
+    rows = [(k, {"image": e["image"], "label": sets[k % 4]}) for k, e in examples(24, 0)]
+    label = tfds.features.Sequence(tfds.features.ClassLabel(names=list(COLOURS)))
+    store(tmp_path, {"photos": rows}, label=label)
+    config = DataConfig(source="tfds:colours", data_dir=str(tmp_path))
+    with pytest.raises(InputError, match="needs a split `train`, or data"):
+        load_data(config, seed=0)
+    data = load_data(config.model_copy(update={"train_split": "photos"}), seed=0)
+    expected = {e["image"]: np.isin(range(3), sets[k % 4]) for k, (_, e) in enumerate(rows)}
+    for split in (data.train, data.validation, data.test):
+        for picture, row in split.encoded().as_numpy_iterator():
+            np.testing.assert_array_equal(row, expected[bytes(picture)])
+
+
+@pytest.mark.parametrize("shards", [1, 5])
+def test_whole_splits_give_what_tfds_load_gives_in_its_order(tmp_path, shards):
+    """Bit by bit, of one file and of several, which TensorFlow Datasets read in turns."""
+    splits = {"train": list(examples(60, 0)), "test": list(examples(15, 1000))}
+    store(tmp_path, splits, shards=shards)
+    listed = list_pictures(DataConfig(source="tfds:colours", data_dir=str(tmp_path))).splits
+    for name in splits:
+        options = {"split": name, "data_dir": tmp_path}
+        skip = {"image": tfds.decode.SkipDecoding()}
+        plain = tfds.load("colours", decoders=skip, **options).as_numpy_iterator()
+        expected = [(bytes(each["image"]), int(each["label"])) for each in plain]
+        ours = [(bytes(x), int(y)) for x, y in listed[name].encoded().as_numpy_iterator()]
+        assert ours == expected
+        assert [label for _, label in expected] == listed[name].labels.tolist()
+    decoded = tfds.load("colours", split="test", data_dir=tmp_path)
+    for each, (encoded, _) in zip(decoded, ours, strict=True):
+        np.testing.assert_array_equal(decode_picture(tf.constant(encoded)), each["image"])
+
+
+def test_two_pictures_of_one_example_are_told_apart(tmp_path):
+    """Else the stored features of one would be taken for the other's."""
+    image = tfds.features.Image(shape=(None, None, 3), encoding_format="png")
+    rows = [(k, e | {"mask": e["image"]}) for k, e in examples(24, 0)]
+    store(tmp_path, {"train": rows}, mask=image)
+    config = DataConfig(source="tfds:colours", data_dir=str(tmp_path), label_key="label")
+    image, mask = (
+        load_data(config.model_copy(update={"picture_key": key}), 0).train.identities()
+        for key in ("image", "mask")
+    )
+    assert [each.name for each in image] == [each.name for each in mask]
+    assert not {each.stamp for each in image} & {each.stamp for each in mask}
+
+
+def test_plain_numbers_take_names_from_the_config(tmp_path):
+    label = tfds.features.Scalar(np.int64)
+    store(tmp_path, {"train": list(examples(24, 0))}, label=label)
+    config = DataConfig(source="tfds:colours", data_dir=str(tmp_path), picture_key="image",
+                        label_key="label", class_names=tuple(COLOURS))  # fmt: skip
+    assert load_data(config, seed=0).classes == tuple(COLOURS)

@@ -1,0 +1,114 @@
+"""A small run on one or more devices or processes, and whether two runs came to the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.small import COLOURS, write_classes
+
+# What XLA compiles here runs for moments.
+QUICKLY = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
+
+# Without dropout, whose masks each of TensorFlow's replicas draws for itself.
+SETTINGS = {
+    "backbone.alpha": 0.25,
+    "backbone.image_size_px": 32,
+    "head.levels": 1,
+    "head.dropout": 0.0,
+    "phases.fine-tune.epochs": 6,
+    "phases.fine-tune.learning_rate": 0.003,
+    "phases.fine-tune.precision": "float32",
+    "phases.fine-tune.unfreeze": 3,
+    "phases.fine-tune.views": 1,
+}
+
+# Commands of `tfxfer`, one after the other, since importing takes longer than most of them; then
+# runs by strategy on two virtual devices: all but their exports. Prints the commands' exit codes
+# and messages.
+PROGRAM = """
+import contextlib, io, json, os, sys
+from dataclasses import asdict
+from pathlib import Path
+backend, commands, strategies, given, out = json.load(sys.stdin)
+os.environ |= {"KERAS_BACKEND": backend, "COLUMNS": "1000"}
+os.environ["XLA_FLAGS"] += " --xla_force_host_platform_device_count=2"
+from tfxfer import runtime
+runtime.import_tensorflow()
+import tensorflow as tf
+if backend == "tensorflow":
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from tfxfer.commands.main import main
+from tfxfer.machine.strategy import spread
+from tfxfer.tasks.heads import build_model
+from tfxfer.training.job import prepare
+from tfxfer.evaluation.final import judge
+from tfxfer.config.presets import load_config
+from tfxfer.report.console import make_console
+from tfxfer.training.phase import train_phases
+ends = []
+for command in commands:
+    messages = io.StringIO()
+    with contextlib.redirect_stderr(messages), contextlib.redirect_stdout(messages):
+        ends.append([main(command)])
+    ends[-1].append(messages.getvalue())
+config, quiet = load_config("photos", **given), make_console(True)
+assert spread("single").devices == 1
+for strategy in strategies:
+    share = spread(strategy)
+    with share.scope():
+        job = prepare(config, quiet, share=share)
+        model = build_model(job.layers.backbone, job.layers.head)
+        phases = train_phases(job, model, Path(out) / strategy, quiet)
+        validation, test, _ = judge(model, job.pictures, True, share)
+    figures = {"devices": share.devices, "phases": list(map(asdict, phases))}
+    for name, evaluation in {"val": validation, "test": test}.items():
+        figures |= {f"{name}.{key}": value for key, value in asdict(evaluation).items()}
+    Path(out, f"{strategy}.json").write_text(json.dumps(figures))
+print(json.dumps(ends))
+"""
+
+
+def write_splits(folder: Path) -> Path:
+    """Enough for two; each split has an odd number of pictures, and training an even one."""
+    for split, counts in {"train": (14, 14, 14), "val": (4, 4, 3), "test": (5, 4, 4)}.items():
+        write_classes(folder / split, dict(zip(COLOURS, counts, strict=True)))
+    return folder
+
+
+def run_spread(backend, folder, pictures, weights_file, batch_size, strategies, commands=()):
+    """Run `PROGRAM`.
+
+    Returns:
+        Exit codes and messages of the commands, and figures by strategy.
+    """
+    network = {"data": str(pictures), "backbone": "MobileNet", "weights": str(weights_file)}
+    given = {**network, "settings": SETTINGS | {"data.batch_size": batch_size}}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        input=json.dumps([backend, commands, strategies, given, str(folder)]),
+        env=QUICKLY, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    figures = {name: json.loads((folder / f"{name}.json").read_text()) for name in strategies}
+    return json.loads(done.stdout.splitlines()[-1]), figures
+
+
+def assert_alike(ours, theirs):
+    """The same figures, but for rounding."""
+    for one, other in zip(ours["phases"], theirs["phases"], strict=True):
+        assert one["val_cross_entropy"] == pytest.approx(other["val_cross_entropy"], rel=2e-3)
+        for name, values in other["history"].items():
+            np.testing.assert_allclose(one["history"][name], values, rtol=2e-3, atol=1e-6)
+    for split, count in {"val": 11, "test": 13}.items():
+        assert ours[f"{split}.pictures"] == theirs[f"{split}.pictures"] == count
+        assert sum(map(sum, ours[f"{split}.confusion"])) == count
+        assert ours[f"{split}.confusion"] == theirs[f"{split}.confusion"]
+        ours_lost, theirs_lost = (each[f"{split}.cross_entropy"] for each in (ours, theirs))
+        assert ours_lost == pytest.approx(theirs_lost, rel=2e-3)

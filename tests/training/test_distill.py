@@ -1,0 +1,125 @@
+"""A small network learns from a run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.small import small_arguments
+
+import tfxfer
+from tfxfer.cache.folder import locate
+from tfxfer.config.config import DistillationConfig
+from tfxfer.config.data import DataConfig
+from tfxfer.config.presets import load_config
+from tfxfer.data.pipeline import make_training_dataset
+from tfxfer.data.soft_targets import SoftSet
+from tfxfer.errors import InputError
+from tfxfer.modalities.pictures.settings import AugmentationConfig
+from tfxfer.report.console import make_console
+from tfxfer.training.job import prepare
+from tfxfer.training.load import load_data
+from tfxfer.training.plan import make_plan
+from tfxfer.training.teacher import add_teacher, find_logits, soften
+
+
+@pytest.fixture(scope="module")
+def teacher(weights_file, picture_folder, tmp_path_factory):
+    """A run on pictures of three colours, whose probabilities are as they were trained."""
+    out = tmp_path_factory.mktemp("teacher") / "run"
+    given = small_arguments(weights_file, calibrate=False)
+    return tfxfer.train("photos", data=picture_folder, out=out, **given)
+
+
+def test_targets_mix_the_teacher_and_the_label():
+    logits = np.array([[2.0, 0.0, 0.0], [0.0, 4.0, 2.0]])
+    settings = DistillationConfig(teacher="run", temperature=2.0, weight=0.75)
+    targets = soften(logits, np.array([0, 2]), settings)
+    e = np.exp(1.0)
+    expected = [
+        [0.25 + 0.75 * e / (e + 2), 0.75 / (e + 2), 0.75 / (e + 2)],
+        [0.75 / (1 + e**2 + e), 0.75 * e**2 / (1 + e**2 + e), 0.25 + 0.75 * e / (1 + e**2 + e)],
+    ]
+    np.testing.assert_allclose(targets, expected, rtol=1e-5)
+    assert targets.dtype == np.float32
+
+
+def test_targets_go_with_their_pictures(picture_folder, own_cache, teacher):
+    data = load_data(DataConfig(source=str(picture_folder)), seed=0)
+    config = load_config("photos", data=picture_folder, settings={
+        "distillation": {"teacher": str(teacher.path), "weight": 1.0, "temperature": 1.0},
+    })  # fmt: skip
+    softened = add_teacher(data, config, make_console(is_quiet=True))
+    assert isinstance(softened.train, SoftSet)
+    assert not softened.has_several
+    np.testing.assert_array_equal(softened.train.labels, data.train.labels)
+    model = tfxfer.load_model(teacher.path)
+    dataset = make_training_dataset(
+        softened.train, 3, 32, 6, AugmentationConfig(policy="none"), seed=1
+    )
+    for pictures, targets in dataset:
+        said = model.predict_on_batch(pictures)
+        np.testing.assert_allclose(said, targets, atol=2e-4)
+    # The logits are stored: a model that says other things of the same name is asked anew.
+    place = locate(None)
+    console = make_console(is_quiet=True)
+    first = find_logits(model, data.train, place, "x", console)
+    stored = sorted(own_cache.rglob("*"))
+    np.testing.assert_array_equal(first, find_logits(model, data.train, place, "x", console))
+    assert sorted(own_cache.rglob("*")) == stored
+    model.get_layer("probabilities").set_weights(
+        [0 * weight for weight in model.get_layer("probabilities").get_weights()]
+    )
+    flat = find_logits(model, data.train, place, "x", console)
+    np.testing.assert_allclose(flat, np.log(1 / 3), atol=1e-5)
+    assert add_teacher(softened, config, console) is softened
+
+
+def test_a_student_learns_and_is_compared(teacher, weights_file, tmp_path, capsys):
+    result = tfxfer.distill(
+        teacher.path,
+        "MobileNet",
+        weights=weights_file,
+        settings={
+            "backbone.alpha": 0.25,
+            "backbone.image_size_px": 32,
+            "phases.head.solver": "adamw",
+            "phases.head.epochs": 2,
+            "phases.distil.epochs": 1,
+            "phases.distil.precision": "float32",
+        },
+        out=tmp_path / "student",
+    )
+    assert result.test.accuracy > 0.8
+    assert result.phases[-1].name == "distil"
+    assert any("the teacher run has 70% of the say" in note for note in result.plan.notes)
+    # What the teacher was told holds for its student.
+    assert teacher.calibration is None
+    assert result.calibration is None
+    printed = capsys.readouterr().out
+    assert "teacher" in printed and "student" in printed and "test accuracy" in printed
+    # Its config replays it, teacher included.
+    config = load_config(tmp_path / "student" / "config.toml")
+    assert config.distillation.teacher == str(teacher.path)
+    plan = make_plan(config, prepare(config, make_console(is_quiet=True)))
+    assert any("the teacher run has 70% of the say" in note for note in plan.notes)
+
+
+def test_what_cannot_be_taught_is_refused(teacher, picture_folder, own_folder, tmp_path):
+    with pytest.raises(InputError, match="A teacher is a run's folder"):
+        tfxfer.distill(tmp_path, "MobileNet", quiet=True)
+    with pytest.raises(InputError, match="A teacher's say comes in place of balanced classes"):
+        tfxfer.distill(teacher.path, "MobileNet", settings={"data.balance": "sampling"}, quiet=True)
+    with pytest.raises(InputError, match="temperature"):
+        tfxfer.distill(teacher.path, "MobileNet", temperature=0.5, quiet=True)
+    (own_folder / "green").rename(own_folder / "grass")
+    with pytest.raises(InputError, match="of the run's classes: amber, blue, green"):
+        tfxfer.distill(teacher.path, "MobileNet", data=own_folder, out=tmp_path / "s", quiet=True)
+    assert not (tmp_path / "s").exists()
+    assert (
+        tfxfer.distill.make_student_config(
+            teacher.path, "MobileNetV3Small", "none", 2.0, 0.7, False
+        )
+        .phases[0]
+        .batch_norm
+        == "train"
+    )
