@@ -29,7 +29,7 @@ def load_model(path: str | Path, trust: bool = False):
     import keras
 
     # Known to Keras by name once they are imported.
-    from tfxfer.backbones import hub_layer  # noqa: F401
+    from tfxfer.backbones import flat_network, hub_layer  # noqa: F401
 
     place = Path(path)
     file = place / run.MODEL if place.is_dir() else place
