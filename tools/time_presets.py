@@ -41,7 +41,7 @@ def draw_pictures(folder: Path) -> tuple[str, ...]:
 
 def estimate_seconds(preset: str, paths: tuple[str, ...]) -> list[float]:
     """Seconds of each phase of a preset."""
-    from tfxfer.data.items import FileSet, PictureData
+    from tfxfer.data.items import FileSet, ItemData
     from tfxfer.features.frozen import FrozenLayers
     from tfxfer.modalities.pictures.networks.applications import build_network, wrap_network
     from tfxfer.modalities.pictures.networks.families import find_family
@@ -65,7 +65,7 @@ def estimate_seconds(preset: str, paths: tuple[str, ...]) -> list[float]:
         return FileSet(tuple(paths[i] for i in chosen), np.arange(count) % classes)
 
     names = tuple(map(str, range(classes)))
-    pictures = PictureData("drawn", names, repeat(train), repeat(validation), repeat(1))
+    pictures = ItemData("drawn", names, repeat(train), repeat(validation), repeat(1))
     seconds: list[float] = []
     for position, phase in enumerate(config.phases):
         resolved = resolve_phase(phase, train)

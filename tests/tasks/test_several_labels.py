@@ -13,7 +13,7 @@ from rich.console import Console
 
 from tfxfer.config.config import Config
 from tfxfer.config.head import HeadConfig
-from tfxfer.data.items import FileSet, PictureData
+from tfxfer.data.items import FileSet, ItemData
 from tfxfer.data.pipeline import make_evaluation_dataset
 from tfxfer.errors import InputError
 from tfxfer.export.saved_model import export_saved_model
@@ -50,7 +50,7 @@ def write_split(folder, count: int, seed: int) -> FileSet:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory) -> PictureData:
+def pictures(tmp_path_factory) -> ItemData:
     """48 training, 24 validation and 16 test pictures."""
     root = tmp_path_factory.mktemp("several")
     splits = {"train": 48, "validation": 24, "test": 16}
@@ -58,7 +58,7 @@ def pictures(tmp_path_factory) -> PictureData:
         name: write_split(root / name, count, seed)
         for seed, (name, count) in enumerate(splits.items())
     }
-    return PictureData("pictures of channels", CLASSES, **sets)
+    return ItemData("pictures of channels", CLASSES, **sets)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfxfer.data.items import FileSet, PictureSet
+from tfxfer.data.items import FileSet, ItemSet
 from tfxfer.data.leaks import find_conflicts, find_leaks
 from tfxfer.data.listing import Listing
 from tfxfer.data.looks import Audit, Copies, Look
@@ -138,7 +138,7 @@ def _show_more(show: Callable[[int, int], None], before: int, total: int, done: 
     show(before + done, total)
 
 
-def _stamp(pictures: PictureSet) -> list[str]:
+def _stamp(pictures: ItemSet) -> list[str]:
     """What changes when a picture is replaced or edited; ``"gone"`` where no file is there."""
     if isinstance(pictures, FileSet):
         return for_each(_stamp_file, pictures.paths)

@@ -9,11 +9,11 @@ import numpy as np
 from tfxfer.config.data import DataConfig
 from tfxfer.data.cuts import deal_folds, deal_groups, hash_names
 from tfxfer.data.groups import check_group_count, describe_cut, groups_of, names_to_hash
-from tfxfer.data.items import PictureSet
+from tfxfer.data.items import ItemSet
 from tfxfer.errors import InputError
 from tfxfer.tasks.labels import count_classes, stratify_by
 
-Splits = dict[str, PictureSet]
+Splits = dict[str, ItemSet]
 _NEEDED = 2  # training pictures of each class, whichever fold is held out
 
 
@@ -62,7 +62,7 @@ def take_fold(
     return splits | {"train": train.choose(rest), name: train.choose(held_out)}, notes
 
 
-def _deal(train: PictureSet, folds: int, config: DataConfig, seed: int) -> np.ndarray:
+def _deal(train: ItemSet, folds: int, config: DataConfig, seed: int) -> np.ndarray:
     """The fold of each picture, ``[pictures]`` in 0…folds-1."""
     strata, groups = stratify_by(train.labels), groups_of(train)
     if config.split_by == "hash":

@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfxfer.config.data import DataConfig
-from tfxfer.data.items import PictureSet
+from tfxfer.data.items import ItemSet
 from tfxfer.errors import InputError
 
 _SHOWN = 5
 
 
-def groups_of(pictures: PictureSet) -> tuple[str, ...]:
+def groups_of(pictures: ItemSet) -> tuple[str, ...]:
     """The group of each picture; none where the source knows of no groups."""
     return tuple(getattr(pictures, "groups", ()))
 
 
-def check_groups(splits: Mapping[str, PictureSet], config: DataConfig) -> None:
+def check_groups(splits: Mapping[str, ItemSet], config: DataConfig) -> None:
     """Refuse settings of groups where the source gives none.
 
     Raises:
@@ -35,8 +35,8 @@ def check_groups(splits: Mapping[str, PictureSet], config: DataConfig) -> None:
 
 
 def part_groups(
-    splits: Mapping[str, PictureSet], fix_leaks: bool
-) -> tuple[dict[str, PictureSet], list[str]]:
+    splits: Mapping[str, ItemSet], fix_leaks: bool
+) -> tuple[dict[str, ItemSet], list[str]]:
     """Look for groups that the source itself has in more than one split.
 
     Args:
@@ -70,7 +70,7 @@ def part_groups(
     return parted, notes
 
 
-def names_to_hash(pictures: PictureSet) -> Sequence[str]:
+def names_to_hash(pictures: ItemSet) -> Sequence[str]:
     """What alone decides a picture's split by hash: its group, else its name."""
     return groups_of(pictures) or [identity.name for identity in pictures.identities()]
 
@@ -86,7 +86,7 @@ def check_group_count(groups: Sequence[str], needed: int, what: str) -> None:
         )
 
 
-def describe_cut(pictures: PictureSet, config: DataConfig, seed: int) -> str:
+def describe_cut(pictures: ItemSet, config: DataConfig, seed: int) -> str:
     """How pictures are parted, for notes."""
     groups = len(set(groups_of(pictures)))
     if config.split_by == "hash":

@@ -33,7 +33,7 @@ class Identity(NamedTuple):
     stamp: str
 
 
-class PictureSet(Protocol):
+class ItemSet(Protocol):
     """The pictures of one split.
 
     Attributes:
@@ -52,7 +52,7 @@ class PictureSet(Protocol):
                 keeps the order of `labels`.
         """
 
-    def choose(self, indices: np.ndarray) -> PictureSet:
+    def choose(self, indices: np.ndarray) -> ItemSet:
         """Keep the pictures at these positions, given in ascending order."""
 
     def identities(self) -> list[Identity]:
@@ -62,7 +62,7 @@ class PictureSet(Protocol):
         """Say where each picture lies, for people, in the order of `labels`; no two are alike."""
 
 
-def spread(pictures: PictureSet, count: int) -> PictureSet:
+def spread(pictures: ItemSet, count: int) -> ItemSet:
     """At most so many of the pictures, spread evenly; sources list them class by class."""
     total = len(pictures.labels)
     return pictures.choose(np.unique(np.linspace(0, total - 1, min(count, total)).astype(int)))
@@ -125,7 +125,7 @@ class FileSet:
 
 
 @dataclass(frozen=True)
-class PictureData:
+class ItemData:
     """All that a source holds.
 
     Attributes:
@@ -138,14 +138,14 @@ class PictureData:
 
     source: str
     classes: tuple[str, ...]
-    train: PictureSet
-    validation: PictureSet
-    test: PictureSet
+    train: ItemSet
+    validation: ItemSet
+    test: ItemSet
     notes: tuple[str, ...] = ()
     quarantined: tuple[BadFile, ...] = ()
 
     @property
-    def splits(self) -> dict[str, PictureSet]:
+    def splits(self) -> dict[str, ItemSet]:
         """The splits by name, from training to test."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 

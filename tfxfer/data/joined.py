@@ -8,14 +8,14 @@ from functools import cached_property, reduce
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.data.items import SHUFFLE_BUFFER, Identity, PictureData, PictureSet
+from tfxfer.data.items import SHUFFLE_BUFFER, Identity, ItemData, ItemSet
 
 
 @dataclass(frozen=True)
 class JoinedSet:
     """The pictures of some sets, one set after the other."""
 
-    parts: tuple[PictureSet, ...]
+    parts: tuple[ItemSet, ...]
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -48,7 +48,7 @@ class JoinedSet:
         return [place for part in self.parts for place in part.where()]
 
 
-def join_validation(data: PictureData) -> PictureData:
+def join_validation(data: ItemData) -> ItemData:
     """Train on the validation pictures as well: what is chosen was chosen on them before."""
     note = (
         "the validation pictures are trained on too: their figures are those of training, and "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tfxfer.data.items import PictureSet
+from tfxfer.data.items import ItemSet
 from tfxfer.records.plans import BadFile
 
 # What a source is made of, for people.
@@ -27,7 +27,7 @@ class Listing:
 
     source: str
     classes: tuple[str, ...]
-    splits: Mapping[str, PictureSet]
+    splits: Mapping[str, ItemSet]
     notes: tuple[str, ...] = ()
     unit: str = FILES
     bad: Mapping[str, tuple[BadFile, ...]] = field(default_factory=dict)

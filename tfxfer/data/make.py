@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfxfer.config.data import DataConfig
-from tfxfer.data.items import PictureData, PictureSet
+from tfxfer.data.items import ItemData, ItemSet
 from tfxfer.data.leaks import find_leaks
 from tfxfer.data.listing import EXAMPLES, FILES, RECORDS, Listing
 from tfxfer.data.looks import Audit, Copies
@@ -39,7 +39,7 @@ _DEMANDS = {
 }
 
 
-def make_data(listing: Listing, audit: Audit | None, config: DataConfig, seed: int) -> PictureData:
+def make_data(listing: Listing, audit: Audit | None, config: DataConfig, seed: int) -> ItemData:
     """Leave out or refuse bad pictures, complete the splits, and say what else was found.
 
     Args:
@@ -60,7 +60,7 @@ def make_data(listing: Listing, audit: Audit | None, config: DataConfig, seed: i
     if audit:
         parted, leak_notes = _part_copies(parted, audit, config.fix_leaks)
         found = [*_describe(audit), *leak_notes]
-    return PictureData(
+    return ItemData(
         source=listing.source,
         classes=listing.classes,
         train=parted["train"],
@@ -91,13 +91,13 @@ def _fail_on_bad(bad: Sequence[BadFile], total: int, unit: str) -> None:
     )
 
 
-def _without(split: PictureSet, left_out: set[str]) -> PictureSet:
+def _without(split: ItemSet, left_out: set[str]) -> ItemSet:
     where = split.where() if left_out else ()
     kept = [row for row, place in enumerate(where) if place not in left_out]
     return split if len(kept) == len(where) else split.choose(np.array(kept, np.int64))
 
 
-def _look_at(name: str, split: PictureSet, listing: Listing) -> list[str]:
+def _look_at(name: str, split: ItemSet, listing: Listing) -> list[str]:
     """Refuse a split without readable pictures; note the classes that it has none of."""
     if not len(split.labels) and listing.unit == FILES:
         raise InputError(
@@ -119,8 +119,8 @@ def _look_at(name: str, split: PictureSet, listing: Listing) -> list[str]:
 
 
 def _part_copies(
-    splits: Mapping[str, PictureSet], audit: Audit, fixes: bool
-) -> tuple[dict[str, PictureSet], list[str]]:
+    splits: Mapping[str, ItemSet], audit: Audit, fixes: bool
+) -> tuple[dict[str, ItemSet], list[str]]:
     """Find training pictures with a copy in validation or test, and validation ones in test.
 
     Where they are to be left out, the test split stays as it is.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.data.items import PARALLEL_CALLS, PictureSet, untuned
+from tfxfer.data.items import PARALLEL_CALLS, ItemSet, untuned
 from tfxfer.data.sampling import encode_evenly
 from tfxfer.modalities.pictures.settings import AugmentationConfig
 from tfxfer.modalities.pictures.view import augmented_view, plain_view
@@ -16,7 +16,7 @@ _PREFETCHED = 2
 
 
 def make_training_dataset(
-    pictures: PictureSet,
+    pictures: ItemSet,
     class_count: int,
     size_px: int,
     batch_size: int,
@@ -57,7 +57,7 @@ def make_training_dataset(
 
 
 def make_evaluation_dataset(
-    pictures: PictureSet, class_count: int, size_px: int, batch_size: int
+    pictures: ItemSet, class_count: int, size_px: int, batch_size: int
 ) -> tf.data.Dataset:
     """Give every picture once, as it is, in the order of ``pictures.labels``.
 
@@ -79,7 +79,7 @@ def make_evaluation_dataset(
 
 
 def make_view_batches(
-    pictures: PictureSet,
+    pictures: ItemSet,
     size_px: int,
     batch_size: int,
     augmentation: AugmentationConfig | None = None,

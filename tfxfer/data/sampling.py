@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.data.items import PictureSet
+from tfxfer.data.items import ItemSet
 
 
 def draw_evenly(
@@ -37,7 +37,7 @@ def draw_evenly(
     return np.concatenate(positions)[order], np.concatenate(rounds)[order]
 
 
-def encode_evenly(pictures: PictureSet, seed: int) -> tf.data.Dataset:
+def encode_evenly(pictures: ItemSet, seed: int) -> tf.data.Dataset:
     """Give as many encoded pictures as there are, each of a class drawn by chance, with its label.
 
     The pictures of a class come again when all of them were given. A source that is read from

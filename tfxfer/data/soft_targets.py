@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.data.items import SHUFFLE_BUFFER, FileSet, Identity, PictureSet
+from tfxfer.data.items import SHUFFLE_BUFFER, FileSet, Identity, ItemSet
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class SoftSet:
         targets: what training is to give, ``[pictures, classes]`` float32, 0…1.
     """
 
-    pictures: PictureSet
+    pictures: ItemSet
     targets: np.ndarray
 
     @property
@@ -49,6 +49,6 @@ class SoftSet:
         return self.pictures.where()
 
 
-def targets_of(pictures: PictureSet) -> np.ndarray:
+def targets_of(pictures: ItemSet) -> np.ndarray:
     """What training on some pictures is to give: their labels, or softened ones."""
     return pictures.targets if isinstance(pictures, SoftSet) else pictures.labels

@@ -17,13 +17,13 @@ from tfxfer.data.groups import (
     names_to_hash,
     part_groups,
 )
-from tfxfer.data.items import PictureSet
+from tfxfer.data.items import ItemSet
 from tfxfer.errors import InputError
 from tfxfer.tasks.labels import count_classes, has_several, stratify_by
 
 
 def complete_splits(
-    splits: Mapping[str, PictureSet], classes: Sequence[str], config: DataConfig, seed: int
+    splits: Mapping[str, ItemSet], classes: Sequence[str], config: DataConfig, seed: int
 ) -> tuple[Splits, tuple[str, ...]]:
     """Cut ``validation`` and ``test`` from ``train`` where they are missing.
 
@@ -67,7 +67,7 @@ def complete_splits(
 
 
 def cut_missing(
-    train: PictureSet, missing: Sequence[str], config: DataConfig, seed: int, total: int
+    train: ItemSet, missing: Sequence[str], config: DataConfig, seed: int, total: int
 ) -> dict[str, np.ndarray]:
     """Positions of the pictures that stay in ``train``, and of those of each missing split.
 
@@ -106,8 +106,8 @@ def _cut_in_turn(
 
 
 def take_shots(
-    train: PictureSet, classes: Sequence[str], shots: int, seed: int
-) -> tuple[PictureSet, str]:
+    train: ItemSet, classes: Sequence[str], shots: int, seed: int
+) -> tuple[ItemSet, str]:
     """Keep some training pictures of each class; those of fewer shots are among them.
 
     Raises:

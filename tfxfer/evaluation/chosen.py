@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tfxfer.data.audit import audit_listing
-from tfxfer.data.items import PictureSet
+from tfxfer.data.items import ItemSet
 from tfxfer.data.listing import Listing
 from tfxfer.errors import InputError, nearest
 from tfxfer.evaluation.class_map import relabel
@@ -75,7 +75,7 @@ def find_bad(
 
 def keep(
     listing: Listing, numbers: np.ndarray, class_count: int, bad: Sequence[BadFile]
-) -> list[tuple[PictureSet, np.ndarray]]:
+) -> list[tuple[ItemSet, np.ndarray]]:
     """Keep the pictures that are good and of the model's classes.
 
     Args:

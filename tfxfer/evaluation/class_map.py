@@ -105,7 +105,7 @@ def map_classes(
     """Find each class of some data among a model's.
 
     Args:
-        labels: as of `PictureSet`; classes without pictures need not be known to the model.
+        labels: as of `ItemSet`; classes without pictures need not be known to the model.
         own: the data's class names, in the order of the labels' numbers.
         model: the model's, in the order of its outputs.
         mapping: as of `read_class_map`; what it does not name is looked for by its own name.

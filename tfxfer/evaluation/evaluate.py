@@ -10,7 +10,7 @@ from rich.console import Console
 
 from tfxfer.cache.folder import locate
 from tfxfer.config.config import Config
-from tfxfer.data.items import PictureSet
+from tfxfer.data.items import ItemSet
 from tfxfer.data.listing import Listing
 from tfxfer.errors import InputError
 from tfxfer.evaluation.chosen import choose_split, find_bad, keep
@@ -122,7 +122,7 @@ def _look(listing: Listing, config: Config, console: Console) -> tuple[BadFile, 
 
 
 def _predict(
-    predictor: Predictor, kept: Sequence[tuple[PictureSet, np.ndarray]], console: Console
+    predictor: Predictor, kept: Sequence[tuple[ItemSet, np.ndarray]], console: Console
 ) -> _Outcome:
     """Predict the pictures of all splits; those that cannot be read are left out."""
     total = sum(len(labels) for _, labels in kept)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from tfxfer.data.items import PictureData, PictureSet
+from tfxfer.data.items import ItemData, ItemSet
 from tfxfer.data.pipeline import make_view_batches
 from tfxfer.machine.compiled import Call, compile_model, predict
 from tfxfer.machine.processes import ALONE, Share
@@ -23,7 +23,7 @@ _BATCH = 32
 
 
 def judge(
-    model: keras.Model, pictures: PictureData, calibrates: bool, share: Share = ALONE
+    model: keras.Model, pictures: ItemData, calibrates: bool, share: Share = ALONE
 ) -> tuple[Evaluation, Evaluation, Calibration | None]:
     """Calibrate a model on validation, and look at the test pictures.
 
@@ -58,6 +58,6 @@ def judge(
     return validation, test, calibration
 
 
-def _predict(model: keras.Model, call: Call, pictures: PictureSet, share: Share) -> np.ndarray:
+def _predict(model: keras.Model, call: Call, pictures: ItemSet, share: Share) -> np.ndarray:
     batches = make_view_batches(share.part_of(pictures), model.input_shape[1], _BATCH)
     return share.gather(predict(call, batches.as_numpy_iterator()))

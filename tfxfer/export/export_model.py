@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from tfxfer import run
-from tfxfer.data.items import PictureData, PictureSet, spread
+from tfxfer.data.items import ItemData, ItemSet, spread
 from tfxfer.data.pipeline import make_evaluation_dataset, make_view_batches
 from tfxfer.errors import InputError
 from tfxfer.export.formats import FORMATS, SAVED_MODEL
@@ -56,7 +56,7 @@ class Request:
 
 def export_model(
     model: keras.Model,
-    pictures: PictureData,
+    pictures: ItemData,
     request: Request,
     show: Callable[[str], None] = lambda name: None,
 ) -> tuple[ExportedFormat, ...]:
@@ -89,7 +89,7 @@ def export_model(
 class _Compared:
     """A trained model with what it says of validation pictures."""
 
-    def __init__(self, model: keras.Model, pictures: PictureData, validation: PictureSet):
+    def __init__(self, model: keras.Model, pictures: ItemData, validation: ItemSet):
         self.model, self.pictures, self.validation = model, pictures, validation
         self.size_px = model.input_shape[1]
         self.dataset = make_evaluation_dataset(

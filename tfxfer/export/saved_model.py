@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfxfer import run
 from tfxfer.backbones.hub_layer import HubModule
-from tfxfer.data.items import PictureSet, spread
+from tfxfer.data.items import ItemSet, spread
 from tfxfer.export.jax_program import trace_jax
 from tfxfer.export.warm_up import write_warm_up
 from tfxfer.machine.compiled import call_model, exact_float32, is_on
@@ -38,7 +38,7 @@ def export_saved_model(
     model: keras.Model,
     classes: Sequence[str],
     path: Path,
-    validation: PictureSet,
+    validation: ItemSet,
     top_k: int = TOP_K,
     name: str = "tfxfer",
 ) -> Exported:
@@ -146,7 +146,7 @@ def _trace(model: keras.Model, module: tf.Module) -> Answer:
     )
 
 
-def choose_encoded(pictures: PictureSet, count: int) -> list[bytes]:
+def choose_encoded(pictures: ItemSet, count: int) -> list[bytes]:
     """Some encoded pictures, spread evenly over all."""
     chosen = spread(pictures, count).encoded()
     return [bytes(encoded) for encoded, _ in chosen.as_numpy_iterator()]

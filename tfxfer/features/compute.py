@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from tfxfer.data.items import Identity, PictureSet, spread
+from tfxfer.data.items import Identity, ItemSet, spread
 from tfxfer.data.pipeline import make_view_batches
 from tfxfer.errors import InputError
 from tfxfer.features import shards, store
@@ -27,7 +27,7 @@ Tables = dict[tuple[int, Cut], store.Table]
 
 def find_tables(
     layers: FrozenLayers,
-    pictures: PictureSet,
+    pictures: ItemSet,
     wanted: Mapping[int, Sequence[Cut]],
     prefixes: Prefixes | None = None,
 ) -> Tables:
@@ -43,7 +43,7 @@ def find_tables(
 
 def compute_tables(
     layers: FrozenLayers,
-    pictures: PictureSet,
+    pictures: ItemSet,
     wanted: Mapping[int, Sequence[Cut]],
     split: str,
     prefixes: Prefixes | None = None,
@@ -75,7 +75,7 @@ def compute_tables(
 
 def _complete_view(
     layers: FrozenLayers,
-    pictures: PictureSet,
+    pictures: ItemSet,
     identities: Sequence[Identity],
     view: int,
     cuts: Sequence[Cut],
@@ -135,7 +135,7 @@ def _find(
 
 def _store_view(
     layers: FrozenLayers,
-    pictures: PictureSet,
+    pictures: ItemSet,
     identities: Sequence[Identity],
     view: int,
     cuts: tuple[Cut, ...],
@@ -157,7 +157,7 @@ def _store_view(
 
 def _store_shards(
     layers: FrozenLayers,
-    pictures: PictureSet,
+    pictures: ItemSet,
     names: Sequence[str],
     view: int,
     cuts: tuple[Cut, ...],
@@ -203,13 +203,13 @@ def _store_shards(
             show(done)
 
 
-def _sample(layers: FrozenLayers, pictures: PictureSet, prefixes: Prefixes) -> np.ndarray:
+def _sample(layers: FrozenLayers, pictures: ItemSet, prefixes: Prefixes) -> np.ndarray:
     """Some pictures from all over a split, where neighbours are often of one class."""
     return next(_make_views(layers, spread(pictures, BATCH), 0, prefixes))
 
 
 def _make_views(
-    layers: FrozenLayers, pictures: PictureSet, view: int, prefixes: Prefixes
+    layers: FrozenLayers, pictures: ItemSet, view: int, prefixes: Prefixes
 ) -> Iterator[np.ndarray]:
     """Decode one view of every picture, in batches."""
     size_px = layers.backbone.size_px

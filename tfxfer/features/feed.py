@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfxfer.cache.folder import FULL
 from tfxfer.config.phases import ResolvedPhase
-from tfxfer.data.items import PictureData
+from tfxfer.data.items import ItemData
 from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset
 from tfxfer.data.soft_targets import targets_of
 from tfxfer.errors import InputError
@@ -82,7 +82,7 @@ def check_mixing(phase: ResolvedPhase, cut: Cut) -> None:
 
 def make_phase_data(
     layers: FrozenLayers,
-    pictures: PictureData,
+    pictures: ItemData,
     phases: Sequence[ResolvedPhase],
     batch_size: int,
     draws_evenly: bool = False,
@@ -139,7 +139,7 @@ def make_phase_data(
 
 def make_stored_data(
     layers: FrozenLayers,
-    pictures: PictureData,
+    pictures: ItemData,
     phase: ResolvedPhase,
     wanted: Views,
     batch_size: int,
@@ -178,7 +178,7 @@ def make_stored_data(
 
 def make_streamed_data(
     layers: FrozenLayers,
-    pictures: PictureData,
+    pictures: ItemData,
     phase: ResolvedPhase,
     cut: Cut,
     batch_size: int,
@@ -226,7 +226,7 @@ def make_streamed_data(
 
 
 def _join(
-    pictures: PictureData,
+    pictures: ItemData,
     phase: ResolvedPhase,
     cut: Cut,
     batch_size: int,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tfxfer.backbones.blocks import resolve_unfreeze
 from tfxfer.config.phases import ResolvedPhase
-from tfxfer.data.items import PictureData, PictureSet
+from tfxfer.data.items import ItemData, ItemSet
 from tfxfer.features import cache
 from tfxfer.features.compute import find_tables
 from tfxfer.features.cut import PICTURES, Cut, find_cut
@@ -33,7 +33,7 @@ def views_of(phase: ResolvedPhase, cut: Cut) -> int:
 
 def plan_views(
     layers: FrozenLayers,
-    pictures: PictureData,
+    pictures: ItemData,
     phases: Sequence[ResolvedPhase],
     cuts: Sequence[Cut],
     prefixes: Prefixes,
@@ -84,7 +84,7 @@ def plan_views(
 
 def has_room(
     layers: FrozenLayers,
-    pictures: PictureData,
+    pictures: ItemData,
     wanted: Mapping[int, Sequence[Cut]],
     prefixes: Prefixes,
 ) -> bool:
@@ -93,7 +93,7 @@ def has_room(
 
 
 def count_missing(
-    layers: FrozenLayers, pictures: PictureSet, wanted: Views, prefixes: Prefixes
+    layers: FrozenLayers, pictures: ItemSet, wanted: Views, prefixes: Prefixes
 ) -> int:
     """Pictures, each view by itself, that have yet to go through the frozen layers."""
     tables = find_tables(layers, pictures, wanted, prefixes)
@@ -102,7 +102,7 @@ def count_missing(
 
 def _ask_cache(
     layers: FrozenLayers,
-    pictures: PictureData,
+    pictures: ItemData,
     wanted: Mapping[int, Sequence[Cut]],
     prefixes: Prefixes,
     ask: Callable[[Path, int, Collection[str], int | None], bool],

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tfxfer.data.items import FileSet, PictureSet, untuned
+from tfxfer.data.items import FileSet, ItemSet, untuned
 from tfxfer.machine.files import read_bytes
 from tfxfer.prediction.predictor import PredictionError, Predictor
 from tfxfer.prediction.threads import _AHEAD, BATCH_SIZE, in_threads
@@ -16,7 +16,7 @@ from tfxfer.records.plans import BadFile
 
 def predict_set(
     predictor: Predictor,
-    pictures: PictureSet,
+    pictures: ItemSet,
     show: Callable[[int], None] = lambda done: None,
 ) -> tuple[np.ndarray, np.ndarray, tuple[BadFile, ...]]:
     """Predict every picture of a set; memory does not grow with their number.
@@ -55,7 +55,7 @@ def predict_set(
     return np.concatenate(probabilities), np.array(rows, np.int64), tuple(bad)
 
 
-def _prepare_all(predictor: Predictor, pictures: PictureSet) -> Iterator[Any]:
+def _prepare_all(predictor: Predictor, pictures: ItemSet) -> Iterator[Any]:
     """What the predictor takes of each picture in turn, or the error that says why it cannot."""
     prepare = predictor.prepare
     if isinstance(pictures, FileSet):

@@ -17,7 +17,7 @@ from tfxfer.backbones.blocks import resolve_unfreeze
 from tfxfer.cache.digest import digest
 from tfxfer.config.config import Config
 from tfxfer.config.presets import dump_config
-from tfxfer.data.items import PictureData
+from tfxfer.data.items import ItemData
 from tfxfer.errors import InputError
 from tfxfer.features.cut import Cut, find_cut
 from tfxfer.phases.memory import memory_errors
@@ -64,7 +64,7 @@ class Bench:
     console: Console
     until: float | None = None
     heads: dict[str, Outcome] = field(default_factory=dict)
-    pictures: dict[str, PictureData] = field(default_factory=dict)
+    pictures: dict[str, ItemData] = field(default_factory=dict)
 
     def check_time(self) -> None:
         """End a trial when the search's time is over.
@@ -75,7 +75,7 @@ class Bench:
         if self.until is not None and time.time() >= self.until:
             raise BudgetOverError
 
-    def load(self, config: Config) -> PictureData:
+    def load(self, config: Config) -> ItemData:
         """The pictures of a config, loaded once; they are the same however they are drawn."""
         plain = config.data.model_copy(update={"batch_size": 1, "balance": "none"})
         # Mirror images are copies where pictures may be flipped.

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer.config.data import DataConfig
-from tfxfer.data.items import PictureSet
+from tfxfer.data.items import ItemSet
 from tfxfer.data.listing import RECORDS, Listing
 from tfxfer.errors import InputError
 from tfxfer.sources.label_lists import to_labels
@@ -41,7 +41,7 @@ def list_record_files(config: DataConfig) -> Listing:
     keys = _find_keys(kind, files, config)
     found = {name: list_records(kind, paths, keys) for name, paths in files.items()}
     classes, labels = to_labels({n: each.labels for n, each in found.items()}, config.class_names)
-    splits: dict[str, PictureSet] = {
+    splits: dict[str, ItemSet] = {
         name: RecordSet(kind, tuple(files[name]), each.counts, keys[0], labels[name], each.places)
         for name, each in found.items()
     }

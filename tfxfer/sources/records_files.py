@@ -118,7 +118,7 @@ class RecordSet:
         files: paths of the files, one behind the other.
         counts: records of each file.
         picture_key: the feature that holds the encoded picture.
-        labels: of the chosen pictures, as in `PictureSet`.
+        labels: of the chosen pictures, as in `ItemSet`.
         places: ``[pictures]`` int64, the chosen records, ascending, counted through all files.
     """
 

@@ -20,7 +20,7 @@ class TfdsSet:
         builder: a prepared `tfds.core.DatasetBuilder`.
         split: a split's name, or an expression such as ``"train[:80%]+test"``.
         picture_key: the picture feature's name.
-        labels: of the chosen pictures, as in `PictureSet`.
+        labels: of the chosen pictures, as in `ItemSet`.
         chosen: ``[pictures of the split]`` bool; None: all of them.
         names: of an expression's pictures, whichever expression chose them; empty for a split.
     """

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from tfxfer.config.data import DataConfig
-from tfxfer.data.items import PictureSet
+from tfxfer.data.items import ItemSet
 from tfxfer.data.listing import EXAMPLES, Listing
 from tfxfer.errors import InputError, first_line, nearest
 from tfxfer.sources.label_lists import to_labels
@@ -67,7 +67,7 @@ def _list(builder: Any, config: DataConfig) -> Listing:
         classes, labels = tuple(own_names), read
     else:
         classes, labels = to_labels(read, config.class_names or tuple(own_names or ()))
-    splits: dict[str, PictureSet] = {
+    splits: dict[str, ItemSet] = {
         name: TfdsSet(builder, text, keys[0], labels[name], names=names[name])
         for name, text in expressions.items()
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfxfer.data.items import PictureData
+from tfxfer.data.items import ItemData
 from tfxfer.errors import InputError
 from tfxfer.tasks.labels import count_classes
 from tfxfer.tasks.metrics import accuracy, macro_recall, mean_average_precision
@@ -57,7 +57,7 @@ class Objective:
 PLAIN = Objective()
 
 
-def make_objective(pictures: PictureData, balance: str, keeps_last: bool = False) -> Objective:
+def make_objective(pictures: ItemData, balance: str, keeps_last: bool = False) -> Objective:
     """What training on some pictures is after.
 
     Raises:

@@ -9,7 +9,7 @@ import keras
 
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.config.phases import ResolvedPhase
-from tfxfer.data.items import PictureData
+from tfxfer.data.items import ItemData
 from tfxfer.features.cut import Cut
 from tfxfer.features.engines import BATCH
 from tfxfer.features.feed import check_mixing, make_streamed_data
@@ -33,7 +33,7 @@ _LEAST_SHARE, _COMFORTABLE_SHARE = 0.35, 1.5
 
 def plan_phase(
     layers: FrozenLayers,
-    pictures: PictureData,
+    pictures: ItemData,
     phase: ResolvedPhase,
     batch_size: int,
     views_at_hand: int = 0,
@@ -87,7 +87,7 @@ def plan_phase(
 
 def _count_decoded(
     layers: FrozenLayers,
-    pictures: PictureData,
+    pictures: ItemData,
     phase: ResolvedPhase,
     cut: Cut,
     views_at_hand: int,
@@ -109,7 +109,7 @@ def _count_decoded(
 
 def _time(
     layers: FrozenLayers,
-    pictures: PictureData,
+    pictures: ItemData,
     model: keras.Model,
     cut: Cut,
     phase: ResolvedPhase,

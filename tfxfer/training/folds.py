@@ -13,7 +13,7 @@ from rich.console import Console
 from tfxfer import run
 from tfxfer.cache.digest import digest
 from tfxfer.config.config import Config
-from tfxfer.data.items import PictureData
+from tfxfer.data.items import ItemData
 from tfxfer.errors import InputError
 from tfxfer.records.plans import Plan
 from tfxfer.records.results import FoldsResult
@@ -89,7 +89,7 @@ def choose_fold(config: Config, fold: int) -> Config:
     return config.model_copy(update={"data": data})
 
 
-def identify(pictures: PictureData) -> dict[str, str]:
+def identify(pictures: ItemData) -> dict[str, str]:
     """Hash which pictures each split holds: another hash says that some were changed or moved."""
     return {name: digest(repr(split.identities())) for name, split in pictures.splits.items()}
 

@@ -12,7 +12,7 @@ from tfxfer.backbones.levels import add_levels
 from tfxfer.cache.folder import locate
 from tfxfer.config.config import Config
 from tfxfer.config.phases import ResolvedPhase
-from tfxfer.data.items import PictureData
+from tfxfer.data.items import ItemData
 from tfxfer.features.frozen import FrozenLayers
 from tfxfer.machine.devices import make_deterministic
 from tfxfer.machine.processes import ALONE, Share
@@ -35,7 +35,7 @@ class Job:
         share: what this process has of it.
     """
 
-    pictures: PictureData
+    pictures: ItemData
     layers: FrozenLayers
     phases: tuple[ResolvedPhase, ...]
     batch_size: int
@@ -53,7 +53,7 @@ class Job:
         fewest = len(self.pictures.train.labels) // self.share.count
         return max(1, fewest // self.own_batch_size)
 
-    def own_pictures(self) -> PictureData:
+    def own_pictures(self) -> ItemData:
         """The pictures that this process trains with and validates on."""
         pictures, part_of = self.pictures, self.share.part_of
         train, validation = part_of(pictures.train), part_of(pictures.validation)
@@ -70,7 +70,7 @@ def choose_devices(config: Config) -> Share:
 def prepare(
     config: Config,
     console: Console,
-    pictures: PictureData | None = None,
+    pictures: ItemData | None = None,
     share: Share = ALONE,
 ) -> Job:
     """Load the pictures, unless they are, and build the network and its head."""
@@ -81,7 +81,7 @@ def prepare(
 
 def load_pictures(
     config: Config, console: Console, keeps: bool = True, share: Share = ALONE
-) -> PictureData:
+) -> ItemData:
     """Load the pictures, and say how far it is.
 
     Args:
@@ -94,7 +94,7 @@ def load_pictures(
         return load_data(config.data, config.seed, folder, show, config.augmentation.flip, share)
 
 
-def make_job(config: Config, pictures: PictureData, console: Console, share: Share = ALONE) -> Job:
+def make_job(config: Config, pictures: ItemData, console: Console, share: Share = ALONE) -> Job:
     """Build the network and its head for some pictures.
 
     Args:

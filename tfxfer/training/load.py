@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tfxfer.config.data import DataConfig
 from tfxfer.data.audit import audit_listing
-from tfxfer.data.items import PictureData
+from tfxfer.data.items import ItemData
 from tfxfer.data.joined import join_validation
 from tfxfer.data.make import make_data
 from tfxfer.machine.processes import ALONE, Share
@@ -21,7 +21,7 @@ def load_data(
     show: Callable[[int, int], None] = lambda done, total: None,
     mirrored: bool = True,
     share: Share = ALONE,
-) -> PictureData:
+) -> ItemData:
     """Load the pictures that a config names, with all three splits; look at each of them first.
 
     Args:

@@ -17,7 +17,7 @@ from scipy.special import softmax
 from tfxfer.cache.digest import digest
 from tfxfer.cache.folder import locate
 from tfxfer.config.config import Config, DistillationConfig
-from tfxfer.data.items import PictureData, PictureSet
+from tfxfer.data.items import ItemData, ItemSet
 from tfxfer.data.pipeline import make_view_batches
 from tfxfer.data.soft_targets import SoftSet
 from tfxfer.errors import InputError
@@ -31,7 +31,7 @@ from tfxfer.tasks.calibration import to_logits
 _BATCH = 32
 
 
-def add_teacher(pictures: PictureData, config: Config, console: Console) -> PictureData:
+def add_teacher(pictures: ItemData, config: Config, console: Console) -> ItemData:
     """Soften the labels of the training pictures by what the config's teacher says of them.
 
     The teacher sees each picture once, as it is; its logits are kept in the cache.
@@ -80,7 +80,7 @@ def soften(logits: np.ndarray, labels: np.ndarray, distillation: DistillationCon
 
 
 def find_logits(
-    model: keras.Model, pictures: PictureSet, place: Path, source: str, console: Console
+    model: keras.Model, pictures: ItemSet, place: Path, source: str, console: Console
 ) -> np.ndarray:
     """A model's logits for some pictures, ``[pictures, classes]`` float32, stored in the cache.
 

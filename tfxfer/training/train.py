@@ -13,7 +13,7 @@ from rich.console import Console
 
 from tfxfer import run
 from tfxfer.config.config import Config
-from tfxfer.data.items import PictureData
+from tfxfer.data.items import ItemData
 from tfxfer.evaluation.final import judge
 from tfxfer.export.jax_program import check_readable
 from tfxfer.export.saved_model import export_saved_model
@@ -37,7 +37,7 @@ def run_training(
     console: Console,
     overwrite: bool = False,
     watch: Callable[[keras.Model], None] | None = None,
-    pictures: PictureData | None = None,
+    pictures: ItemData | None = None,
     fresh: bool = False,
     every_seconds: float = EVERY_SECONDS,
 ) -> RunResult:

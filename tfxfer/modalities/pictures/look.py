@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tfxfer.data.items import PARALLEL_CALLS, FileSet, PictureSet, untuned
+from tfxfer.data.items import PARALLEL_CALLS, FileSet, ItemSet, untuned
 from tfxfer.data.looks import Look
 from tfxfer.machine.files import read_bytes
 from tfxfer.modalities.pictures.decode import READABLE, decode_picture, sniff
@@ -40,7 +40,7 @@ _Read: TypeAlias = tuple[Look, bytes]
 
 
 def look_at_pictures(
-    pictures: PictureSet, show: Callable[[int], None] = lambda done: None
+    pictures: ItemSet, show: Callable[[int], None] = lambda done: None
 ) -> list[Look]:
     """Look at pictures with the decoder that training and serving use, several at a time.
 

@@ -19,7 +19,7 @@ from tfxfer.cache.folder import list_others
 from tfxfer.cache.in_use import claim
 from tfxfer.config.config import Config
 from tfxfer.config.presets import dump_config
-from tfxfer.data.items import PictureData
+from tfxfer.data.items import ItemData
 from tfxfer.data.soft_targets import targets_of
 from tfxfer.errors import InputError
 from tfxfer.training.resume.checkpoint import read_checkpoint
@@ -29,7 +29,7 @@ FOLDER = "checkpoints"
 _EXPIRES_SECONDS = 30 * 24 * 3600
 
 
-def name_run(config: Config, pictures: PictureData, model: keras.Model) -> str:
+def name_run(config: Config, pictures: ItemData, model: keras.Model) -> str:
     """Hash all that decides how a run goes: config, pictures and the weights it starts from.
 
     The test pictures decide nothing.
