@@ -149,6 +149,51 @@ def test_a_stated_schema_is_followed_and_names_are_classes(tmp_path):
         load("tfrecord", tmp_path / "r" / "a", **keys, class_names=("amber", "blue"))
 
 
+def add_picture(record, key, picture):
+    """A record with one more feature, which holds these bytes."""
+    parsed = tf.train.Example.FromString(record)
+    parsed.features.feature[key].bytes_list.value.append(picture)
+    return parsed.SerializeToString()
+
+
+def test_of_two_pictures_without_a_customary_name_none_is_taken_unasked(tmp_path):
+    records = [add_picture(record, "back", encode(i % 3, 50 + i))
+               for i, record in enumerate(examples(18, picture_key="front"))]  # fmt: skip
+    write(tmp_path / "r" / "a", records)
+    with pytest.raises(InputError, match="must hold one picture") as caught:
+        load("tfrecord", tmp_path / "r" / "a")
+    assert "Received: pictures in 'back', 'front' of the first record" in str(caught.value)
+    assert "Set data.picture_key to the feature that is meant" in str(caught.value)
+    train = load("tfrecord", tmp_path / "r" / "a", picture_key="front").train
+    assert read(train)[0][0] in {encode(i % 3, i) for i in range(18)}
+
+
+@pytest.mark.parametrize("broken", [b"no picture", encode(0, 0)[6:], b""])
+def test_no_other_picture_is_taken_for_a_broken_one_of_a_customary_name(tmp_path, broken):
+    """A thumbnail is a good picture, and another one than what was to be trained on."""
+    records = [add_picture(record, "thumbnail", encode(i % 3, 50 + i))
+               for i, record in enumerate(examples(18, picture_key="image"))]  # fmt: skip
+    write(tmp_path / "r" / "good", records)
+    images = {encode(i % 3, i) for i in range(18)}
+    assert read(load("tfrecord", tmp_path / "r" / "good").train)[0][0] in images
+    records[0] = add_picture(example(broken, 0, "image"), "thumbnail", encode(0, 50))
+    write(tmp_path / "r" / "bad", records)
+    with pytest.raises(InputError, match=r"pictures in 'thumbnail' .*; 'image' holds none that"):
+        load("tfrecord", tmp_path / "r" / "bad")
+    with pytest.raises(InputError, match="1 of 18 records"):
+        load("tfrecord", tmp_path / "r" / "bad", picture_key="image")
+
+
+def test_an_image_that_is_a_number_is_no_picture(tmp_path):
+    records = []
+    for index, record in enumerate(examples(18, picture_key="jpeg")):
+        parsed = tf.train.Example.FromString(record)
+        parsed.features.feature["image"].int64_list.value.append(index)
+        records.append(parsed.SerializeToString())
+    write(tmp_path / "r" / "a", records)
+    assert load("tfrecord", tmp_path / "r" / "a").counts["train"] == 12
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_records_with_several_labels_give_rows(tmp_path, kind):
     sets = ([0], [0, 2], [], [1, 2])

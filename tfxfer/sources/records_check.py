@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,24 +85,51 @@ def find_keys(
             "Records must be tf.train.Example messages. Received: others in "
             f"{where!r}. Write them with tf.train.Example(…).SerializeToString()."
         ) from error
-    pictures = [key for key in features if _is_picture(features[key])]
-    candidates = [key for key in _PICTURE_KEYS if key in features] or pictures
-    picture = picture_key or (candidates[0] if len(candidates) in (1, 2) else None)
-    if picture_key is None and len(pictures) == 1:
-        picture = pictures[0]
-    labels = [key for key in _LABEL_KEYS if key in features]
-    label = label_key or (labels[0] if labels else None)
+    label = label_key or next((key for key in _LABEL_KEYS if key in features), None)
     names = sorted(features)
-    for role, key in (("picture", picture), ("label", label)):
-        # A label that is missing in the first record may be an empty list of labels.
-        if key is None or (key not in features and role == "picture"):
+    if picture_key is None:
+        picture_key = _choose_picture(features, where)
+    # A label that is missing in the first record may be an empty list of labels.
+    for role, key, is_there in (
+        ("picture", picture_key, picture_key in features),
+        ("label", label, label is not None),
+    ):
+        if not is_there:
             hint = nearest(key, names) if key else ""
             raise InputError(
                 f"data.{role}_key must name the feature that holds the {role}. Received: "
                 f"{role}_key={key!r}; the first record of {where!r} has {', '.join(names)}.{hint} "
                 f"Set data.{role}_key to one of them."
             )
-    return str(picture), str(label)
+    return str(picture_key), str(label)
+
+
+def _choose_picture(features: Mapping[str, Any], where: str) -> str | None:
+    """The feature of a customary name, or the only one that holds a picture; None: there is none.
+
+    Raises:
+        InputError: more than one may be meant.
+    """
+    pictures = sorted(key for key in features if _is_picture(features[key]))
+    customary = [key for key in _PICTURE_KEYS if key in features and _is_bytes(features[key])]
+    # A picture of a customary name may be broken; that is told of the record where nothing else
+    # can be meant.
+    if customary and (customary[0] in pictures or not pictures):
+        return customary[0]
+    if not customary and len(pictures) < 2:
+        return pictures[0] if pictures else None
+    found = ", ".join(map(repr, pictures))
+    broken = f"; {customary[0]!r} holds none that can be read" if customary else ""
+    raise InputError(
+        "A record must hold one picture, or one that is called "
+        f"{' or '.join(map(repr, _PICTURE_KEYS))}. Received: pictures in {found} of the first "
+        f"record of {where!r}{broken}. Set data.picture_key to the feature that is meant."
+    )
+
+
+def _is_bytes(feature: Any) -> bool:
+    """Whether a feature may hold a picture; one of no values is of no kind."""
+    return feature.WhichOneof("kind") in (None, "bytes_list")
 
 
 def _is_picture(feature: Any) -> bool:
