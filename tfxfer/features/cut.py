@@ -10,7 +10,7 @@ import keras
 
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.modalities.pictures.networks.preprocessing import apply_preprocessing
-from tfxfer.tasks.heads import Head
+from tfxfer.task import Head
 
 POOLED = "pooled"
 PICTURES = "pictures"

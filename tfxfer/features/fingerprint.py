@@ -12,7 +12,7 @@ from tfxfer.backbones.backbone import Backbone
 from tfxfer.cache.digest import digest
 from tfxfer.data.items import Identity
 from tfxfer.features.cut import Cut
-from tfxfer.tasks.heads import Head
+from tfxfer.task import Head
 
 # Raised when a change to the code changes features: of decoding, augmentation or the prefix.
 _VERSION = 3
