@@ -11,12 +11,12 @@ import numpy as np
 
 from tfxfer.errors import InputError
 
-# From a batch to the model's outputs, in the order in which `keras.tree` flattens them.
+# A function from a batch to the model's outputs, in the order in which `keras.tree` flattens them.
 Call = Callable[[np.ndarray], list[np.ndarray]]
 
 
 def is_on(backend: str) -> bool:
-    """Whether Keras runs on a backend: ``"tensorflow"`` or ``"jax"``."""
+    """Return whether Keras runs on a backend: ``"tensorflow"`` or ``"jax"``."""
     return keras.backend.backend() == backend
 
 
@@ -24,8 +24,8 @@ def check_backend(what: str, instead: str) -> None:
     """Refuse what is made of TensorFlow's own graphs where Keras runs on another backend.
 
     Args:
-        what: that needs it, as the beginning of a sentence, such as ``"A hub module"``.
-        instead: what else to do, as an imperative.
+        what: The thing that needs TensorFlow, as the subject of a sentence (``"A hub module"``).
+        instead: What the user can do instead, as an imperative.
 
     Raises:
         InputError: Keras runs on another backend.
@@ -40,9 +40,9 @@ def check_backend(what: str, instead: str) -> None:
 
 @contextmanager
 def exact_float32() -> Iterator[None]:
-    """Multiply float32 numbers as they are for a while.
+    """Multiply float32 numbers without rounding them first, inside a ``with`` block.
 
-    By default, GPUs with tensor cores round what they multiply to 10 bits (TF32), and TPUs to 7.
+    By default, GPUs with tensor cores round the factors to 10 bits (TF32), and TPUs to 7 bits.
     """
     import tensorflow as tf
 
@@ -59,12 +59,12 @@ def exact_float32() -> Iterator[None]:
 def _highest_precision() -> AbstractContextManager[Any]:
     import jax
 
-    # What was compiled for another precision is compiled anew.
+    # JAX compiles functions again that were compiled for another precision.
     return jax.default_matmul_precision("highest")
 
 
 def compile_model(model: keras.Model) -> Call:
-    """Compile a model in inference mode; each call computes with the weights of its moment.
+    """Compile a model in inference mode; each call uses the weights that the model has then.
 
     On JAX, a batch is divided among the devices of this process.
 
@@ -76,30 +76,36 @@ def compile_model(model: keras.Model) -> Call:
 
 
 def call_model(model: keras.Model) -> Call:
-    """The same, for a few calls: TensorFlow runs layer by layer, which takes no time to compile."""
+    """Return the same function as `compile_model`, for a few calls.
+
+    TensorFlow runs the model layer by layer, which takes no time to compile.
+    """
     return _on_jax(model) if is_on("jax") else _on_tensorflow(model, is_traced=False)
 
 
 def list_devices() -> list[Any]:
-    """The devices of this process that JAX computes on: one, unless Keras spreads its models."""
+    """Return the devices of this process that JAX computes on.
+
+    There is one, unless Keras spreads its models over several.
+    """
     import jax
 
     return jax.local_devices() if keras.distribution.distribution() else jax.local_devices()[:1]
 
 
 def predict(call: Call, batches: Iterable[np.ndarray]) -> np.ndarray:
-    """What a model with one output gives for every picture, ``[pictures, …]`` float32."""
+    """Return the output of a one-output model for every picture, ``[pictures, …]`` float32."""
     return np.concatenate(list(predict_each(call, batches)))
 
 
 def predict_each(call: Call, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """The same batch by batch: every picture once, in order.
+    """Yield the same outputs batch by batch: every picture once, in order.
 
     A last, smaller batch is filled up to the size of the first one, so that nothing is compiled
-    for it and every device gets its part; what fills it is taken off again.
+    for it and every device gets its part; the rows that fill it are taken off again.
 
     Args:
-        call: of `compile_model`.
+        call: A function from `compile_model`.
         batches: ``[batch, …]`` float32.
     """
     size = 0
@@ -115,10 +121,10 @@ def fill_up(batch: np.ndarray, size: int) -> np.ndarray:
 
 
 def caller(model: keras.Model) -> Callable[[Any], list[Any]]:
-    """A model in inference mode, for TensorFlow to trace or to run layer by layer.
+    """Return a model in inference mode, for TensorFlow to trace or to run layer by layer.
 
     Returns:
-        From a tensor to the outputs as float32 tensors.
+        A function from a tensor to the list of outputs as float32 tensors.
     """
     import tensorflow as tf
 
@@ -151,7 +157,7 @@ def _on_jax(model: keras.Model) -> Call:
     divided = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("batch"))
 
     def here(variable: keras.Variable) -> Any:
-        """A variable on the devices of this process; of several processes, each has a copy."""
+        """Give a variable on the devices of this process; every process has its own copy."""
         value = variable.value
         if value.sharding.is_fully_addressable:
             return jax.device_put(value, alike)

@@ -1,4 +1,4 @@
-"""What trains, and what is set before it does. Imports TensorFlow and JAX when called."""
+"""The devices that train, and what is set on them before. Functions import TensorFlow and JAX."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _DETERMINISTIC_XLA = "--xla_gpu_deterministic_ops=true"
 
 @dataclass(frozen=True)
 class Device:
-    """What Keras's backend trains on.
+    """The devices that Keras's backend trains on.
 
     Attributes:
-        name: of one of them, such as ``"NVIDIA H100"``.
-        count: how many there are.
-        compute_capability: of an NVIDIA GPU, such as ``(9, 0)``; None: of others.
+        name: The name of one device, such as ``"NVIDIA H100"``.
+        count: How many such devices there are.
+        compute_capability: An NVIDIA GPU's, such as ``(9, 0)``; None for all other devices.
     """
 
     kind: Literal["cpu", "gpu", "tpu"]
@@ -27,23 +27,23 @@ class Device:
 
 
 def find_device() -> Device:
-    """Ask Keras's backend what it trains on; this may start the backend."""
+    """Ask Keras's backend which devices it trains on; this may start the backend."""
     import keras
 
     return _find_in_jax() if keras.backend.backend() == "jax" else _find_in_tensorflow()
 
 
 def share_gpus() -> None:
-    """Let TensorFlow take a GPU's memory as it needs it; where JAX trains, none of it.
+    """Let TensorFlow take GPU memory as it needs it, and none at all where JAX trains.
 
-    TensorFlow decodes pictures in the process in which JAX trains, and takes all of a GPU by
-    itself. Where it has begun to use the GPUs, they stay as whoever imported it wanted them.
+    TensorFlow decodes pictures in the process in which JAX trains, and by default it takes all of
+    a GPU's memory. If TensorFlow is already using the GPUs, their settings stay as they are.
     """
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
-        return  # Keras, which not every command needs, takes a second to import
+        return  # Keras takes a second to import, and not every command needs it.
     import keras
 
     with suppress(RuntimeError):
@@ -57,12 +57,12 @@ def share_gpus() -> None:
 def make_deterministic() -> None:
     """Let two trainings on one machine give the same weights, bit for bit.
 
-    It holds for the rest of the process. XLA, by which JAX trains, reads its part when it first
-    compiles: on a GPU under JAX, the first training of a process decides.
+    This holds for the rest of the process. XLA, which compiles for JAX, reads its flags when it
+    first compiles: on a GPU under JAX, the first training of a process decides.
     """
     import tensorflow as tf
 
-    # Under JAX too: it is TensorFlow that decodes and changes the pictures.
+    # This is needed under JAX too, because TensorFlow decodes and augments the pictures.
     tf.config.experimental.enable_op_determinism()
     flags = os.environ.get("XLA_FLAGS", "")
     if _DETERMINISTIC_XLA not in flags:
@@ -96,6 +96,6 @@ def _find_cpu(count: int = 1) -> Device:
 
 
 def _read_capability(text: Any) -> tuple[int, int] | None:
-    """Read ``"9.0"``; AMD's GPUs have names such as ``"gfx942"`` there."""
+    """Read a text such as ``"9.0"``; None for others, such as AMD's ``"gfx942"``."""
     major, _, minor = str(text).partition(".")
     return (int(major), int(minor)) if major.isdecimal() and minor.isdecimal() else None

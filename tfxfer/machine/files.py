@@ -1,6 +1,6 @@
-"""Where files lie: in the file system, or at an address that TensorFlow reads, such as gs://…
+"""Files in the file system, or at an address that TensorFlow reads, such as gs://…
 
-What goes wrong at an address is an `OSError`, as it is for a path.
+Failures at an address raise `OSError`, as they do for a path.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import tensorflow as tf
 from tfxfer.config.places import is_address
 from tfxfer.errors import InputError
 
-# Requests that are under way at the same time; each takes far longer to arrive than to answer.
+# So many requests are under way at a time: each one mostly waits for the network.
 _REQUESTS = 32
 _NUMBERS = {
     tf.errors.NotFoundError: errno.ENOENT,
@@ -30,7 +30,11 @@ Result = TypeVar("Result")
 
 
 def check_address(source: str) -> None:
-    """Refuse an address of a kind that TensorFlow has no file system for; paths are left alone."""
+    """Refuse an address that TensorFlow has no file system for; paths are left alone.
+
+    Raises:
+        InputError: The address has an unknown scheme.
+    """
     if not is_address(source):
         return
     scheme = source.split("://", 1)[0]
@@ -53,10 +57,10 @@ def _as_os_error(path: str) -> Iterator[None]:
 
 
 def read_bytes(path: str) -> bytes:
-    """All that a file holds.
+    """Read the whole content of a file.
 
     Raises:
-        OSError: it is not there or cannot be read.
+        OSError: The file is not there or cannot be read.
     """
     if not is_address(path):
         return Path(path).read_bytes()
@@ -65,10 +69,10 @@ def read_bytes(path: str) -> bytes:
 
 
 def stamp(path: str) -> str:
-    """Size and time of a file: another text when the file is replaced or edited.
+    """Return the size and time of a file as a text, which changes when the file is edited.
 
     Raises:
-        OSError: it is not there.
+        OSError: The file is not there.
     """
     if not is_address(path):
         status = os.stat(path)
@@ -79,7 +83,7 @@ def stamp(path: str) -> str:
 
 
 def for_each(function: Callable[[str], Result], paths: Sequence[str]) -> list[Result]:
-    """What a function gives for each path; requests to addresses go out many at a time."""
+    """Call a function for each path, in order; addresses are asked for many at a time."""
     if not any(map(is_address, paths)):
         return [function(path) for path in paths]
     with ThreadPoolExecutor(_REQUESTS) as pool:
@@ -87,7 +91,7 @@ def for_each(function: Callable[[str], Result], paths: Sequence[str]) -> list[Re
 
 
 def join(folder: str, path: str) -> str:
-    """A path below a folder; at an address, ``.`` and ``..`` are worked out, as stores do not."""
+    """Join a folder and a path; at an address, resolve ``.`` and ``..``: object stores do not."""
     if not is_address(folder):
         return os.path.join(folder, path)
     scheme, place = folder.split("://", 1)
@@ -95,7 +99,7 @@ def join(folder: str, path: str) -> str:
 
 
 def exists(path: str) -> bool:
-    """Whether there is anything; of a path, a broken link counts."""
+    """Return whether something lies at a path or address; a broken link counts."""
     if not is_address(path):
         return os.path.lexists(path)
     with _as_os_error(path):
@@ -103,24 +107,26 @@ def exists(path: str) -> bool:
 
 
 def is_folder(path: str) -> bool:
-    """Whether it is a folder; at an address, whether anything lies below it."""
+    """Return whether a path is a folder; for an address, whether anything lies below it."""
     return tf.io.gfile.isdir(path) if is_address(path) else os.path.isdir(path)
 
 
 def list_address(
     address: str, endings: Collection[str] = ()
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of the folders and of the files at an address, each sorted.
+    """Return the names of the folders and of the files at an address, each sorted.
 
     Args:
-        endings: what ends so, such as ``".jpg"``, is a file, which saves a request for each.
+        address: The folder to list.
+        endings: Lower-case endings that only files have, such as ``".jpg"``; each such name saves
+            a request.
 
     Raises:
-        OSError: it is no folder or cannot be listed.
+        OSError: The address is no folder or cannot be listed.
     """
     with _as_os_error(address):
         names = [name for name in tf.io.gfile.listdir(address) if name.strip("/")]
-    # Object stores mark folders in their lists; other file systems have to be asked.
+    # Object stores mark folders in their lists; other file systems are asked for each name.
     unclear = [
         name
         for name in names

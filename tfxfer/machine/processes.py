@@ -1,7 +1,7 @@
 """The devices and processes that a run is spread over, and what each of them reads.
 
-The rule: `data.batch_size` is that of all devices together, and the learning rate stays. So the
-number of devices changes how long a run takes, and nothing else.
+`data.batch_size` counts the items of all devices together, and the learning rate does not depend
+on the number of devices. So that number changes how long a run takes, and nothing else.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Item = TypeVar("Item")
 
 
 class Divisible(Protocol):
-    """A set of items of which each process can have a part of its own."""
+    """A set of items that processes can divide among themselves."""
 
     @property
     def labels(self) -> Sequence[Any] | np.ndarray: ...
@@ -34,22 +34,22 @@ class Divisible(Protocol):
 
 
 ItemSet = TypeVar("ItemSet", bound=Divisible)
-# What a process says of a collective operation in which another one did not take part.
+# Words in the errors of a collective operation in which another process did not take part.
 _LOST = ("gloo", "heartbeat", "coordination", "connection", "unavailable", "deadline")
 
 
 @dataclass(frozen=True)
 class Share:
-    """What this process has of a run.
+    """The part of a run that this process does.
 
-    It reads every `count`-th picture of each split, from the one at `index` on, and has that part
-    of every batch.
+    The process reads every `count`-th item of each split, beginning with the one at `index`, and
+    computes that part of every batch.
 
     Attributes:
-        index: number of the process, from 0.
-        count: number of processes.
-        devices: of all processes together.
-        scope: in which models are built and trained on all of them.
+        index: The number of this process, from 0.
+        count: The number of processes.
+        devices: The number of devices of all processes together.
+        scope: A context in which models are built and trained on all devices.
     """
 
     index: int = 0
@@ -59,7 +59,7 @@ class Share:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes what all have made."""
+        """Whether this process writes the files of the whole run."""
         return self.index == 0
 
     def part_of(self, items: ItemSet) -> ItemSet:
@@ -69,7 +69,14 @@ class Share:
         return items.choose(np.arange(self.index, len(items.labels), self.count))
 
     def gather(self, values: np.ndarray) -> np.ndarray:
-        """Join rows that each process has for its pictures, in the order of all pictures."""
+        """Join the rows that each process has for its items, in the order of all items.
+
+        Args:
+            values: ``[items of this process, …]`` of any dtype.
+
+        Returns:
+            ``[items, …]`` of the same dtype, in all processes.
+        """
         if self.count == 1:
             return values
         parts = _exchange(values)
@@ -79,11 +86,11 @@ class Share:
         return joined
 
     def gather_items(self, items: Sequence[Item]) -> list[Item]:
-        """The same for what is no array."""
+        """Join lists of Python objects in the same way as `gather` joins arrays."""
         if self.count == 1:
             return list(items)
         packed = np.frombuffer(pickle.dumps(list(items)), np.uint8)
-        # What the processes of one run tell each other is as trusted as they are.
+        # Unpickling is safe here: the processes of one run trust each other.
         parts = [pickle.loads(part.tobytes()) for part in _exchange(packed)]
         joined: list[Any] = [None] * sum(map(len, parts))
         for index, part in enumerate(parts):
@@ -91,15 +98,15 @@ class Share:
         return joined
 
     def total(self, count: int) -> int:
-        """The sum of a number over all processes."""
+        """Return the sum of a number over all processes."""
         return count if self.count == 1 else int(_allgather(np.array(count)).sum())
 
     def agree(self, flag: bool) -> bool:
-        """Whether a condition holds in all processes."""
+        """Return whether a condition holds in all processes."""
         return flag if self.count == 1 else bool(_allgather(np.array(flag)).all())
 
     def take_first(self, values: Any) -> Any:
-        """Arrays of the first process, which all others take in place of theirs."""
+        """Return the first process's arrays, in all processes."""
         if self.count == 1:
             return values
         from jax.experimental import multihost_utils
@@ -107,7 +114,7 @@ class Share:
         return multihost_utils.broadcast_one_to_all(values)
 
     def copy_files(self, folder: Path, names: Sequence[str]) -> None:
-        """Give all processes the first one's files, those that it has."""
+        """Copy those of the named files that the first process has to all others."""
         if self.count == 1:
             return
         folder.mkdir(parents=True, exist_ok=True)
@@ -132,7 +139,7 @@ def _allgather(values: np.ndarray) -> np.ndarray:
 
 
 def _exchange(values: np.ndarray) -> list[np.ndarray]:
-    """The arrays of all processes, which may be of unequal lengths."""
+    """Return the arrays of all processes, which may be of unequal lengths."""
     sizes = _allgather(np.array(len(values)))
     held = np.zeros((int(sizes.max()), *values.shape[1:]), values.dtype)
     held[: len(values)] = values
@@ -140,20 +147,20 @@ def _exchange(values: np.ndarray) -> list[np.ndarray]:
 
 
 def initialize(seed: int) -> int:
-    """Join the other processes of a run, as Keras's and JAX's environment says.
+    """Join the other processes of a run, as Keras's and JAX's environment variables say.
 
-    That is ``KERAS_DISTRIBUTION_JOB_ADDRESSES``, ``…_NUM_PROCESSES`` and ``…_PROCESS_ID``, or what
-    JAX finds by itself in a SLURM job and on a Cloud TPU slice. To be called once, before anything
-    is computed.
+    These are ``KERAS_DISTRIBUTION_JOB_ADDRESSES``, ``…_NUM_PROCESSES`` and ``…_PROCESS_ID``; in a
+    SLURM job and on a Cloud TPU slice, JAX finds the same by itself. This has to be called once,
+    before anything is computed.
 
     Args:
-        seed: of the run: all processes draw the same numbers.
+        seed: The run's seed, with which all processes draw the same numbers.
 
     Returns:
         The number of this process, from 0.
 
     Raises:
-        InputError: Keras does not run on JAX, or the others are not there.
+        InputError: Keras does not run on JAX, or the other processes cannot be reached.
     """
     if not is_on("jax"):
         raise InputError(
@@ -179,10 +186,10 @@ def initialize(seed: int) -> int:
 
 @contextmanager
 def loss_of_others(share: Share) -> Iterator[None]:
-    """Turn the errors of a process whose others are gone into one that says so.
+    """Turn the errors that follow from the end of another process into one that says so.
 
     Raises:
-        InputError: another process has ended.
+        InputError: Another process has ended.
     """
     try:
         yield

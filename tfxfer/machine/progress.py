@@ -1,4 +1,4 @@
-"""What is shown while the machine works: a count of pictures, a bar over them or over steps."""
+"""What the terminal shows during long work: a count of pictures, or a bar over them or steps."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from tfxfer.records.results import CRITERIA
 
 @contextmanager
 def counting_pictures(console: Console, before: str) -> Iterator[Callable[[int, int], None]]:
-    """Give a function that shows how many pictures were looked at, of how many.
+    """Give a function that shows how many pictures of how many were looked at.
 
     Args:
-        before: is shown until it is called.
+        console: The terminal to write to.
+        before: The text that is shown until the function is called first.
     """
     with console.status(before) as status:
 
@@ -30,7 +31,7 @@ def counting_pictures(console: Console, before: str) -> Iterator[Callable[[int, 
 
 
 class PictureBar:
-    """Draw a bar over pictures, or print a line when all are done where no terminal is."""
+    """A bar over pictures or, where there is no terminal, one line when all are done."""
 
     def __init__(self, label: str, total: int, console: Console):
         self._label, self._total, self._console = label, total, console
@@ -52,7 +53,7 @@ class PictureBar:
         return self
 
     def show(self, before: int, done: int) -> None:
-        """Show how many pictures are done: those of the files before, and those of this one."""
+        """Show how many pictures are done: `before` in earlier files and `done` in this one."""
         self._done = before + done
         self._bar.update(self._task, completed=self._done, speed=self._speed())
 
@@ -70,15 +71,15 @@ class PictureBar:
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """Draw one bar over all steps of a phase, or print a line an epoch where no terminal is.
+    """One bar over all steps of a phase or, where there is no terminal, a line an epoch.
 
     Args:
-        rate: the learning rate of a step, by its number in the phase from 0. The optimizer cannot
-            be asked while JAX trains.
-        metric: what is shown of validation, of `CRITERIA`.
+        rate: A function from a step's number in the phase, from 0, to its learning rate: while
+            JAX trains, the optimizer cannot be asked.
+        metric: The validation metric that is shown, a key of `CRITERIA`.
     """
 
-    # JAX goes on with the next steps meanwhile.
+    # Keras calls this from another thread, so that JAX goes on with the next steps meanwhile.
     async_safe = True
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The state of the process: silence, devices, memory. Imports TensorFlow when called."""
+"""The state of the process: messages, devices, memory. Functions import TensorFlow when called."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from tfxfer.machine import devices
 
 _REPORTED_PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
 
-_CGROUP = Path("/sys/fs/cgroup")  # a container's limits, which the machine's figures leave out
+_CGROUP = Path("/sys/fs/cgroup")  # This holds the limits of a container.
 
 
 def import_tensorflow() -> None:
     """Import TensorFlow without its start-up messages, which say nothing that a user can act on.
 
-    Its C++ parts write to the process's standard error before any log level is read; a failing
-    import raises as ever. GPUs are set up as `devices.share_gpus` says.
+    Its C++ parts write to the process's standard error before any log level is read. A failing
+    import still raises its error. GPUs are set up as `devices.share_gpus` says.
     """
-    # Read when JAX is imported, by Keras: TensorFlow, beside it, is to have room on the GPU.
+    # JAX reads this when Keras imports it. It leaves TensorFlow room on the GPU.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     if "tensorflow" not in sys.modules:
         _import_silently()
@@ -33,8 +33,8 @@ def import_tensorflow() -> None:
 
 
 def _import_silently() -> None:
-    # Not 2: TensorFlow calls it an error that a CPU has no arithmetic for half precision. What goes
-    # wrong raises.
+    # At level 2, TensorFlow reports as an error that a CPU has no half-precision arithmetic. Level
+    # 3 hides nothing that matters, because real errors are raised.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with silent_stderr(), _nothing_collected():
         import absl.logging
@@ -47,10 +47,10 @@ def _import_silently() -> None:
 
 @contextmanager
 def _nothing_collected() -> Iterator[None]:
-    """Look for no garbage among the objects that are made meanwhile, now or later.
+    """Keep the garbage collector away from the objects that are made inside the block, for good.
 
-    A million objects come with TensorFlow and stay: to go through them again and again is a fifth
-    of the import, and takes a third of a second whenever it happens afterwards.
+    TensorFlow makes a million objects that stay. Going through them again and again takes a fifth
+    of the import's time, and a third of a second each time afterwards.
     """
     gc.collect()
     was_enabled = gc.isenabled()
@@ -65,7 +65,7 @@ def _nothing_collected() -> Iterator[None]:
 
 @contextmanager
 def silent_stderr() -> Iterator[None]:
-    """Point file descriptor 2 at nothing for a while; native code writes past `sys.stderr`."""
+    """Point file descriptor 2 at the null device: native code does not write to `sys.stderr`."""
     sys.stderr.flush()
     kept = os.dup(2)
     nothing = os.open(os.devnull, os.O_WRONLY)
@@ -87,7 +87,7 @@ def describe_device() -> str:
 
 
 def list_versions() -> dict[str, str]:
-    """Versions of Python and the packages that decide a run's result, and Keras's backend."""
+    """Give the versions of Python and of the packages that decide a result, and Keras's backend."""
     import keras
 
     backend = keras.backend.backend()
@@ -97,19 +97,19 @@ def list_versions() -> dict[str, str]:
 
 
 def has_accelerator() -> bool:
-    """Whether batches lie in the memory of a GPU or TPU, whose allocator says when it is full."""
+    """Return whether batches lie in a GPU's or TPU's memory; its allocator reports a shortage."""
     return devices.find_device().kind != "cpu"
 
 
 def available_memory_bytes() -> int:
-    """Memory of the machine, or of the container, that the process can still take."""
+    """Return the bytes of memory, of the machine or container, that the process can still take."""
     import psutil
 
     available = int(psutil.virtual_memory().available)
     limit, used = (_read_number(_CGROUP / name) for name in ("memory.max", "memory.current"))
     if limit is None or used is None:
         return available
-    # Files that were read are counted as used, and go when memory is asked for.
+    # The cached files count as used memory, but the kernel drops them when memory is asked for.
     return max(0, min(available, limit - used + _read_cached_bytes(_CGROUP / "memory.stat")))
 
 

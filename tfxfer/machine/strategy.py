@@ -15,9 +15,9 @@ def spread(strategy: str) -> Share:
     """Choose the devices of a run.
 
     Args:
-        strategy: ``"auto"``: all GPUs, or TPU cores, or virtual CPU devices, by TensorFlow's
-            `MirroredStrategy` or Keras's `DataParallel` on JAX, where there are several;
-            ``"single"``: the first one.
+        strategy: ``"auto"`` takes all GPUs, TPU cores or virtual CPU devices where there are
+            several, by TensorFlow's `MirroredStrategy` or, on JAX, Keras's `DataParallel`;
+            ``"single"`` takes the first device.
     """
     if is_on("jax"):
         import jax
@@ -25,7 +25,7 @@ def spread(strategy: str) -> Share:
         count, total = jax.process_count(), jax.device_count()
         if count == 1 and (total == 1 or strategy == "single"):
             return ALONE
-        # Each process is given its own pictures.
+        # Keras need not divide the data: each process reads its own items.
         parallel = keras.distribution.DataParallel(auto_shard_dataset=False)
         return Share(jax.process_index(), count, total, parallel.scope)
     import tensorflow as tf
@@ -38,13 +38,14 @@ def spread(strategy: str) -> Share:
 
 
 def check_splits(counts: Mapping[str, int], share: Share) -> None:
-    """Refuse splits of which a process would have nothing.
+    """Refuse splits that are too small to give every process an item.
 
     Args:
-        counts: pictures of each split.
+        counts: The number of items of each split.
+        share: The part of the run that this process does.
 
     Raises:
-        InputError: with fewer processes to take.
+        InputError: A process would have nothing; the error says how many processes are possible.
     """
     name, fewest = min(counts.items(), key=lambda item: item[1])
     if fewest < share.count:
@@ -55,10 +56,12 @@ def check_splits(counts: Mapping[str, int], share: Share) -> None:
 
 
 def divide_batch(batch_size: int, pictures: int, share: Share) -> int:
-    """Pictures of a batch of all devices together: no more than there are, a multiple of them.
+    """Return the size of a batch of all devices together.
+
+    It is at most the number of pictures, and a multiple of the number of devices.
 
     Raises:
-        InputError: a device would have none.
+        InputError: A device would have no picture.
     """
     size = min(batch_size, pictures)
     if size < share.devices:
