@@ -1,4 +1,4 @@
-"""Name what is stored by what it is made of."""
+"""The names of stored things: a digest of all that they depend on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 
 
 def digest(*parts: str | bytes) -> str:
-    """Hash some texts; the same on every machine."""
+    """Hash texts or bytes to 32 hexadecimal digits, which are the same on every machine."""
     state = hashlib.blake2b(digest_size=16)
     for part in parts:
         data = part if isinstance(part, bytes) else part.encode("utf-8", "surrogateescape")

@@ -1,7 +1,7 @@
-"""Folders of the cache whose files are opened by name: they stay as long as a process needs them.
+"""Locks on folders of the cache, which stay as long as a process needs them.
 
-A process holds a folder by the system's lock on it, which ends with the process, however that ends.
-Where there are no such locks (Windows, some network drives), nothing is held.
+A process holds a folder by a lock of the operating system, which ends with the process, even if it
+is killed. Where there are no such locks (Windows, some network drives), nothing is held.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ try:
 except ImportError:
     fcntl = None  # type: ignore[assignment]
 
-# Descriptors of the folders that this process holds, which have to stay open.
+# The open descriptors of the folders that this process holds; closing one releases its lock.
 _HELD: dict[Path, int] = {}
 
 
 def hold(folder: Path) -> bool:
-    """Keep a folder from being cleared from now on, to the end of the process.
+    """Keep a folder from being cleared from now on, until the process ends.
 
     Returns:
-        Whether it is there.
+        Whether the folder is there.
     """
-    # A list: threads that unpack other archives come here as well.
+    # The loop goes over a copy, because other threads may change the dictionary meanwhile.
     for path, descriptor in list(_HELD.items()):
         if not _is(path, descriptor) and _HELD.pop(path, None) is not None:
             os.close(descriptor)
@@ -38,7 +38,7 @@ def hold(folder: Path) -> bool:
         return folder.is_dir()
     with suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_SH)
-    # It may have been cleared while the lock was waited for, and another one may be there now.
+    # While this process waited for the lock, the folder may have been cleared and made again.
     if not _is(folder, descriptor):
         os.close(descriptor)
         return False
@@ -47,7 +47,7 @@ def hold(folder: Path) -> bool:
 
 
 def _is(path: Path, descriptor: int) -> bool:
-    """Whether what was opened still lies at a path."""
+    """Return whether a descriptor's folder still lies at its path."""
     with suppress(OSError):
         return os.path.samestat(os.fstat(descriptor), path.stat())
     return False
@@ -55,14 +55,14 @@ def _is(path: Path, descriptor: int) -> bool:
 
 @contextmanager
 def claim(path: Path) -> Iterator[bool]:
-    """Say whether no process holds something of the cache; in the block, none begins to."""
+    """Say whether no process holds a path of the cache; inside the block, none can begin to."""
     descriptor = None
     try:
         if fcntl is not None:
             descriptor = os.open(path, os.O_RDONLY)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         is_free = True
-    except OSError as error:  # others than the first: it is gone, or there are no locks
+    except OSError as error:  # Other errors say that the path is gone, or that locks do not exist.
         is_free = not isinstance(error, BlockingIOError)
     try:
         yield is_free
