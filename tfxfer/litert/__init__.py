@@ -1,1 +1,1 @@
-"""LiteRT files: their format, their labels, and what runs them."""
+"""LiteRT files: their format, their metadata, and the interpreter that runs them."""

@@ -1,4 +1,4 @@
-"""Read and write the flatbuffers that a LiteRT file is made of."""
+"""The flatbuffers that a LiteRT file consists of."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ import numpy as np
 from tfxfer.errors import InputError
 
 _MODEL_IDENTIFIER = b"TFL3"
-# LiteRT reads weights where they lie in the file, and its schema promises them this alignment.
+# LiteRT uses weights where they lie in the file; its schema promises them this alignment.
 _ALIGNMENT_BYTES = 16
 
 
 @dataclass(frozen=True)
 class Number:
-    """A scalar of a table: `kind` is the schema's name of its type."""
+    """A scalar in a table; `kind` is the name that the schema gives its type, such as ``Int8``."""
 
     kind: str
     value: int
 
 
-# A table of a flatbuffer: its fields by their number, which is their place in the schema.
+# A table of a flatbuffer maps the number of each field, its place in the schema, to its value.
 Table = dict[int, Any]
 
 
 def import_litert(module: str) -> Any:
-    """Import a module of the package ``ai_edge_litert``, which is an extra.
+    """Import a module of the optional package ``ai_edge_litert``.
 
     Raises:
-        InputError: it is not installed.
+        InputError: The package is not installed.
     """
     try:
         return importlib.import_module(f"ai_edge_litert.{module}")
@@ -52,7 +52,7 @@ def pack_table(table: Table, identifier: bytes) -> Any:
 
 
 def _put(builder: Any, value: Any) -> int:
-    """Write a text, a list of tables or of floats, or a table; what it holds comes first."""
+    """Write a text, a list of tables or floats, or a table, after everything that it refers to."""
     if isinstance(value, str):
         return builder.CreateString(value)
     if isinstance(value, list):
@@ -77,7 +77,7 @@ def _put(builder: Any, value: Any) -> int:
 
 
 def pack_model(model: Any) -> bytes:
-    """Write a model as a flatbuffer, its weights aligned, which the schema's own writer forgets."""
+    """Write a model as a flatbuffer, and align its weights, which the schema's writer does not."""
     import flatbuffers
 
     buffer_type: Any = import_litert("schema_py_generated").BufferT

@@ -11,25 +11,26 @@ from tfxfer.machine import runtime
 
 
 class LiteModel:
-    """A LiteRT model from pictures to rows of numbers, in whatever type it computes.
+    """A LiteRT model that maps pictures to rows of numbers, whatever type it computes in.
 
     Attributes:
-        size_px: side of its pictures.
-        width: how many numbers it gives of one.
+        size_px: The side of its pictures.
+        width: The length of the row that it gives for a picture.
 
     Raises:
-        ValueError: it cannot be read, or takes or gives something else.
+        ValueError: The file cannot be read, or the model has other inputs or outputs.
     """
 
     def __init__(self, content: bytes, threads: int | None = None) -> None:
-        """Make it ready.
+        """Load the model.
 
         Args:
-            threads: CPU threads that a call uses; None: one for each core.
+            content: The bytes of the file.
+            threads: The number of CPU threads that a call uses; None takes one for each core.
         """
         interpreter = import_litert("interpreter").Interpreter
         threads = threads or os.cpu_count() or 1
-        with runtime.silent_stderr():  # it says past Python that it has fast arithmetic
+        with runtime.silent_stderr():  # Its native code announces that it has fast arithmetic.
             self._interpreter = interpreter(model_content=content, num_threads=threads)
             self._interpreter.allocate_tensors()
         inputs = self._interpreter.get_input_details()
@@ -45,7 +46,7 @@ class LiteModel:
         self._rows = int(self._input["shape"][0])
 
     def __call__(self, pictures: np.ndarray) -> np.ndarray:
-        """Map pictures to rows of numbers; not for several threads at a time.
+        """Map pictures to rows of numbers. Only one thread may call this at a time.
 
         Args:
             pictures: ``[batch, size, size, 3]`` float32, 0…255.
@@ -54,7 +55,7 @@ class LiteModel:
             ``[batch, width]`` float32.
 
         Raises:
-            RuntimeError, ValueError: it cannot be run on these.
+            RuntimeError, ValueError: The model cannot run on these pictures.
         """
         given = _quantize(pictures, self._input["dtype"], self._input["quantization"])
         if len(given) != self._rows:
@@ -74,7 +75,7 @@ class LiteModel:
 def _quantize(
     pictures: np.ndarray, dtype: type[np.generic], quantization: tuple[float, int]
 ) -> np.ndarray:
-    """Pictures 0…255 in the type that the model takes."""
+    """Convert pictures, 0…255, to the type that the model takes."""
     if np.issubdtype(dtype, np.floating):
         return pictures.astype(dtype)
     scale, zero_point = quantization

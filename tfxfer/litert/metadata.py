@@ -1,7 +1,7 @@
-"""What a LiteRT file says of itself: names, ranges and class names, where phones' tools look.
+"""The metadata of a LiteRT file: names, ranges and class names, which tools on phones read.
 
-The format is that of TFLite Metadata, https://ai.google.dev/edge/litert/models/metadata: a
-flatbuffer in the model's own, and the class names in a zip behind it.
+The format is TFLite Metadata, https://ai.google.dev/edge/litert/models/metadata: a flatbuffer
+inside the model's own flatbuffer, and the class names in a zip archive behind it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from tfxfer.errors import InputError
 from tfxfer.litert.file import Number, Table, import_litert, pack_model, pack_table
 
 LABELS = "labels.txt"
-# The name of the buffer that readers look for, and the identifier of its content.
+# Readers look for a buffer of this name whose content has this identifier.
 _BUFFER = b"TFLITE_METADATA"
 _IDENTIFIER = b"M001"
-# The oldest version of the schema that has all the fields below.
+# This is the oldest version of the schema that has all the fields below.
 _MIN_PARSER_VERSION = "1.0.0"
-# Numbers of the schema's enumerations.
+# These are numbers of the schema's enumerations.
 _RGB = 1
 _IMAGE_PROPERTIES = 2
 _FEATURE_PROPERTIES = 1
@@ -31,18 +31,19 @@ _TENSOR_AXIS_LABELS = 2
 
 
 def add_metadata(model: Any, classes: Sequence[str], size_px: int, name: str) -> bytes:
-    """Name a model's input and output, describe both, and lay the class names behind it.
+    """Name a model's input and output, describe both, and append the class names.
 
     Args:
-        model: `ModelT` of LiteRT's schema with one input and one output; it is changed.
-        classes: class names in the order of the probabilities.
-        size_px: side of the input pictures.
+        model: A `ModelT` of LiteRT's schema with one input and one output; it is changed.
+        classes: The class names in the order of the probabilities.
+        size_px: The side of the input pictures.
+        name: A description of the model for people.
 
     Returns:
         The file's content: a model that any LiteRT reads, and a zip with ``labels.txt`` after it.
 
     Raises:
-        InputError: a class name holds a line break, so that it cannot stand in a list of lines.
+        InputError: A class name holds a line break, so that it cannot stand in a list of lines.
     """
     schema = import_litert("schema_py_generated")
     labels = _join_labels(classes)
@@ -56,15 +57,15 @@ def add_metadata(model: Any, classes: Sequence[str], size_px: int, name: str) ->
     model.buffers.append(schema.BufferT(data=content))
     file = io.BytesIO(pack_model(model))
     with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as archive:
-        # With a time of its own, the same model would be another file each time.
+        # A fixed time, the default of `ZipInfo`, makes the same model the same file every time.
         archive.writestr(zipfile.ZipInfo(LABELS), labels)
     return file.getvalue()
 
 
 def load_labels(path: Path) -> tuple[str, ...] | None:
-    """Read the class names that stand in a LiteRT file; None where it holds none.
+    """Read the class names that a LiteRT file holds; None if it holds none.
 
-    Files of other tools may call them otherwise: the one text file there is counts.
+    Other tools may give the list another name: if there is a single text file, it is taken.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -75,7 +76,7 @@ def load_labels(path: Path) -> tuple[str, ...] | None:
     except zipfile.BadZipFile:
         return None
     try:
-        # Nothing but a line feed ends a name: it may hold what else ends lines.
+        # Only a line feed ends a name; the name may hold other characters that end lines.
         return tuple(content.decode("utf-8").removesuffix("\n").split("\n"))
     except UnicodeDecodeError:
         return None
@@ -92,14 +93,14 @@ def _join_labels(classes: Sequence[str]) -> bytes:
 
 
 def _describe(name: str, class_count: int, size_px: int) -> Table:
-    """The metadata of a model: a `ModelMetadata` of the schema."""
+    """Return the metadata of a model, a `ModelMetadata` table of the schema."""
     side = Number("Uint32", size_px)
     image = {0: Number("Int8", _RGB), 1: {0: side, 1: side}}
     pictures = {
         0: "pictures",
         1: f"RGB pictures of {size_px} x {size_px}, 0 to 255; the model preprocesses them itself.",
         3: {0: Number("Uint8", _IMAGE_PROPERTIES), 1: image},
-        # What is to be done before: (x - 0) / 1.
+        # The caller's normalization is (x - 0) / 1, which leaves pictures as they are.
         4: [{0: Number("Uint8", _NORMALIZATION_OPTIONS), 1: {0: [0.0], 1: [1.0]}}],
         5: {0: [255.0], 1: [0.0]},
     }
