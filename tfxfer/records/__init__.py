@@ -1,4 +1,4 @@
-"""What a run, a search or an export finds out, as frozen dataclasses. Imports no TensorFlow."""
+"""The results of runs, searches and exports as frozen dataclasses. They need no TensorFlow."""
 
 from tfxfer.records.checks import Check
 from tfxfer.records.evaluations import (

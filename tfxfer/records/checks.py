@@ -1,4 +1,4 @@
-"""What was found of an installation. Imports no TensorFlow."""
+"""What `tfxfer doctor` finds out about an installation. This module imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ class Check:
     """One thing that `tfxfer doctor` has looked at.
 
     Attributes:
-        name: what was looked at.
-        found: for people.
-        status: ``"ok"``, ``"warning"`` (it runs, but not as it could) or ``"error"``.
-        fix: what to do; empty where there is nothing.
+        name: What was looked at.
+        found: What was found, in words for people.
+        status: ``"ok"``, ``"warning"`` (it works, but not as well as it could) or ``"error"``.
+        fix: What the user can do; empty if there is nothing to do.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""How good and how sure a model is on some pictures. Imports no TensorFlow."""
+"""How good and how sure a model is on some items. This module imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -11,25 +11,29 @@ from tfxfer.records.plans import BadFile
 class Evaluation:
     """Metrics of a model on one split, fractions in 0…1.
 
-    Where pictures have several labels, a label counts as given from a probability of 0.5 on.
+    Where items have several labels, the model gives an item each label whose probability is at
+    least 0.5.
 
     Attributes:
-        accuracy: share of the pictures that are wholly right: the most probable class is the true
-            one; of several labels, each one that is true is given, and no other (subset accuracy).
-        accuracy_interval: 95 % Wilson interval of the accuracy.
-        macro_f1: mean of the F1 score over the classes that the split has pictures of.
-        top5_accuracy: None where there are 20 classes or fewer, or several labels a picture.
-        cross_entropy: mean negative log-probability of the true class, in nats; of several labels,
-            the mean of the binary cross-entropy over pictures and labels.
-        per_class_f1: F1 score by the name of each such class.
-        confusion: row: true class, column: predicted class, in the order of the classes; None
-            where pictures have several labels.
-        macro_recall: mean of the recall over the classes that the split has pictures of, also
+        split: The name of the split.
+        pictures: The number of its items.
+        accuracy: The share of the items that are right: the most probable class is the true one.
+            With several labels, exactly the true labels have to be given (subset accuracy).
+        accuracy_interval: The 95 % Wilson interval of the accuracy.
+        macro_f1: The mean of the F1 score over the classes that the split has items of.
+        top5_accuracy: The share of the items whose true class is among the five most probable
+            ones; None if there are 20 classes or fewer, or several labels an item.
+        cross_entropy: The mean negative log-probability of the true class, in nats. With several
+            labels, it is the mean of the binary cross-entropy over items and labels.
+        per_class_f1: The F1 score by the name of each class that the split has items of.
+        confusion: The counts by true class (row) and predicted class (column), in the order of
+            the classes; None if items have several labels.
+        macro_recall: The mean of the recall over the classes that the split has items of, also
             known as balanced accuracy.
-        mean_average_precision: mean over the same classes of the average precision (mAP); None
-            where pictures have one label.
-        micro_f1: F1 score of all labels of all pictures together; None where pictures have one
-            label: it is the accuracy then.
+        mean_average_precision: The mean of the average precision over the same classes (mAP);
+            None if items have one label.
+        micro_f1: The F1 score of all labels of all items together; None if items have one label,
+            because it would be the accuracy.
     """
 
     split: str
@@ -51,9 +55,9 @@ class Calibration:
     """How much a model's probabilities can be believed, before and after calibration.
 
     Attributes:
-        temperature: what the logits were divided by, fitted on validation.
-        validation, test: expected calibration error before and after, 0…1; of validation, whose
-            pictures chose the temperature, the second one flatters.
+        temperature: The number that the logits were divided by, fitted on validation.
+        validation, test: The expected calibration error before and after, 0…1. On validation, the
+            error after is too low, because the temperature was chosen there.
     """
 
     temperature: float
@@ -66,11 +70,14 @@ class ClassFigures:
     """How a model does on one class; fractions in 0…1.
 
     Attributes:
-        pictures: those that are of the class.
-        predicted: those that the model takes for it.
-        right: those that are and that it takes for it.
-        recall, recall_interval: share of `pictures` that are right; 95 % Wilson interval.
-        precision, precision_interval: share of `predicted` that are right; None: there is none.
+        name: The name of the class.
+        pictures: The number of items that are of the class.
+        predicted: The number of items that the model takes for the class.
+        right: The number of items that are of the class and that the model takes for it.
+        f1: The F1 score.
+        recall, recall_interval: `right` as a share of `pictures`, and its 95 % Wilson interval.
+        precision, precision_interval: `right` as a share of `predicted`, and its 95 % Wilson
+            interval; None if the model takes no item for the class.
     """
 
     name: str
@@ -89,15 +96,16 @@ class EvaluationReport:
     """What `tfxfer.evaluate` returns.
 
     Attributes:
-        model, data: what was evaluated, and on what, for people.
-        classes: class names in the order of the model's outputs.
-        evaluation: the metrics; averages are over the classes that the pictures have.
+        model, data: What was evaluated and on which data, in words for people.
+        classes: The class names in the order of the model's outputs.
+        evaluation: The metrics; means are taken over the classes that the data has items of.
         intervals: 95 % bootstrap intervals by the metric's name in `evaluation`.
-        per_class: the classes that the pictures have, in the order of the model's.
-        expected_calibration_error: mean gap between probabilities and shares that are right.
-        left_out: pictures that could not be read.
-        notes: what the user should know.
-        versions: of Python and the packages that decide the result.
+        per_class: The figures of the classes that the data has items of, in the model's order.
+        expected_calibration_error: The mean gap between probabilities and the shares of items
+            that are right.
+        left_out: The items that could not be read.
+        notes: What the user should know.
+        versions: The versions of Python and of the packages that decide the result.
     """
 
     model: str
@@ -114,14 +122,14 @@ class EvaluationReport:
 
 @dataclass(frozen=True)
 class PictureResult:
-    """What a model says of one picture.
+    """What a model says about one picture.
 
     Attributes:
-        path: where it lies: a file's path, or which record or example it is.
-        true: names of its classes; one, unless pictures have several labels.
-        predicted: names of those that the model gives it.
-        probability: of the most probable class.
-        is_right: whether `predicted` is `true`.
+        path: The path of its file, or the place of its example in a larger file.
+        true: The names of its classes: one, unless pictures have several labels.
+        predicted: The names of the classes that the model gives it.
+        probability: The probability of the most probable class.
+        is_right: Whether `predicted` equals `true`.
     """
 
     path: str

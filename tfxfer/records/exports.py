@@ -1,4 +1,4 @@
-"""What was written of a model, and how it compares. Imports no TensorFlow."""
+"""What an export wrote, and how it compares with the model. This module imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Exported:
-    """An exported model and the largest difference of its probabilities from the trained one's."""
+    """An exported model, and how far its probabilities are from the trained model's at most."""
 
     path: Path
     pictures_compared: int
@@ -18,18 +18,19 @@ class Exported:
 
 @dataclass(frozen=True)
 class ExportedFormat:
-    """A model in one format, compared with the trained one on validation pictures.
+    """A model in one format, compared with the trained one on validation items.
 
     Attributes:
-        format: its name, such as ``"litert_int8"``.
-        path: the file or folder; None where it was refused.
-        refused: why it was not kept; empty where it was.
-        size_bytes: of all that belongs to it.
-        pictures: those that it was compared on.
-        accuracy: share of them that are right, 0…1; `trained_accuracy` is the trained model's.
-        agreement: share of them that get the same label as from the trained model.
-        max_difference: largest difference of a probability from the trained model's.
-        latency_ms: median time of one picture, decoded already, and of `BATCH` together.
+        format: The name of the format, such as ``"litert_int8"``.
+        path: The file or folder; None if the export was refused.
+        refused: Why the export was refused; empty if it was kept.
+        size_bytes: The size of all files that belong to it.
+        pictures: The number of items on which it was compared.
+        accuracy: The share of these items that it gets right, 0…1.
+        trained_accuracy: The share of these items that the trained model gets right, 0…1.
+        agreement: The share of these items to which both models give the same label.
+        max_difference: The largest difference between the probabilities of both models.
+        latency_ms: The median time for one decoded item, and for `BATCH` of them together.
     """
 
     format: str
@@ -48,14 +49,15 @@ class ExportedFormat:
 
 @dataclass(frozen=True)
 class RunFigures:
-    """What a run's model costs and is worth, beside another's.
+    """What a run's model costs and how good it is, for a comparison with another run's.
 
     Attributes:
-        name: such as ``"teacher"``.
-        parameters: of the model, its head included.
-        size_bytes: of its SavedModel.
-        latency_ms: as of `ExportedFormat`.
-        validation_accuracy, test_accuracy: of the run, 0…1.
+        name: The run's part in the comparison, such as ``"teacher"``.
+        network: The name of its network.
+        parameters: The number of the model's parameters, its head included.
+        size_bytes: The size of its SavedModel.
+        latency_ms: The times, as in `ExportedFormat`.
+        validation_accuracy, test_accuracy: The run's accuracies, 0…1.
     """
 
     name: str

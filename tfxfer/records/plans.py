@@ -1,4 +1,4 @@
-"""What a run is going to do. Imports no TensorFlow."""
+"""What a run is going to do. This module imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class BadFile:
-    """A file, record or example that cannot be used as a picture, and why."""
+    """A file or example that cannot be used, and the reason why."""
 
     path: str
     reason: str
@@ -18,16 +18,17 @@ class PhasePlan:
     """What a phase is going to do.
 
     Attributes:
-        name: the phase's name.
-        unfrozen: names of the unfrozen blocks, from input to output.
-        trainable_parameters: elements of the outer model's trainable weights.
-        epochs, steps: upper bounds; early stopping may end sooner.
-        learning_rate: peak rate.
-        cut: as in `PhaseResult`.
-        views: stored views of each training picture; 0: the frozen layers run in every epoch.
-        solver: as in `PhaseResult`.
-        stored_bytes: disk space that its features take.
-        seconds: estimate from a timed trial; None where no trial was run.
+        name: The phase's name.
+        unfrozen: The names of the unfrozen blocks, from input to output.
+        trainable_parameters: The number of elements of the model's trainable weights.
+        epochs, steps: Upper bounds; early stopping may end the phase sooner.
+        learning_rate: The peak of the learning rate.
+        cut: The place of the cut, as in `PhaseResult`.
+        views: The number of stored views of each training item; 0 if the frozen layers run in
+            every epoch.
+        solver: What fits the weights, as in `PhaseResult`.
+        stored_bytes: The disk space that its features take.
+        seconds: The estimated time, from a few timed steps; None if no steps were timed.
     """
 
     name: str
@@ -48,10 +49,16 @@ class Plan:
     """What a run is going to do; `--dry-run` prints it.
 
     Attributes:
-        counts: pictures in each split.
-        class_counts: training pictures of each class.
-        blocks: name and parameters of each block, from input to output.
-        notes: what the user should know before the run starts; in a result, of the run as well.
+        source: Where the items come from.
+        counts: The number of items in each split.
+        class_counts: The number of training items of each class.
+        backbone, weights: The name of the network and where its weights come from.
+        image_size_px: The side of the pictures that the network takes.
+        parameters: The number of the model's parameters.
+        blocks: The name and the number of parameters of each block, from input to output.
+        phases: The plan of each phase, in order.
+        notes: What the user should know before the run starts; in a `RunResult`, the notes of
+            the run itself are added.
     """
 
     source: str

@@ -1,4 +1,4 @@
-"""What a run, or one for each fold, found out. Imports no TensorFlow."""
+"""The results of a run, or of one run for each fold. This module imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tfxfer.records.evaluations import Calibration, Evaluation
 from tfxfer.records.exports import Exported
 from tfxfer.records.plans import BadFile, Plan
 
-# What epochs and penalties are chosen by, on validation, and what people call it.
+# The validation metrics by which epochs and penalties are chosen, and their names for people.
 CRITERIA = {
     "accuracy": "accuracy",
     "macro_recall": "macro recall",
@@ -23,19 +23,24 @@ class PhaseResult:
     """What a phase did.
 
     Attributes:
-        cut: the last frozen block; ``"pooled"``: all are frozen, ``"pictures"``: none is.
-        views: stored views of each training picture; 0: nothing was stored.
-        solver: what fitted the weights: ``"logistic"`` (no epochs then) or ``"adamw"``.
-        precision: arithmetic of the unfrozen blocks.
-        history: a list an epoch for each metric (``loss``, ``accuracy``, ``val_accuracy``, …).
-        has_improved: whether the phase's weights were kept; else those from before it are back,
-            because none was better on validation.
-        best_epoch: the epoch, from 1, whose weights were kept; 0: none, or fitted without epochs.
-        val_accuracy, val_cross_entropy: on validation, as in `Evaluation`.
-        chosen_by: the metric on validation by which the weights were chosen, of `CRITERIA`: its
-            value is ``val_<name>``, and those of the others are None, but for the accuracy.
-        inverse_penalty, evenness: of a head that logistic regression has fitted; None: of others.
-        seconds: wall time, of which `input_seconds` were spent waiting for pictures or stored
+        name, unfrozen, trainable_parameters: The same as in `PhasePlan`.
+        cut: The name of the last frozen block; ``"pooled"`` if all blocks are frozen,
+            ``"pictures"`` if none is.
+        views: The number of stored views of each training item; 0 if nothing was stored.
+        solver: What fitted the weights: ``"logistic"``, which has no epochs, or ``"adamw"``.
+        precision: The arithmetic of the unfrozen blocks.
+        epochs: The number of epochs that were trained.
+        history: One value an epoch for each metric (``loss``, ``accuracy``, ``val_accuracy``, …).
+        has_improved: Whether the phase's weights were kept. If they were no better on validation
+            than those from before the phase, the earlier weights are restored.
+        best_epoch: The epoch, from 1, whose weights were kept; 0 if none was kept, or if the
+            weights were fitted without epochs.
+        val_accuracy, val_cross_entropy: Metrics on validation, as in `Evaluation`.
+        chosen_by: The validation metric by which the weights were chosen, a key of `CRITERIA`.
+            Its value is ``val_<name>``. The others of these metrics are None, except the accuracy.
+        inverse_penalty, evenness: The settings that were chosen for a head fitted by logistic
+            regression; None for other heads.
+        seconds: The wall time. Of it, `input_seconds` were spent waiting for items or stored
             features and `prefix_seconds` waiting for the frozen layers.
     """
 
@@ -63,12 +68,12 @@ class PhaseResult:
 
     @property
     def val_score(self) -> float:
-        """Value of the metric by which the weights were chosen, in 0…1."""
+        """The value, 0…1, of the metric by which the weights were chosen."""
         return getattr(self, f"val_{self.chosen_by}")
 
     @property
     def bottleneck(self) -> str:
-        """What took the largest part of the time: ``input``, ``prefix`` or ``suffix``."""
+        """The part that took most of the time: ``input``, ``prefix`` or ``suffix``."""
         suffix_seconds = self.seconds - self.input_seconds - self.prefix_seconds
         parts = {
             "input": self.input_seconds,
@@ -83,17 +88,22 @@ class RunResult:
     """What `tfxfer.train` returns.
 
     Attributes:
-        path: the run folder.
-        classes: class names in the order of the model's outputs.
-        validation, test: metrics of the final model; the test split was read once, at the end.
-        total_parameters: parameters of the model, its head included.
-        engine: what gave the features, in this run or when they were stored; None where no layer
-            was frozen.
-        seconds: wall time of the whole run.
-        versions: of Python and the packages that decide the result.
-        device: what it ran on.
-        quarantined: pictures that were left out.
-        calibration: None where ``calibrate`` is off, or validation pictures were trained on.
+        path: The run folder.
+        classes: The class names in the order of the model's outputs.
+        plan: What the run was going to do.
+        phases: The result of each phase, in order.
+        validation, test: Metrics of the final model; the test split was read once, at the end.
+        exported: The exported model.
+        total_parameters: The number of the model's parameters, its head included.
+        engine: The engine that computed the features, in this run or when they were stored; None
+            if no layer was frozen.
+        seed: The seed of all random numbers.
+        seconds: The wall time of the whole run.
+        versions: The versions of Python and of the packages that decide the result.
+        device: The device that the run used.
+        quarantined: The items that were left out.
+        calibration: The calibration errors; None if ``calibrate`` is off, or if the model was
+            trained on the validation items.
     """
 
     path: Path
@@ -115,13 +125,14 @@ class RunResult:
 
 @dataclass(frozen=True)
 class FoldResult:
-    """Figures of one fold: of the pictures that it held out.
+    """The figures of one fold, on the items that it held out.
 
     Attributes:
-        fold: its number, from 1.
-        path: its run folder.
-        pictures: those that were held out.
-        seconds: wall time of its run.
+        fold: The number of the fold, from 1.
+        path: Its run folder.
+        pictures: The number of items that were held out.
+        accuracy, macro_f1: Metrics on these items, 0…1.
+        seconds: The wall time of its run.
     """
 
     fold: int
@@ -137,11 +148,14 @@ class FoldsResult:
     """What `tfxfer.train` returns where ``data.folds`` is set; fractions in 0…1.
 
     Attributes:
-        path: the folder with a run folder for each fold.
-        split: what the folds are: ``"test"``, or ``"validation"`` where the source has a test
-            split of its own; validation pictures chose the epochs, so their figures flatter.
-        pooled_accuracy: of all pictures, each predicted by the model that was not trained on it.
-        pooled_interval: its 95 % Wilson interval.
+        path: The folder with a run folder for each fold.
+        split: The split that each fold holds out: ``"test"``, or ``"validation"`` if the source
+            has a test split of its own. Validation figures are too good, because validation items
+            chose the epochs.
+        folds: The figures of each fold.
+        pooled_accuracy: The accuracy over all items, each predicted by the model that was not
+            trained on it.
+        pooled_interval: The 95 % Wilson interval of the pooled accuracy.
     """
 
     path: Path
@@ -152,25 +166,25 @@ class FoldsResult:
 
     @property
     def accuracy_mean(self) -> float:
-        """Mean over the folds."""
+        """The mean accuracy over the folds."""
         return mean(fold.accuracy for fold in self.folds)
 
     @property
     def accuracy_sd(self) -> float:
-        """Standard deviation between the folds (of a sample: divided by folds - 1)."""
+        """The sample standard deviation of the accuracy between folds (divisor: folds - 1)."""
         return stdev(fold.accuracy for fold in self.folds)
 
     @property
     def macro_f1_mean(self) -> float:
-        """Mean over the folds."""
+        """The mean macro F1 score over the folds."""
         return mean(fold.macro_f1 for fold in self.folds)
 
     @property
     def macro_f1_sd(self) -> float:
-        """Standard deviation between the folds (of a sample: divided by folds - 1)."""
+        """The sample standard deviation of the macro F1 score between folds."""
         return stdev(fold.macro_f1 for fold in self.folds)
 
     @property
     def seconds(self) -> float:
-        """Wall time of all folds together."""
+        """The wall time of all folds together."""
         return sum(fold.seconds for fold in self.folds)

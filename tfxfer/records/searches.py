@@ -1,4 +1,4 @@
-"""What a search found out. Imports no TensorFlow."""
+"""The results of a search. This module imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ class Trial:
     """One config of a search and how good it is on validation; fractions in 0…1.
 
     Attributes:
-        number: in the order of the proposals, from 1; 0: the preset's head alone.
-        values: what was varied, by key; the depth under ``"unfreeze"``.
+        number: Its number in the order of the proposals, from 1; 0 is the preset's head alone.
+        values: The varied values by key; the depth is the value of ``"unfreeze"``.
         status: ``"done"``, ``"failed"`` (`message` says why), or ``"open"``.
-        continues: number of the trial whose epochs this one goes on from.
-        unfrozen, blocks: blocks that its last phase unfreezes, of how many.
-        epochs, planned_epochs: of its last phase, that were trained and of the config; early
-            stopping and Hyperband end sooner. None are of a head alone.
-        score: by the metric `chosen_by` of `CRITERIA`.
-        pictures: on validation.
-        interval: 95 % Wilson interval of the accuracy.
-        right: a 1 for each validation picture that is right, else a 0; empty where pictures have
-            several labels.
-        inverse_penalty, evenness: of its head phase, as in `PhaseResult`.
-        is_cut_short: Hyperband has stopped it, to go on with better ones.
-        seconds: wall time.
-        finished: when it was done, in seconds since 1970.
-        worker: the process that ran it.
+        continues: The number of the trial whose training this one goes on with.
+        unfrozen, blocks: How many blocks its last phase unfreezes, and how many there are.
+        epochs, planned_epochs: How many epochs of its last phase were trained, and how many the
+            config has: early stopping and Hyperband may end it sooner. Both are 0 for a head alone.
+        score: The value of the metric `chosen_by`, a key of `CRITERIA`.
+        pictures: The number of validation items.
+        interval: The 95 % Wilson interval of the accuracy.
+        right: A text with a 1 for each validation item that is right and a 0 for each other one;
+            empty if items have several labels.
+        inverse_penalty, evenness: The settings of its head phase, as in `PhaseResult`.
+        is_cut_short: Whether Hyperband stopped it in order to go on with better ones.
+        seconds: The wall time.
+        finished: When it ended, in seconds since 1970.
+        worker: The process that ran it.
     """
 
     number: int
@@ -64,13 +64,13 @@ class SearchResult:
     """What `tfxfer.tune` returns.
 
     Attributes:
-        path: the folder of the search.
-        objective: what was searched for, such as ``"val_accuracy"``.
-        trials: best first; those that failed come last.
-        verdict: what unfreezing gains, in a sentence.
-        seconds: wall time of the trials, from the first to the last.
-        is_complete: whether all trials were run; else the time was over.
-        best: the run of the winner, whose test pictures were read once.
+        path: The folder of the search.
+        objective: The metric that was searched for, such as ``"val_accuracy"``.
+        trials: The trials, best first; those that failed come last.
+        verdict: What unfreezing gains, in a sentence.
+        seconds: The wall time from the first trial to the last.
+        is_complete: Whether all trials were run before the time was over.
+        best: The run of the winner, which read the test items once.
     """
 
     path: Path
@@ -83,5 +83,5 @@ class SearchResult:
 
     @property
     def winner(self) -> Trial:
-        """The trial with the best score; of equal ones, the cheapest."""
+        """The trial with the best score; among equal ones, the cheapest."""
         return self.trials[0]
