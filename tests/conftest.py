@@ -30,7 +30,8 @@ from tfxfer.backbones.build import build_backbone
 from tfxfer.cache.digest import digest
 from tfxfer.config.backbone import BackboneConfig
 from tfxfer.config.head import HeadConfig
-from tfxfer.features import shards, store
+from tfxfer.features.store import shards
+from tfxfer.features.store.table import Table, look_up
 from tfxfer.modalities.pictures.networks.applications import build_network
 from tfxfer.tasks.heads import (
     Head,
@@ -110,12 +111,12 @@ def weights_file(tmp_path_factory) -> Path:
 def make_table(tmp_path):
     """Gives a function from features to a stored table of them."""
 
-    def make(features) -> store.Table:
+    def make(features) -> Table:
         names = [str(index) for index in range(len(features))]
         kind = shards.Kind(digest(features.tobytes()), features.shape[1:], {})
         with shards.write_shard(tmp_path / "cache", kind, names, "float32") as append:
             append(features)
-        return store.look_up(tmp_path / "cache", kind, names)
+        return look_up(tmp_path / "cache", kind, names)
 
     return make
 

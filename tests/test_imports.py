@@ -103,9 +103,9 @@ LIGHT |= {
     "data",
     "features",
     "features.store",
-    "features.shards",
-    "features.cache",
-    "features.in_use",
+    "features.store.table",
+    "features.store.shards",
+    "features.store.cache",
     "phases",
     "export",
 }

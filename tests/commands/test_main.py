@@ -6,7 +6,7 @@ import numpy as np
 
 from tfxfer.cache.digest import digest
 from tfxfer.commands.main import main
-from tfxfer.features import cache, shards
+from tfxfer.features.store import cache, shards
 
 
 def test_the_cache_is_shown_and_cleared(tmp_path, monkeypatch, capsys):

@@ -22,7 +22,7 @@ from tfxfer.config.head import HeadConfig
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset, make_view_batches
 from tfxfer.errors import InputError
-from tfxfer.features import cache, compute, engines, frozen, shards
+from tfxfer.features import compute, engines, frozen
 from tfxfer.features.batches import (
     Waiting,
     make_stored_training,
@@ -35,6 +35,7 @@ from tfxfer.features.engines import BATCH
 from tfxfer.features.feed import make_phase_data, make_streamed_data
 from tfxfer.features.fingerprint import hash_prefix, view_seeds
 from tfxfer.features.frozen import FrozenLayers
+from tfxfer.features.store import cache, shards
 from tfxfer.modalities.pictures.networks.applications import wrap_network
 from tfxfer.modalities.pictures.networks.families import Family
 from tfxfer.modalities.pictures.settings import AugmentationConfig

@@ -24,7 +24,7 @@ from tfxfer.backbones.build import build_backbone
 from tfxfer.commands.tune import main
 from tfxfer.config.presets import dump_config, load_config
 from tfxfer.errors import InputError, exit_code
-from tfxfer.features.cache import list_stored
+from tfxfer.features.store.cache import list_stored
 from tfxfer.records.searches import Trial
 from tfxfer.search import folder as places
 from tfxfer.search import tuner

@@ -22,8 +22,8 @@ from tfxfer.commands.train import main as train_main
 from tfxfer.config.presets import load_config
 from tfxfer.data.audit import audit_listing
 from tfxfer.errors import InputError
-from tfxfer.features.cache import list_stored
 from tfxfer.features.engines import list_candidates
+from tfxfer.features.store.cache import list_stored
 from tfxfer.modalities.pictures.decode import decode_picture, resize_picture
 from tfxfer.modalities.pictures.networks.families import NETWORKS
 from tfxfer.report.console import make_console

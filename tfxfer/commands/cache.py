@@ -13,7 +13,7 @@ from tfxfer.report.console import make_console
 def cache_command(arguments: argparse.Namespace) -> None:
     """Show what is stored of frozen layers' features, or remove it."""
     from tfxfer.cache.folder import clear_others, locate, measure_others
-    from tfxfer.features import cache
+    from tfxfer.features.store import cache
 
     console = make_console()
     folder = locate(arguments.dir)

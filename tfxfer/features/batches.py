@@ -13,10 +13,10 @@ import tensorflow as tf
 
 from tfxfer.data.items import untuned
 from tfxfer.data.sampling import draw_evenly
-from tfxfer.features import store
 from tfxfer.features.cut import Cut
 from tfxfer.features.engines import BATCH, Engine, split
 from tfxfer.features.frozen import FrozenLayers
+from tfxfer.features.store.table import Table
 from tfxfer.tasks.labels import to_targets
 
 
@@ -51,7 +51,7 @@ class Epochs:
 
 
 def make_stored_training(
-    tables: Sequence[store.Table],
+    tables: Sequence[Table],
     labels: np.ndarray,
     classes: int,
     batch_size: int,
@@ -92,7 +92,7 @@ def make_stored_training(
 
 
 def make_stored_evaluation(
-    table: store.Table, labels: np.ndarray, classes: int, batch_size: int
+    table: Table, labels: np.ndarray, classes: int, batch_size: int
 ) -> tf.data.Dataset:
     """Give the stored features of every picture once, in order."""
 
@@ -197,6 +197,6 @@ def _make_targets(dataset: tf.data.Dataset, classes: int) -> tf.data.Dataset:
     return dataset.map(lambda features, labels: (features, to_targets(labels, classes)))
 
 
-def _common_dtype(tables: Sequence[store.Table]) -> tf.DType:
+def _common_dtype(tables: Sequence[Table]) -> tf.DType:
     used = {table.dtype for table in tables}
     return tf.as_dtype(used.pop() if len(used) == 1 else "float32")

@@ -12,17 +12,18 @@ import numpy as np
 from tfxfer.data.items import Identity, ItemSet, spread
 from tfxfer.data.pipeline import make_view_batches
 from tfxfer.errors import InputError
-from tfxfer.features import shards, store
 from tfxfer.features.cut import Cut
 from tfxfer.features.engines import BATCH, ENGINES
 from tfxfer.features.fingerprint import name_views, view_seeds
 from tfxfer.features.frozen import FrozenLayers, Prefixes
+from tfxfer.features.store import shards
+from tfxfer.features.store.table import Table, look_up
 from tfxfer.machine.progress import PictureBar
 
 # Pictures in a file of features: what an interrupted pass has written so far is found again.
 _SHARD_PICTURES = 8192
 
-Tables = dict[tuple[int, Cut], store.Table]
+Tables = dict[tuple[int, Cut], Table]
 
 
 def find_tables(
@@ -119,7 +120,7 @@ def _find(
     best, fewest = ("", Tables()), math.inf
     for engine_name in layers.engine_names():
         tables = {
-            (view, cut): store.look_up(
+            (view, cut): look_up(
                 layers.folder, layers.kind(cut, view, engine_name, prefixes), names[view]
             )
             for view, cuts in wanted.items()

@@ -15,7 +15,6 @@ from tfxfer.data.items import ItemData
 from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset
 from tfxfer.data.soft_targets import targets_of
 from tfxfer.errors import InputError
-from tfxfer.features import store
 from tfxfer.features.batches import (
     Epochs,
     Waiting,
@@ -29,6 +28,7 @@ from tfxfer.features.cut import PICTURES, Cut
 from tfxfer.features.frozen import FrozenLayers, Prefixes
 from tfxfer.features.mixing import mix_batches
 from tfxfer.features.plan import Views, cut_of, plan_views
+from tfxfer.features.store.table import Table
 from tfxfer.machine.processes import ALONE, Share
 
 
@@ -60,7 +60,7 @@ class PhaseData:
     steps_per_epoch: int
     batch_size: int
     views: int = 0
-    tables: tuple[store.Table, ...] = ()
+    tables: tuple[Table, ...] = ()
     waiting: Waiting = field(default_factory=Waiting)
     share: Share = ALONE
     epochs: Epochs = field(default_factory=Epochs)
@@ -233,7 +233,7 @@ def _join(
     seed: int,
     make_training: Callable[[Epochs], tf.data.Dataset],
     validation: tf.data.Dataset,
-    tables: tuple[store.Table, ...] = (),
+    tables: tuple[Table, ...] = (),
     steps: int | None = None,
 ) -> PhaseData:
     """Mix training batches as a phase wants it, and watch how long they are waited for."""

@@ -15,7 +15,6 @@ from tfxfer.cache.digest import digest
 from tfxfer.cache.folder import locate
 from tfxfer.config.features import FeaturesConfig
 from tfxfer.errors import first_line
-from tfxfer.features import shards
 from tfxfer.features.choose_engine import choose_engine
 from tfxfer.features.cut import Cut, build_prefix
 from tfxfer.features.engines import (
@@ -26,6 +25,7 @@ from tfxfer.features.engines import (
     list_candidates,
 )
 from tfxfer.features.fingerprint import hash_prefix
+from tfxfer.features.store import shards
 from tfxfer.modalities.pictures.settings import AugmentationConfig, Policy
 from tfxfer.tasks.heads import Head
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from tfxfer.backbones.blocks import resolve_unfreeze
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.items import ItemData, ItemSet
-from tfxfer.features import cache
 from tfxfer.features.compute import find_tables
 from tfxfer.features.cut import PICTURES, Cut, find_cut
 from tfxfer.features.frozen import FrozenLayers, Prefixes
+from tfxfer.features.store import cache
 
 _STORED_BYTES = 2  # float16 or bfloat16
 _GIGABYTE = 10**9

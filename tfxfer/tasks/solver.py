@@ -14,7 +14,7 @@ from sklearn.metrics import log_loss
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.errors import InputError
 from tfxfer.features.cut import POOLED, Cut
-from tfxfer.features.store import Table
+from tfxfer.features.store.table import Table
 from tfxfer.machine.processes import ALONE, Share
 from tfxfer.tasks.balance import adjust_by, weigh_classes
 from tfxfer.tasks.heads import Head

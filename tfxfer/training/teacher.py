@@ -21,8 +21,9 @@ from tfxfer.data.items import ItemData, ItemSet
 from tfxfer.data.pipeline import make_view_batches
 from tfxfer.data.soft_targets import SoftSet
 from tfxfer.errors import InputError
-from tfxfer.features import shards, store
 from tfxfer.features.fingerprint import name_views
+from tfxfer.features.store import shards
+from tfxfer.features.store.table import look_up
 from tfxfer.machine.compiled import compile_model, predict_each
 from tfxfer.machine.progress import PictureBar
 from tfxfer.prediction.run_model import check_same_classes, load_model
@@ -94,7 +95,7 @@ def find_logits(
     facts = ("logits", model.name, str(model.input_shape), tf.__version__, keras.__version__)
     kind = shards.Kind(digest(*facts, *weights), (classes,), about)
     names = name_views(pictures.identities(), 0)
-    table = store.look_up(place, kind, names)
+    table = look_up(place, kind, names)
     missing = table.missing
     if len(missing):
         chosen = pictures.choose(missing)
@@ -109,5 +110,5 @@ def find_logits(
                 append(to_logits(probabilities, is_several=False).astype(np.float32))
                 done += len(probabilities)
                 bar.show(0, done)
-        table = store.look_up(place, kind, names)
+        table = look_up(place, kind, names)
     return table.read()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tfxfer.cache.folder import KEY, is_being_written, list_folders
-from tfxfer.features.shards import ABOUT, MADE_BY, read_index
+from tfxfer.features.store.shards import ABOUT, MADE_BY, read_index
 from tfxfer.machine.runtime import available_memory_bytes
 
 

@@ -16,7 +16,8 @@ from tfxfer.cache import in_use
 from tfxfer.cache.digest import digest
 from tfxfer.cache.folder import clear_others, locate, measure_others
 from tfxfer.commands.main import main
-from tfxfer.features import cache, shards, store
+from tfxfer.features.store import cache, shards
+from tfxfer.features.store.table import look_up
 
 SHAPE, NAMES = (2, 3), ("a", "b", "c", "d")
 
@@ -54,7 +55,7 @@ def test_what_is_stored_is_listed_the_last_used_first(stored):
 
 
 def test_looking_features_up_counts_as_use(stored):
-    store.look_up(stored, make_kind("a"), NAMES)
+    look_up(stored, make_kind("a"), NAMES)
     assert keys(stored) == ["a", "c", "b"]
 
 
@@ -124,7 +125,7 @@ def test_what_is_being_written_stays(stored):
         cache.clear(stored)
         assert keys(stored) == ["a"]
         append(np.zeros((2, *SHAPE), np.float32))
-    assert store.look_up(stored, kind, NAMES).missing.size == 0
+    assert look_up(stored, kind, NAMES).missing.size == 0
 
 
 def test_a_budget_is_no_more_than_the_disk_has(stored):

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tfxfer.cache.folder import list_folders
-from tfxfer.features.shards import DTYPES, DamageError, Kind, Shard, open_shard, stored_dtype
+from tfxfer.features.store.shards import DTYPES, DamageError, Kind, Shard, open_shard, stored_dtype
 
 
 @dataclass(frozen=True)

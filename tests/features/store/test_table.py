@@ -15,7 +15,8 @@ import pytest
 from tfxfer.cache.digest import digest
 from tfxfer.data.items import FileSet
 from tfxfer.errors import InputError
-from tfxfer.features import shards, store
+from tfxfer.features.store import shards
+from tfxfer.features.store.table import Table, look_up
 
 KIND = shards.Kind("key", (2, 3), {"network": "net", "cut": "block"})
 NAMES = ("a", "b", "c", "d")
@@ -36,7 +37,7 @@ def shards_of(folder, kind=KIND) -> list[Path]:
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 def test_features_are_read_as_they_were_written(tmp_path, dtype):
     write(tmp_path, dtype=dtype)
-    table = store.look_up(tmp_path, KIND, NAMES)
+    table = look_up(tmp_path, KIND, NAMES)
     assert (table.dtype, table.missing.size, table.damaged, len(table)) == (dtype, 0, 0, 4)
     assert table.read().dtype == {"bfloat16": ml_dtypes.bfloat16}.get(dtype, dtype)
     np.testing.assert_array_equal(table.read().astype(np.float32), FEATURES)
@@ -46,18 +47,18 @@ def test_features_are_read_as_they_were_written(tmp_path, dtype):
 
 def test_pictures_are_found_in_any_order_and_missing_ones_told(tmp_path):
     write(tmp_path)
-    table = store.look_up(tmp_path, KIND, ["d", "unknown", "a"])
+    table = look_up(tmp_path, KIND, ["d", "unknown", "a"])
     np.testing.assert_array_equal(table.missing, [1])
     np.testing.assert_array_equal(table.read(np.array([0, 2])), FEATURES[[3, 0]])
     other = shards.Kind("other", KIND.shape, {})
-    np.testing.assert_array_equal(store.look_up(tmp_path, other, NAMES).missing, range(4))
+    np.testing.assert_array_equal(look_up(tmp_path, other, NAMES).missing, range(4))
 
 
 def test_two_shards_are_read_as_one(tmp_path):
     write(tmp_path, ("a", "b"), FEATURES[:2], "float16")
     write(tmp_path, ("c", "d"), FEATURES[2:], "bfloat16")
     assert len(shards_of(tmp_path)) == 2
-    table = store.look_up(tmp_path, KIND, ["d", "a", "c", "b"])
+    table = look_up(tmp_path, KIND, ["d", "a", "c", "b"])
     assert table.dtype == "float32", "what holds the numbers of both"
     np.testing.assert_array_equal(table.read(), FEATURES[[3, 0, 2, 1]])
 
@@ -65,8 +66,8 @@ def test_two_shards_are_read_as_one(tmp_path):
 def test_a_shard_is_there_when_it_is_whole_and_not_before(tmp_path):
     with shards.write_shard(tmp_path, KIND, NAMES, "float16") as append:
         append(FEATURES)
-        assert store.look_up(tmp_path, KIND, NAMES).missing.size == 4
-    assert store.look_up(tmp_path, KIND, NAMES).missing.size == 0
+        assert look_up(tmp_path, KIND, NAMES).missing.size == 4
+    assert look_up(tmp_path, KIND, NAMES).missing.size == 0
 
 
 def test_a_failure_while_writing_leaves_nothing(tmp_path):
@@ -77,14 +78,14 @@ def test_a_failure_while_writing_leaves_nothing(tmp_path):
         append(FEATURES[:3])
         raise KeyboardInterrupt
     assert [path.name for path in (tmp_path / "key").iterdir()] == ["about.json"]
-    assert store.look_up(tmp_path, KIND, NAMES).missing.size == 4
+    assert look_up(tmp_path, KIND, NAMES).missing.size == 4
 
 
 def test_what_a_killed_process_left_is_ignored_and_removed_after_a_while(tmp_path):
     write(tmp_path)
     (shard,) = shards_of(tmp_path)
     left = shard.rename(tmp_path / "key" / ".unfinished-1")
-    assert store.look_up(tmp_path, KIND, NAMES).missing.size == 4
+    assert look_up(tmp_path, KIND, NAMES).missing.size == 4
     write(tmp_path, ("a",), FEATURES[:1])
     assert left.is_dir(), "another process may still be writing it"
     long_ago = time.time() - 2 * 3600
@@ -97,9 +98,9 @@ def test_what_a_killed_process_left_is_ignored_and_removed_after_a_while(tmp_pat
     assert not left.exists()
 
 
-def check_damage(folder, damaged) -> store.Table:
+def check_damage(folder, damaged) -> Table:
     """Look up after damage: what is still found is right, and the rest counts as missing."""
-    table = store.look_up(folder, KIND, NAMES)
+    table = look_up(folder, KIND, NAMES)
     found = np.setdiff1d(np.arange(4), table.missing)
     if found.size:
         np.testing.assert_array_equal(table.read(found), FEATURES[found], err_msg=repr(damaged))
@@ -139,7 +140,7 @@ def test_a_bit_that_flipped_anywhere_gives_no_wrong_features(tmp_path, file):
 def test_an_index_that_is_none_is_not_believed(tmp_path, text):
     write(tmp_path)
     (shards_of(tmp_path)[0] / "index.json").write_text(text)
-    table = store.look_up(tmp_path, KIND, NAMES)
+    table = look_up(tmp_path, KIND, NAMES)
     assert (table.missing.size, table.damaged) == (4, 1)
     assert shards_of(tmp_path) == []
 
@@ -147,7 +148,7 @@ def test_an_index_that_is_none_is_not_believed(tmp_path, text):
 def test_features_of_another_shape_are_not_believed(tmp_path):
     write(tmp_path)
     wider = shards.Kind(KIND.key, (2, 4), {})
-    assert store.look_up(tmp_path, wider, NAMES).missing.size == 4
+    assert look_up(tmp_path, wider, NAMES).missing.size == 4
 
 
 @pytest.mark.parametrize("rows", [FEATURES[:3], np.concatenate([FEATURES, FEATURES])])
@@ -157,16 +158,16 @@ def test_a_shard_with_rows_that_are_missing_or_too_many_is_not_kept(tmp_path, ro
         shards.write_shard(tmp_path, KIND, NAMES, "float16") as append,
     ):
         append(rows)
-    assert store.look_up(tmp_path, KIND, NAMES).missing.size == 4
+    assert look_up(tmp_path, KIND, NAMES).missing.size == 4
 
 
 def test_missing_rows_are_not_read_as_others(tmp_path):
     write(tmp_path)
-    table = store.look_up(tmp_path, KIND, ["a", "unknown"])
+    table = look_up(tmp_path, KIND, ["a", "unknown"])
     with pytest.raises(LookupError, match="features of 1 pictures are not stored"):
         table.read()
     with pytest.raises(LookupError):
-        store.look_up(tmp_path / "nowhere", KIND, ["a"]).read()
+        look_up(tmp_path / "nowhere", KIND, ["a"]).read()
 
 
 def test_shards_that_hold_nothing_of_what_is_wanted_are_not_read(tmp_path):
@@ -174,7 +175,7 @@ def test_shards_that_hold_nothing_of_what_is_wanted_are_not_read(tmp_path):
     (other,) = shards_of(tmp_path)
     (other / "features.npy").write_bytes(b"damaged")
     write(tmp_path, ("c", "d"), FEATURES[2:])
-    table = store.look_up(tmp_path, KIND, ["c", "d"])
+    table = look_up(tmp_path, KIND, ["c", "d"])
     assert (table.damaged, len(table.shards)) == (0, 1)
     np.testing.assert_array_equal(table.read(), FEATURES[2:])
     assert other.is_dir()
@@ -191,12 +192,12 @@ def test_features_that_cannot_be_read_for_now_are_left_alone(tmp_path, monkeypat
 
     with monkeypatch.context() as patch:
         patch.setattr("builtins.open", fail_with(errno.EIO))
-        table = store.look_up(tmp_path, KIND, NAMES)
+        table = look_up(tmp_path, KIND, NAMES)
     assert (table.missing.size, table.damaged) == (4, 0)
     with monkeypatch.context() as patch, pytest.raises(OSError, match="refused"):
         patch.setattr("builtins.open", fail_with(errno.EMFILE))  # to compute anew opens even more
-        store.look_up(tmp_path, KIND, NAMES)
-    assert store.look_up(tmp_path, KIND, NAMES).missing.size == 0
+        look_up(tmp_path, KIND, NAMES)
+    assert look_up(tmp_path, KIND, NAMES).missing.size == 0
 
 
 def test_damage_to_one_shard_leaves_the_others(tmp_path):
@@ -204,7 +205,7 @@ def test_damage_to_one_shard_leaves_the_others(tmp_path):
     first = shards_of(tmp_path)[0]
     write(tmp_path, ("c", "d"), FEATURES[2:])
     (first / "features.npy").write_bytes(b"")
-    table = store.look_up(tmp_path, KIND, NAMES)
+    table = look_up(tmp_path, KIND, NAMES)
     np.testing.assert_array_equal(table.missing, [0, 1])
     np.testing.assert_array_equal(table.read(np.array([2, 3])), FEATURES[2:])
 
@@ -256,7 +257,7 @@ def test_a_number_that_does_not_fit_is_an_error_and_infinity_is_kept(tmp_path):
     assert np.isinf(shards.cast(np.array([np.inf], np.float32), "float16")).all()
     with pytest.raises(OverflowError):
         write(tmp_path, features=FEATURES * 1e5)
-    assert store.look_up(tmp_path, KIND, NAMES).missing.size == 4
+    assert look_up(tmp_path, KIND, NAMES).missing.size == 4
     assert shards_of(tmp_path) == []
 
 
