@@ -8,7 +8,6 @@ from rich.table import Table
 
 from tfxfer.config.presets import list_presets, load_config
 from tfxfer.modalities.pictures.networks.families import COUNTS, NETWORKS
-from tfxfer.modalities.pictures.networks.preprocessing import PREPROCESSINGS
 from tfxfer.report.console import make_console
 
 
@@ -22,6 +21,9 @@ def list_presets_command(arguments: argparse.Namespace) -> None:
 
 def list_backbones_command(arguments: argparse.Namespace) -> None:
     """Print each network with its parameters, blocks, size and preprocessing."""
+    # The preprocessings are expressions of Keras, which the help of all commands does without.
+    from tfxfer.modalities.pictures.networks.preprocessing import PREPROCESSINGS
+
     table = Table("network", "parameters", "blocks", "size", "preprocessing", "weights", box=None)
     for name, family in NETWORKS.items():
         parameters, blocks = COUNTS[name]
