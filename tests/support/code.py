@@ -1,0 +1,123 @@
+"""What the library's code says of itself: its modules, their rooms, imports and functions."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+PACKAGE = ROOT / "tfxfer"
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    """The tree of each module of the library, by the module's name."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(part for part in parts if part != "__init__")
+        found[name] = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    return found
+
+
+def room_of(module: str) -> str:
+    """The folder that a module belongs to; a module at the top is a room of its own.
+
+    Each modality is a room: ``tfxfer.modalities.pictures.view`` lies in ``modalities.pictures``.
+    """
+    parts = module.split(".")[1:]
+    if parts[:1] == ["modalities"]:
+        return ".".join(parts[:2])
+    return parts[0] if parts else ""
+
+
+def names_imported(tree: ast.AST) -> Iterator[str]:
+    """The dotted names in all import statements, those inside functions too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level or node.module is None:
+                raise ValueError(f"relative import in line {node.lineno}")
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@cache
+def imports() -> dict[str, set[str]]:
+    """The modules of the library that each of its modules imports."""
+    return {
+        name: {
+            module
+            for imported in names_imported(tree)
+            if (module := _module_of(imported)) and module != name
+        }
+        for name, tree in modules().items()
+    }
+
+
+def _module_of(name: str) -> str | None:
+    """The module that a dotted name is or lies in; None where it is not of the library."""
+    if name in modules():
+        return name
+    package = name.rpartition(".")[0]
+    return package if package in modules() else None
+
+
+def circles() -> list[list[str]]:
+    """The sets of modules that import each other in a circle, however long it is.
+
+    `tfxfer/__init__` is left out: Python imports it before any of its modules.
+    """
+    reached = {module: _reach(module) for module in imports()}
+    found = {
+        tuple(sorted(other for other in reach if module in reached[other]))
+        for module, reach in reached.items()
+        if module in reach
+    }
+    return sorted(map(list, found))
+
+
+def _reach(module: str) -> set[str]:
+    """All modules that a module leads to; itself only where it lies on a circle."""
+    found: set[str] = set()
+    ahead = list(imports()[module])
+    while ahead:
+        if (other := ahead.pop()) not in found | {"tfxfer"}:
+            found.add(other)
+            ahead += imports()[other]
+    return found
+
+
+def functions(tree: ast.AST, inside: str = "") -> Iterator[tuple[str, list[str]]]:
+    """Each function's name, with its classes' before it, and its positional parameters.
+
+    The first parameter of a method is left out.
+    """
+    for node in ast.iter_child_nodes(tree):
+        name = inside
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            name = f"{inside}.{node.name}".lstrip(".")
+            given = [one.arg for one in (*node.args.posonlyargs, *node.args.args)]
+            is_static = any(
+                getattr(mark, "id", "") == "staticmethod" for mark in node.decorator_list
+            )
+            is_method = isinstance(tree, ast.ClassDef) and not is_static
+            yield name, given[1:] if is_method else given
+        elif isinstance(node, ast.ClassDef):
+            name = f"{inside}.{node.name}".lstrip(".")
+        yield from functions(node, name)
+
+
+def check_exceptions(kind: str, found: set[str]) -> None:
+    """Compare what breaks a rule with the exceptions in ``tests/exceptions.toml``.
+
+    Raises:
+        AssertionError: Something else breaks the rule, or an exception is no longer needed.
+    """
+    allowed = tomllib.loads((ROOT / "tests" / "exceptions.toml").read_text(encoding="utf-8"))[kind]
+    more, fewer = sorted(found - set(allowed)), sorted(set(allowed) - found)
+    assert not more, f"These break the rule {kind!r}: {more}"
+    assert not fewer, f"Take these off the list {kind!r} in tests/exceptions.toml: {fewer}"
