@@ -157,7 +157,8 @@ def measure_speed(count: int) -> None:
     thumbnails = np.empty((count, 16, 16, 3), np.uint8)
     for row in range(count):
         blots = generator.integers(0, 256, (6, 6, 3)).astype(np.uint8)
-        thumbnails[row] = Image.fromarray(blots).resize((16, 16), Image.Resampling.BICUBIC)
+        smooth = Image.fromarray(blots).resize((16, 16), Image.Resampling.BICUBIC)
+        thumbnails[row] = np.asarray(smooth)
         if row % 10 == 9:
             noise = generator.integers(-2, 3, (16, 16, 3))
             thumbnails[row] = np.clip(thumbnails[row - 9] + noise, 0, 255)

@@ -171,12 +171,12 @@ def time_suffix(backbone, head, cut, precision: str, batch: int, seconds: float)
 
 def list_measures(name: str, precisions: list[str], paths: list[str], arguments) -> list[Measure]:
     """What is measured of a network; of each part, float32 comes first."""
-    given = build_parts(name, arguments.size)
+    backbone, head, cut = build_parts(name, arguments.size)
     batch, seconds = arguments.batch, arguments.seconds
     return [
-        *(("prefix", each, partial(time_prefix, *given, each, paths, seconds))
+        *(("prefix", each, partial(time_prefix, backbone, head, cut, each, paths, seconds))
           for each in list_engines()),
-        *(("suffix", each, partial(time_suffix, *given, each, batch, seconds))
+        *(("suffix", each, partial(time_suffix, backbone, head, cut, each, batch, seconds))
           for each in precisions),
     ]  # fmt: skip
 

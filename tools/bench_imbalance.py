@@ -64,6 +64,10 @@ def main() -> None:
                     out=work / f"run-{seed}-{method}",
                     quiet=True,
                 )
+                if not isinstance(result, RunResult):
+                    raise SystemExit(
+                        "The preset cuts the data into folds; this compares single runs."
+                    )
                 results[method].append(result)
                 print(f"  {_line(method, [result])}", flush=True)
     print("method            macro F1 (by seed)                accuracy (by seed)")

@@ -52,8 +52,9 @@ def link_pictures(source: Path, folder: Path, count: int) -> Path:
 
 def run(data: Path, weights: Path, work: Path, limit_bytes: float) -> dict:
     """Train in a process of its own, and look at its resident memory."""
-    command = [sys.executable, "-m", "tfxfer.train", "--preset", "photos", "--data", data,
-               "--backbone", "MobileNetV2", "--weights", weights, "--out", work / "run", "--quiet",
+    command = [sys.executable, "-m", "tfxfer.train", "--preset", "photos", "--data", str(data),
+               "--backbone", "MobileNetV2", "--weights", str(weights),
+               "--out", str(work / "run"), "--quiet",
                "--set", *SETTINGS]  # fmt: skip
     environment = os.environ | {"TFXFER_CACHE": str(work / "cache")}
     start, peak = time.monotonic(), 0

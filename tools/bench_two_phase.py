@@ -77,7 +77,8 @@ def run(name: str, arguments: list[str], folder: Path) -> dict:
         "TFXFER_CACHE": str(folder / "cache"),
         "PYTHONPATH": str(TOOLS.parent),
     }
-    command = [sys.executable, TOOLS / "bench_contestants.py", name, folder, str(time.time())]
+    script = str(TOOLS / "bench_contestants.py")
+    command = [sys.executable, script, name, str(folder), str(time.time())]
     errors = open(folder / "stderr.txt", "w+", encoding="utf-8")  # noqa: SIM115
     process = subprocess.Popen([*command, *arguments], env=environment, stderr=errors)
     watched, peak_bytes = psutil.Process(process.pid), 0

@@ -17,6 +17,7 @@ from statistics import fmean
 
 import tfxfer
 from tfxfer.config.presets import parse_setting
+from tfxfer.records.results import RunResult
 
 
 def main() -> None:
@@ -36,17 +37,18 @@ def main() -> None:
         results = []
         for seed in arguments.seeds:
             with tempfile.TemporaryDirectory() as folder:
-                results.append(
-                    tfxfer.train(
-                        arguments.preset,
-                        data=arguments.data,
-                        backbone=arguments.backbone,
-                        weights=arguments.weights,
-                        settings=settings | {"seed": seed},
-                        out=Path(folder) / "run",
-                        quiet=True,
-                    )
+                result = tfxfer.train(
+                    arguments.preset,
+                    data=arguments.data,
+                    backbone=arguments.backbone,
+                    weights=arguments.weights,
+                    settings=settings | {"seed": seed},
+                    out=Path(folder) / "run",
+                    quiet=True,
                 )
+            if not isinstance(result, RunResult):
+                raise SystemExit("Compare settings of single runs, without data.folds.")
+            results.append(result)
         tests = [result.test.accuracy for result in results]
         print(
             f"{fmean(result.validation.accuracy for result in results):.4f}      "
