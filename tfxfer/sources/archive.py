@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tfxfer.cache.folder import UNFINISHED, locate
+from tfxfer.cache.folder import UNFINISHED
 from tfxfer.cache.in_use import hold
 from tfxfer.config.data import DataConfig
 from tfxfer.config.places import is_address
@@ -19,11 +19,11 @@ from tfxfer.sources.unpack.members import LIMITS, Limits
 from tfxfer.sources.unpack.unpack import unpack
 
 
-def list_archive(config: DataConfig) -> Listing:
+def list_archive(config: DataConfig, cache: Path) -> Listing:
     """Unpack an archive of class folders, or take what was unpacked of it before; read the folder.
 
     One folder around the class folders is looked through. What is unpacked lies in
-    ``archives/`` of the folder of stored features (``$TFXFER_CACHE``, ``~/.cache/tfxfer``).
+    ``archives/`` of the cache.
 
     Raises:
         InputError: the archive is not there, broken, encrypted, too large, or has members that
@@ -35,7 +35,7 @@ def list_archive(config: DataConfig) -> Listing:
             "An archive must lie in the file system, from where it is unpacked. Received: "
             f"{source!r}. Copy it to this machine, or unpack it there and name the folder."
         )
-    folder, is_new = unpack_once(Path(source), locate(None).absolute() / "archives", LIMITS)
+    folder, is_new = unpack_once(Path(source), cache / "archives", LIMITS)
     notes = [f"the archive was unpacked to {folder}, for later runs as well"] if is_new else []
     return read_folder(_look_through(str(folder)), source, config, notes)
 
@@ -67,8 +67,8 @@ def unpack_once(archive: Path, place: Path, limits: Limits) -> tuple[Path, bool]
             raise InputError(
                 "An archive is unpacked before it is read. Received: "
                 f"{str(archive)!r}, and the error {error}. Make sure that {str(place)!r} may be "
-                "written to and has room, or name another folder in the environment variable "
-                "TFXFER_CACHE."
+                "written to and has room, or name another folder with "
+                "--set features.cache_dir=DIR or the environment variable TFXFER_CACHE."
             ) from error
         return folder, False
     hold(folder)

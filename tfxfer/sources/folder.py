@@ -29,7 +29,7 @@ SPLIT_NAMES = {
 }
 
 
-def list_folder(config: DataConfig) -> Listing:
+def list_folder(config: DataConfig, cache: Path) -> Listing:
     """List the pictures of a folder.
 
     Raises:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -42,7 +43,7 @@ class _Entry:
     group: str
 
 
-def list_manifest(config: DataConfig) -> Listing:
+def list_manifest(config: DataConfig, cache: Path) -> Listing:
     """Read a table of pictures.
 
     Relative paths are looked for in ``config.roots``, the first that has the file, or beside the

@@ -74,7 +74,7 @@ def write_dataset(data: Any, cache_dir: str | None, class_names: Sequence[str] =
     return f"{PREFIX}{place}"
 
 
-def list_dataset(config: DataConfig) -> Listing:
+def list_dataset(config: DataConfig, cache: Path) -> Listing:
     """Read what `write_dataset` wrote; the cache is not cleared of it while this process lives.
 
     Raises:

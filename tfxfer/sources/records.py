@@ -6,6 +6,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -23,7 +24,7 @@ _WILDCARD = re.compile(r"[*?\[{]")
 _SHARD = re.compile(r"(.*)-(\d{5,})-of-(\d{5,})(.*)")
 
 
-def list_record_files(config: DataConfig) -> Listing:
+def list_record_files(config: DataConfig, cache: Path) -> Listing:
     """Read files of `tf.train.Example` records once, and list them.
 
     ``picture_key`` names a bytes feature with an encoded picture (default ``image/encoded`` or

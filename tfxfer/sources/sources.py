@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+from tfxfer.cache.folder import locate
 from tfxfer.config.data import DataConfig
 from tfxfer.data.listing import Listing
 from tfxfer.errors import InputError
@@ -20,8 +22,10 @@ from tfxfer.sources.tfds_source import list_embedded, list_tfds
 from tfxfer.sources.unpack.unpack import ARCHIVE_ENDINGS
 
 _EMBEDDED = "embedded:"
-# What lists a source, by how it begins,
-PREFIXES: dict[str, Callable[[DataConfig], Listing]] = {
+# What lists a source; the folder of the cache is for what is unpacked of it.
+ListSource = Callable[[DataConfig, Path], Listing]
+# By how it begins,
+PREFIXES: dict[str, ListSource] = {
     _EMBEDDED: list_embedded,
     "tfds:": list_tfds,
     TFRECORD: list_record_files,
@@ -29,14 +33,18 @@ PREFIXES: dict[str, Callable[[DataConfig], Listing]] = {
     DATASET: list_dataset,
 }
 # or by how it ends; a folder of class folders may end so as well.
-ENDINGS: dict[str, Callable[[DataConfig], Listing]] = {
+ENDINGS: dict[str, ListSource] = {
     **dict.fromkeys(MANIFEST_ENDINGS, list_manifest),
     **dict.fromkeys(ARCHIVE_ENDINGS, list_archive),
 }
 
 
-def list_pictures(config: DataConfig) -> Listing:
+def list_pictures(config: DataConfig, cache: Path | None = None) -> Listing:
     """List the pictures of a source, without looking at them.
+
+    Args:
+        cache: the folder of the cache, in which archives are unpacked; None: where it lies unless
+            it is configured.
 
     Raises:
         InputError: no source is named, or it cannot be used.
@@ -48,10 +56,12 @@ def list_pictures(config: DataConfig) -> Listing:
             "folders, or train/, val/ and test/ above them), a manifest, an archive or --data "
             "tfds:NAME. Received: none."
         )
+    folder = (cache or locate()).absolute()
     for prefix, list_source in PREFIXES.items():
         if source.startswith(prefix):
-            return list_source(config)
+            return list_source(config, folder)
     for place in (source, *config.roots):
         check_address(place)
     by_ending = [list_ for ending, list_ in ENDINGS.items() if source.lower().endswith(ending)]
-    return by_ending[0](config) if by_ending and not is_folder(source) else list_folder(config)
+    list_source = by_ending[0] if by_ending and not is_folder(source) else list_folder
+    return list_source(config, folder)

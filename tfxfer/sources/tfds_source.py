@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +19,7 @@ from tfxfer.sources.tfds_splits import choose_splits, name_examples
 _TIMEOUT_S = 20
 
 
-def list_embedded(config: DataConfig) -> Listing:
+def list_embedded(config: DataConfig, cache: Path) -> Listing:
     """List the field guide's birds, which are rendered on first use."""
     from tfxfer.modalities.pictures.fieldguide.builder import prepare_fieldguide
 
@@ -28,7 +29,7 @@ def list_embedded(config: DataConfig) -> Listing:
     return _list(builder, config)
 
 
-def list_tfds(config: DataConfig) -> Listing:
+def list_tfds(config: DataConfig, cache: Path) -> Listing:
     """List a TensorFlow Dataset by its name, such as ``tfds:oxford_flowers102``.
 
     It is read where it was prepared, and downloaded and prepared where it was not.

@@ -88,10 +88,10 @@ def load_pictures(
         keeps: remember for the next run what was seen of pictures.
         share: what this process has of the run.
     """
-    folder = locate(config.features.cache_dir) if keeps else None
+    folder, mirrored = locate(config.features.cache_dir), config.augmentation.flip
     with counting_pictures(console, "Reading and checking the pictures") as show:
         # Where pictures may not be flipped, mirror images are other things, such as letters.
-        return load_data(config.data, config.seed, folder, show, config.augmentation.flip, share)
+        return load_data(config.data, config.seed, folder, show, mirrored, share, keeps=keeps)
 
 
 def make_job(config: Config, pictures: ItemData, console: Console, share: Share = ALONE) -> Job:

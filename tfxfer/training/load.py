@@ -21,6 +21,8 @@ def load_data(
     show: Callable[[int, int], None] = lambda done, total: None,
     mirrored: bool = True,
     share: Share = ALONE,
+    *,
+    keeps: bool = True,
 ) -> ItemData:
     """Load the pictures that a config names, with all three splits; look at each of them first.
 
@@ -28,15 +30,19 @@ def load_data(
         config: ``source`` is a folder, a manifest, an archive, ``"tfds:NAME"``,
             ``"tfrecord:PATTERN"``, ``"arrayrecord:PATTERN"`` or ``"embedded:birds"``.
         seed: decides which pictures missing splits are cut from.
-        cache, show, mirrored, share: as of `audit_listing`.
+        cache: the folder of the cache, in which archives are unpacked and what is seen of items is
+            kept; None: archives are unpacked where it lies by default, and nothing is kept.
+        show, mirrored, share: as of `audit_listing`.
+        keeps: remember in the cache what is seen of items.
 
     Raises:
         InputError: no source is named, or it cannot be used.
     """
-    listing = list_pictures(config)
+    listing = list_pictures(config, cache)
     # The birds are drawn by this package, each another one: a look would find nothing, and take
     # seconds of a run that takes less than a minute.
     is_drawn = str(config.source).startswith(_EMBEDDED)
-    audit = None if is_drawn else audit_listing(listing, mirrored, cache, show, share)
+    kept_in = cache if keeps else None
+    audit = None if is_drawn else audit_listing(listing, mirrored, kept_in, show, share)
     data = make_data(listing, audit, config, seed)
     return join_validation(data) if config.train_on_validation else data
