@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tfxfer.config.presets import dump_config, load_config, parse_setting
+from tfxfer.config.presets import dump_config, load_config, load_data_settings, parse_setting
 from tfxfer.errors import InputError
 
 
@@ -178,3 +178,15 @@ def test_a_setting_is_toml_or_a_string(text, value):
 def test_a_setting_without_a_value_is_refused():
     with pytest.raises(InputError, match="key=value"):
         parse_setting("seed")
+
+
+def test_data_are_read_without_a_preset(tmp_path):
+    told = load_data_settings(
+        tmp_path, {"data.label_column": "species", "augmentation.flip": False}
+    )
+    assert (told.data.source, told.data.label_column) == (str(tmp_path), "species")
+    assert not told.augmentation.flip
+    with pytest.raises(InputError, match=r"unknown key 'phases'.* top level: data, augmentation"):
+        load_data_settings(tmp_path, {"phases.0.epochs": 3})
+    with pytest.raises(InputError, match="must lie outside of the folder of pictures"):
+        load_data_settings(tmp_path, {"features.cache_dir": str(tmp_path / "cache")})

@@ -15,7 +15,7 @@ from support.small import COLOURS, draw_picture, write_classes
 
 import tfxfer
 from tfxfer.commands.main import main
-from tfxfer.config.presets import dump_config, load_config
+from tfxfer.config.presets import dump_config, load_config, load_data_settings
 from tfxfer.data.items import FileSet
 from tfxfer.errors import InputError
 from tfxfer.evaluation.class_map import read_class_map
@@ -65,7 +65,7 @@ def predictor(model) -> Predictor:
 
 def run(predictor, data, split=None, mapping=None, trained_on=None, **settings):
     settings = {f"data.{key}": value for key, value in settings.items()}
-    config = load_config("photos", data=str(data), settings=settings)
+    config = load_data_settings(data, settings)
     return run_evaluation(predictor, config, QUIET, split, mapping, trained_on)
 
 
@@ -110,7 +110,7 @@ def test_a_trained_backbone_gives_what_it_gives_in_training(
 
     model, names = build_model(small_backbone, small_head), tuple(COLOURS)
     report = evaluate(make_predictor(model, names), picture_folder)
-    pictures = list_pictures(load_config("photos", data=picture_folder).data).splits["train"]
+    pictures = list_pictures(load_data_settings(picture_folder).data).splits["train"]
     dataset = make_evaluation_dataset(pictures, 3, 32, 32)
     given = model.predict(dataset, verbose=0)
     expected = evaluate_probabilities("all", given, pictures.labels, names)

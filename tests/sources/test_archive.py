@@ -7,14 +7,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from support.archives import files_of, left_in, load, pack, sizes
 from support.small import COLOURS
 
+import tfxfer
 from tfxfer.cache.folder import clear_others
+from tfxfer.config.presets import load_config, load_data_settings
 from tfxfer.errors import InputError
+from tfxfer.evaluation.evaluate import run_evaluation
+from tfxfer.prediction.predictor import Predictor
 from tfxfer.sources.archive import unpack_once
 from tfxfer.sources.unpack.members import LIMITS
 from tfxfer.sources.unpack.unpack import ARCHIVE_ENDINGS
+from tfxfer.training.job import load_pictures
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -129,3 +135,21 @@ def test_a_folder_that_cannot_be_written_to_is_named(own_folder, tmp_path, own_c
     own_cache.write_text("a file")
     with pytest.raises(InputError, match="variable TFXFER_CACHE"):
         load(archive)
+
+
+@pytest.mark.parametrize("command", ["train", "plan", "evaluate", "audit"])
+def test_a_cache_that_is_set_is_where_it_is_unpacked(own_folder, tmp_path, own_cache, command):
+    archive = pack(tmp_path / "photos.zip", files_of(own_folder))
+    settings = {"features.cache_dir": str(tmp_path / "another")}
+    console = Console(quiet=True)
+    if command in ("train", "plan"):
+        config = load_config("photos", data=archive, settings=settings)
+        load_pictures(config, console, keeps=command == "train")
+    elif command == "audit":
+        tfxfer.audit_data(archive, settings=settings, quiet=True)
+    else:
+        predictor = Predictor("a model of other classes", ("x", "y"), bytes, list)
+        with pytest.raises(InputError, match="class"):
+            run_evaluation(predictor, load_data_settings(archive, settings), console)
+    assert len(left_in(tmp_path / "another")) == 1
+    assert not own_cache.exists()

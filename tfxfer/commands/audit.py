@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from tfxfer.config.places import is_among_pictures
-from tfxfer.config.presets import add_settings, load_config, parse_setting
+from tfxfer.config.presets import add_settings, load_data_settings, parse_setting
 from tfxfer.errors import InputError
 from tfxfer.machine import runtime
 from tfxfer.report.console import make_console
@@ -42,7 +42,7 @@ def audit_data(
     Raises:
         InputError: the data cannot be listed, or `out` lies among them.
     """
-    config = load_config("photos", data=data, settings=settings)
+    config = load_data_settings(data, settings)
     if out is not None and is_among_pictures(out, config.data.source):
         raise InputError(
             "--out must lie outside of the folder of pictures, in which nothing is changed. "
@@ -57,9 +57,9 @@ def audit_data(
     from tfxfer.report.audit import print_audit, write_audit
     from tfxfer.sources.sources import list_pictures
 
-    with console.status("Listing the pictures"):
-        listing = list_pictures(config.data)
     folder = locate(config.features.cache_dir)
+    with console.status("Listing the pictures"):
+        listing = list_pictures(config.data, folder)
     with counting_pictures(console, "Looking at the pictures") as show:
         found = audit_listing(listing, config.augmentation.flip, folder, show)
     print_audit(console, found)

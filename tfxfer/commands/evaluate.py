@@ -16,7 +16,7 @@ from rich.markup import escape
 from tfxfer import run
 from tfxfer.commands.options import as_source
 from tfxfer.config.places import is_address, is_among_pictures
-from tfxfer.config.presets import add_settings, load_config, parse_setting
+from tfxfer.config.presets import add_settings, load_data_settings, parse_setting
 from tfxfer.errors import InputError
 from tfxfer.machine import runtime
 from tfxfer.records.evaluations import EvaluationReport
@@ -65,8 +65,8 @@ def evaluate(
             "(a folder of class folders, a manifest, an archive, tfds:NAME). A run's own test "
             f"split was read once, at its end: the figures are in its {run.METRICS}."
         )
-    data = as_source("photos", data, None, None, settings)
-    config = load_config("photos", data=data, settings=settings)
+    data = as_source(data, lambda: load_data_settings(None, settings))
+    config = load_data_settings(data, settings)
     _check_file("--out", out, ".json", overwrite, config.data.source)
     _check_file("--predictions", predictions, ".csv", overwrite, config.data.source)
     console = make_console(quiet)

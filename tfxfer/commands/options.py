@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tfxfer.config.config import Config, DataSettings
 from tfxfer.config.places import is_address
-from tfxfer.config.presets import load_config
 from tfxfer.errors import InputError
 from tfxfer.machine import runtime
 
@@ -34,17 +34,19 @@ def _check_file(option: str, name: str | None, overwrite: bool) -> None:
 
 
 def as_source(
-    preset: str | Path,
-    data: Any,
-    backbone: str | None,
-    weights: str | Path | None,
-    settings: Mapping[str, Any] | None,
-    folder: str | None = None,
-) -> Any:
-    """Write a Python data set to a folder, or into the cache, so that a config can name it."""
+    data: Any, load: Callable[[], Config | DataSettings], folder: str | None = None
+) -> str | Path | None:
+    """Write a Python data set to a folder, or into the cache, so that a config can name it.
+
+    Args:
+        data: what a user gives as ``data``; what is a source already is returned as it is.
+        load: gives the config without its data; it says where the cache is and what classes are
+            called.
+        folder: None: the cache.
+    """
     if data is None or isinstance(data, str | Path):
         return data
-    config = load_config(preset, backbone=backbone, weights=weights, settings=settings)
+    config = load()
     runtime.import_tensorflow()
     from tfxfer.sources.python_dataset import write_dataset
 

@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,8 @@ def train(
         InputError: what was asked for cannot be done; nothing is written then, but finished folds
             stay.
     """
-    data = as_source(preset, data, backbone, weights, settings)
-    config = load_config(preset, data=data, backbone=backbone, weights=weights, settings=settings)
+    load = partial(load_config, preset, backbone=backbone, weights=weights, settings=settings)
+    config = load(data=as_source(data, load))
     folder = Path(out) if out is not None else run.default_folder(str(preset))
     all_folds = config.data.folds is not None and config.data.fold is None
     is_first = not distributed or _join(config, all_folds)
@@ -82,7 +83,7 @@ def _join(config: Config, all_folds: bool) -> bool:
     if all_folds:
         raise InputError(
             "Several processes train one run together. Received: --distributed with "
-            f"data.folds={config.data.folds}. Name one of the folds: --set data.fold=0."
+            f"data.folds={config.data.folds}. Name one of the folds: --set data.fold=1."
         )
     runtime.import_tensorflow()
     from tfxfer.machine import processes
@@ -105,10 +106,8 @@ def plan(
     temporary folder, which is what the plan names as its source.
     """
     with tempfile.TemporaryDirectory(prefix="tfxfer-plan-") as scratch:
-        data = as_source(preset, data, backbone, weights, settings, scratch)
-        config = load_config(
-            preset, data=data, backbone=backbone, weights=weights, settings=settings
-        )
+        load = partial(load_config, preset, backbone=backbone, weights=weights, settings=settings)
+        config = load(data=as_source(data, load, scratch))
         console = make_console(quiet)
         with console.status("Starting TensorFlow"):
             runtime.import_tensorflow()

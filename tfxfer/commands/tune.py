@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,8 @@ def tune(
     """
     until = None if budget is None else time.time() + budget
     _check(trials, tuner, budget, workers)
-    data = as_source(preset, data, backbone, weights, settings)
-    config = load_config(preset, data=data, backbone=backbone, weights=weights, settings=settings)
+    load = partial(load_config, preset, backbone=backbone, weights=weights, settings=settings)
+    config = load(data=as_source(data, load))
     if config.data.folds is not None:
         raise InputError(
             "A search compares trials on one validation split. Received: "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
@@ -18,6 +18,8 @@ from tfxfer.config.table import Table, absolute
 from tfxfer.errors import InputError, nearest
 from tfxfer.modalities.pictures.settings import AugmentationConfig
 
+Whole = TypeVar("Whole", bound=Table)
+
 
 class DistillationConfig(Table):
     """A larger model that the run learns from, beside the labels: see `teacher.py`."""
@@ -31,6 +33,19 @@ class DistillationConfig(Table):
     @classmethod
     def _is_absolute(cls, value: str) -> str:
         return absolute(value)
+
+
+class DataSettings(Table):
+    """What is told to a command that looks at data and trains nothing."""
+
+    data: DataConfig = DataConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    features: FeaturesConfig = FeaturesConfig()
+
+    @model_validator(mode="after")
+    def _cache_lies_elsewhere(self) -> DataSettings:
+        _check_cache(self.features, self.data)
+        return self
 
 
 class Config(Table):
@@ -61,12 +76,7 @@ class Config(Table):
 
     @model_validator(mode="after")
     def _cache_lies_elsewhere(self) -> Config:
-        cache, source = self.features.cache_dir, self.data.source
-        if cache and is_among_pictures(cache, source):
-            raise InputError(
-                "features.cache_dir must lie outside of the folder of pictures, whose folders are "
-                f"classes. Received: {cache!r} in {source!r}. Name a folder elsewhere."
-            )
+        _check_cache(self.features, self.data)
         return self
 
     @model_validator(mode="after")
@@ -114,21 +124,30 @@ class Config(Table):
         return self
 
 
-def validate(table: Mapping[str, Any], where: str) -> Config:
+def _check_cache(features: FeaturesConfig, data: DataConfig) -> None:
+    cache, source = features.cache_dir, data.source
+    if cache and is_among_pictures(cache, source):
+        raise InputError(
+            "features.cache_dir must lie outside of the folder of pictures, whose folders are "
+            f"classes. Received: {cache!r} in {source!r}. Name a folder elsewhere."
+        )
+
+
+def validate(table: Mapping[str, Any], where: str, whole: type[Whole]) -> Whole:
     """Check a table of values; `InputError` names every value that does not fit."""
     try:
-        return Config.model_validate(table)
+        return whole.model_validate(table)
     except ValidationError as error:
-        lines = [_explain(item) for item in error.errors()]
+        lines = [_explain(item, whole) for item in error.errors()]
         raise InputError("\n".join([f"{where} does not fit:", *lines])) from error
 
 
-def _explain(item: Any) -> str:
+def _explain(item: Any, whole: type[Table]) -> str:
     """One line on one of pydantic's findings."""
     key = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
         *parents, last = item["loc"]
-        allowed = list(_model_at(parents).model_fields)
+        allowed = list(_model_at(parents, whole).model_fields)
         where = f"[{'.'.join(map(str, parents))}]" if parents else "the top level"
         return (
             f"- unknown key {key!r}.{nearest(str(last), allowed)} Keys of {where}: "
@@ -141,9 +160,9 @@ def _explain(item: Any) -> str:
     return f"- {key}: {item['msg']}.{received}"
 
 
-def _model_at(location: list[Any]) -> type[BaseModel]:
+def _model_at(location: list[Any], whole: type[Table]) -> type[BaseModel]:
     """The model whose keys stand at a location such as ``("phases", 0)``."""
-    model: type[BaseModel] = Config
+    model: type[BaseModel] = whole
     for part in location:
         if isinstance(part, str):
             annotation: Any = model.model_fields[part].annotation

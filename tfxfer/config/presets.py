@@ -13,7 +13,7 @@ from typing import Any
 
 import tomli_w
 
-from tfxfer.config.config import Config, validate
+from tfxfer.config.config import Config, DataSettings, validate
 from tfxfer.errors import InputError, nearest
 
 _PACKAGE = Path(__file__).parent.parent
@@ -66,7 +66,26 @@ def load_config(
         train_everything(table)
     for key, value in (settings or {}).items():
         set_value(table, key, value)
-    return validate(table, str(path))
+    return validate(table, str(path), Config)
+
+
+def load_data_settings(
+    data: str | Path | None, settings: Mapping[str, Any] | None = None
+) -> DataSettings:
+    """What a command is told that looks at data and trains nothing.
+
+    Args:
+        data: its ``data.source``.
+        settings: other values by dotted key: those of ``[data]``, ``[augmentation]`` and
+            ``[features]``.
+
+    Raises:
+        InputError: unknown key (with the nearest match), or a rule that is broken.
+    """
+    table: dict[str, Any] = {}
+    for key, value in {"data.source": data and str(data), **(settings or {})}.items():
+        set_value(table, key, value)
+    return validate(table, "What the data are read with", DataSettings)
 
 
 def dump_config(config: Config) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console
 
 from tfxfer.cache.folder import locate
-from tfxfer.config.config import Config
+from tfxfer.config.config import DataSettings
 from tfxfer.data.items import ItemSet
 from tfxfer.data.listing import Listing
 from tfxfer.errors import InputError
@@ -50,7 +50,7 @@ class _Outcome:
 
 def run_evaluation(
     predictor: Predictor,
-    config: Config,
+    config: DataSettings,
     console: Console,
     split: str | None = None,
     mapping: Mapping[str, str] | None = None,
@@ -73,7 +73,7 @@ def run_evaluation(
             cannot predict them.
     """
     with console.status("Listing the pictures"):
-        whole = list_pictures(config.data)
+        whole = list_pictures(config.data, locate(config.features.cache_dir))
     name, listing, notes = choose_split(whole, split)
     labels = np.concatenate([each.labels for each in listing.splits.values()])
     numbers, map_notes = map_classes(labels, listing.classes, predictor.classes, mapping)
@@ -103,7 +103,7 @@ def run_evaluation(
     return report, list_results(outcome.places, *figures, predictor.classes)
 
 
-def _warn_of_training(config: Config, split: str, trained_on: str | None) -> list[str]:
+def _warn_of_training(config: DataSettings, split: str, trained_on: str | None) -> list[str]:
     if trained_on is None or trained_on != config.data.source or split == "test":
         return []
     return [
@@ -112,7 +112,7 @@ def _warn_of_training(config: Config, split: str, trained_on: str | None) -> lis
     ]
 
 
-def _look(listing: Listing, config: Config, console: Console) -> tuple[BadFile, ...]:
+def _look(listing: Listing, config: DataSettings, console: Console) -> tuple[BadFile, ...]:
     """The pictures that cannot be used."""
     if str(config.data.source).startswith("embedded:"):
         return ()  # drawn by this package, and good

@@ -128,7 +128,7 @@ def propose(config: Config, space: Space, values: Mapping[str, Any]) -> Config:
     *earlier, last = table["phases"]
     kept = [phase for phase in earlier if _is_less(phase["unfreeze"], depth)]
     table["phases"] = [*kept, last] if depth or not kept else kept
-    return validate(table, "The trial")
+    return validate(table, "The trial", Config)
 
 
 def train_on_all(config: Config, trial: Trial) -> Config:
