@@ -1,1 +1,1 @@
-"""What the user sees, from records alone."""
+"""Tables, files and figures for people, made from records and a run folder alone."""

@@ -1,4 +1,4 @@
-"""What an audit has found: as a table, as JSON and as contact sheets. Reads records only."""
+"""The findings of an audit as a table, as JSON and as contact sheets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SPLITS = ("train", "validation", "test")
 
 
 def print_audit(console: Console, audit: Audit) -> None:
-    """Print what was found, the worst first."""
+    """Print the findings, the worst first."""
     counts = {split: audit.count(split) for split in _SPLITS if split in audit.splits}
     parts = ", ".join(f"{sum(map(int, each)):,} {split}" for split, each in counts.items())
     console.print(
@@ -57,7 +57,7 @@ def print_audit(console: Console, audit: Audit) -> None:
 
 
 def list_findings(audit: Audit) -> list[tuple[str, Sequence[int], str]]:
-    """Name, rows and meaning of each kind of finding that there is."""
+    """Return the name, the rows and the meaning of each kind of finding that the audit has."""
     faults = [row for row, look in enumerate(audit.looks) if look.fault]
     conflicts = _rows(audit.conflicts)
     exact = _rows([group for group in audit.copies if group.is_exact])
@@ -74,7 +74,7 @@ def list_findings(audit: Audit) -> list[tuple[str, Sequence[int], str]]:
 
 
 def measure_sizes(audit: Audit) -> dict[str, int]:
-    """Shortest, median and longest short side of usable pictures in pixels."""
+    """Return the shortest, median and longest short side of the usable pictures, in pixels."""
     short = [min(look.height_px, look.width_px) for look in audit.looks if not look.fault]
     if not short:
         return {}
@@ -90,10 +90,13 @@ def write_audit(
     audit: Audit,
     read: Callable[[Sequence[int]], Iterable[tuple[int, bytes]]],
 ) -> list[Path]:
-    """Write ``audit.json`` and a sheet of each kind of finding; return what was written.
+    """Write ``audit.json`` and a sheet for each kind of finding; return the paths of the files.
 
     Args:
-        read: gives the encoded pictures of rows in ascending order, as many as can be read.
+        folder: Where the files are written; it is made if it is not there.
+        audit: The findings.
+        read: A function that yields rows, given in ascending order, with their encoded pictures;
+            it leaves out those that cannot be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(describe(audit), indent=2, ensure_ascii=False)
@@ -101,7 +104,7 @@ def write_audit(
     written = [folder / JSON]
     sheets = _list_sheets(audit)
     shown = sorted({row for _, _, rows in sheets for _, each in rows[:MOST_ROWS] for row in each})
-    # All at once: some sources are read from start to end.
+    # All pictures are read at once, because some sources can only be read from start to end.
     pictures = {row: open_small(encoded) for row, encoded in read(shown)}
     for name, title, rows in sheets:
         if rows:
@@ -120,7 +123,7 @@ def _draw(
 
 
 def describe(audit: Audit) -> dict[str, Any]:
-    """An audit as JSON values; pictures by where they lie."""
+    """Return an audit as JSON values, in which a picture is named by where it lies."""
     paths = [look.path for look in audit.looks]
 
     def list_copies(groups: Sequence[Copies]) -> list[dict[str, Any]]:
@@ -157,7 +160,7 @@ def describe(audit: Audit) -> dict[str, Any]:
 
 
 def _list_sheets(audit: Audit) -> list[tuple[str, str, list[tuple[str, list[int]]]]]:
-    """Name and title of each sheet, and the heading and the pictures of its rows."""
+    """Return the name and title of each sheet, with the heading and the pictures of its rows."""
     reasons: dict[str, list[int]] = {}
     for number, look in enumerate(audit.looks):
         if look.fault:
@@ -195,7 +198,7 @@ def _list_sheets(audit: Audit) -> list[tuple[str, str, list[tuple[str, list[int]
 
 
 def _spread(by_heading: Mapping[str, list[int]], most: int) -> list[tuple[str, list[int]]]:
-    """A row a heading, with pictures from all over its own."""
+    """Return one row for each heading, with at most `most` evenly spaced members of its list."""
     rows = []
     for heading, members in by_heading.items():
         places = np.unique(np.linspace(0, len(members) - 1, min(most, len(members))).astype(int))

@@ -1,4 +1,4 @@
-"""Plans and results as lines and tables in a terminal. Reads records only."""
+"""Plans and results as lines and tables in a terminal."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from tfxfer.records.plans import PhasePlan, Plan
 from tfxfer.records.results import CRITERIA, FoldsResult, PhaseResult, RunResult
 from tfxfer.run import EXPORT, FOLDS, METRICS, MODEL, TENSORBOARD
 
-_LOG_COLUMNS = 140  # width of lines that go to a file or a pipe
+_LOG_COLUMNS = 140  # Lines that go to a file or a pipe have this width.
 
 
 def make_console(is_quiet: bool = False) -> Console:
-    """The console of a run; a quiet one prints nothing, one without a terminal wraps late.
+    """Return the console of a run; a quiet one prints nothing, one without a terminal wraps late.
 
-    A notebook takes lines as a file does: what Rich does of its own accord there needs ipywidgets,
-    and takes a run's output apart.
+    A notebook gets plain lines as a file does: Rich's own output for notebooks needs ipywidgets and
+    tears the lines of a run apart.
     """
-    is_terminal = False if Console().is_jupyter else None  # None: Rich looks
+    is_terminal = False if Console().is_jupyter else None  # Given None, Rich finds out by itself.
     console = Console(
         quiet=is_quiet, highlight=False, force_jupyter=False, force_terminal=is_terminal
     )
@@ -30,7 +30,7 @@ def make_console(is_quiet: bool = False) -> Console:
 
 
 def print_plan(console: Console, plan: Plan, with_blocks: bool) -> None:
-    """Show what a run is going to do, with a row a block where asked for."""
+    """Show what a run is going to do, on request with a row for each block."""
     counts = ", ".join(f"{count:,} {split}" for split, count in plan.counts.items())
     smallest = min(plan.class_counts, key=plan.class_counts.__getitem__)
     largest = max(plan.class_counts, key=plan.class_counts.__getitem__)
@@ -54,7 +54,7 @@ def print_plan(console: Console, plan: Plan, with_blocks: bool) -> None:
 
 
 def print_phase(console: Console, phase: PhaseResult) -> None:
-    """Show in two lines how a phase ended, and where its time went."""
+    """Show in two lines how a phase ended and what its time was spent on."""
     if not phase.has_improved:
         outcome = "nothing was better than before the phase; the weights of then were put back"
     elif phase.solver == "logistic":
@@ -77,7 +77,7 @@ def print_phase(console: Console, phase: PhaseResult) -> None:
 
 
 def print_result(console: Console, result: RunResult) -> None:
-    """Show the final table and where things lie."""
+    """Show the table of metrics and the paths of the run's files."""
     table = Table(*_evaluation_cells(result.test))
     for evaluation in (result.validation, result.test):
         table.add_row(*_evaluation_cells(evaluation).values())
@@ -108,7 +108,7 @@ def print_result(console: Console, result: RunResult) -> None:
 
 
 def print_folds(console: Console, result: FoldsResult) -> None:
-    """Show each fold's figures, their mean and spread, and where they lie."""
+    """Show each fold's figures, their mean and spread, and the path of their file."""
     table = Table("fold", f"{result.split} pictures", "accuracy", "macro F1", "time")
     for fold in result.folds:
         figures = (f"{fold.accuracy:.3f}", f"{fold.macro_f1:.3f}", f"{fold.seconds:.0f} s")
@@ -137,7 +137,7 @@ def print_folds(console: Console, result: FoldsResult) -> None:
 
 
 def _evaluation_cells(evaluation: Evaluation) -> dict[str, str]:
-    """Figures of a split by the columns' names; of several labels, mAP comes first."""
+    """Return a split's figures by the names of the columns; with several labels, mAP is first."""
     low, high = evaluation.accuracy_interval
     interval = f"{low:.3f}…{high:.3f}"
     cells = {"split": evaluation.split, "pictures": f"{evaluation.pictures:,}"}
@@ -186,7 +186,7 @@ def _phases_table(plan: Plan) -> Table:
 
 
 def _describe_frozen(phase: PhasePlan) -> str:
-    """What is done with the frozen layers, in a few words."""
+    """Say in a few words how often the frozen layers run."""
     if phase.cut == "pictures":
         return "none"
     if not phase.views:

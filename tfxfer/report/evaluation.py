@@ -1,4 +1,4 @@
-"""An evaluation as tables, as JSON and as CSV. Reads records only."""
+"""An evaluation as tables, as JSON and as CSV."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from rich.table import Table
 from tfxfer.records.evaluations import EvaluationReport, PictureResult
 
 _MOST_CLASSES, _MOST_CONFUSIONS, _MOST_FILES = 30, 10, 20
-# What stands between a picture's labels in a cell.
+# This separates a picture's labels in a cell.
 _SEPARATOR = "|"
-# Metrics of `Evaluation` by what people call them, in the order in which they are shown.
+# The metrics of `Evaluation` and their names for people, in the order in which they are shown.
 _METRICS = {
     "mean_average_precision": "mAP",
     "accuracy": "accuracy",
@@ -34,7 +34,7 @@ _METRICS = {
 
 
 def print_evaluation(console: Console, report: EvaluationReport) -> None:
-    """Show the metrics, the weakest classes, what is confused most, and what to know of it."""
+    """Show the metrics, the weakest classes, the most frequent confusions, and the notes."""
     evaluation = report.evaluation
     console.print(
         f"[bold]{escape(report.model)}[/] on [bold]{escape(report.data)}[/]: "
@@ -100,9 +100,10 @@ def _print_left_out(console: Console, report: EvaluationReport) -> None:
 
 
 def list_confusions(report: EvaluationReport) -> list[tuple[str, str, int]]:
-    """True class, predicted class and how often, the most frequent first; none of several labels.
+    """List true class, predicted class and count of each confusion, the most frequent first.
 
-    Of equal counts, in the order of the classes.
+    Confusions with equal counts are in the order of the classes. With several labels a picture,
+    the list is empty.
     """
     found = [
         (report.classes[true], report.classes[predicted], count)
@@ -114,7 +115,7 @@ def list_confusions(report: EvaluationReport) -> list[tuple[str, str, int]]:
 
 
 def describe(report: EvaluationReport) -> dict[str, Any]:
-    """An evaluation as JSON values; a metric's interval has the key ``<metric>_interval``."""
+    """Return an evaluation as JSON values; an interval has the key ``<metric>_interval``."""
     metrics = {key: value for key, value in asdict(report.evaluation).items() if value is not None}
     confusion = metrics.pop("confusion", None)
     metrics.pop("per_class_f1")
@@ -136,15 +137,15 @@ def describe(report: EvaluationReport) -> dict[str, Any]:
 
 
 def write_evaluation(path: Path, report: EvaluationReport) -> None:
-    """Write all figures as JSON; the file is there when it is whole."""
+    """Write all figures as JSON; the file appears only when it is complete."""
     text = json.dumps(describe(report), indent=2, ensure_ascii=False, allow_nan=False)
     _write(path, text + "\n")
 
 
 def write_results(path: Path, results: Iterable[PictureResult]) -> None:
-    """Write a line a picture as CSV: ``path,true,predicted,probability,right`` (1 or 0).
+    """Write one CSV line for each picture: ``path,true,predicted,probability,right`` (1 or 0).
 
-    Several labels of a picture are parted by ``|``.
+    Several labels of a picture are separated by ``|``.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
@@ -158,12 +159,12 @@ def write_results(path: Path, results: Iterable[PictureResult]) -> None:
 def _write(path: Path, text: str) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        # Names of files need not be UTF-8.
+        # File names need not be valid UTF-8.
         with os.fdopen(
             handle, "w", encoding="utf-8", errors="backslashreplace", newline=""
         ) as file:
             file.write(text)
-        os.chmod(name, 0o644)  # mkstemp's 0600 would keep others out
+        os.chmod(name, 0o644)  # With mkstemp's 0600, only the owner could read the file.
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

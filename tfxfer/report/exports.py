@@ -1,4 +1,4 @@
-"""Exported formats side by side, as a table in a terminal. Reads records only."""
+"""Exported formats side by side, as a table in a terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tfxfer.records.exports import ExportedFormat, RunFigures
 
 
 def print_exports(console: Console, rows: Sequence[ExportedFormat]) -> None:
-    """Show size, latency, accuracy and agreement of each format, and why some were refused."""
+    """Show each format's size, latency, accuracy and agreement, or why it was refused."""
     batch = ExportedFormat.BATCH
     table = Table(
         "format",
@@ -48,7 +48,7 @@ def print_exports(console: Console, rows: Sequence[ExportedFormat]) -> None:
 
 
 def print_students(console: Console, rows: Sequence[RunFigures]) -> None:
-    """Show what a student costs and is worth, beside its teacher."""
+    """Show the cost and the accuracy of a student beside its teacher's."""
     batch = ExportedFormat.BATCH
     columns = ("parameters", "SavedModel", "one picture", f"{batch} pictures")
     table = Table("", "network", *columns, "validation accuracy", "test accuracy")

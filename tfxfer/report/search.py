@@ -1,4 +1,4 @@
-"""The trials of a search as lines and tables in a terminal. Reads records only."""
+"""The trials of a search as lines and tables in a terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SHOWN = 10
 
 
 def print_trial(console: Console, trial: Trial) -> None:
-    """Show in a line how a trial ended."""
+    """Show in one line how a trial ended."""
     name = f"trial {trial.number}" if trial.number else "the head alone"
     head = f"{name:<14} {escape(describe_values(trial))}"
     if trial.status != "done":
@@ -27,7 +27,7 @@ def print_trial(console: Console, trial: Trial) -> None:
 
 
 def print_search(console: Console, result: SearchResult) -> None:
-    """Show the best trials, the verdict and where things lie."""
+    """Show the best trials, the verdict and the paths of the search's files."""
     keys = list(dict.fromkeys(key for trial in result.trials for key in trial.values))
     console.print(_leaderboard(result, keys))
     hidden = len(result.trials) - _SHOWN
@@ -59,17 +59,17 @@ def print_search(console: Console, result: SearchResult) -> None:
 
 
 def describe_values(trial: Trial) -> str:
-    """A trial's values in a few words."""
+    """Return a trial's values as a short text."""
     return ", ".join(f"{short(key)} {show(value)}" for key, value in trial.values.items())
 
 
 def short(key: str) -> str:
-    """A key without the tables that it stands in."""
+    """Return the last part of a dotted key; the backbone's name is called ``backbone``."""
     return "backbone" if key == "backbone.name" else key.rsplit(".", 1)[-1]
 
 
 def show(value: object) -> str:
-    """A value as people write it."""
+    """Return a value as a text for people; floats have two significant digits."""
     return f"{value:.2g}" if isinstance(value, float) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""The trials of a search as pictures: by depth, by all axes, and over time. Reads records only."""
+"""The trials of a search as figures: by depth, by all varied values, and over time."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from tfxfer.report.search import short, show
 
 _BLUE, _RED, _GREY = "#2a6f97", "#b0413e", "#8d99ae"
 _DPI = 130
-_TICKS = 6  # values that an axis names
+_TICKS = 6  # An axis labels at most so many values.
 
 
 def draw_search(trials: Sequence[Trial], started: float, folder: Path) -> None:
     """Write depth.png, parallel.png and time.png.
 
     Args:
-        trials: finished ones, best first.
-        started: when the search began, in seconds since 1970.
+        trials: The finished trials, best first.
+        started: When the search began, in seconds since 1970.
+        folder: Where the figures are written.
     """
     from matplotlib.figure import Figure
 
@@ -33,7 +34,7 @@ def draw_search(trials: Sequence[Trial], started: float, folder: Path) -> None:
 
 
 def _draw_depths(figure: Any, trials: Sequence[Trial], _: float) -> None:
-    """Score against depth: each trial, and mean and spread of each depth's."""
+    """Draw the scores against the depth: each trial, and the mean and spread at each depth."""
     axes = _plain_axes(figure)
     depths = sorted({trial.unfrozen for trial in trials})
     places = {depth: place for place, depth in enumerate(depths)}
@@ -57,7 +58,7 @@ def _draw_depths(figure: Any, trials: Sequence[Trial], _: float) -> None:
 
 
 def _draw_axes(figure: Any, trials: Sequence[Trial], _: float) -> None:
-    """Parallel coordinates: a line a trial, from value to value to its score."""
+    """Draw parallel coordinates: one line for each trial, through its values to its score."""
     from matplotlib import colormaps
 
     axes = _plain_axes(figure)
@@ -83,7 +84,7 @@ def _draw_axes(figure: Any, trials: Sequence[Trial], _: float) -> None:
 
 
 def _draw_time(figure: Any, trials: Sequence[Trial], started: float) -> None:
-    """Scores in the order of time, and the best so far."""
+    """Draw the scores over time, and the best score so far."""
     axes = _plain_axes(figure)
     ordered = sorted(trials, key=lambda trial: trial.finished)
     seconds = [max(0.0, trial.finished - started) for trial in ordered]
@@ -111,8 +112,11 @@ def _score_name(trial: Trial) -> str:
 
 
 class _Scale:
-    """From values of an axis to heights in 0…1; numbers over two orders of magnitude by their
-    logarithm, other values one above the other, and none at the bottom."""
+    """A scale from the values of an axis to heights in 0…1.
+
+    Positive numbers that span a factor of 10 or more have a logarithmic scale. Values that are no
+    numbers stand one above the other. A missing value stands at the bottom.
+    """
 
     def __init__(self, values: Sequence[Any]):
         given = [value for value in values if value is not None]
@@ -137,7 +141,7 @@ class _Scale:
         return bottom + (1 - bottom) * share
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Heights and what stands there."""
+        """Return the heights of the labelled values, with their labels."""
         values = self._values
         if len(values) > _TICKS:
             values = [values[0], values[len(values) // 2], values[-1]]

@@ -1,4 +1,4 @@
-"""Contact sheets: pictures in rows with a heading each. Imports no TensorFlow."""
+"""Contact sheets: pictures in rows that have headings. This module imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-MOST_ROWS = 40  # of a sheet
+MOST_ROWS = 40  # A sheet shows at most so many rows.
 _TILE_PX, _GAP_PX, _TEXT_PX, _COLUMNS = 150, 8, 14, 8
 _INK, _FAINT, _BACK, _EMPTY = "#222222", "#777777", "#ffffff", "#ededed"
 
@@ -21,8 +21,8 @@ class Tile:
     """A picture of a sheet.
 
     Attributes:
-        picture: ``[height, width, 3]`` uint8; None is a grey tile.
-        caption: what stands below it.
+        picture: ``[height, width, 3]`` uint8; None draws a grey tile.
+        caption: The text below the picture.
     """
 
     picture: np.ndarray | None
@@ -38,10 +38,13 @@ class Row:
 
 
 def write_sheet(path: Path, title: str, rows: Sequence[Row], most_rows: int = MOST_ROWS) -> None:
-    """Draw rows of pictures into one PNG file; long rows are broken.
+    """Draw rows of pictures into one PNG file; long rows are wrapped.
 
     Args:
-        most_rows: how many are drawn; how many more there are stands at the end.
+        path: The file.
+        title: The heading of the sheet.
+        rows: The rows, of which the first `most_rows` are drawn.
+        most_rows: The largest number of rows; the sheet says at its end how many are missing.
     """
     drawn = rows[:most_rows]
     heading_px, tile_px = _TEXT_PX + _GAP_PX, _TILE_PX + _TEXT_PX + _GAP_PX
@@ -79,10 +82,10 @@ def _draw_tile(sheet, draw, font, tile: Tile, left: int, top: int) -> None:
 
 
 def open_small(encoded: bytes) -> np.ndarray | None:
-    """Decode a picture for a tile, upright and over white; it takes little memory.
+    """Decode a picture for a tile, upright and over white, with little memory.
 
     Returns:
-        ``[height, width, 3]`` uint8; None where it cannot be opened.
+        ``[height, width, 3]`` uint8; None if the picture cannot be opened.
     """
     try:
         with warnings.catch_warnings():
@@ -91,17 +94,17 @@ def open_small(encoded: bytes) -> np.ndarray | None:
                 opened.draft("RGB", (2 * _TILE_PX, 2 * _TILE_PX))
                 opened.thumbnail((_TILE_PX, _TILE_PX))
                 upright = ImageOps.exif_transpose(opened)
-                if upright.mode.startswith("I;16"):  # Pillow would cut the values off at 255
+                if upright.mode.startswith("I;16"):  # Pillow would clip the values at 255.
                     upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
                 upright = upright.convert("RGBA")
-    except Exception:  # Pillow's plug-ins raise whatever they like for a broken file
+    except Exception:  # Pillow's plug-ins raise errors of any type for a broken file.
         return None
     white = Image.new("RGBA", upright.size, "white")
     return np.asarray(Image.alpha_composite(white, upright).convert("RGB"))
 
 
 def _fit(draw, text: str, font, width: int) -> str:
-    """Leave out the middle of a text that is too long; what the font cannot draw as well."""
+    """Leave out the middle of a text that is too long, and characters that are no valid UTF-8."""
     text = " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
     if draw.textlength(text, font) <= width:
         return text
