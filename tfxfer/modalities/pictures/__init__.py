@@ -1,1 +1,1 @@
-"""Pictures: how they are decoded, changed, looked at, and which networks read them."""
+"""Pictures: how they are decoded, augmented and audited, and which networks read them."""

@@ -1,4 +1,4 @@
-"""Random changes to training pictures, in tf.data: the exported model never holds them."""
+"""Random changes to training pictures, in tf.data; the exported model does not contain them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from tfxfer.modalities.pictures.decode import decode_picture, decode_random_crop
 from tfxfer.modalities.pictures.policies import change_at_random
 from tfxfer.modalities.pictures.settings import AugmentationConfig
 
-# Of policy "light": its crops keep this share of a picture, or more.
+# The crops of the policy "light" keep at least this share of a picture.
 _LIGHT_MIN_AREA = 0.8
-# Zhong et al. 2020, "Random erasing data augmentation", section 5: shares of the picture, and the
-# smallest ratio of the sides.
+# The erased share of a picture, and the smallest ratio of the sides, are those of Zhong et al.
+# 2020, "Random erasing data augmentation", section 5.
 _ERASED_AREA, _ERASED_RATIO = (0.02, 0.4), 0.3
 
 
 def decode_augmented(
     encoded: tf.Tensor, seed: tf.Tensor, config: AugmentationConfig, size_px: int
 ) -> tf.Tensor:
-    """Decode a picture as a policy shows it, by chance.
+    """Decode a picture and change it at random, as a policy says.
 
     ==============  =====================================================================
     none            as it is, whatever the other values say
@@ -28,14 +28,14 @@ def decode_augmented(
     trivialaugment  a random part, flip and turns; one operation
     ==============  =====================================================================
 
-    Parts, flip and turns are what ``crop_min_area``, ``flip`` and ``rotate`` allow. Last, all but
-    "none" erase a rectangle with the probability ``erasing``.
+    ``crop_min_area``, ``flip`` and ``rotate`` limit the part, the flip and the turns. At the end,
+    all policies except "none" erase a rectangle with the probability ``erasing``.
 
     Args:
-        encoded: scalar string, a picture.
+        encoded: Scalar string, an encoded picture.
         seed: ``[2]`` int64; the same seed gives the same picture.
-        config: which changes, and how strong.
-        size_px: side of the result in pixels.
+        config: The kinds of changes and their strengths.
+        size_px: The side of the result in pixels.
 
     Returns:
         ``[size_px, size_px, 3]`` float32, 0…255.
@@ -66,7 +66,7 @@ def decode_augmented(
 
 
 def _recolour(picture: tf.Tensor, seed: tf.Tensor, strength: float) -> tf.Tensor:
-    """Change brightness, contrast and saturation by up to ± `strength` each."""
+    """Change brightness, contrast and saturation, each by up to ± `strength`."""
     change = tf.random.stateless_uniform([3], seed, 1 - strength, 1 + strength)
     picture = picture * change[0]
     mean = tf.reduce_mean(picture)
@@ -97,7 +97,7 @@ def _erase(picture: tf.Tensor, seed: tf.Tensor, probability: float) -> tf.Tensor
 
 
 def _noise(seed: tf.Tensor, size_px: int) -> tf.Tensor:
-    """``[size, size, 3]`` float32 of whole numbers 0…255, four of each number that is drawn."""
+    """Return noise: ``[size, size, 3]`` float32 of integers 0…255, four from each drawn number."""
     count = 3 * size_px * size_px
     drawn = tf.random.stateless_uniform([-(-count // 4)], seed, None, None, tf.int32)
     values = tf.reshape(tf.bitcast(drawn, tf.uint8), [-1])[:count]

@@ -1,10 +1,10 @@
 """Pictures that are copies of one another: the same bytes, or the same picture saved again.
 
-A perceptual hash proposes pairs (the signs of the lowest frequencies of a cosine transform, each
-against their median: Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions",
-2010), and the thumbnails confirm them: one is laid over the other, moved and scaled a little
-(one step of Lucas and Kanade, "An Iterative Image Registration Technique", 1981), and what is
-left must be small. Imports no TensorFlow.
+A perceptual hash proposes pairs. Its bits say which of the lowest frequencies of a cosine
+transform lie above their median (Zauner, "Implementation and Benchmarking of Perceptual Image Hash
+Functions", 2010). The thumbnails then confirm a pair: one is laid over the other, moved and scaled
+a little (one step of Lucas and Kanade, "An Iterative Image Registration Technique", 1981), and the
+remaining difference must be small. This module imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from tfxfer.data.looks import Copies
 from tfxfer.modalities.pictures.oddities import THUMBNAIL_PX
 
 _FREQUENCIES = 8
-# Rows hashed at a time, and pairs compared at a time.
+# So many rows are hashed at a time, and so many pairs compared at a time.
 _CHUNK = 1024
 _PAIRS = 64
 
 # The limits were chosen on 4,978 photographs (clothing, birds10, hymenoptera), of which 500 were
-# saved again, as `tools/bench_copies.py limits` prints them: what 99 % stay within. A residual is
-# a root mean square in grey levels, 0…255; its share is that of the picture's contrast.
+# saved again. The table, printed by `tools/bench_copies.py limits`, shows what 99 % of the copies
+# stay within. A residual is a root mean square in grey levels, 0…255; the next column is its share
+# of the picture's contrast.
 #
 #                                      bits   residual   share   found
 #   JPEG, quality 10                      4        4.2    0.26     489
@@ -41,15 +42,15 @@ _PAIRS = 64
 _MAX_BITS = 10
 _MAX_RESIDUAL = 5.0
 _MAX_RESIDUAL_SHARE = 0.2
-# How far a picture's edge may be moved, in pixels of the thumbnail; 5 % cropped: up to 1.3.
+# A picture's edge may be moved so far, in pixels of the thumbnail; a 5 % crop moves it up to 1.3.
 _MAX_SHIFT_PX = 1.25
-# Pictures with less contrast (the lowest photograph has 8) are noise: all of them look alike.
+# Pictures with less contrast are noise and all look alike; no photograph above has less than 8.
 _MIN_CONTRAST = 4.0
-# Pictures are squashed to squares, but hardly more than that.
+# Copies may have been squashed to squares, which changes the ratio of the sides no more than this.
 _MAX_ASPECT_CHANGE = 4.0
 
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)
-_INSIDE = slice(1, THUMBNAIL_PX - 1)  # a crop brings its own border
+_INSIDE = slice(1, THUMBNAIL_PX - 1)  # The border is left out, because a crop changes it.
 _PLACES = np.linspace(-1, 1, THUMBNAIL_PX, dtype=np.float32)
 
 
@@ -61,20 +62,20 @@ def find_copies(
 ) -> tuple[Copies, ...]:
     """Group the pictures that are copies of one another.
 
-    Each pair of copies is together in a group. A picture that is a copy of two which are not
-    copies of one another, such as a frame of a film, is in two groups: chains are not joined, so
-    that a group never holds more than what is like its first picture. Nearly constant pictures
-    are copies only if their bytes are the same.
+    Every pair of copies is together in some group. Chains are not joined: a picture that is a copy
+    of two others which are no copies of one another, such as a frame of a film, is in two groups.
+    So a group holds only copies of its first picture. Nearly constant pictures are copies only if
+    their bytes are the same.
 
     Args:
-        digests: of each file's bytes.
+        digests: The digest of each file's bytes.
         thumbnails: ``[pictures, 16, 16, 3]`` uint8: whole pictures, upright, resized with
             antialiasing.
-        sizes: ``[pictures, 2]`` height and width in pixels.
-        mirrored: whether mirror images are copies; not where left and right are told apart.
+        sizes: ``[pictures, 2]``, the height and width in pixels.
+        mirrored: Whether mirror images are copies. They are not if left and right matter.
 
     Returns:
-        Groups of at least two, by their first rows.
+        Groups of at least two pictures, in the order of their first rows.
     """
     same_bytes: dict[str, list[int]] = {}
     for row, digest in enumerate(digests):
@@ -97,12 +98,12 @@ def find_copies(
 def _find_stars(
     thumbnails: np.ndarray, sizes: np.ndarray, rows: np.ndarray, mirrored: bool
 ) -> list[list[int]]:
-    """Groups of a first row and its copies, so that each pair of copies is in one of them."""
+    """Give groups of a first row and its copies, so that each pair of copies is in one of them."""
     rows = rows[measure_contrasts(thumbnails[rows]) >= _MIN_CONTRAST]
     turns = (False, True) if mirrored else (False,)
     hashes = {turned: hash_pictures(thumbnails[rows], turned) for turned in turns}
     aspects = np.log(sizes[rows, 0] / sizes[rows, 1])
-    # The first group of each picture: pairs that are together already need no look.
+    # This is the first group of each picture: pairs within a group need no second comparison.
     home = np.full(len(rows), -1)
     groups: list[list[int]] = []
     for place, row in enumerate(rows):
@@ -129,7 +130,7 @@ def _confirm(
 ) -> Iterator[int]:
     """Give the places that hold a copy of `first`; the nearest by their hashes come first.
 
-    Where very many are near, as with a fixed camera, it ends with the first that bring nothing.
+    If very many are near, as with a fixed camera, the search ends at the first chunk without one.
     """
     for start in range(0, len(near), _PAIRS):
         places = near[start : start + _PAIRS]
@@ -140,21 +141,21 @@ def _confirm(
 
 
 def _are_copies(first: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Whether pictures are the first one, moved and scaled by little: ``[pictures]`` bool."""
+    """Return which pictures are the first one, moved and scaled a little: ``[pictures]`` bool."""
     residuals, shifts = lay_over(first, others)
     limit = min(_MAX_RESIDUAL, _MAX_RESIDUAL_SHARE * measure_contrasts(first[None])[0])
     return (residuals <= limit) & (shifts <= _MAX_SHIFT_PX)
 
 
 def lay_over(first: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Move and scale a picture so that it is as like each of the others as can be.
+    """Move and scale a picture so that it matches each of the others as well as possible.
 
     Args:
         first: ``[16, 16, 3]`` uint8.
         others: ``[pictures, 16, 16, 3]`` uint8.
 
     Returns:
-        ``[pictures]`` float32 each: the root mean square of what is left of the difference,
+        Two arrays ``[pictures]`` float32: the root mean square of the remaining difference,
         0…255, and how far the picture's edge was moved, in pixels.
     """
     first = first.astype(np.float32)
@@ -162,7 +163,7 @@ def lay_over(first: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndar
     changes = np.stack([down, down * _PLACES[:, None, None], right, right * _PLACES[:, None]])
     changes = changes[:, _INSIDE, _INSIDE].reshape(4, -1)
     differences = (others[:, _INSIDE, _INSIDE] - first[_INSIDE, _INSIDE]).reshape(len(others), -1)
-    # A picture of stripes says nothing of a move along them: the least one is taken.
+    # In a picture of stripes, any move along them fits: the added diagonal takes the smallest one.
     squares = changes @ changes.T + np.eye(4, dtype=np.float32)
     moves = np.linalg.solve(squares, changes @ differences.T).T
     residuals = np.sqrt(np.mean((differences - moves @ changes) ** 2, axis=1))
@@ -170,7 +171,14 @@ def lay_over(first: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def measure_contrasts(pictures: np.ndarray) -> np.ndarray:
-    """The root mean square of what is left of pictures without their mean colours."""
+    """Return each picture's contrast: the root mean square of its deviation from its mean colour.
+
+    Args:
+        pictures: ``[pictures, 16, 16, 3]`` uint8.
+
+    Returns:
+        ``[pictures]`` float32, 0…255.
+    """
     found = np.empty(len(pictures), np.float32)
     for start in range(0, len(pictures), _CHUNK):
         inside = pictures[start : start + _CHUNK, _INSIDE, _INSIDE].astype(np.float32)
@@ -179,13 +187,13 @@ def measure_contrasts(pictures: np.ndarray) -> np.ndarray:
 
 
 def hash_pictures(thumbnails: np.ndarray, turned: bool = False) -> np.ndarray:
-    """Perceptual hashes, ``[pictures]`` uint64, of pictures or of their mirror images."""
+    """Return perceptual hashes, ``[pictures]`` uint64, of pictures or of their mirror images."""
     found = np.empty(len(thumbnails), np.uint64)
     for start in range(0, len(thumbnails), _CHUNK):
         grey = thumbnails[start : start + _CHUNK].astype(np.float32) @ _GREY
         grey = grey[:, :, ::-1] if turned else grey
         waves = dctn(grey, axes=(1, 2))[:, :_FREQUENCIES, :_FREQUENCIES].reshape(len(grey), -1)
         bits = waves > np.median(waves[:, 1:], axis=1, keepdims=True)
-        bits[:, 0] = False  # the brightness
+        bits[:, 0] = False  # The lowest frequency is the brightness, which does not count.
         found[start : start + _CHUNK] = np.packbits(bits, axis=1).view(np.uint64)[:, 0]
     return found

@@ -1,4 +1,4 @@
-"""From an encoded picture to pixels: the one decoder of training, checking and serving."""
+"""The decoder of pictures, which training, audit and serving share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfxfer.modalities.pictures.exif import upright
 from tfxfer.modalities.pictures.headers import JPEG_START, is_jpeg, refuse_large_jpeg, refuse_others
 
-# What a file is, by its first bytes; its ending may lie. (offset, bytes, name)
+# The first bytes of a file, unlike its ending, tell its format. A row is (offset, bytes, name).
 _SIGNATURES = (
     (0, JPEG_START, "JPEG"),
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -21,31 +21,31 @@ _SIGNATURES = (
     (4, b"ftyp", "HEIC or AVIF"),
 )
 READABLE = ("JPEG", "PNG", "BMP", "WebP")
-# libjpeg leaves out the high frequencies where it decodes to a part of the size.
+# libjpeg can decode to these fractions of the size; it leaves out the high frequencies then.
 _JPEG_SCALES = (1, 2, 4, 8)
-# A PNG's small chunks stand before its pixels; a colour profile may be among them.
+# So many bytes hold the small chunks before a PNG's pixels, even if one is a colour profile.
 _CHUNKS_BYTES = 8192
-# Sides' ratio of a random crop, as in Inception's training (Szegedy et al. 2015).
+# The ratio of a random crop's sides is that of Inception's training (Szegedy et al. 2015).
 _ASPECT_RATIOS = (3 / 4, 4 / 3)
 
 
 def decode_picture(encoded: tf.Tensor, least_px: int | None = None) -> tf.Tensor:
     """Decode a JPEG, PNG, BMP or WebP picture in the graph.
 
-    Grey pictures become RGB, CMYK is converted, 16 bits become 8, what is transparent is laid over
-    white; a photograph is turned as its EXIF data say.
+    Grey pictures become RGB, CMYK is converted, 16 bits become 8, and transparent parts are laid
+    over white. A photograph is turned as its EXIF data say.
 
     Args:
-        encoded: scalar string.
-        least_px: sides of this length are enough: a JPEG that is at least twice as large is
-            decoded at a half, a quarter or an eighth of its size, which takes less time.
+        encoded: Scalar string.
+        least_px: The side that is enough. A JPEG that is at least twice as large is decoded at a
+            half, a quarter or an eighth of its size, which takes less time.
 
     Returns:
         ``[height, width, 3]`` uint8.
 
     Raises:
-        tf.errors.InvalidArgumentError: it is broken or none of these, or its header announces more
-            than `MOST_PIXELS`, of which none is decoded then.
+        tf.errors.InvalidArgumentError: The picture is broken or has another format, or its header
+            announces more than `MOST_PIXELS`; no pixel is decoded then.
     """
 
     def decode_jpeg() -> tf.Tensor:
@@ -64,13 +64,13 @@ def decode_picture(encoded: tf.Tensor, least_px: int | None = None) -> tf.Tensor
 def decode_random_crop(
     encoded: tf.Tensor, seed: tf.Tensor, min_area: float, least_px: int
 ) -> tf.Tensor:
-    """Decode a random part of a picture; of a JPEG, only that part is decoded.
+    """Decode a random part of a picture; in a JPEG, only that part is decoded.
 
     Args:
-        encoded: scalar string.
+        encoded: Scalar string.
         seed: ``[2]`` int64; the same seed gives the same part.
-        min_area: smallest part, as a share of the picture's area.
-        least_px: as in `decode_picture`, for the part.
+        min_area: The area of the smallest part, as a share of the picture's area.
+        least_px: The side of the part that is enough, as in `decode_picture`.
 
     Returns:
         ``[height, width, 3]`` uint8.
@@ -99,7 +99,7 @@ def decode_random_crop(
 
 
 def _decode_other(encoded: tf.Tensor) -> tf.Tensor:
-    """Decode a PNG, BMP or WebP picture; what is transparent is laid over white."""
+    """Decode a PNG, BMP or WebP picture, with transparent parts laid over white."""
     encoded = refuse_others(encoded)
     picture = tf.cond(
         _has_colour_key(encoded),
@@ -108,20 +108,20 @@ def _decode_other(encoded: tf.Tensor) -> tf.Tensor:
     )
     picture.set_shape([None, None, None])
     channels = tf.shape(picture)[2]
-    # The fourth channel of a BMP is mostly filling.
+    # The fourth channel of a BMP is usually unused.
     is_bmp = tf.strings.substr(tf.strings.join([encoded, b"\0\0"]), 0, 2) == b"BM"
     has_alpha = (channels % 2 == 0) & ~is_bmp
     picture = tf.cond(has_alpha, lambda: _lay_over_white(picture), lambda: picture)
-    # Grey is one channel by now, or was two; the rest is RGB, and a BMP's filling.
+    # A grey picture has one channel now. All others are RGB, a BMP perhaps with an unused channel.
     picture = tf.cond(channels < 3, lambda: tf.repeat(picture[..., :1], 3, -1), lambda: picture)
     return tf.ensure_shape(picture[..., :3], [None, None, 3])
 
 
 def _has_colour_key(encoded: tf.Tensor) -> tf.Tensor:
-    """Whether a PNG without an alpha channel names one colour that is transparent.
+    """Return whether a PNG without an alpha channel names one colour that is transparent.
 
-    PNG 1.2, section 4.2.1: the chunk tRNS of colour types 0 (grey) and 2 (RGB). TensorFlow applies
-    it where four channels are asked for.
+    In PNG 1.2, section 4.2.1, it is the chunk tRNS of colour types 0 (grey) and 2 (RGB). TensorFlow
+    applies it if four channels are asked for.
     """
     start = tf.strings.substr(tf.strings.join([encoded, b"\0" * 26]), 0, _CHUNKS_BYTES)
     header = tf.io.decode_raw(tf.strings.substr(start, 24, 2), tf.uint8)
@@ -131,7 +131,7 @@ def _has_colour_key(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def _lay_over_white(picture: tf.Tensor) -> tf.Tensor:
-    """Mix the channels with white as the last one, the alpha channel, says."""
+    """Mix the colours with white as the last channel, alpha, says."""
     floats = tf.cast(picture, tf.float32)
     alpha = floats[..., -1:] / 255.0
     return tf.cast(tf.round(floats[..., :-1] * alpha + 255.0 * (1.0 - alpha)), tf.uint8)
@@ -140,7 +140,7 @@ def _lay_over_white(picture: tf.Tensor) -> tf.Tensor:
 def _by_scale(
     short_px: tf.Tensor, least_px: int | None, decode: Callable[[int], tf.Tensor]
 ) -> tf.Tensor:
-    """Decode at the smallest scale that leaves `least_px` of the short side."""
+    """Decode at the smallest scale at which the short side has at least `least_px`."""
     if least_px is None:
         return decode(1)
     fitting = [short_px >= scale * least_px for scale in _JPEG_SCALES[1:]]
@@ -149,7 +149,7 @@ def _by_scale(
 
 
 def _choose_crop(shape: tf.Tensor, seed: tf.Tensor, min_area: float) -> tuple[tf.Tensor, tf.Tensor]:
-    """A random window's place and size, ``[2]`` int32 each: rows, columns."""
+    """Return the place and the size of a random window, each ``[2]`` int32: rows, columns."""
     begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
         shape,
         bounding_boxes=tf.zeros([1, 0, 4]),
@@ -159,19 +159,19 @@ def _choose_crop(shape: tf.Tensor, seed: tf.Tensor, min_area: float) -> tuple[tf
         max_attempts=10,
         use_image_if_no_bounding_boxes=True,
     )
-    # A negative size means all there is, where no window could be found.
+    # If no window could be found, the size is negative, which means the whole picture.
     return begin[:2], tf.where(size[:2] < 0, shape[:2], size[:2])
 
 
 def resize_picture(picture: tf.Tensor, size_px: int) -> tf.Tensor:
-    """Resize a picture to a square, bilinear and antialiased; the whole picture stays in it.
+    """Resize a whole picture to a square, bilinear and antialiased.
 
-    It gives what ``tf.image.resize(picture, (size_px, size_px), antialias=True)`` does, bit for
-    bit, in half of the time where a picture is twice as large.
+    The result equals ``tf.image.resize(picture, (size_px, size_px), antialias=True)`` bit for bit.
+    It takes half of the time if the picture is twice as large as the square.
 
     Args:
         picture: ``[height, width, 3]``, 0…255.
-        size_px: side of the square in pixels.
+        size_px: The side of the square in pixels.
 
     Returns:
         ``[size_px, size_px, 3]`` float32, 0…255.
@@ -184,8 +184,8 @@ def resize_picture(picture: tf.Tensor, size_px: int) -> tf.Tensor:
 def _resize_rows(picture: tf.Tensor, size_px: int) -> tf.Tensor:
     """Resize the first axis alone: ``[size_px, width, 3]`` float32.
 
-    TensorFlow's kernel handles rows as whole vectors, but each pixel of a row by itself. So the
-    rest of a row stands here as the channels of a single pixel.
+    TensorFlow's kernel handles the channels of a pixel as one vector, but each pixel of a row by
+    itself. So a whole row is passed here as the channels of a single pixel.
     """
     shape = tf.shape(picture)
     scale = size_px / tf.cast(shape[0], tf.float32)
@@ -201,7 +201,7 @@ def _resize_rows(picture: tf.Tensor, size_px: int) -> tf.Tensor:
 
 
 def sniff(start: bytes) -> str | None:
-    """Name a picture's format by its first 16 bytes; None if it is none that is known."""
+    """Name a picture's format by its first 16 bytes; give None if the format is unknown."""
     for offset, signature, name in _SIGNATURES:
         if start[offset : offset + len(signature)] == signature:
             return name

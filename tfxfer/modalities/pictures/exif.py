@@ -1,17 +1,17 @@
-"""The way up of a JPEG photograph, read and applied in the graph.
+"""The orientation of a JPEG photograph, read and applied in the graph.
 
 Telephones save the sensor's pixels and note in the EXIF data how to turn them. TensorFlow's decoder
-does not read that note. Standing in the graph, it is read in training and in serving alike.
+does not read that note. This code is part of the graph, so that training and serving both apply it.
 """
 
 from __future__ import annotations
 
 import tensorflow as tf
 
-_WINDOW_BYTES = 4096  # the tag stands in the first directory, at the start of the EXIF data
+_WINDOW_BYTES = 4096  # The tag stands in the first directory, at the start of the EXIF data.
 _MARKER = b"Exif\x00\x00"
-# Where the marker stands: in the file's first segment or, in most files that have both, behind the
-# JFIF header of 18 bytes. Each standard wants its own segment to be the first.
+# The marker stands in the file's first segment or, in most files that also have a JFIF header,
+# behind its 18 bytes. Each of the two standards wants its own segment to be the first.
 _FIRST, _SECOND = 6, 24
 _ENTRY_BYTES = 12
 _ORIENTATION_TAG = 0x0112
@@ -22,10 +22,10 @@ def upright(picture: tf.Tensor, encoded: tf.Tensor) -> tf.Tensor:
 
     Args:
         picture: ``[height, width, 3]``, as decoded.
-        encoded: scalar string, the file that it was decoded from.
+        encoded: Scalar string, the file that the picture was decoded from.
 
     Returns:
-        The picture upright; unchanged where there is no orientation.
+        The upright picture; it is unchanged if there is no orientation.
     """
     orientation = read_orientation(encoded)
     return tf.cond(orientation > 1, lambda: _turn(picture, orientation), lambda: picture)
@@ -35,12 +35,12 @@ def read_orientation(encoded: tf.Tensor) -> tf.Tensor:
     """Read the EXIF orientation of an encoded picture (EXIF 2.32, section 4.6.4 A).
 
     Args:
-        encoded: scalar string.
+        encoded: Scalar string.
 
     Returns:
-        Scalar int32: 1…8; 1 where the file is no JPEG or holds no valid orientation.
+        Scalar int32, 1…8; 1 if the file is no JPEG or holds no valid orientation.
     """
-    # `substr` refuses a position behind the end, so the end is filled up.
+    # `substr` refuses a position behind the end, so zeros are added.
     start = tf.strings.join([tf.strings.substr(encoded, 0, _WINDOW_BYTES), b"\0" * _SECOND * 2])
     is_first, is_second = (
         tf.strings.substr(start, place, len(_MARKER)) == _MARKER for place in (_FIRST, _SECOND)
@@ -55,12 +55,12 @@ def read_orientation(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def _read_directory(header: tf.Tensor, base: tf.Tensor) -> tf.Tensor:
-    """The orientation in the first directory of the TIFF structure that begins at `base`."""
+    """Return the orientation in the first directory of the TIFF structure that begins at `base`."""
     length = tf.size(header)
     is_little_endian = header[base] == ord("I")
 
     def number(position: tf.Tensor, count: int) -> tf.Tensor:
-        """Unsigned integers of `count` bytes; a position outside of the window reads its end."""
+        """Read unsigned integers of `count` bytes; positions outside the window read its end."""
         offsets = tf.range(count)
         positions = position[..., tf.newaxis] + offsets
         values = tf.gather(header, tf.clip_by_value(positions, 0, length - 1))
@@ -81,12 +81,12 @@ def _read_directory(header: tf.Tensor, base: tf.Tensor) -> tf.Tensor:
 
 
 def _turn(picture: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """Each of the eight orientations is a transposition, a mirroring of each axis, or several."""
+    """Apply one of the eight orientations by a transposition and by mirroring the axes."""
 
     def is_any(*values: int) -> tf.Tensor:
         return tf.reduce_any(orientation == tf.constant(values))
 
-    # As floats: oneDNN logs an error for each transposition of bytes, and does it all the same.
+    # Floats are transposed, because oneDNN logs an error for each transposition of bytes.
     floats = tf.cast(picture, tf.float32)
     turned = tf.cond(is_any(5, 6, 7, 8), lambda: tf.transpose(floats, [1, 0, 2]), lambda: floats)
     turned = tf.cond(is_any(2, 3, 6, 7), lambda: turned[:, ::-1], lambda: turned)

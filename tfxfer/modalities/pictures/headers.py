@@ -1,4 +1,4 @@
-"""What an encoded picture's first bytes say of it, and what is refused for it, in the graph."""
+"""The headers of encoded pictures, read in the graph, and the pictures refused because of them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 import tensorflow as tf
 
 JPEG_START = b"\xff\xd8\xff"
-# Pillow's own limit, above which it raises `DecompressionBombError`; with three channels it is the
+# Above this limit, Pillow raises `DecompressionBombError`. With three channels, it is also the
 # size of the largest picture that TensorFlow decodes.
 MOST_PIXELS = 178_956_970
 _TOO_LARGE = f"A picture may have at most {MOST_PIXELS:,} pixels. Received: more. Shrink it."
 _MOVING = "A picture must not move. Received: a GIF or an animated WebP. Save one frame of it."
 _START_BYTES = 32
 
-# A number in a header: (place of the byte, bits of it that count, what they are multiplied by).
+# A number in a header consists of bytes: (place, mask of the bits that count, factor).
 Number = tuple[tuple[int, int, float], ...]
 
 
@@ -25,9 +25,10 @@ def _little(place: int, count: int) -> Number:
     return tuple((place + i, 255, 256.0**i) for i in range(count))
 
 
-# Where the decoders of TensorFlow and libwebp read the sides: bytes that tell the format by their
-# places, width, height, and what is added to both. PNG 1.2, section 4.1.1; BITMAPINFOHEADER;
-# RFC 6386, section 9.1 ("VP8 "); RFC 9649, sections 3.4 ("VP8L") and 2.7 ("VP8X").
+# The decoders of TensorFlow and libwebp read the sides here. A row holds the bytes that tell the
+# format by their places, the width, the height, and the number that is added to both. The sources
+# are PNG 1.2, section 4.1.1; BITMAPINFOHEADER; RFC 6386, section 9.1 ("VP8 "); RFC 9649, sections
+# 3.4 ("VP8L") and 2.7 ("VP8X").
 _SIZES: tuple[tuple[dict[int, bytes], Number, Number, int], ...] = (
     ({0: b"\x89PNG"}, _big(16), _big(20), 0),
     ({0: b"BM"}, _little(18, 4), _little(22, 4), 0),
@@ -40,7 +41,7 @@ _SIZES: tuple[tuple[dict[int, bytes], Number, Number, int], ...] = (
     ),
     ({8: b"WEBPVP8X"}, _little(24, 3), _little(27, 3), 1),
 )
-# A picture of several frames: the same bytes, and a bit that is set in some.
+# A picture with several frames begins with the first bytes and has the second's bits set.
 _MOVING_STARTS: tuple[tuple[dict[int, bytes], dict[int, int]], ...] = (
     ({0: b"GIF8"}, {}),
     ({8: b"WEBPVP8X"}, {20: 2}),
@@ -48,47 +49,48 @@ _MOVING_STARTS: tuple[tuple[dict[int, bytes], dict[int, int]], ...] = (
 
 
 def is_jpeg(encoded: tf.Tensor) -> tf.Tensor:
-    """Whether an encoded picture is a JPEG, by its first bytes."""
+    """Return whether an encoded picture is a JPEG, by its first bytes."""
     return tf.strings.substr(tf.strings.join([encoded, b"\0\0\0"]), 0, 3) == JPEG_START
 
 
 def refuse_large_jpeg(encoded: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
-    """Give a JPEG on, which whoever decodes it must take from here.
+    """Return a JPEG after a check of its size; its decoder must take the returned tensor.
 
     Args:
-        encoded: scalar string.
+        encoded: Scalar string.
         shape: ``[3]`` int32, as `tf.image.extract_jpeg_shape` reads it.
 
     Raises:
-        tf.errors.InvalidArgumentError: it has more than `MOST_PIXELS`.
+        tf.errors.InvalidArgumentError: The picture has more than `MOST_PIXELS`.
     """
     pixels = tf.reduce_prod(tf.cast(shape[:2], tf.int64))
     return _give_on(encoded, pixels <= MOST_PIXELS, _TOO_LARGE)
 
 
 def refuse_others(encoded: tf.Tensor) -> tf.Tensor:
-    """Give a PNG, BMP or WebP picture on, which whoever decodes it must take from here.
+    """Return a PNG, BMP or WebP picture after checks; its decoder must take the returned tensor.
 
     Raises:
-        tf.errors.InvalidArgumentError: its header announces more than `MOST_PIXELS`, or it moves:
-            it is a GIF or an animated WebP.
+        tf.errors.InvalidArgumentError: The header announces more than `MOST_PIXELS`, or the
+            picture moves: it is a GIF or an animated WebP.
     """
     start = _start_of(encoded)
     is_moving = tf.reduce_any(_begins_as(start, *_MOVING_TABLES))
     is_fine = (_count_pixels(start) <= MOST_PIXELS) & ~is_moving
-    # TensorFlow 2.21 writes past the end of its memory for an animated WebP; nothing is no picture.
+    # TensorFlow 2.21 writes past the end of its memory for an animated WebP. An empty string, which
+    # is no picture, keeps the decoder from that even if it runs before the check.
     harmless = tf.where(is_fine, encoded, b"")
     return _give_on(harmless, is_fine, tf.where(is_moving, _MOVING, _TOO_LARGE))
 
 
 def count_pixels(encoded: tf.Tensor) -> tf.Tensor:
-    """How many pixels a PNG, BMP or WebP picture says that it has.
+    """Return how many pixels the header of a PNG, BMP or WebP picture announces.
 
     Args:
-        encoded: scalar string.
+        encoded: Scalar string.
 
     Returns:
-        Scalar float64; 0 for anything else.
+        Scalar float64; 0 for any other content.
     """
     return _count_pixels(_start_of(encoded))
 
@@ -97,30 +99,30 @@ def _count_pixels(start: tf.Tensor) -> tf.Tensor:
     masks, weights, added = _SIDE_TABLES
     sides = tf.reduce_sum(tf.cast(tf.bitwise.bitwise_and(start, masks), tf.float64) * weights, -1)
     sides += added
-    # A BMP that is stored from the top has a negative height.
+    # A BMP whose rows are stored from the top has a negative height.
     pixels = tf.reduce_prod(tf.minimum(sides, 2.0**32 - sides), axis=1)
     return tf.reduce_sum(tf.where(_begins_as(start, *_SIZE_TABLES), pixels, 0.0))
 
 
 def _start_of(encoded: tf.Tensor) -> tf.Tensor:
-    """The first bytes, ``[32]`` uint8; zeros behind the end."""
+    """Return the first bytes, ``[32]`` uint8, with zeros behind the end."""
     start = tf.strings.substr(tf.strings.join([encoded, b"\0" * _START_BYTES]), 0, _START_BYTES)
     return tf.io.decode_raw(start, tf.uint8)
 
 
 def _begins_as(start: tf.Tensor, bits: np.ndarray, values: np.ndarray) -> tf.Tensor:
-    """Which of some formats it is, ``[formats]`` bool."""
+    """Return which of some formats the first bytes belong to, ``[formats]`` bool."""
     return tf.reduce_all(tf.equal(tf.bitwise.bitwise_and(start, bits), values), axis=1)
 
 
 def _give_on(encoded: tf.Tensor, is_fine: tf.Tensor, reason: tf.Tensor | str) -> tf.Tensor:
-    """The same string, which is there only when the check has passed."""
+    """Return the same string, which the graph computes only after the check has passed."""
     with tf.control_dependencies([tf.debugging.Assert(is_fine, [reason])]):
         return tf.identity(encoded)
 
 
 def _make_tables(starts, flags) -> tuple[np.ndarray, np.ndarray]:
-    """By format, which bits of the first bytes decide and what they must be: uint8."""
+    """Return, for each format, the deciding bits of the first bytes and their values: uint8."""
     bits = np.zeros((len(starts), _START_BYTES), np.uint8)
     values = np.zeros_like(bits)
     for row, start in enumerate(starts):
@@ -133,7 +135,7 @@ def _make_tables(starts, flags) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _make_side_tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """By format and side, which bits count, what each byte is multiplied by, what is added."""
+    """Return, for each format and side, the mask and factor of each byte, and what is added."""
     masks = np.zeros((len(_SIZES), 2, _START_BYTES), np.uint8)
     weights = np.zeros(masks.shape)
     for row, (_, *sides, _) in enumerate(_SIZES):

@@ -1,4 +1,4 @@
-"""Look at every picture once before training: can it be used, and what is unusual about it?"""
+"""The first look at every picture before training: whether it is usable, and what is unusual."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tfxfer.modalities.pictures.oddities import THUMBNAIL_PX
 
 _TOO_LARGE = f"of more than {MOST_PIXELS:,} pixels; shrink it"
 _GIGANTIC_PIXELS, _TINY_PX, _NARROW_RATIO = 40_000_000, 32, 4.0
-# Standard deviation of the values of a thumbnail, 0…255.
+# A picture is constant if the standard deviation of its thumbnail, 0…255, lies below this.
 _CONSTANT_BELOW = 1.0
 _START_BYTES = 32
 _ENDINGS = {
@@ -33,9 +33,9 @@ _ENDINGS = {
     ".bmp": "BMP", ".webp": "WebP",
 }  # fmt: skip
 _ORIENTATION_TAG = 0x0112
-# Pictures that are held at the same time.
+# So many pictures are held in memory at the same time.
 _HELD = 64
-# What a picture says of itself, and its bytes.
+# What the header of a picture says, and the picture's bytes.
 _Read: TypeAlias = tuple[Look, bytes]
 
 
@@ -45,13 +45,14 @@ def look_at_pictures(
     """Look at pictures with the decoder that training and serving use, several at a time.
 
     Args:
-        show: is told how many are done, now and then.
+        pictures: The pictures, from any source.
+        show: A function that is called now and then with the number of finished pictures.
 
     Returns:
-        What was seen, in the order of the pictures.
+        One look for each picture, in order.
     """
     if isinstance(pictures, FileSet):
-        # Read one by one: one that cannot be read must not stop the others.
+        # Files are read one by one, because an unreadable one must not stop the others.
         return _look_at_each(_read_file, zip(pictures.paths), show)
     encoded = untuned(pictures.encoded().map(lambda encoded, _: encoded).prefetch(_HELD))
     read = map(bytes, encoded.as_numpy_iterator())
@@ -76,7 +77,7 @@ def look_at_file(path: str) -> Look:
 
 
 def look_at_encoded(where: str, encoded: bytes) -> Look:
-    """Look at an encoded picture, wherever it was read."""
+    """Look at an encoded picture that was read from somewhere."""
     return _decode(*_read_encoded(where, encoded))
 
 
@@ -96,7 +97,7 @@ def _read_encoded(where: str, encoded: bytes) -> _Read:
 
 
 def look_at_header(where: str, encoded: bytes) -> Look:
-    """See what an encoded picture says of itself, without decoding its pixels."""
+    """Read the header of an encoded picture without decoding its pixels."""
     kind = sniff(encoded[:_START_BYTES])
     digest = hashlib.blake2b(encoded, digest_size=16).hexdigest()
     look = Look(where, len(encoded), kind, digest=digest)
@@ -110,15 +111,15 @@ def look_at_header(where: str, encoded: bytes) -> Look:
 
 
 def _read_header(look: Look, encoded: bytes) -> Look:
-    """Add what the picture says of itself; what cannot be read is left to the decoder."""
+    """Add the facts of the header; an unreadable header is left to the decoder to judge."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # sizes are looked at below
+            warnings.simplefilter("ignore")  # Pillow warns of large sizes, which are checked below.
             with Image.open(io.BytesIO(encoded)) as header:
                 return _describe(look, header)
     except Image.DecompressionBombError:
         return replace(look, fault=_TOO_LARGE)
-    except Exception:  # whatever Pillow's plug-ins raise for a broken header
+    except Exception:  # Pillow's plug-ins raise errors of any type for a broken header.
         return look
 
 
@@ -140,7 +141,7 @@ def _describe(look: Look, header: Image.Image) -> Look:
         "grey": header.mode in ("1", "L", "LA") or header.mode.startswith("I"),
         "transparent": header.mode in ("RGBA", "LA", "PA") or "transparency" in header.info,
         "palette": header.mode == "P",
-        # The decoder reads it in JPEG files alone.
+        # The decoder reads the orientation only in JPEG files.
         "turned": look.kind == "JPEG" and header.getexif().get(_ORIENTATION_TAG, 1) not in (0, 1),
         "gigantic": width * height > _GIGANTIC_PIXELS,
         "tiny": short < _TINY_PX,
@@ -150,7 +151,7 @@ def _describe(look: Look, header: Image.Image) -> Look:
 
 
 def _decode_all(read: Sequence[_Read]) -> list[Look]:
-    """Decode pictures in one call, in which Python has no part; if one is broken, one by one."""
+    """Decode pictures in one call without Python; if one is broken, decode them one by one."""
     encoded = [picture for look, picture in read if not look.fault]
     try:
         shapes, thumbnails = _shrink_all(tf.constant(encoded, tf.string))
@@ -161,7 +162,7 @@ def _decode_all(read: Sequence[_Read]) -> list[Look]:
 
 
 def _decode(look: Look, encoded: bytes) -> Look:
-    """Decode a picture, at the least size: a JPEG's data are read to the end for that as well."""
+    """Decode a picture at the smallest size, for which a JPEG's data are still read to the end."""
     if look.fault:
         return look
     try:
@@ -184,7 +185,7 @@ def _add_pixels(look: Look, shape: np.ndarray, thumbnail: np.ndarray) -> Look:
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 def _shrink(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The size at which a picture was decoded, and its thumbnail."""
+    """Return the size at which a picture was decoded, and its thumbnail."""
     picture = decode_picture(encoded, least_px=3 * THUMBNAIL_PX)
     small = tf.image.resize(picture, (THUMBNAIL_PX, THUMBNAIL_PX), antialias=True)
     return tf.shape(picture)[:2], tf.cast(tf.round(tf.clip_by_value(small, 0.0, 255.0)), tf.uint8)
@@ -192,7 +193,7 @@ def _shrink(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
 def _shrink_all(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The same of several pictures: ``[pictures, 2]`` int32, ``[pictures, 16, 16, 3]`` uint8."""
+    """Shrink several pictures: ``[pictures, 2]`` int32 and ``[pictures, 16, 16, 3]`` uint8."""
     return tf.map_fn(
         _shrink,
         encoded,
@@ -205,12 +206,12 @@ def _shrink_all(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _last_sentence(message: str) -> str:
-    """TensorFlow's reason without the names of its kernel and of the lines that called it."""
+    """Return the reason in a TensorFlow error, without the names of kernels and source lines."""
     reason = message.rsplit("\n\n", 1)[-1].split("\n\t [[")[0]
     return " ".join(reason.rsplit("}} ", 1)[-1].split(" [Op:")[0].split())
 
 
 def stack_thumbnails(looks: Sequence[Look]) -> np.ndarray:
-    """The thumbnails of usable pictures, ``[pictures, 16, 16, 3]`` uint8."""
+    """Return the thumbnails of usable pictures, ``[pictures, 16, 16, 3]`` uint8."""
     joined = b"".join(look.thumbnail for look in looks)
     return np.frombuffer(joined, np.uint8).reshape(-1, THUMBNAIL_PX, THUMBNAIL_PX, 3)

@@ -1,8 +1,8 @@
-"""What may be unusual about a picture that can be used."""
+"""The oddities that a usable picture may have, and the size of its thumbnail."""
 
 from __future__ import annotations
 
-# What may be unusual about a picture that can be used.
+# Each oddity has a short name and an explanation for people.
 ODDITIES = {
     "wrong ending": "the file's ending names another format than its content",
     "animated": "only the first frame is used",
@@ -19,5 +19,5 @@ ODDITIES = {
 }
 
 
-# A picture's small copy, by which copies of it are told.
+# This is the side of a picture's thumbnail, by which its copies are recognised.
 THUMBNAIL_PX = 16

@@ -1,21 +1,21 @@
 """The operations that RandAugment and TrivialAugment choose from, and how they choose.
 
-A strength of 1 stands for:
+A strength of 1 has this effect:
 
 | operation | at strength 1 |
 |---|---|
 | identity | nothing |
 | brightness, contrast, saturation | times ¼ or 1¾ (0: black, the mean, grey; 1: as it is) |
 | sharpness | 0.9 of the way to the smoothed picture, or as far from it |
-| posterize | 4 bits a channel are left of 8 |
+| posterize | 4 of the 8 bits of each channel are left |
 | solarize | values of 128 and more are inverted |
-| autocontrast, equalize | each channel's range, or histogram, is spread; knows no strength |
+| autocontrast, equalize | each channel's range, or histogram, is spread; strength has no effect |
 | rotate | 30° either way; 45° where quarter turns are allowed: with them, any angle |
 | shear x, shear y | by 0.3 of the distance from the middle |
 | translate x, translate y | by 0.3 of the side |
 
-What these move into the picture is its mirror image; where mirroring is not allowed, as of letters
-and digits, its edge goes on.
+Moved pictures are continued by their mirror image. If mirroring is not allowed, as for letters and
+digits, their edge pixels are repeated instead.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ import tensorflow as tf
 
 from tfxfer.modalities.pictures.settings import AugmentationConfig
 
-# Colours count for as much as they do by default from this value of `colour` on.
+# From this value of `colour` on, operations on colours have their full strength.
 _FULL_COLOUR = AugmentationConfig.model_fields["colour"].default
-# The papers' 0.9 leaves pictures that are black or grey to the eye.
+# The papers' 0.9 makes some pictures look wholly black or grey.
 _LARGEST_TONE = 0.75
 _QUARTER_TURN_DEGREES, _TILT_DEGREES = 45.0, 30.0
 
@@ -40,15 +40,16 @@ Change = Callable[[tf.Tensor, tf.Tensor, str], tf.Tensor]
 
 @dataclass(frozen=True)
 class Operation:
-    """A row of the table.
+    """One operation, a row of the table.
 
     Attributes:
-        change: from a picture ``[size, size, 3]`` float32 0…255, a scalar amount and what fills
-            the borders to a picture, whose values may lie beyond 0…255.
-        largest: the amount at strength 1.
-        is_signed: whether the amount may be negative as well.
-        colours: ``"scaled"`` where ``augmentation.colour`` limits the amount, ``"redrawn"`` where
-            it cannot: left out below its default; None where colours stay.
+        change: A function of a picture ``[size, size, 3]`` float32 0…255, a scalar amount and the
+            mode of filling the borders. It gives a picture whose values may lie outside 0…255.
+        largest: The amount at strength 1.
+        is_signed: Whether the amount may also be negative.
+        colours: ``"scaled"`` if ``augmentation.colour`` limits the amount; ``"redrawn"`` if it
+            cannot, so that the operation is left out below the default of ``colour``; None if the
+            operation does not change colours.
     """
 
     change: Change
@@ -58,16 +59,16 @@ class Operation:
 
 
 def change_at_random(picture: tf.Tensor, seed: tf.Tensor, config: AugmentationConfig) -> tf.Tensor:
-    """Change a picture by operations that chance chooses.
+    """Change a picture by randomly chosen operations.
 
-    RandAugment (Cubuk et al. 2020, section 3): two operations, each of any kind, at the strength
-    ``config.magnitude``. TrivialAugment (Müller & Hutter 2021, algorithm 1): one, at a strength
-    of its own.
+    RandAugment (Cubuk et al. 2020, section 3) applies two operations, which may be the same, at
+    the strength ``config.magnitude``. TrivialAugment (Müller & Hutter 2021, algorithm 1) applies
+    one at a random strength.
 
     Args:
         picture: ``[size, size, 3]`` float32, 0…255.
-        seed: ``[2]`` int64; decides everything.
-        config: policy ``"randaugment"`` or ``"trivialaugment"``.
+        seed: ``[2]`` int64, which decides everything.
+        config: The settings, with the policy ``"randaugment"`` or ``"trivialaugment"``.
 
     Returns:
         ``[size, size, 3]`` float32, 0…255.
@@ -77,13 +78,13 @@ def change_at_random(picture: tf.Tensor, seed: tf.Tensor, config: AugmentationCo
     is_single = config.policy == "trivialaugment"
     draws = tf.random.stateless_uniform([1 if is_single else 2, 3], seed)
     for place in range(1 if is_single else 2):
-        # Just below 1, a float32 times the number of operations may round to that number.
+        # A float32 just below 1, times the number of operations, may round up to that number.
         which = tf.minimum(
             tf.cast(draws[place, 0] * len(operations), tf.int32), len(operations) - 1
         )
         sign = tf.where(draws[place, 1] < 0.5, -1.0, 1.0)
         strength = draws[place, 2] if is_single else tf.constant(config.magnitude, tf.float32)
-        # Only the chosen one runs.
+        # Only the chosen operation runs.
         picture = tf.switch_case(
             which, [partial(_apply, picture, row, strength, sign, fill) for row in operations]
         )
@@ -91,7 +92,7 @@ def change_at_random(picture: tf.Tensor, seed: tf.Tensor, config: AugmentationCo
 
 
 def choose_operations(config: AugmentationConfig) -> dict[str, Operation]:
-    """The operations that a domain allows, with the amounts that it allows."""
+    """Return the operations that the settings allow, with the amounts that they allow."""
     share = min(1.0, config.colour / _FULL_COLOUR)
     chosen = {}
     for name, row in OPERATIONS.items():
@@ -133,8 +134,8 @@ def _saturation(picture, amount, fill):
 
 
 def _sharpness(picture, amount, fill):
-    """Pillow's smoothing filter: each neighbour counts once, the pixel itself five times."""
-    mean = tf.nn.avg_pool2d(picture[tf.newaxis], 3, 1, "SAME")[0]  # at the edge, of fewer
+    """Sharpen or smooth; as in Pillow, each neighbour counts once and the pixel five times."""
+    mean = tf.nn.avg_pool2d(picture[tf.newaxis], 3, 1, "SAME")[0]  # Edges have fewer neighbours.
     smooth = (9 * mean + 4 * picture) / 13
     return smooth + (picture - smooth) * (1 + amount)
 
@@ -155,7 +156,7 @@ def _autocontrast(picture, amount, fill):
 
 
 def _equalize(picture, amount, fill):
-    """As Pillow does: a value becomes the share of values below it, channel by channel."""
+    """Equalize each channel as Pillow does: a value becomes the share of values below it."""
     values = tf.cast(tf.round(picture), tf.int32) + tf.constant([0, 256, 512])
     counts = tf.reshape(tf.math.bincount(values, minlength=768, maxlength=768), [3, 256])
     highest = tf.reduce_max(values, axis=[0, 1])
@@ -189,10 +190,13 @@ def _translate_y(picture, amount, fill):
 
 
 def _move(picture, rows, fill):
-    """Show at each place what stands where an affine map leads from it.
+    """Fill each place with what stands where an affine map leads from it.
 
     Args:
-        rows: the map from the middle of the picture: x, y, and a shift as a share of the side.
+        picture: ``[size, size, 3]`` float32.
+        rows: The map about the middle of the picture; each row holds the factors of x and y, and
+            a shift as a share of the side.
+        fill: The mode of filling places outside the picture, ``"REFLECT"`` or ``"NEAREST"``.
     """
     side = float(picture.shape[0])
     middle = (side - 1) / 2

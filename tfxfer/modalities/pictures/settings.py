@@ -1,4 +1,4 @@
-"""Which files are taken for pictures, and how their views are changed. Imports no TensorFlow."""
+"""The endings of picture files, and the settings of augmentation. This imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import Field
 
 from tfxfer.config.table import Table
 
-# Endings that say "picture"; whether a file is one that can be read is decided by its content.
+# Files with these endings are taken for pictures; the content decides if they can be read.
 PICTURE_ENDINGS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif",
                    ".tiff", ".heic", ".heif", ".avif"}  # fmt: skip
 
@@ -20,32 +20,32 @@ Policy = Literal["none", "light", "standard", "randaugment", "trivialaugment"]
 
 
 class AugmentationConfig(Table):
-    """Random changes to training pictures; never part of the exported model.
+    """Random changes to training pictures, which are never part of the exported model.
 
-    A phase may take another policy, and mixes its batches by `mixup` and `cutmix` of its own.
+    A phase may have another policy, and it has its own settings `mixup` and `cutmix`.
     """
 
-    policy: Policy = "standard"  # what each one does: modalities/pictures/augment.py
-    crop_min_area: float = Field(0.5, gt=0, le=1)  # smallest crop, as a share; 1: no crop
-    flip: bool = True  # left and right; not where a mirror image is another thing, as of letters
-    rotate: bool = False  # by quarter turns, where a picture has no top; with flip, all 8 ways
-    # Strength of brightness, contrast, saturation. Below 0.2 it limits these operations of
-    # randaugment and trivialaugment too, and leaves out those that redraw colours altogether.
+    policy: Policy = "standard"  # `modalities/pictures/augment.py` says what each one does.
+    crop_min_area: float = Field(0.5, gt=0, le=1)  # the smallest crop's share of the area
+    flip: bool = True  # mirrors left and right; letters, for example, must not be mirrored
+    rotate: bool = False  # turns by 90°, for pictures that have no top; with flip, in all 8 ways
+    # This is the strength of brightness, contrast and saturation. Below 0.2 it also limits these
+    # operations of randaugment and trivialaugment, and leaves out those that redraw all colours.
     colour: float = Field(0.2, ge=0, le=1)
-    magnitude: float = Field(0.3, ge=0, le=1)  # of randaugment's operations
-    erasing: float = Field(0.0, ge=0, le=1)  # probability that a rectangle is erased
+    magnitude: float = Field(0.3, ge=0, le=1)  # the strength of randaugment's operations
+    erasing: float = Field(0.0, ge=0, le=1)  # the probability that a rectangle is erased
 
     def under(self, policy: Policy | None) -> AugmentationConfig:
-        """The same with a phase's policy; None: as it is."""
+        """Return the settings with a phase's policy; None changes nothing."""
         return self if policy is None else self.model_copy(update={"policy": policy})
 
     def describe(self) -> str:
-        """All that decides the changes, and nothing else: two that agree give the same views."""
+        """Return a text of all settings that matter: settings with equal texts give equal views."""
         unused = set()
         if self.policy == "none":
             return "none"
         if self.policy == "standard":
-            unused.add("policy")  # features that were stored before there was another one
+            unused.add("policy")  # Features stored before other policies existed stay valid.
         if self.policy == "light":
             unused.add("colour")
         if self.policy != "randaugment":

@@ -1,4 +1,4 @@
-"""One view of an encoded picture: as it is, or changed by chance."""
+"""One view of an encoded picture: the plain one, or one that is changed at random."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tfxfer.modalities.pictures.settings import AugmentationConfig
 
 @lru_cache(maxsize=32)
 def plain_view(size_px: int) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A function from an encoded picture to ``[size, size, 3]`` float32, traced once."""
+    """Return a function from an encoded picture to ``[size, size, 3]`` float32, traced once."""
 
-    # Nothing in it is for AutoGraph, which would take longer than the tracing.
+    # AutoGraph has nothing to convert here, and would take longer than the tracing itself.
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
     def view(encoded: tf.Tensor) -> tf.Tensor:
         return resize_picture(decode_picture(encoded, size_px), size_px)
@@ -28,7 +28,10 @@ def plain_view(size_px: int) -> Callable[[tf.Tensor], tf.Tensor]:
 def augmented_view(
     size_px: int, augmentation: AugmentationConfig
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """The same with random changes: from an encoded picture and a seed ``[2]`` int64."""
+    """Return a function from an encoded picture and a seed ``[2]`` int64 to a changed picture.
+
+    The picture is ``[size, size, 3]`` float32, 0…255, and depends on nothing but the arguments.
+    """
 
     @tf.function(
         input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([2], tf.int64)],

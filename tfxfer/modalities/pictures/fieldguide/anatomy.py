@@ -18,7 +18,7 @@ _STEPS_PER_SEGMENT = 10
 
 @dataclasses.dataclass(frozen=True)
 class Pose:
-    """How the bird holds itself. Angles in degrees; positive lifts the bill, wing or tail."""
+    """How the bird holds itself. Positive angles lift the bill, wing or tail."""
 
     body_tilt_deg: float = 0.0
     head_pitch_deg: float = 0.0
@@ -29,7 +29,7 @@ class Pose:
 
 
 def smooth_curve(points: np.ndarray, *, closed: bool, steps: int = 6) -> np.ndarray:
-    """A uniform Catmull-Rom spline through `points` [n, d], as [m, d]."""
+    """Return a uniform Catmull-Rom spline through `points` [n, d], as [m, d]."""
     if closed:
         padded = np.concatenate([points[-1:], points, points[:2]])
     else:
@@ -44,7 +44,7 @@ def smooth_curve(points: np.ndarray, *, closed: bool, steps: int = 6) -> np.ndar
 
 
 def rotated(points: np.ndarray, angle_deg: float, pivot: np.ndarray) -> np.ndarray:
-    """`points` [n, 2] turned about `pivot`; a positive angle lifts what lies ahead (y is down)."""
+    """Turn `points` [n, 2] about `pivot`; a positive angle lifts what lies ahead (y is down)."""
     angle = np.deg2rad(-angle_deg)
     cos, sin = np.cos(angle), np.sin(angle)
     return (points - pivot) @ np.array([[cos, sin], [-sin, cos]]) + pivot
@@ -78,14 +78,14 @@ class Body:
 
     @property
     def last(self) -> int:
-        """The number of the spine's last segment's end: the centre of the head."""
+        """The value of `s` at the end of the spine, the centre of the head."""
         return (len(self.spine) - 1) // _STEPS_PER_SEGMENT
 
     def at(self, s: np.ndarray, t: np.ndarray) -> np.ndarray:
-        """Points [n, 2] at `s` along the spine and `t` radii from it (−1 belly, 1 back).
+        """Return points [n, 2] at `s` along the spine and `t` radii from it (−1 belly, 1 back).
 
-        `s` counts the control points of the silhouette: 0 root of the tail, 2 belly, 3 breast,
-        `last` head; so one pattern suits a wren and a heron.
+        `s` counts the control points of the silhouette: 0 is the root of the tail, 2 the belly, 3
+        the breast, `last` the head. So one pattern suits a wren and a heron.
         """
         position = np.clip(s, 0.0, self.last) * _STEPS_PER_SEGMENT
         index = np.minimum(position.astype(int), len(self.spine) - 2)
@@ -98,7 +98,7 @@ class Body:
 
     def band(self, start: float, stop: float, low: tuple[float, ...], high: tuple[float, ...]
              ) -> np.ndarray:  # fmt: skip
-        """The area from s = `start` to `stop` between two edges, evenly spaced values of t."""
+        """Return the area from s = `start` to `stop` between two edges, given by values of t."""
         part = np.linspace(0.0, 1.0, 9)
         s = start + part * (stop - start)
         edges = [np.interp(part, np.linspace(0, 1, len(edge)), edge) for edge in (low, high)]
@@ -106,19 +106,19 @@ class Body:
 
 
 def wing_point(along: float, part: float) -> tuple[float, float]:
-    """(along, across) of the folded wing at `part` −1 lower edge … 1 upper edge."""
+    """Return (along, across) on the folded wing; `part` is −1 at the lower, 1 at the upper edge."""
     profile = WING_UPPER if part >= 0 else WING_LOWER
     half_width = float(np.interp(along, *np.transpose(profile)))
     return along, part * half_width
 
 
 def wing_outline() -> Outline:
-    """The folded wing as a closed (along, across) outline."""
+    """Return the folded wing as a closed (along, across) outline."""
     return (*WING_UPPER, *[(u, -w) for u, w in reversed(WING_LOWER[1:-1])])
 
 
 def build_body(shape: Silhouette, pose: Pose) -> Body:
-    """Bend the silhouette into the pose. Head and neck turn about the breast."""
+    """Bend the silhouette into the pose; the head and the neck turn about the breast."""
     points = np.array(shape.spine)
     neck = len(points) - 2
     points[neck:, :2] = rotated(points[neck:, :2], pose.head_pitch_deg, points[neck - 1, :2])
@@ -142,7 +142,7 @@ def build_body(shape: Silhouette, pose: Pose) -> Body:
     shoulder, goal = body.at(np.array([3.3, 0.15]), np.array([0.12, 0.45]))
     axis = rotated((goal - shoulder)[None], -pose.wing_lift_deg, np.zeros(2))[0] * shape.wing[0]
     across = np.array([-axis[1], axis[0]]) / np.linalg.norm(axis) * shape.wing[1]
-    # A lifted wing is seen opened: it covers more than the folded one.
+    # A lifted wing is open, so that it covers more than a folded one.
     across *= 1.0 + min(abs(pose.wing_lift_deg), 60.0) / 90.0
     hip = body.at(np.array([2.1]), np.array([-0.75]))[0]
     return Body(spine, head, Frame(shoulder, axis, across), tail, hip)

@@ -1,4 +1,4 @@
-"""One bird, from tail to bill, painted in its pose."""
+"""One bird, painted in its pose from tail to bill."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _TAIL_HEIGHT, _LEG_HEIGHT, _BILL_HEIGHT, _CREST_HEIGHT = 80, 90, 130, 125
 
 
 def pose_body(species: Species, pose: Pose) -> Body:
-    """The posed body of a species in the bird frame."""
+    """Return the posed body of a species in the bird frame."""
     return build_body(SILHOUETTES[species.silhouette], pose)
 
 
 def foot_points(species: Species, body: Body, pose: Pose) -> np.ndarray:
-    """The two feet [2, 2] in the bird frame: far and near, on one level."""
+    """Return the far and the near foot [2, 2] in the bird frame, both at the same height."""
     shape = SILHOUETTES[species.silhouette]
     length = shape.leg[0] * LEG_LENGTH_FACTORS[species.leg_length]
     level = body.hip[1] + length + 0.03
@@ -39,7 +39,7 @@ def foot_points(species: Species, body: Body, pose: Pose) -> np.ndarray:
 
 
 def extent(species: Species, body: Body, feet: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The lowest and highest x, y that the bird covers, in the bird frame."""
+    """Return the lowest and highest x, y that the bird covers, in the bird frame."""
     discs, radii = body.spine[:, :2], body.spine[:, 2:]
     tail = body.tail.at(_tail_outline(species))
     tip = body.head.at(_bill_outline(species)[0])
@@ -49,7 +49,7 @@ def extent(species: Species, body: Body, feet: np.ndarray) -> tuple[np.ndarray, 
 
 def paint_bird(canvas: Canvas, species: Species, body: Body, pose: Pose, feet: np.ndarray,
                generator: np.random.Generator, swims: bool) -> None:  # fmt: skip
-    """Paint the whole bird; without legs where it swims."""
+    """Paint the whole bird, without legs if it swims."""
     shape = SILHOUETTES[species.silhouette]
     _paint_tail(canvas, species, body)
     if not swims:
@@ -87,7 +87,7 @@ def _paint_legs(canvas: Canvas, species: Species, body: Body, feet: np.ndarray, 
     for foot, factor in zip(feet, (0.62, 1.0), strict=True):
         hip = np.array([foot[0] * 0.6 + body.hip[0] * 0.4, body.hip[1] - 0.03])
         drop = foot[1] - hip[1]
-        # The joint one sees on a bird's leg is its ankle: it bends backwards.
+        # The visible joint of a bird's leg is its ankle, which bends backwards.
         ankle = np.array([(hip[0] + foot[0]) / 2 - 0.10 * drop - 0.01, hip[1] + 0.45 * drop])
         tone = shade(colour, factor)
         thigh = np.stack([hip, ankle, ankle, hip]) + np.array(_THIGH)
@@ -110,7 +110,7 @@ def _paint_crest(canvas: Canvas, species: Species, body: Body, outline: np.ndarr
 
 
 def _bill_outline(species: Species) -> tuple[np.ndarray, np.ndarray]:
-    """Upper edge with the tip, and lower edge from the tip back, in the head frame."""
+    """Return the upper edge with the tip, and the lower edge back from it, in the head frame."""
     shape = SILHOUETTES[species.silhouette]
     length, upper, lower = BILLS[species.bill_shape]
     scale = np.array([length * BILL_LENGTH_FACTORS[species.bill_length] * shape.bill, 1.0])
@@ -136,7 +136,7 @@ def _paint_eye(canvas: Canvas, species: Species, body: Body, where: np.ndarray, 
                ) -> None:  # fmt: skip
     centre = body.head.at(where[None])[0]
     along, across = (float(np.linalg.norm(axis)) for axis in (body.head.along, body.head.across))
-    # Eyes keep a size that can be seen on small-headed birds.
+    # The eyes of small-headed birds keep a visible size.
     radius = max(across * size, 0.022)
     stretch = 0.6 + 0.4 * min(1.0, along / across)
     iris: Rgb = COLOURS[species.iris]
@@ -150,7 +150,7 @@ def _paint_eye(canvas: Canvas, species: Species, body: Body, where: np.ndarray, 
 
 
 def _paint_front_face(canvas: Canvas, species: Species, body: Body, shape: Silhouette) -> None:
-    """The face of an owl, which looks at the viewer with both eyes."""
+    """Paint the face of an owl, which looks at the viewer with both eyes."""
     pale = shade(COLOURS[species.breast], 1.25)
     disc = COLOURS[species.face_colour] if species.face in ("mask", "cheek") else pale
     radius = float(np.linalg.norm(body.head.across))

@@ -1,4 +1,4 @@
-"""The embedded pictures as a TensorFlow Datasets builder: rendered here, never downloaded."""
+"""A TensorFlow Datasets builder that renders the embedded pictures and downloads nothing."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import tensorflow_datasets as tfds
 from tfxfer.modalities.pictures.fieldguide.parallel import GROUPS, render_all
 
 IMAGE_SIZE_PX = 128
-# Part of every picture's seed: no two of these streams ever share a picture.
+# These numbers are part of every picture's seed, so that no two streams share a picture.
 _GROUP_STREAMS = {"target": 1, "source": 2}
 _SPLIT_STREAMS = {"train": 1, "validation": 2, "test": 3, "folder": 4}
 
 
 @dataclasses.dataclass(eq=False)
 class FieldguideConfig(tfds.core.BuilderConfig):
-    """Which species, and how many pictures of each a split holds.
+    """The species, and the number of pictures of each in a split.
 
     `group` is "target" (12 species) or "source" (the species for pretraining);
     `pictures_per_species` maps "train", "validation" and "test" to a count.
@@ -75,7 +75,7 @@ class FieldguideBirds(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[str, dict]]]:
-        del dl_manager  # nothing is downloaded
+        del dl_manager  # Nothing is downloaded.
         group = self.builder_config.group
         places = [
             (split, index, picture)
@@ -83,7 +83,7 @@ class FieldguideBirds(tfds.core.GeneratorBasedBuilder):
             for index in range(len(GROUPS[group]))
             for picture in range(count)
         ]
-        # All splits at once: the processes that render them start only once.
+        # All splits are rendered together, so that the rendering processes start only once.
         orders = [(group, place[1], picture_seed(group, *place)) for place in places]
         examples: dict[str, list[tuple[str, dict]]] = {}
         for place, image in zip(places, render_all(orders, IMAGE_SIZE_PX), strict=True):
@@ -94,25 +94,25 @@ class FieldguideBirds(tfds.core.GeneratorBasedBuilder):
         return {split: iter(listed) for split, listed in examples.items()}
 
     def _generate_examples(self, examples: Iterator[tuple[str, dict]]) -> Iterator:
-        return examples  # TFDS asks for this method; the splits come from the one above
+        return examples  # TFDS requires this method; the method above makes the splits.
 
 
 def picture_seed(group: str, split: str, species_index: int, picture: int) -> list[int]:
-    """The seed of one picture: the same whatever else is rendered, in whatever order."""
+    """Return the seed of one picture, which does not depend on what else is rendered."""
     return [_GROUP_STREAMS[group], _SPLIT_STREAMS[split], species_index, picture]
 
 
 def prepare_fieldguide(
     data_dir: str | Path | None, config: str | FieldguideConfig = "target"
 ) -> FieldguideBirds:
-    """Render the data set below `data_dir` (None: TFDS's own) unless it is there; quietly."""
+    """Render the data set quietly below `data_dir`, or TFDS's own folder, unless it is there."""
     place = None if data_dir is None else str(data_dir)
     builder = FieldguideBirds(config=config, data_dir=place)
     options = tfds.download.DownloadConfig(try_download_gcs=False)
-    # TFDS prints its progress; errors are raised, so that nothing of weight is swallowed here.
+    # TFDS prints its progress, which is hidden here; errors are still raised.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         try:
             builder.download_and_prepare(download_config=options)
-        except FileExistsError:  # another process was quicker
+        except FileExistsError:  # Another process was quicker.
             builder = FieldguideBirds(config=config, data_dir=place)
     return builder

@@ -15,14 +15,14 @@ OVERSAMPLING = 3
 
 @dataclasses.dataclass(frozen=True)
 class Placement:
-    """Where the bird frame lies in the picture: pixels of the final picture, mirror −1 or 1."""
+    """The place of the bird frame in the final picture, in its pixels; `mirror` is −1 or 1."""
 
     scale_px: float
     offset_px: tuple[float, float]
     mirror: int
 
     def to_px(self, points: np.ndarray) -> np.ndarray:
-        """Bird-frame points [n, 2] as picture coordinates [n, 2]."""
+        """Return bird-frame points [n, 2] as picture coordinates [n, 2]."""
         flip = np.array([self.mirror * self.scale_px, self.scale_px])
         return points * flip + np.array(self.offset_px)
 
@@ -31,7 +31,7 @@ PICTURE_FRAME = Placement(1.0, (0.0, 0.0), 1)
 
 
 def shade(colour: Rgb, factor: float) -> Rgb:
-    """A darker (factor < 1) or lighter (factor > 1, towards white) version of a colour."""
+    """Return a darker (factor < 1) or lighter (factor > 1, towards white) version of a colour."""
     if factor <= 1.0:
         return (int(colour[0] * factor), int(colour[1] * factor), int(colour[2] * factor))
     part = min(factor - 1.0, 1.0)
@@ -40,7 +40,9 @@ def shade(colour: Rgb, factor: float) -> Rgb:
 
 
 class Canvas:
-    """Colour (RGB, black where empty), cover (L) and relief (L), each `OVERSAMPLING` × size.
+    """Layers of colour (RGB, black where empty), cover (L) and relief (L).
+
+    Their sides are `OVERSAMPLING` times as long as the picture's.
 
     Relief is a height map: the light of the scene turns it into roundness and feather texture.
     """
@@ -56,17 +58,17 @@ class Canvas:
         self.relief_draw = ImageDraw.Draw(self.relief)
 
     def placed(self, placement: Placement) -> Canvas:
-        """The same layers, drawn on in another frame."""
+        """Return a canvas on the same layers that draws in another frame."""
         other = copy.copy(self)
         other.placement = placement
         return other
 
     def pixels(self, points: np.ndarray) -> list[tuple[float, float]]:
-        """Bird-frame points as a Pillow coordinate list on the supersampled layers."""
+        """Return bird-frame points as a Pillow coordinate list on the supersampled layers."""
         return [tuple(xy) for xy in (self.placement.to_px(points) * OVERSAMPLING).tolist()]
 
     def length(self, value: float) -> float:
-        """A bird-frame length in supersampled pixels."""
+        """Return a bird-frame length in supersampled pixels."""
         return value * self.placement.scale_px * OVERSAMPLING
 
     def polygon(self, points: np.ndarray, colour: Rgb, height: int) -> None:
@@ -76,7 +78,7 @@ class Canvas:
         self.relief_draw.polygon(xy, fill=height)
 
     def stroke(self, points: np.ndarray, colour: Rgb, width: float, height: int) -> None:
-        """A line of `width` (bird frame), at least one supersampled pixel."""
+        """Draw a line of `width` (bird frame), which is at least one supersampled pixel wide."""
         xy, width_px = self.pixels(points), max(1, round(self.length(width)))
         self._colour_draw.line(xy, fill=colour, width=width_px, joint="curve")
         self._cover_draw.line(xy, fill=255, width=width_px, joint="curve")
@@ -84,7 +86,7 @@ class Canvas:
 
     def disc(self, centre: np.ndarray, radius: float, colour: Rgb, height: int,
              stretch: float = 1.0) -> None:  # fmt: skip
-        """A disc, narrowed sideways by `stretch`."""
+        """Draw a disc whose width is multiplied by `stretch`."""
         ((x, y),), r = self.pixels(centre[None]), self.length(radius)
         box = (x - r * stretch, y - r, x + r * stretch, y + r)
         self._colour_draw.ellipse(box, fill=colour)

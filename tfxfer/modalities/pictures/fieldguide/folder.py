@@ -1,4 +1,4 @@
-"""The embedded birds as files in class folders, as a user's own pictures lie."""
+"""The embedded birds as files in class folders, like a user's own pictures."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tfxfer.modalities.pictures.fieldguide.species import TARGET_SPECIES
 def write_bird_folder(folder: str | Path, species: int = 12, pictures: int = 20) -> Path:
     """Draw some of the embedded birds into ``folder/<species>/<number>.jpg``.
 
-    No picture is one of the data set ``embedded:birds``: a model that was trained on that may be
-    tried on these. A second call draws the same pictures, and replaces the files.
+    None of the pictures belongs to the data set ``embedded:birds``, so that a model trained on
+    that one can be tried on these. A second call draws the same pictures and replaces the files.
 
     Args:
-        folder: is made where it is not there.
-        species: how many, 1…12; the first ones.
-        pictures: of each, 1 or more; RGB, 128 px square.
+        folder: The folder, which is made if it is not there.
+        species: The number of species, 1…12; the first ones are taken.
+        pictures: The number of pictures of each species, 1 or more; they are RGB, 128 px square.
 
     Returns:
         The folder.
 
     Raises:
-        InputError: there are not as many species, or no pictures are wanted.
+        InputError: There are not so many species, or `pictures` is less than 1.
     """
     if not 1 <= species <= len(TARGET_SPECIES) or pictures < 1:
         raise InputError(

@@ -12,7 +12,7 @@ from tfxfer.modalities.pictures.fieldguide.canvas import OVERSAMPLING, Canvas
 
 @dataclasses.dataclass(frozen=True)
 class Light:
-    """The light of one picture; `exposure`, `contrast` and `warmth` act on the whole of it."""
+    """The light of one picture; `exposure`, `contrast` and `warmth` act on the whole picture."""
 
     direction: tuple[float, float]  # towards the light, picture axes (y down)
     strength: float
@@ -22,7 +22,7 @@ class Light:
 
 
 def draw_light(generator: np.random.Generator) -> Light:
-    """A random light: mostly from above, of any mood between noon and dusk."""
+    """Return a random light, mostly from above, between that of noon and of dusk."""
     angle = np.deg2rad(generator.normal(-90.0, 38.0))
     return Light(
         direction=(float(np.cos(angle)), float(np.sin(angle))),
@@ -34,7 +34,7 @@ def draw_light(generator: np.random.Generator) -> Light:
 
 
 def _slope(relief: Image.Image, radius: float, light: Light, reach: int) -> np.ndarray:
-    """How far the blurred relief faces the light [size, size], in heights 0…255 per pixel."""
+    """Return how far the blurred relief faces the light, [size, size], in heights per pixel."""
     height = np.asarray(relief.filter(ImageFilter.GaussianBlur(radius)), dtype=np.float32)
     slope = np.zeros_like(height)
     x, y = light.direction
@@ -44,7 +44,7 @@ def _slope(relief: Image.Image, radius: float, light: Light, reach: int) -> np.n
 
 
 def light_canvas(canvas: Canvas, light: Light) -> tuple[np.ndarray, np.ndarray]:
-    """The lit colour, already multiplied by its cover, [size, size, 3], and the cover 0…1."""
+    """Return the lit colour [size, size, 3], multiplied by its cover, and the cover, 0…1."""
     colour = np.asarray(canvas.colour.reduce(OVERSAMPLING), dtype=np.float32)
     cover_picture = canvas.cover.reduce(OVERSAMPLING)
     cover = np.asarray(cover_picture, dtype=np.float32)[..., None] / 255.0
@@ -58,12 +58,12 @@ def light_canvas(canvas: Canvas, light: Light) -> tuple[np.ndarray, np.ndarray]:
 
 
 def develop(picture: np.ndarray, light: Light, generator: np.random.Generator) -> Image.Image:
-    """Exposure, contrast, white balance, softness and grain. `picture`: [size, size, 3], 0…255."""
+    """Apply exposure, contrast, white balance, grain and softness to [size, size, 3], 0…255."""
     gain = light.exposure * np.array(
         [1.0 + 0.09 * light.warmth, 1.0, 1.0 - 0.12 * light.warmth], dtype=np.float32
     )
     developed = (picture * gain - 118.0) * light.contrast + 118.0
-    # Film rolls off towards white instead of clipping: pale plumage keeps its shading.
+    # As on film, values approach white instead of being clipped, so that pale plumage has shading.
     developed = np.where(developed > 200.0, 255.0 - 55.0 * np.exp((200.0 - developed) / 55.0),
                          developed)  # fmt: skip
     size = developed.shape[0]

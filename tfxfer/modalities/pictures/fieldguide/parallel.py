@@ -1,4 +1,4 @@
-"""Render pictures on all cores."""
+"""The rendering of many pictures on all cores."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from tfxfer.modalities.pictures.fieldguide.traits import Species
 
 GROUPS: dict[str, tuple[Species, ...]] = {"target": TARGET_SPECIES, "source": SOURCE_SPECIES}
 _LENGTH_BYTES = 4
-_FEWEST = 64  # pictures for which a process is worth its start
+_FEWEST = 64  # For fewer pictures, starting another process takes longer than it saves.
 
-# Group, number of the species in it, and the picture's seed.
+# An order holds the group, the number of the species in it, and the picture's seed.
 Order = tuple[str, int, list[int]]
 
 
 def render_all(orders: Sequence[Order], size_px: int) -> list[bytes]:
     """Render pictures as JPEG, in the order in which they are asked for.
 
-    Plain processes, not `multiprocessing`: that runs the caller's script once more in each of
-    them, which a script without a main guard does not survive.
+    This uses plain processes and not `multiprocessing`, which runs the caller's script once more
+    in each process and so breaks scripts without a main guard.
     """
     count = min(os.cpu_count() or 1, len(orders) // _FEWEST)
     if count < 2 or not sys.executable:
@@ -46,7 +46,7 @@ def _render(order: Order, size_px: int) -> bytes:
 
 
 def _render_elsewhere(orders: Sequence[Order], size_px: int) -> list[bytes]:
-    """Render in a process of its own; here, where that fails."""
+    """Render in another process or, if that fails, in this one."""
     package = str(Path(tfxfer.__file__).parent.parent)
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The plumage of body and wing: soft areas of colour, and the patterns on top of them."""
+"""The plumage of body and wing: soft areas of colour with patterns on top."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tfxfer.modalities.pictures.fieldguide.silhouettes import HEAD_MARKS
 from tfxfer.modalities.pictures.fieldguide.traits import COLOURS, Rgb, Species
 
 BODY_HEIGHT, WING_HEIGHT = 120, 150
-# Painted coarser than the outlines: stretching it makes the soft borders of real plumage.
+# The areas are painted coarsely and then enlarged, which gives the soft borders of real plumage.
 _SOFT_OVERSAMPLING = 1.25
 
 
 def body_mask(canvas: Canvas, body: Body) -> Image.Image:
-    """The silhouette of body, neck and head (L): the union of the discs along the spine."""
+    """Return the silhouette of body, neck and head (L): the union of the discs along the spine."""
     mask = Image.new("L", canvas.cover.size)
     draw = ImageDraw.Draw(mask)
     for (x, y), radius in zip(canvas.pixels(body.spine[:, :2]), body.spine[:, 2], strict=True):
@@ -31,7 +31,7 @@ def body_mask(canvas: Canvas, body: Body) -> Image.Image:
 
 
 def _areas(species: Species, body: Body) -> list[tuple[str, np.ndarray]]:
-    """Colour names with the outlines they fill, in the order of painting."""
+    """Return the names of colours and the outlines that they fill, in the order of painting."""
     last = body.last
     areas = [
         (species.breast, body.band(2.45, last, (-1.6,), (0.1, 0.7, 1.5))),
@@ -52,7 +52,7 @@ def _areas(species: Species, body: Body) -> list[tuple[str, np.ndarray]]:
 
 def paint_body(canvas: Canvas, species: Species, body: Body, generator: np.random.Generator
                ) -> None:  # fmt: skip
-    """Body, neck and head with their soft plumage, breast pattern and feather texture."""
+    """Paint body, neck and head with their soft plumage, breast pattern and feather texture."""
     side = int(canvas.cover.size[0] / OVERSAMPLING * _SOFT_OVERSAMPLING)
     soft = Image.new("RGB", (side, side), COLOURS[species.belly])
     draw = ImageDraw.Draw(soft)
@@ -104,7 +104,7 @@ def _ruffle(canvas: Canvas, body: Body, generator: np.random.Generator) -> None:
 
 
 def _wing_band(start: float, stop: float, low: float = -0.96, high: float = 0.9) -> np.ndarray:
-    """A bar across the wing, slanting like the tips of a row of coverts."""
+    """Return a bar across the wing that slants like the tips of a row of coverts."""
     parts = np.linspace(low, high, 7)
     slant = 0.05 * (1 - parts**2)
     there = [wing_point(start + d, p) for p, d in zip(parts, slant, strict=True)]
@@ -113,7 +113,7 @@ def _wing_band(start: float, stop: float, low: float = -0.96, high: float = 0.9)
 
 
 def paint_wing(canvas: Canvas, species: Species, body: Body) -> None:
-    """The near wing: coverts, flight feathers, their edges, and the wing pattern."""
+    """Paint the near wing: coverts, flight feathers, their edges, and the wing pattern."""
     base, mark = COLOURS[species.wing], COLOURS[species.pattern_colour]
     edge = shade(base, 0.55)
     outline = smooth_curve(body.wing.at(wing_outline()), closed=True)
@@ -145,7 +145,7 @@ def _flight_area(start: float) -> np.ndarray:
 
 
 def _paint_feather_edges(canvas: Canvas, body: Body, edge: Rgb, base: Rgb) -> None:
-    """Lines along the flight feathers and scalloped rows of coverts."""
+    """Paint lines along the flight feathers, and scalloped rows of coverts."""
     for part in np.linspace(-0.8, 0.8, 7):
         feather = [wing_point(0.44, part), wing_point(0.7, part * 0.95), (0.97, 0.02 * part)]
         canvas.stroke(body.wing.at(np.array(feather)), edge, 0.006, WING_HEIGHT - 30)

@@ -1,4 +1,4 @@
-"""What the bird stands on, and what gets in the way: branches, posts, rocks, leaves, reeds."""
+"""The things below and before the bird: branches, posts, rocks, leaves, reeds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TWIG: Rgb = (92, 74, 58)
 
 def paint_support(canvas: Canvas, support: str, feet: np.ndarray, size_px: int,
                   generator: np.random.Generator) -> None:  # fmt: skip
-    """What the bird stands on; `canvas` is in picture pixels, as are the `feet` [2, 2]."""
+    """Paint what the bird stands on; `canvas` and `feet` [2, 2] are in picture pixels."""
     middle, level = feet.mean(axis=0)
     thick = size_px * generator.uniform(0.025, 0.05)
     bark = jitter(_BARKS[int(generator.integers(len(_BARKS)))], generator)
@@ -76,7 +76,7 @@ def _paint_rock(canvas: Canvas, middle: float, level: float, size_px: int,
 
 
 def paint_foreground(canvas: Canvas, size_px: int, generator: np.random.Generator) -> None:
-    """Leaves, reeds or a twig in front of the bird, on a canvas of its own."""
+    """Paint leaves, reeds or a twig that hide parts of the bird, on a separate canvas."""
     green = jitter(_LEAVES[int(generator.integers(len(_LEAVES)))], generator)
     paint = (_paint_leaf, _paint_blade, _paint_twig)[int(generator.integers(3))]
     for _ in range(int(generator.integers(2, 6))):
@@ -106,7 +106,7 @@ def _paint_blade(canvas: Canvas, where: np.ndarray, size_px: int, green: Rgb,
 
 def _paint_twig(canvas: Canvas, where: np.ndarray, size_px: int, green: Rgb,
                 generator: np.random.Generator) -> None:  # fmt: skip
-    del green  # a twig has the colour of wood
+    del green  # A twig has the colour of wood.
     x, y = where
     slope = generator.normal(0, 0.5)
     twig = np.array([[-5, y - slope * x], where, [size_px + 5, y + slope * (size_px - x)]])

@@ -1,4 +1,4 @@
-"""Render one picture of one species: pose, place, light, and what is in the way are random."""
+"""The rendering of one picture of a species, with random pose, place, light and foreground."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _JPEG_QUALITY = (55, 95)
 
 
 def draw_pose(generator: np.random.Generator, calm: bool) -> Pose:
-    """A random pose: alert, leaning, feeding, turning the head, or lifting a wing.
+    """Return a random pose: alert, leaning, feeding, turning the head, or lifting a wing.
 
-    A `calm` bird does none of the large movements: swimmers, and builds that they would bend
-    out of shape.
+    A `calm` bird makes no large movements. This is for swimmers, and for builds that such
+    movements would deform.
     """
     feeds = not calm and generator.random() < 0.15
     tilt = generator.normal(0.0, 4.0 if calm else 8.0) - (24.0 if feeds else 0.0)
@@ -46,7 +46,7 @@ def draw_pose(generator: np.random.Generator, calm: bool) -> Pose:
 def render_picture(
     species: Species, generator: np.random.Generator, size_px: int = 128
 ) -> Image.Image:
-    """One picture of `species`: RGB, `size_px` square; the same for the same generator state."""
+    """Render one picture: RGB, `size_px` square, decided by the state of the generator."""
     habitat = SILHOUETTES[species.silhouette].habitat
     scene, support = choose_scene(habitat, generator)
     swims = support == "water" and species.silhouette in ("duck", "gull")
@@ -84,7 +84,7 @@ def render_picture(
 
 
 def render_jpeg(species: Species, generator: np.random.Generator, size_px: int = 128) -> bytes:
-    """`render_picture` as the bytes of a JPEG file of random quality."""
+    """Return `render_picture` as the bytes of a JPEG file of random quality."""
     picture = render_picture(species, generator, size_px)
     encoded = io.BytesIO()
     picture.save(encoded, format="JPEG", quality=int(generator.integers(*_JPEG_QUALITY)))
@@ -93,7 +93,7 @@ def render_jpeg(species: Species, generator: np.random.Generator, size_px: int =
 
 def _place(low: np.ndarray, high: np.ndarray, size_px: int, generator: np.random.Generator
            ) -> Placement:  # fmt: skip
-    """Fit the bird's extent to a random share of the picture, somewhere near its middle."""
+    """Fit the bird's extent to a random share of the picture, near its middle."""
     share = generator.uniform(0.58, 0.98)
     scale = share * size_px / float((high - low).max())
     mirror = 1 if generator.random() < 0.5 else -1

@@ -1,4 +1,4 @@
-"""Where the bird is seen: the kinds of scene, and the blurred background of each."""
+"""The scenes in which birds are seen, and the blurred background of each."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tfxfer.modalities.pictures.fieldguide.traits import Rgb
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """A kind of background: a vertical gradient, what is scattered over it, what carries the bird.
+    """A kind of background: a vertical gradient, things scattered over it, and possible supports.
 
-    `horizon` is the height 0 (top)…1 (bottom) at which the ground begins; 1 means no ground.
+    `horizon` is the height, 0 (top)…1 (bottom), at which the ground begins; 1 means no ground.
     """
 
     top: Rgb
@@ -51,7 +51,7 @@ SCENES: dict[str, Scene] = {
                   ((150, 110, 128), (244, 190, 138)), ("branch", "post")),
 }  # fmt: skip
 
-# Where a bird of a habitat is at home; water carries only what swims or wades.
+# Birds of a habitat live in these scenes; only birds that swim or wade are shown on water.
 HABITAT_SCENES: dict[str, tuple[str, ...]] = {
     "perch": ("sky", "foliage", "foliage", "autumn", "meadow", "reeds", "snow", "rocks", "dusk"),
     "ground": ("meadow", "snow", "rocks", "sand", "autumn", "foliage"),
@@ -65,7 +65,7 @@ HABITAT_SUPPORTS: dict[str, tuple[str, ...]] = {
 
 
 def choose_scene(habitat: str, generator: np.random.Generator) -> tuple[Scene, str]:
-    """A scene, and the support in it that suits birds of this habitat."""
+    """Return a scene, and the support in it that suits birds of this habitat."""
     names = HABITAT_SCENES[habitat]
     scene = SCENES[names[int(generator.integers(len(names)))]]
     usable = [name for name in scene.supports if name in HABITAT_SUPPORTS[habitat]]
@@ -82,12 +82,12 @@ def jitter(colour: Rgb, generator: np.random.Generator, amount: int = 16) -> Rgb
 
 def paint_background(scene: Scene, size_px: int, ground_y_px: float, generator: np.random.Generator
                      ) -> Image.Image:  # fmt: skip
-    """The blurred distance behind the bird, RGB, `size_px` square."""
+    """Return the blurred background of the bird, RGB, `size_px` square."""
     top, bottom = (np.array(jitter(colour, generator)) for colour in (scene.top, scene.bottom))
     rows = np.linspace(0.0, 1.0, size_px)[:, None]
     gradient = top * (1 - rows) + bottom * rows
     horizon_px = size_px * float(scene.horizon + generator.uniform(-0.12, 0.12))
-    # The ground has to begin above the feet, or the bird would float before the horizon.
+    # The ground has to begin above the feet, or the bird would float in front of the horizon.
     horizon_px = min(horizon_px, ground_y_px - 0.06 * size_px)
     if scene.horizon < 1.0:
         ground = np.array(jitter(scene.ground, generator))
@@ -124,7 +124,7 @@ def _scatter(draw: ImageDraw.ImageDraw, scene: Scene, size: int, horizon: float,
             tip = (u + lean[index] * s, base - 0.34 * s)
             draw.line(((u, base), tip), fill=colour, width=max(1, int(0.012 * s)))
         else:
-            # What lies on the ground looks flatter and smaller towards the horizon.
+            # Things on the ground look smaller and flatter towards the horizon.
             v = horizon + abs(v / size) ** 1.6 * (size - horizon)
             r = s * (0.012 + 0.045 * (v - horizon) / size)
             flat = 0.5 if scene.scatter == "stones" else 0.12

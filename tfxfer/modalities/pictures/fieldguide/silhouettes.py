@@ -1,8 +1,8 @@
 """Outlines of the birds as plain numbers: bodies, bills, crests and tails.
 
-Bodies live in the bird frame: x towards the bill, y down, the length of the body about 1.
-Bills and crests live in the head frame: (forward, up) in radii of the head. Tails and wings
-are given as (along, across) with along 0 at the root and 1 at the tip.
+Bodies are given in the bird frame: x points to the bill, y points down, and the body is about 1
+long. Bills and crests are given in the head frame: (forward, up) in radii of the head. Tails and
+wings are given as (along, across), where along is 0 at the root and 1 at the tip.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Outline = tuple[tuple[float, float], ...]
 
 @dataclasses.dataclass(frozen=True)
 class Silhouette:
-    """One build of bird. `spine` holds (x, y, radius) from the root of the tail to the head."""
+    """A bird's build; `spine` holds (x, y, radius) from the root of the tail to the head."""
 
     spine: tuple[tuple[float, float, float], ...]
     wing: tuple[float, float]  # length relative to shoulder-to-tail, half width
@@ -90,7 +90,7 @@ SILHOUETTES: dict[str, Silhouette] = {
         habitat="shore"),
 }  # fmt: skip
 
-# Bill shape → (length in head radii, upper edge from root to tip, lower edge back to the root).
+# A bill has a length in head radii, an upper edge to the tip, and a lower edge back to the root.
 BILLS: dict[str, tuple[float, Outline, Outline]] = {
     "thin": (.75, ((0, .24), (.5, .13), (1, -.02)), ((.5, -.09), (0, -.17))),
     "cone": (.80, ((0, .50), (.4, .39), (1, -.08)), ((.55, -.26), (0, -.46))),
@@ -128,7 +128,7 @@ TAILS: dict[str, Outline] = {
 TAIL_LENGTH_FACTORS = {"short": 0.62, "medium": 1.0, "long": 1.5}
 LEG_LENGTH_FACTORS = {"short": 0.62, "medium": 1.0, "long": 1.5}
 
-# Half widths of the folded wing along its axis, in units of the wing's half width.
+# A wing profile holds places along the folded wing and the half widths there, in units of its own.
 WING_UPPER = ((0, 0.0), (0.05, 0.34), (0.20, 0.66), (0.45, 0.58), (0.75, 0.32), (1, 0.0))
 WING_LOWER = (
     (0, 0.0),
@@ -140,7 +140,7 @@ WING_LOWER = (
     (1, 0.0),
 )
 
-# Plumage of the head in the head frame; `hood`, `throat` and `collar` follow the spine instead.
+# These marks are given in the head frame; `hood` and `collar` follow the spine instead.
 HEAD_MARKS: dict[str, Outline] = {
     "crown": ((.95, .30), (.45, .36), (-.30, .34), (-1.0, .05), (-1.3, .3), (-1.0, 1.1),
               (0, 1.35), (.9, 1.0)),

@@ -1,8 +1,8 @@
 """The species of the embedded data set: twelve to learn, and many more to pretrain on.
 
-The targets are a literal table, so that the task stays the same whatever numpy draws. The
-sources are drawn with a fixed seed and kept at least `MIN_TRAIT_DISTANCE` traits away from
-every target: what the pretrained backbone has seen is never what it is asked to learn.
+The targets are a literal table, so that the task does not depend on NumPy's random numbers. The
+sources are drawn with a fixed seed and differ from every target in at least `MIN_TRAIT_DISTANCE`
+traits, so that the pretrained backbone has never seen a species that it is asked to learn.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ MIN_TRAIT_DISTANCE = 3
 _SOURCE_SPECIES_COUNT = 160
 _SOURCE_SEED = 20260
 
-# Silhouette → what may go with it: (bills, bill lengths, crests, tail shapes, tail lengths,
-# leg lengths, invented second names).
+# Each silhouette may be combined with these bills, bill lengths, crests, tail shapes, tail lengths
+# and leg lengths; the last entry holds its invented second names.
 _BUILDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "songbird": (("thin", "stout"), ("short", "medium"), ("none", "tuft", "spiky"),
                  ("square", "rounded", "forked"), ("medium", "long"), ("medium",),
@@ -75,7 +75,7 @@ _BUILDS: dict[str, tuple[tuple[str, ...], ...]] = {
               ("fenheron", "mist_egret", "lakestalker")),
 }  # fmt: skip
 
-# Drawn evenly: what stands twice is twice as common, as earth colours are among birds.
+# All entries are equally likely, so that a colour that stands twice is twice as common.
 _UPPER = ("umber", "umber", "chestnut", "fawn", "fawn", "ash", "ash", "slate", "slate", "black",
           "black", "moss", "teal", "cobalt", "rust", "plum", "white", "ochre",
           "azure")  # fmt: skip
@@ -89,7 +89,7 @@ _NAME_PARTS = (("crown", "capped"), ("breast", "breasted"), ("wing", "winged"),
                ("tail", "tailed"), ("back", "backed"), ("bill_colour", "billed"),
                ("belly", "bellied"), ("leg_colour", "legged"))  # fmt: skip
 
-# The sisters within a group share the silhouette and differ in a few traits of plumage.
+# Related species have the same silhouette and differ in a few traits of plumage.
 _ROSE_REEDLING = Species(
     "rose_breasted_reedling", "songbird", "thin", "short", "black", "none", "slate", "slate",
     "rose", "white", "slate", "black", "plain", "black", "none", "black", "plain", "one_bar",
@@ -140,7 +140,7 @@ def _pick(generator: np.random.Generator, choices: tuple[str, ...]) -> str:
 
 
 def _draw_traits(generator: np.random.Generator, silhouette: str) -> Species:
-    """A nameless species whose colours hang together: few colours, and pale below."""
+    """Return a nameless species with few colours, which is mostly pale below."""
 
     def mostly(usual: str, others: tuple[str, ...], chance_of_usual: float) -> str:
         return usual if generator.random() < chance_of_usual else _pick(generator, others)
@@ -180,7 +180,7 @@ def _draw_traits(generator: np.random.Generator, silhouette: str) -> Species:
 
 
 def _free_name(generator: np.random.Generator, species: Species, taken: set[str]) -> str | None:
-    """A name not taken yet that tells a true thing of the bird, or None where all are taken."""
+    """Return a free name that is true of the bird, or None if all such names are taken."""
     nouns = _BUILDS[species.silhouette][-1]
     names = [
         f"{getattr(species, trait)}_{ending}_{noun}"

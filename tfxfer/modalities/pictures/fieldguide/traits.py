@@ -1,4 +1,4 @@
-"""What an invented bird species is made of: the vocabulary of traits and the species record."""
+"""The traits of invented bird species: their vocabulary, and the species itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 
 Rgb = tuple[int, int, int]
 
-# sRGB, 0…255. Neighbours in this table are still told apart under warm and cold light.
+# Colours are sRGB, 0…255. Neighbours in this table stay distinct under warm and cold light.
 COLOURS: dict[str, Rgb] = {
     "white": (243, 241, 235),
     "cream": (236, 220, 182),
@@ -105,11 +105,11 @@ TRAIT_VALUES: dict[str, tuple[str, ...]] = {
 
 
 def trait_tuple(species: Species) -> tuple[str, ...]:
-    """The traits without the name, in the order of `TRAIT_NAMES`."""
+    """Return the traits without the name, in the order of `TRAIT_NAMES`."""
     return tuple(getattr(species, trait) for trait in TRAIT_NAMES)
 
 
 def trait_distance(first: Species, second: Species) -> int:
-    """In how many traits two species differ: 0…len(TRAIT_NAMES)."""
+    """Return the number of traits in which two species differ, 0…len(TRAIT_NAMES)."""
     pairs = zip(trait_tuple(first), trait_tuple(second), strict=True)
     return sum(a != b for a, b in pairs)

@@ -1,1 +1,1 @@
-"""Networks that read pictures: one row a family, and how each is built and preprocessed."""
+"""Networks that read pictures: one row for each family, and how they are built."""

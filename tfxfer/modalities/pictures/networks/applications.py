@@ -1,4 +1,4 @@
-"""Networks of Keras Applications, and where their weights come from."""
+"""Networks of Keras Applications, and the sources of their weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tfxfer.modalities.pictures.networks.preprocessing import PREPROCESSINGS, TO
 
 
 def wrap_network(network: keras.Model, family: Family, size_px: int) -> Backbone:
-    """Find the blocks of a headless network of a family, and its preprocessing."""
+    """Return a headless network of a family as a backbone, with its blocks and preprocessing."""
     preprocessing = PREPROCESSINGS[family.preprocessing]
     return Backbone(network, list_blocks(network, family), preprocessing, size_px)
 
@@ -27,12 +27,12 @@ def build_network(name: str, size_px: int, alpha: float | None = None) -> keras.
     """Build a headless Keras Applications network with random weights.
 
     Args:
-        name: a network of `families.NETWORKS`.
-        size_px: side of its input pictures in pixels.
-        alpha: width multiplier, for the MobileNet families only.
+        name: A network of `families.NETWORKS`.
+        size_px: The side of its input pictures in pixels.
+        alpha: The width multiplier, for the MobileNet families only.
 
     Raises:
-        InputError: the network does not take this size or width.
+        InputError: The network does not take this size or width.
     """
     try:
         return call_builder(name, size_px, alpha, weights=None)
@@ -55,7 +55,7 @@ def build_imagenet(config: BackboneConfig, size_px: int) -> keras.Model:
     """Build a headless network with the ImageNet weights that Keras downloads or has in its cache.
 
     Raises:
-        InputError: there are none of this width, or they cannot be fetched.
+        InputError: There are no weights for this width, or they cannot be fetched.
     """
     family = find_family(config.name)
     if family.alphas and (config.alpha or 1.0) not in family.alphas:
@@ -71,15 +71,15 @@ def build_imagenet(config: BackboneConfig, size_px: int) -> keras.Model:
 
 
 def load_weights(network: keras.Model, weights: str) -> None:
-    """Load weights into a headless network that was built without any.
+    """Load weights into a headless network that has random ones.
 
     Args:
-        network: a network of `keras.applications` without its top.
-        weights: ``"embedded"``, ``"none"`` or a file: ``.weights.h5`` as Keras 3 saves it, or a
-            Keras Applications ``…_no_top.h5``.
+        network: A network of `keras.applications` without its top.
+        weights: ``"embedded"``, ``"none"`` or a file: a ``.weights.h5`` that Keras 3 saved, or a
+            ``…_no_top.h5`` of Keras Applications.
 
     Raises:
-        InputError: there is no such file, or it belongs to another network.
+        InputError: There is no such file, or it belongs to another network.
     """
     if weights == "embedded":
         load_file(network, Path(__file__).parent / "embedded" / EMBEDDED_FILE)
@@ -91,8 +91,8 @@ def load_weights(network: keras.Model, weights: str) -> None:
 def _divide_by_deviation(network: keras.Model) -> None:
     """Finish the normalisation of EfficientNet's ImageNet weights.
 
-    Their file holds the standard deviations where the layer takes variances, and Keras makes up
-    for it with a layer of its own, only where it loads the file itself (tensorflow issue 49930).
+    Their file holds standard deviations where the layer expects variances. Keras corrects this by
+    another layer, but only if it loads the file itself (tensorflow issue 49930).
     """
     for layer in network.layers:
         if isinstance(layer, keras.layers.Normalization) and hasattr(layer, "adapt_variance"):

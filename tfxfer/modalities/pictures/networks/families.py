@@ -1,8 +1,8 @@
-"""Every Keras Applications classification network, one row a family: data only, no Keras.
+"""Every classification network of Keras Applications: one row for each family, without Keras.
 
 `block_end` matches (``re.match``) the name of the operation at which a block ends. Its group
-``name``, where there is one, names the block; the others are numbered, since Keras numbers the
-operations behind them anew for every network that a process builds.
+``name``, if there is one, names the block. Other blocks are numbered, because Keras numbers their
+operations differently in every network that a process builds.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ class Family:
     """One architecture family of `keras.applications`.
 
     Attributes:
-        name: name of the family.
-        sizes_px: default picture side of each network of the family, in pixels.
-        block_end: regular expression on the name of the operation that ends a block.
-        preprocessing: a key of `PREPROCESSINGS`; what the network expects of its input.
-        weights_licence: licence under which the ImageNet weights were published.
-        min_size_px: smallest picture side that the network takes.
-        alphas: width multipliers with ImageNet weights; empty where the family has none.
+        name: The name of the family.
+        sizes_px: The default picture side of each network of the family, in pixels.
+        block_end: A regular expression on the name of the operation that ends a block.
+        preprocessing: The preprocessing that the network expects, a key of `PREPROCESSINGS`.
+        weights_licence: The licence under which the ImageNet weights were published.
+        min_size_px: The smallest picture side that the network takes.
+        alphas: The width multipliers with ImageNet weights; empty if the family has no widths.
     """
 
     name: str
@@ -156,7 +156,8 @@ FAMILIES = (
 
 NETWORKS: dict[str, Family] = {name: family for family in FAMILIES for name in family.sizes_px}
 
-# Parameters, at width 1, and blocks of each network; `test_blocks.py` counts them.
+# The numbers of parameters, at width 1, and of blocks of each network; `test_blocks.py` counts
+# them.
 COUNTS: dict[str, tuple[int, int]] = {
     "VGG16": (14_714_688, 5),
     "VGG19": (20_024_384, 5),
@@ -200,7 +201,8 @@ COUNTS: dict[str, tuple[int, int]] = {
     "ConvNeXtXLarge": (348_147_968, 37),
 }
 
-# Weights that ship in the package: the network, its width, the size it was trained at, the file.
+# One network's weights are part of the package: its name, its width, the picture side at which it
+# was trained, and the file.
 EMBEDDED_NETWORK = "MobileNetV2"
 EMBEDDED_ALPHA = 0.35
 EMBEDDED_SIZE_PX = 96
@@ -208,7 +210,11 @@ EMBEDDED_FILE = "mobilenetv2_035_96_fieldguide.weights.h5"
 
 
 def find_family(network: str) -> Family:
-    """Return the family of a network; `InputError` with the nearest name if there is none."""
+    """Return the family of a network.
+
+    Raises:
+        InputError: There is no such network; the error names the most similar one.
+    """
     if network not in NETWORKS:
         raise InputError(
             "backbone must be a Keras Applications network, hub:HANDLE_OR_PATH or "

@@ -1,4 +1,4 @@
-"""KerasHub's families of networks for pictures, one row a family."""
+"""KerasHub's families of networks for pictures: one row for each family."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _run_encoder(encoder: Any, tokens: Any) -> Any:
 
 
 class _TokensOnly(keras.layers.Layer):
-    """A block without its attention scores, which are None and no tensor of a network."""
+    """A block without its attention scores, which are None and so cannot be part of a network."""
 
     def __init__(self, block: keras.layers.Layer):
         super().__init__(name=block.name)
@@ -32,7 +32,7 @@ def _run_deit_encoder(encoder: Any, tokens: Any) -> Any:
     for block in encoder.encoder_layers:
         tokens = _TokensOnly(block)(tokens)
     tokens = encoder.layer_norm(tokens)
-    return tokens, tokens, tokens  # the others, attention scores, go nowhere
+    return tokens, tokens, tokens  # The last two stand for attention scores, which nobody reads.
 
 
 def _run_dino_encoder(encoder: Any, tokens: Any) -> Any:
@@ -45,7 +45,7 @@ def _run_dino_encoder(encoder: Any, tokens: Any) -> Any:
 
 def _run_swin_stage(stage: Any, tokens: Any) -> Any:
     for block in stage.blocks:
-        if not block.name.startswith(stage.name):  # they are numbered anew in each stage
+        if not block.name.startswith(stage.name):  # Each stage numbers its blocks from 0.
             block.name = f"{stage.name}_{block.name}"
         tokens = block(tokens)
     if stage.downsample is None:
@@ -56,7 +56,7 @@ def _run_swin_stage(stage: Any, tokens: Any) -> Any:
     return stage.downsample(tokens, H=height, W=width)
 
 
-# A block is one layer, whose name ends in "_", or several.
+# A block is either a single layer, whose name ends in "_", or a group of layers.
 _MBCONV = (
     r"(?P<name>block\d[a-z])_(add|project_bn|projection_activation)?$|(?P<top>top)_activation$"
 )

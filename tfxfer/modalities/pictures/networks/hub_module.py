@@ -1,4 +1,4 @@
-"""Write a backbone as a reusable SavedModel, to be shared: the interface of TF-Hub's modules."""
+"""The export of a backbone as a reusable SavedModel with the interface of TF-Hub's modules."""
 
 from __future__ import annotations
 
@@ -18,19 +18,32 @@ from tfxfer.modalities.pictures.networks.preprocessing import apply_preprocessin
 def export_hub_module(backbone: Backbone, path: Path, weight_decay: float = 0.0) -> None:
     """Write a backbone with its preprocessing and average pooling.
 
-    What is written can be called on pictures ``[batch, size, size, 3]`` float32, 0…1, and gives
-    features ``[batch, channels]`` float32. It has an argument ``training``, for which
-    BatchNormalization takes the statistics of the batch and updates its own, and
-    ``trainable_variables``, ``variables`` and ``regularization_losses``; see
-    https://www.tensorflow.org/hub/reusable_saved_models. The backbone's weights are those of the
-    moment; all that can be trained is marked so, whatever is frozen now.
+    The module can be called on pictures ``[batch, size, size, 3]`` float32, 0…1, and gives
+    features ``[batch, channels]`` float32. With its argument ``training``, BatchNormalization uses
+    the statistics of the batch and updates its own. It has ``trainable_variables``, ``variables``
+    and ``regularization_losses``; see https://www.tensorflow.org/hub/reusable_saved_models. The
+    module holds the backbone's present weights. All trainable weights are marked as such, even
+    those that are frozen now.
 
     Args:
-        path: the folder to write; there may not be one yet.
-        weight_decay: factor of the squares' sum of each kernel, as a regularization loss; 0: none.
+        backbone: The backbone to write.
+        path: The folder to write, which may not exist yet.
+        weight_decay: The factor of each kernel's sum of squares in the regularization losses; 0
+            adds no losses.
 
     Raises:
-        InputError: there is such a folder already.
+        InputError: The folder exists already, or Keras does not run on TensorFlow.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import tfxfer
+        >>> config = tfxfer.BackboneConfig(name="MobileNetV2", weights="none", alpha=0.35)
+        >>> backbone = tfxfer.build_backbone(config)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     tfxfer.export_hub_module(backbone, Path(folder) / "module")
+        ...     (Path(folder) / "module" / "saved_model.pb").is_file()
+        True
     """
     if path.exists():
         raise InputError(
@@ -55,7 +68,7 @@ def export_hub_module(backbone: Backbone, path: Path, weight_decay: float = 0.0)
 
 
 class _ReusableModule(tf.Module):
-    """What TF-Hub's interface asks for; these are no properties, so that they are saved."""
+    """The attributes of TF-Hub's interface; unlike properties of `tf.Module`, they are saved."""
 
     variables: Any = None
     trainable_variables: Any = None
@@ -75,7 +88,7 @@ def _make_module(model: keras.Model, size_px: int, weight_decay: float) -> tf.Mo
     module.trainable_variables = [weight.value for weight in model.trainable_weights]
     kernels = [w.value for w in model.trainable_weights if weight_decay and "kernel" in w.name]
     module.regularization_losses = [_make_loss(kernel, weight_decay) for kernel in kernels]
-    # Keras calls its variables "kernel" and "bias"; these are the paths that tell them apart.
+    # Keras calls its variables "kernel" and "bias", so the paths of the weights tell them apart.
     module.weights = {weight.path.replace("/", "."): weight.value for weight in model.weights}
     return module
 

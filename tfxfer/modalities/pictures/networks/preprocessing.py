@@ -1,4 +1,4 @@
-"""What a network expects of its pictures."""
+"""The preprocessing of pictures that networks expect."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import keras
 
-# Mean and standard deviation of ImageNet's training pictures, RGB: the constants that
-# `keras.applications.*.preprocess_input` subtracts and divides by.
+# `keras.applications.*.preprocess_input` subtracts and divides by these means and standard
+# deviations of ImageNet's training pictures, RGB.
 TORCH_MEAN = (0.485, 0.456, 0.406)
 
 
@@ -19,12 +19,12 @@ CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a network expects of its input: ``pictures * scale + offset``.
+    """The input that a network expects: ``pictures * scale + offset``.
 
     Attributes:
-        about: the same in words.
-        scale, offset: for pictures 0…255, one number for all channels or one for each.
-        is_bgr: whether the channels are reversed first.
+        about: A description for people.
+        scale, offset: One number for all channels or one for each, for pictures 0…255.
+        is_bgr: Whether the channels are reversed first.
     """
 
     about: str
@@ -53,11 +53,15 @@ def apply_preprocessing(
 ) -> keras.KerasTensor:
     """Apply a network's own preprocessing inside the model.
 
-    Standing in the model and not in the input pipeline, it cannot differ between training and
-    serving.
+    Because it is part of the model and not of the input pipeline, it cannot differ between
+    training and serving.
 
     Args:
         pictures: ``[batch, height, width, 3]`` float32, RGB, 0…255.
+        preprocessing: The network's own preprocessing.
+
+    Returns:
+        ``[batch, height, width, 3]`` float32 in the network's own range.
     """
     scale, offset = list(preprocessing.scale), list(preprocessing.offset)
     if preprocessing.is_bgr:
