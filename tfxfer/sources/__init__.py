@@ -1,1 +1,1 @@
-"""Where items come from: one file a kind of source."""
+"""The sources of items: one file for each kind of source."""

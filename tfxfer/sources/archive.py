@@ -1,4 +1,4 @@
-"""An archive of a folder of pictures: unpacked once, with nothing trusted that it says."""
+"""An archive of a folder of pictures, which is unpacked once and never trusted."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tfxfer.sources.unpack.unpack import unpack
 
 
 def list_archive(config: DataConfig, cache: Path) -> Listing:
-    """Unpack an archive of class folders, or take what was unpacked of it before; read the folder.
+    """Unpack an archive of class folders, unless that was done before, and list its pictures.
 
-    One folder around the class folders is looked through. What is unpacked lies in
-    ``archives/`` of the cache.
+    The class folders may lie in one outer folder. The archive is unpacked below ``archives/`` in
+    the cache.
 
     Raises:
-        InputError: the archive is not there, broken, encrypted, too large, or has members that
+        InputError: The archive is not there, broken, encrypted or too large, or has members that
             lead out of it.
     """
     source = str(config.source)
@@ -43,11 +43,19 @@ def list_archive(config: DataConfig, cache: Path) -> Listing:
 def unpack_once(archive: Path, place: Path, limits: Limits) -> tuple[Path, bool]:
     """Unpack an archive into a folder of its own; an archive that was changed gets another one.
 
-    The folder takes its name when all is unpacked: an attempt that fails leaves nothing. The cache
-    is not cleared of it while this process lives.
+    The folder gets its name when everything is unpacked, so that a failed attempt leaves nothing.
+    It is not cleared from the cache while this process lives.
+
+    Args:
+        archive: The archive's file.
+        place: The folder in which the folder is made.
+        limits: The limits on the archive's content.
 
     Returns:
         The folder, and whether it is new.
+
+    Raises:
+        InputError: The archive cannot be unpacked.
     """
     if not archive.is_file():
         raise InputError(
@@ -62,7 +70,7 @@ def unpack_once(archive: Path, place: Path, limits: Limits) -> tuple[Path, bool]
     try:
         _unpack_beside(archive, folder, limits)
     except OSError as error:
-        # Another run may have been faster.
+        # Another run may have been faster and have made the folder.
         if not hold(folder):
             raise InputError(
                 "An archive is unpacked before it is read. Received: "
@@ -76,7 +84,7 @@ def unpack_once(archive: Path, place: Path, limits: Limits) -> tuple[Path, bool]
 
 
 def _unpack_beside(archive: Path, folder: Path, limits: Limits) -> None:
-    """Unpack to a folder of no name, which is renamed when it is whole."""
+    """Unpack into a temporary folder, which is renamed when it is complete."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder.parent))
     try:
@@ -87,7 +95,7 @@ def _unpack_beside(archive: Path, folder: Path, limits: Limits) -> None:
 
 
 def _look_through(folder: str) -> str:
-    """The folder that holds the class folders or splits: it, or the only one in it."""
+    """Return the folder with the class folders or splits: this one, or the only one in it."""
     folders = visible_folders(folder)
     if len(folders) != 1 or folders[0].lower() in SPLIT_NAMES:
         return folder

@@ -1,4 +1,4 @@
-"""Pictures in a folder: class folders, or train/, val/ and test/ above them."""
+"""Pictures in class folders, which may lie in folders train/, val/ and test/."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tfxfer.machine.files import exists, is_folder, join, list_address
 from tfxfer.modalities.pictures.settings import PICTURE_ENDINGS
 from tfxfer.sources.groups_in_paths import find_groups
 
-# What splits are called, in folders and in manifests.
+# The names that splits may have in folders and manifests, and their names in tfxfer.
 SPLIT_NAMES = {
     "train": "train",
     "training": "train",
@@ -33,8 +33,8 @@ def list_folder(config: DataConfig, cache: Path) -> Listing:
     """List the pictures of a folder.
 
     Raises:
-        InputError: the folder is missing, its splits hold no class folders, or a split has a class
-            that train has not.
+        InputError: The folder is missing, its splits hold no class folders, or a split has a class
+            that the training split lacks.
     """
     root = str(config.source)
     if not is_folder(root):
@@ -48,7 +48,7 @@ def list_folder(config: DataConfig, cache: Path) -> Listing:
 
 
 def _describe(root: str) -> str:
-    """What is there in place of a folder."""
+    """Say what is there in place of a folder."""
     try:
         is_file = exists(root) if is_address(root) else os.path.exists(root)
     except OSError as error:
@@ -57,11 +57,13 @@ def _describe(root: str) -> str:
 
 
 def read_folder(root: str, source: str, config: DataConfig, notes: Sequence[str] = ()) -> Listing:
-    """Do what `list_folder` does with a folder that came from somewhere.
+    """List the pictures of a folder, as `list_folder` does, for a source that the user named.
 
     Args:
-        source: what the user named, for people.
-        notes: what the user should know of it.
+        root: The folder.
+        source: The name that the user gave the source.
+        config: The settings of the data.
+        notes: What the user should know about the source.
     """
     _check_columns_are_unused(config, source)
     all_notes = [*notes]
@@ -75,7 +77,7 @@ def read_folder(root: str, source: str, config: DataConfig, notes: Sequence[str]
 
 
 def _check_columns_are_unused(config: DataConfig, source: str) -> None:
-    """A setting that would do nothing is refused."""
+    """Refuse settings of manifests, which would do nothing here."""
     for key in ("group_column", "label_separator"):
         if getattr(config, key) is not None:
             raise InputError(
@@ -86,10 +88,10 @@ def _check_columns_are_unused(config: DataConfig, source: str) -> None:
 
 
 def _find_splits(root: str, notes: list[str]) -> list[tuple[str, str]]:
-    """The folders that hold class folders: those of the splits, or the root for ``train``."""
+    """Return the folders with class folders: those of the splits, or the root for ``train``."""
     folders = visible_folders(root)
     named = {SPLIT_NAMES[f.lower()]: f for f in folders if f.lower() in SPLIT_NAMES}
-    # A class may be called "train"; as a split it has class folders in it.
+    # A class may be called "train", too, but only a split has class folders in it.
     if "train" in named and visible_folders(join(root, named["train"])):
         others = [folder for folder in folders if folder not in named.values()]
         if others:
@@ -125,7 +127,7 @@ def _list_classes(folder: str, notes: list[str]) -> dict[str, list[str]]:
 
 
 def _list_here(folder: str) -> tuple[Sequence[str], Sequence[str]]:
-    """Names of the folders and of the files in a folder, each sorted."""
+    """Return the names of the folders and of the files in a folder, each sorted."""
     if is_address(folder):
         try:
             return list_address(folder, PICTURE_ENDINGS)
@@ -148,7 +150,7 @@ def _list_files_at_address(folder: str) -> list[str]:
 
 
 def _list_files(folder: str) -> list[str]:
-    """Every file below a folder, links followed; broken links too, which the check then names."""
+    """List every file below a folder, and follow links; the audit names the broken ones."""
     if is_address(folder):
         return sorted(_list_files_at_address(folder))
 
@@ -160,7 +162,7 @@ def _list_files(folder: str) -> list[str]:
 
     files, seen = [], set()
     for path, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        # A link back to a folder that was read would be walked for ever, or count twice.
+        # A link back to a folder that was read would lead to an endless walk, or count twice.
         if os.path.realpath(path) in seen:
             folders.clear()
             continue
@@ -171,7 +173,7 @@ def _list_files(folder: str) -> list[str]:
 
 
 def _check_classes(split: str, found: dict[str, list[str]], classes: tuple[str, ...]) -> None:
-    """Refuse classes without pictures to train on, unknown ones, and names that are no text."""
+    """Refuse classes without training pictures, unknown classes, and names that are no text."""
     unprintable = [name for name in found if not name.isprintable()]
     if unprintable:
         raise InputError(
@@ -198,7 +200,7 @@ def _make_set(
 ) -> FileSet:
     paths = [path for files in found.values() for path in files]
     labels = [classes.index(name) for name, files in found.items() for _ in files]
-    # Paths are listed below the root, so its length tells where they begin.
+    # All paths begin with the root, which is removed here.
     start = len(join(root, "").rstrip("/")) + 1
     groups = find_groups(
         [path[start:].replace(os.sep, "/") for path in paths], config.group_pattern
@@ -207,5 +209,5 @@ def _make_set(
 
 
 def visible_folders(folder: str) -> list[str]:
-    """Names of the folders in a folder that people put there, sorted."""
+    """Return the sorted names of the folders in a folder, without hidden and system folders."""
     return [name for name in _list_here(folder)[0] if not name.startswith((".", "__"))]

@@ -1,4 +1,4 @@
-"""What pictures show, such as which bird or patient, read from their paths."""
+"""The groups of items, such as one bird or one patient, read from their paths."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from tfxfer.errors import InputError
 
 
 def find_groups(names: Sequence[str], pattern: str | None) -> tuple[str, ...]:
-    """Name the group of each picture by an expression that is searched in its path.
+    """Name the group of each picture by a regular expression that is searched in its path.
 
     Args:
-        names: paths below the source, with forward slashes.
-        pattern: `DataConfig.group_pattern`; None: no groups.
+        names: The paths below the source, with forward slashes.
+        pattern: `DataConfig.group_pattern`; with None there are no groups.
 
     Returns:
-        A group for each name: what the expression's first group matched, or all that it matched
-        where it has none; empty without a pattern.
+        A group for each name: what the first parenthesis of the expression matched or, if it has
+        none, what the whole expression matched. Without a pattern, the tuple is empty.
 
     Raises:
-        InputError: the expression does not match in a path.
+        InputError: The expression does not match in a path.
     """
     if not pattern:
         return ()

@@ -1,4 +1,4 @@
-"""Labels as sources give them, a list for each picture: numbers or names of classes."""
+"""Labels as sources give them: a list of class numbers or names for each picture."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from tfxfer.errors import InputError
 
-# What one picture shows: numbers or names.
+# The labels of one picture: numbers or names of classes.
 LabelList = Sequence[int | str]
 _SHOWN = 10
 
@@ -16,22 +16,22 @@ _SHOWN = 10
 def to_labels(
     listed: Mapping[str, Sequence[LabelList]], class_names: Sequence[str] = ()
 ) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
-    """Name the classes, and give every split its labels.
+    """Name the classes, and turn the labels of every split into an array.
 
-    Pictures have several labels where any of them has two or more; rows of zeros and ones, one
-    for each of `class_names`, count as such. A label that is listed twice counts once.
+    The task has several labels a picture if any picture has two or more, or if the labels are rows
+    of zeros and ones, one for each of `class_names`. A label that is listed twice counts once.
 
     Args:
-        listed: by split, the labels of each picture.
-        class_names: the classes in the order of their numbers; empty: the names in alphabetical
-            order, or the numbers that occur.
+        listed: The labels of each picture, by split.
+        class_names: The classes in the order of their numbers. If it is empty, the classes are the
+            names in alphabetical order, or the numbers that occur.
 
     Returns:
-        Class names, and by split ``[pictures]`` int64 class numbers, or ``[pictures, classes]``
-        int8 where pictures have several labels.
+        The class names, and the labels by split: ``[pictures]`` int64 class numbers, or
+        ``[pictures, classes]`` int8, 0 or 1, if pictures have several labels.
 
     Raises:
-        InputError: a label is none of the classes, or pictures lack one.
+        InputError: A label is none of the classes, or a picture has none where one is needed.
     """
     rows = {name: [tuple(row) for row in split] for name, split in listed.items()}
     everything = [row for split in rows.values() for row in split]
@@ -60,11 +60,11 @@ def _flatten(rows: Mapping[str, Sequence[LabelList]]) -> list[LabelList]:
 
 
 def _are_indicators(rows: Sequence[LabelList]) -> bool:
-    """Whether labels are rows of zeros and ones, not lists of class numbers."""
+    """Return whether labels are rows of zeros and ones, not lists of class numbers."""
     widths = {len(row) for row in rows}
     if len(widths) != 1 or min(widths) < 2:
         return False
-    # Of class numbers 0 and 1, no list of three, and no list of two of a kind, makes sense.
+    # A list of class numbers that holds 0 or 1 twice makes no sense, so these are indicators.
     return all(value in (0, 1) for row in rows for value in row) and any(
         len(set(row)) < len(row) for row in rows
     )
@@ -73,7 +73,7 @@ def _are_indicators(rows: Sequence[LabelList]) -> bool:
 def _name_classes(
     rows: Sequence[LabelList], class_names: Sequence[str]
 ) -> tuple[tuple[str, ...], dict[int | str, int]]:
-    """Class names, and the place of every label among them."""
+    """Return the class names, and the place of every label among them."""
     found = {label for row in rows for label in row}
     are_names = any(isinstance(label, str) for label in found)
     if not class_names:

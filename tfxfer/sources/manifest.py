@@ -1,6 +1,6 @@
-"""Pictures that a table lists: a path and a label a line, and a split and a group if it has them.
+"""Pictures that a table lists, with a path and labels in each line, perhaps a split and a group.
 
-How each kind of table is read is in manifest_rows.py.
+`manifest_rows.py` reads each kind of table.
 """
 
 from __future__ import annotations
@@ -27,12 +27,15 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class _Entry:
-    """A picture of a manifest, with everything about it in order.
+    """A picture of a manifest whose line has no faults.
 
     Attributes:
-        line: where it is listed, for people.
-        name: its path as the manifest has it, with forward slashes.
-        labels: one, or any number where a picture may have several.
+        line: The number of the line that lists it.
+        name: Its path as the manifest gives it, with forward slashes.
+        path: Where the file lies.
+        labels: Its labels: one, or any number if pictures may have several.
+        split: The name of its split.
+        group: The name of its group; empty if the manifest has no groups.
     """
 
     line: int
@@ -46,12 +49,12 @@ class _Entry:
 def list_manifest(config: DataConfig, cache: Path) -> Listing:
     """Read a table of pictures.
 
-    Relative paths are looked for in ``config.roots``, the first that has the file, or beside the
-    manifest where no root is named. Classes are in sorted order. Pictures have several labels
-    where ``config.label_separator`` is set or a label is a list.
+    A relative path lies below the first of ``config.roots`` that has the file or, if there are no
+    roots, beside the manifest. Classes are sorted. Pictures have several labels if
+    ``config.label_separator`` is set or a label is a list.
 
     Raises:
-        InputError: the manifest cannot be read, lacks a column, or has lines that are wrong.
+        InputError: The manifest cannot be read, lacks a column, or has lines that are wrong.
     """
     manifest = str(config.source)
     rows = read_rows(manifest, config)
@@ -67,7 +70,7 @@ def list_manifest(config: DataConfig, cache: Path) -> Listing:
 
 
 def _check_several(config: DataConfig, manifest: str, several: bool) -> None:
-    """Refuse what needs one label a picture where labels turned out to be lists."""
+    """Refuse settings that need one label a picture if labels turned out to be lists."""
     if several and (config.balance != "none" or config.shots):
         raise InputError(
             "balance and shots need one label a picture. Received: "
@@ -79,7 +82,7 @@ def _check_several(config: DataConfig, manifest: str, several: bool) -> None:
 def _look_at(
     rows: Sequence[Row], config: DataConfig, manifest: str, several: bool
 ) -> tuple[list[_Entry], list[str]]:
-    """Turn lines into pictures; refuse all wrong lines at once, and note repeated ones."""
+    """Turn lines into pictures; refuse all wrong lines together, and note repeated ones."""
     roots = config.roots or (os.path.dirname(manifest),)
     entries: dict[str, _Entry] = {}
     faults, repeated = [], []
@@ -108,7 +111,7 @@ def _look_at(
 
 
 def _find_fault(row: Row, config: DataConfig, several: bool) -> str | None:
-    """What is wrong with a line; None if nothing is."""
+    """Return the fault of a line, or None if it has no fault."""
     if row.fault:
         return row.fault
     if not row.path.strip():
@@ -131,7 +134,7 @@ def _find_fault(row: Row, config: DataConfig, several: bool) -> str | None:
 
 
 def _is_path(text: str) -> bool:
-    """Whether text can name a file at all: no zero bytes, broken characters, other machines."""
+    """Return whether a text can name a file: it has no zero bytes and no broken characters."""
     try:
         if is_address(text):
             to_place(text)
@@ -141,7 +144,7 @@ def _is_path(text: str) -> bool:
 
 
 def _can_be_encoded(text: str) -> bool:
-    """Whether text holds no half of a character, which JSON lets it."""
+    """Return whether a text has no half characters (lone surrogates), which JSON allows."""
     try:
         os.fsencode(text)
         return True
@@ -150,7 +153,10 @@ def _can_be_encoded(text: str) -> bool:
 
 
 def _locate(path: str, roots: Sequence[str]) -> str:
-    """The first root's file of this path; the check of files names it if no root has it."""
+    """Return the path below the first root that has the file, or below the first root of all.
+
+    If no root has the file, the later look at all files reports that.
+    """
     if is_address(path) or os.path.isabs(path):
         return to_place(path)
     places = [join(root, path) for root in roots]
@@ -162,7 +168,7 @@ def _locate(path: str, roots: Sequence[str]) -> str:
 def _is_there(place: str) -> bool:
     try:
         return exists(place)
-    except OSError:  # which the check of files then says of it
+    except OSError:  # The later look at all files reports the error.
         return True
 
 
@@ -191,7 +197,7 @@ def _note_repeated(repeated: Sequence[str]) -> list[str]:
 
 
 def _find_classes(entries: Sequence[_Entry], manifest: str) -> tuple[str, ...]:
-    """The training pictures' labels, sorted; refuse labels that only other splits have."""
+    """Return the sorted labels of the training pictures; refuse labels that only others have."""
     train = [entry for entry in entries if entry.split == "train"]
     if not train:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Lines of a manifest, whatever kind of table it is: CSV, TSV, JSON lines or Parquet."""
+"""The lines of a manifest, which is a table in CSV, TSV, JSON lines or Parquet."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from tfxfer.config.places import is_address
 from tfxfer.errors import InputError, first_line, nearest
 from tfxfer.machine.files import exists, read_bytes
 
-# A line's number and its cells by column, or what is wrong with the line.
+# The number of a line and either its cells by column or its fault.
 _Cells = tuple[int, Mapping[str, Any] | str]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a manifest as text; what it does not have is empty.
+    """A line of a manifest as text; missing cells are empty.
 
     Attributes:
-        line: counted from 1 as an editor does; in Parquet, the row.
-        is_list: whether its labels stood in a list.
-        fault: what keeps the line from being read.
+        line: The number of the line, counted from 1 as in an editor, or of the row in Parquet.
+        path, labels, split, group: The texts of the cells.
+        is_list: Whether the labels stood in a list.
+        fault: Why the line cannot be read; empty if it can.
     """
 
     line: int
@@ -39,10 +40,10 @@ class Row:
 
 
 def read_rows(manifest: str, config: DataConfig) -> list[Row]:
-    """Read a manifest; blank lines are left out.
+    """Read a manifest without its blank lines.
 
     Raises:
-        InputError: it cannot be read as what its ending says, is empty, or lacks a column.
+        InputError: The manifest cannot be read as its ending says, is empty, or lacks a column.
     """
     if not _is_there(manifest):
         raise InputError(
@@ -71,7 +72,7 @@ def _is_there(manifest: str) -> bool:
 
 
 def _columns(config: DataConfig) -> dict[str, str]:
-    """The columns that must be there, and what names each; a split of the default name may lack."""
+    """Return the required columns by the key that names them; a default split column may lack."""
     columns = {"path_column": config.path_column, "label_column": config.label_column}
     if config.split_column != type(config).model_fields["split_column"].default:
         columns["split_column"] = config.split_column
@@ -101,7 +102,7 @@ def _check_columns(names: Sequence[str], config: DataConfig, manifest: str) -> N
 def _make_row(line: int, cells: Mapping[str, Any] | str, config: DataConfig) -> Row:
     if isinstance(cells, str):
         return Row(line, fault=cells)
-    # JSON lines have no line of columns: each names its own.
+    # JSON lines have no header: each line names its own columns.
     missing = [name for name in _columns(config).values() if name not in cells]
     if missing:
         return Row(line, fault=f"no key {missing[0]!r}.{nearest(missing[0], cells)}".rstrip("."))
@@ -126,7 +127,7 @@ def _make_row(line: int, cells: Mapping[str, Any] | str, config: DataConfig) -> 
 
 
 def _text(value: object) -> str:
-    """A cell as text; a whole number stays one."""
+    """Return a cell as text; whole numbers are allowed, other types raise `TypeError`."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -137,7 +138,7 @@ def _text(value: object) -> str:
 
 
 def _read_text(manifest: str) -> str:
-    """A manifest's text, with or without a byte-order mark."""
+    """Return a manifest's text without its byte-order mark, if it has one."""
     content = read_bytes(manifest)
     try:
         return content.decode("utf-8-sig")
@@ -160,7 +161,7 @@ def _read_separated(
     )
 
     def read() -> Iterator[tuple[int, list[str]]]:
-        start = 1  # line in which a row begins; quotes may make it a row of many lines
+        start = 1  # A row begins in this line; quotes may extend it over several lines.
         try:
             for cells in reader:
                 start = reader.line_num + 1
@@ -183,7 +184,7 @@ def _read_separated(
 
 
 def _name_fault(manifest: str, line: int, error: csv.Error) -> InputError:
-    """What is wrong with a row that begins in a line."""
+    """Return the error for a row that begins in a line."""
     if "field limit" in str(error):
         return InputError(
             f"A field of a manifest may have up to {csv.field_size_limit():,} characters. "
@@ -224,11 +225,11 @@ def _read_parquet(manifest: str, config: DataConfig) -> tuple[list[str], Iterato
     try:
         file = io.BytesIO(read_bytes(manifest)) if is_address(manifest) else manifest
         names = list(parquet.read_schema(file).names)
-        # Other columns may hold whole pictures.
+        # Other columns are not read, because they may hold whole pictures.
         wanted = [*_columns(config).values(), config.split_column]
         columns = [name for name in names if name in wanted]
         rows = parquet.read_table(file, columns=columns).to_pylist()
-    # Text that is no UTF-8, and times that Python has no type for, are bare ValueErrors.
+    # Text that is not UTF-8, and times that Python has no type for, raise plain ValueErrors.
     except (pyarrow.ArrowException, ValueError, OSError) as error:
         raise InputError(
             f"A manifest that ends in .parquet must be a whole Parquet file. Received: "

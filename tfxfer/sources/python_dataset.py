@@ -1,4 +1,4 @@
-"""A Python `tf.data.Dataset`: written into the cache once, then read as files."""
+"""A Python `tf.data.Dataset`, which is written into the cache once and then read as files."""
 
 from __future__ import annotations
 
@@ -33,19 +33,23 @@ def write_dataset(data: Any, cache_dir: str | None, class_names: Sequence[str] =
     """Write the pictures of a data set into the cache, and return the source that names them.
 
     Decoded pictures become PNG files of 8 bits; encoded ones are kept as they are. The folder is
-    named by its content: the same pictures in another order are the same folder.
+    named by its content, so that the same pictures in another order give the same folder.
 
     Args:
-        data: a `tf.data.Dataset` of ``(picture, label)``, or a mapping of ``train``,
-            ``validation`` and ``test`` to such. A picture is an encoded scalar string, or
+        data: A `tf.data.Dataset` of ``(picture, label)``, or a mapping of ``train``,
+            ``validation`` and ``test`` to such data sets. A picture is an encoded scalar string, or
             ``[height, width]``, ``[height, width, 1]`` or ``[height, width, 3]``, 0…255. A label
-            is a class number, a name, or a row of zeros and ones. Batches of pictures of rank 4,
-            or of strings of rank 1, are taken apart.
-        cache_dir: as in `FeaturesConfig`.
-        class_names: the classes by number; empty: the data set's own ``class_names``, if any.
+            is a class number, a name, or a row of zeros and ones. Batches of pictures (rank 4) or
+            of strings (rank 1) are taken apart.
+        cache_dir: The folder of the cache, as in `FeaturesConfig`.
+        class_names: The classes by number. If it is empty, the data set's own ``class_names`` are
+            taken, if it has any.
+
+    Returns:
+        The source, ``dataset:FOLDER``.
 
     Raises:
-        InputError: the data set is infinite or empty, or gives something else.
+        InputError: The data set is infinite or empty, or gives other things than such pairs.
     """
     splits = _name_splits(data)
     class_names = class_names or tuple(getattr(splits["train"], "class_names", ()) or ())
@@ -75,10 +79,10 @@ def write_dataset(data: Any, cache_dir: str | None, class_names: Sequence[str] =
 
 
 def list_dataset(config: DataConfig, cache: Path) -> Listing:
-    """Read what `write_dataset` wrote; the cache is not cleared of it while this process lives.
+    """List the pictures that `write_dataset` wrote, and keep them while this process lives.
 
     Raises:
-        InputError: the folder is gone.
+        InputError: The folder is gone.
     """
     folder = Path(str(config.source).removeprefix(PREFIX))
     hold(folder)
@@ -126,7 +130,7 @@ def _name_splits(data: Any) -> dict[str, tf.data.Dataset]:
 
 
 def _take_apart(dataset: tf.data.Dataset, name: str) -> tf.data.Dataset:
-    """A data set of single pictures; of batches, where it is plain that these are some."""
+    """Return a data set of single pictures; elements that are clearly batches are taken apart."""
     spec = dataset.element_spec
     if not (isinstance(spec, tuple) and len(spec) == 2 and isinstance(spec[0], tf.TensorSpec)):
         raise InputError(
@@ -161,7 +165,7 @@ def _take_apart(dataset: tf.data.Dataset, name: str) -> tf.data.Dataset:
 def _write_split(
     dataset: tf.data.Dataset, name: str, folder: Path
 ) -> list[tuple[str, LabelList | np.ndarray]]:
-    """Write a split's pictures; each one's file and label, in the order of the files' names."""
+    """Write a split's pictures; return the file and label of each, in the order of the names."""
     (folder / name).mkdir()
     rows: list[tuple[str, LabelList | np.ndarray]] = []
     seen: dict[str, int] = {}
@@ -206,7 +210,7 @@ def _encode(picture: np.ndarray, where: str) -> bytes:
 
 
 def _read_label(label: Any, where: str) -> LabelList | np.ndarray:
-    """A label as a list of one, or a row of zeros and ones as an array."""
+    """Return a label as a tuple with one entry, or a row of zeros and ones as an array."""
     if isinstance(label, bytes):
         return (label.decode("utf-8", "replace"),)
     value = np.asarray(label)
@@ -221,7 +225,7 @@ def _read_label(label: Any, where: str) -> LabelList | np.ndarray:
 
 
 def _undo_one_hot(labels: Mapping[str, Sequence[Any]]) -> dict[str, list[LabelList]]:
-    """Rows with exactly one 1 throughout are class numbers; others stay rows."""
+    """Turn rows into class numbers if each has exactly one 1; otherwise list the ones of each."""
     rows = [row for split in labels.values() for row in split]
     are_rows = [isinstance(row, np.ndarray) for row in rows]
     if not any(are_rows):

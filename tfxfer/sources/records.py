@@ -1,4 +1,4 @@
-"""Pictures in files of records: ``tfrecord:PATTERN`` and ``arrayrecord:PATTERN``."""
+"""Pictures in TFRecord and ArrayRecord files: ``tfrecord:PATTERN`` and ``arrayrecord:PATTERN``."""
 
 from __future__ import annotations
 
@@ -25,17 +25,18 @@ _SHARD = re.compile(r"(.*)-(\d{5,})-of-(\d{5,})(.*)")
 
 
 def list_record_files(config: DataConfig, cache: Path) -> Listing:
-    """Read files of `tf.train.Example` records once, and list them.
+    """Read files of `tf.train.Example` messages once, and list their pictures.
 
-    ``picture_key`` names a bytes feature with an encoded picture (default ``image/encoded`` or
-    ``image``, else the only picture), ``label_key`` one of class numbers (int64) or class names
-    (bytes; default ``image/class/label`` or ``label``): one, or several of them. ``train_split``,
-    ``validation_split`` and ``test_split`` are patterns of files relative to the source's folder;
-    without ``train_split``, the source's files that no other pattern takes are for training.
+    ``picture_key`` names a bytes feature with an encoded picture; by default it is
+    ``image/encoded`` or ``image``, else the only picture. ``label_key`` names a feature with one
+    or several class numbers (int64) or class names (bytes); by default it is
+    ``image/class/label`` or ``label``. ``train_split``, ``validation_split`` and ``test_split``
+    are patterns of files relative to the source's folder. Without ``train_split``, all files of
+    the source that no other pattern matches are for training.
 
     Raises:
-        InputError: no such files, one that is truncated or corrupt, a file in two splits, or
-            unknown features or labels.
+        InputError: There are no such files, a file is truncated or corrupt or in two splits, or
+            features or labels are unknown.
     """
     kind = TFRECORD if str(config.source).startswith(TFRECORD) else ARRAYRECORD
     files = find_files(str(config.source).removeprefix(kind), config)
@@ -57,13 +58,14 @@ def list_record_files(config: DataConfig, cache: Path) -> Listing:
 
 
 def find_files(source: str, config: DataConfig) -> dict[str, list[str]]:
-    """The files of each split, in the order of their names.
+    """Return the files of each split, in the order of their names.
 
     Args:
-        source: a pattern of files, or the folder that the splits' patterns start from.
+        source: A pattern of files, or the folder that the splits' patterns are relative to.
+        config: The settings of the data.
 
     Raises:
-        InputError: a pattern matches nothing, or a file is in two splits.
+        InputError: A pattern matches nothing, or a file is in two splits.
     """
     folder = source if tf.io.gfile.isdir(source) else _folder_of(source)
     patterns = {
@@ -101,7 +103,7 @@ def find_files(source: str, config: DataConfig) -> dict[str, list[str]]:
 
 
 def _folder_of(pattern: str) -> str:
-    """The folder that holds all that a pattern may match."""
+    """Return the folder that holds all files that a pattern may match."""
     wildcard = _WILDCARD.search(pattern)
     return os.path.dirname(pattern[: wildcard.start()] if wildcard else pattern)
 
@@ -123,7 +125,7 @@ def _match(pattern: str, folder: str) -> list[str]:
 
 
 def _describe(folder: str) -> str:
-    """The first names in a folder, for an error."""
+    """Return the first names in a folder as a text for an error."""
     try:
         names = sorted(tf.io.gfile.listdir(folder or "."))
     except tf.errors.OpError:
@@ -143,7 +145,7 @@ def _find_keys(kind: str, files: Mapping[str, list[str]], config: DataConfig) ->
 
 
 def _note_shards(files: Mapping[str, list[str]]) -> list[str]:
-    """Name sets of sharded files of which some are not read."""
+    """Note the sets of sharded files of which some are not read."""
     shards: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for path in (path for paths in files.values() for path in paths):
         if match := _SHARD.fullmatch(path):

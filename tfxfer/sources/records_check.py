@@ -1,4 +1,4 @@
-"""Read every record once before training: does it hold a picture, and which labels?"""
+"""The first look at every record of a file: whether it holds a picture, and which labels."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _LABEL_KEYS = ("image/class/label", "label")
 
 @dataclass(frozen=True)
 class Records:
-    """What some files hold.
+    """The content of some files.
 
     Attributes:
-        counts: records of each file.
-        places: ``[records with a picture]`` int64, counted through all files.
-        labels: of these records.
-        bad: the others, and why.
+        counts: The number of records of each file.
+        places: ``[records with a picture]`` int64, their places counted through all files.
+        labels: The labels of these records.
+        bad: The other records, with the reasons.
     """
 
     counts: tuple[int, ...]
@@ -38,13 +38,15 @@ class Records:
 
 
 def list_records(kind: str, files: Sequence[str], keys: tuple[str, str]) -> Records:
-    """Read some files once, one record at a time; no picture is decoded.
+    """Read some files once, one record at a time, without decoding a picture.
 
     Args:
-        keys: names of the picture and of the label feature.
+        kind: ``"tfrecord:"`` or ``"arrayrecord:"``.
+        files: The paths of the files.
+        keys: The names of the picture feature and of the label feature.
 
     Raises:
-        InputError: a file is truncated or corrupt.
+        InputError: A file is truncated or corrupt.
     """
     counts: list[int] = []
     before = 0
@@ -69,14 +71,15 @@ def list_records(kind: str, files: Sequence[str], keys: tuple[str, str]) -> Reco
 def find_keys(
     record: bytes, where: str, picture_key: str | None, label_key: str | None
 ) -> tuple[str, str]:
-    """The names of the picture's and of the label's feature, as chosen or as customary.
+    """Return the names of the picture feature and of the label feature, as chosen or as customary.
 
     Args:
-        record: the first one.
-        where: its file, for the error.
+        record: The first record.
+        where: Its file, for the error.
+        picture_key, label_key: The chosen names; None looks for customary names.
 
     Raises:
-        InputError: it is no Example, or which feature is meant cannot be told.
+        InputError: The record is no `tf.train.Example`, or it is unclear which feature is meant.
     """
     try:
         features = tf.train.Example.FromString(record).features.feature
@@ -105,15 +108,15 @@ def find_keys(
 
 
 def _choose_picture(features: Mapping[str, Any], where: str) -> str | None:
-    """The feature of a customary name, or the only one that holds a picture; None: there is none.
+    """Return the feature with a customary name, or the only picture; None if there is no picture.
 
     Raises:
-        InputError: more than one may be meant.
+        InputError: More than one feature may be meant.
     """
     pictures = sorted(key for key in features if _is_picture(features[key]))
     customary = [key for key in _PICTURE_KEYS if key in features and _is_bytes(features[key])]
-    # A picture of a customary name may be broken; that is told of the record where nothing else
-    # can be meant.
+    # A picture with a customary name may be broken. If no other feature can be meant, the record
+    # is reported as broken later.
     if customary and (customary[0] in pictures or not pictures):
         return customary[0]
     if not customary and len(pictures) < 2:
@@ -128,7 +131,7 @@ def _choose_picture(features: Mapping[str, Any], where: str) -> str | None:
 
 
 def _is_bytes(feature: Any) -> bool:
-    """Whether a feature may hold a picture; one of no values is of no kind."""
+    """Return whether a feature may hold a picture; a feature without values has no kind."""
     return feature.WhichOneof("kind") in (None, "bytes_list")
 
 
@@ -138,7 +141,7 @@ def _is_picture(feature: Any) -> bool:
 
 
 def _read(record: bytes, keys: tuple[str, str]) -> tuple[str | None, LabelList]:
-    """Why a record holds no picture with labels, or None, and its labels."""
+    """Return the reason why a record holds no picture with labels, or None, and its labels."""
     try:
         features = tf.train.Example.FromString(record).features.feature
     except DecodeError:

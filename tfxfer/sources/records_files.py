@@ -1,4 +1,4 @@
-"""Files of records, each a `tf.train.Example` with an encoded picture in it."""
+"""TFRecord and ArrayRecord files, whose records are `tf.train.Example` with encoded pictures."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tfxfer.errors import InputError, first_line
 from tfxfer.machine.files import for_each, stamp
 
 TFRECORD, ARRAYRECORD = "tfrecord:", "arrayrecord:"
-# Encoded pictures of TFRecord files are shuffled through a buffer of this many.
+# TFRecord files are shuffled through a buffer of this many encoded pictures.
 _SHUFFLE_BUFFER = 4096
 _GZIP_START = b"\x1f\x8b\x08"
-# Records that are read from an ArrayRecord file at once.
+# So many records are read from an ArrayRecord file at once.
 _CHUNK = 64
 _OPEN_FILES = 256
 
@@ -29,16 +29,18 @@ def read_records(kind: str, path: str) -> Iterator[bytes]:
 
     Args:
         kind: ``"tfrecord:"`` (plain or gzip) or ``"arrayrecord:"``.
+        path: The file.
 
     Raises:
-        InputError: the file is truncated or corrupt; names it and the record, counted from 0.
+        InputError: The file is truncated or corrupt; the error names the file and the record,
+            counted from 0.
     """
     number = 0
     try:
         for record in _READERS[kind](path):
             yield record
             number += 1
-    # ArrayRecord raises RuntimeError and its like, TensorFlow its own.
+    # ArrayRecord raises Python's errors, such as RuntimeError, and TensorFlow raises its own.
     except (tf.errors.OpError, RuntimeError, ValueError, IndexError, OSError) as error:
         if isinstance(error, InputError):
             raise
@@ -61,7 +63,8 @@ def _read_arrayrecord(path: str) -> Iterator[bytes]:
         try:
             records = reader.read(numbers.start, numbers.stop)
         except RuntimeError:
-            # One by one, up to the record at which it fails; a reader that failed is of no use.
+            # Records are read one by one up to the one that fails, with a new reader, because a
+            # reader cannot be used after an error.
             anew = open_arrayrecord(path)
             records = (anew.read([number])[0] for number in numbers)
         yield from records
@@ -74,16 +77,16 @@ _READERS: dict[str, Callable[[str], Iterator[bytes]]] = {
 
 
 def compression_of(path: str) -> str:
-    """``"GZIP"`` or ``""``, by a file's first bytes; its ending may lie."""
+    """Return ``"GZIP"`` or ``""`` by a file's first bytes, because its ending may be wrong."""
     with tf.io.gfile.GFile(path, "rb") as file:
         return "GZIP" if file.read(len(_GZIP_START)) == _GZIP_START else ""
 
 
 def open_arrayrecord(path: str) -> Any:
-    """Open a file for random access.
+    """Open an ArrayRecord file for random access.
 
     Raises:
-        InputError: the package array_record is missing, or the file's end is.
+        InputError: The package array_record is missing, or the file is truncated.
     """
     try:
         from array_record.python.array_record_module import ArrayRecordReader
@@ -105,21 +108,22 @@ def open_arrayrecord(path: str) -> Any:
 
 @lru_cache(maxsize=_OPEN_FILES)
 def _open_cached(path: str, stamped: str) -> Any:
-    """Open a file for random access once; a file that was replaced meanwhile is another one."""
+    """Open a file for random access once, and again when its stamp says that it was replaced."""
     return open_arrayrecord(path)
 
 
 @dataclass(frozen=True)
 class RecordSet:
-    """Pictures in files of records, or some of them; they stay on the disk.
+    """Pictures in TFRecord or ArrayRecord files, or some of them; they stay on the disk.
 
     Attributes:
         kind: ``"tfrecord:"`` or ``"arrayrecord:"``.
-        files: paths of the files, one behind the other.
-        counts: records of each file.
-        picture_key: the feature that holds the encoded picture.
-        labels: of the chosen pictures, as in `ItemSet`.
-        places: ``[pictures]`` int64, the chosen records, ascending, counted through all files.
+        files: The paths of the files, in order.
+        counts: The number of records of each file.
+        picture_key: The feature that holds the encoded picture.
+        labels: The labels of the chosen pictures, as in `ItemSet`.
+        places: ``[pictures]`` int64, the places of the chosen records, ascending, counted through
+            all files.
     """
 
     kind: str
@@ -141,7 +145,7 @@ class RecordSet:
         return dataset
 
     def _in_order(self) -> tf.data.Dataset:
-        """The chosen records of TFRecord files, read one after the other."""
+        """Return the chosen records of TFRecord files, read in order."""
         first, last = (self.places[0], self.places[-1]) if len(self.places) else (0, -1)
         chosen = np.zeros(sum(self.counts), bool)
         chosen[self.places] = True
@@ -157,7 +161,7 @@ class RecordSet:
         stamps = for_each(stamp, self.files)
         dataset = tf.data.Dataset.from_tensor_slices((files, numbers, self.labels))
         if shuffle_seed is not None:
-            # Numbers are shuffled, not pictures: a full shuffle at no memory.
+            # Only numbers are shuffled and not pictures, so that a full shuffle needs no memory.
             dataset = dataset.shuffle(len(self.labels), seed=shuffle_seed)
 
         def read(file: np.ndarray, number: np.ndarray) -> bytes:
@@ -175,7 +179,7 @@ class RecordSet:
         return tf.io.parse_single_example(record, schema)[self.picture_key]
 
     def _locate(self) -> tuple[np.ndarray, np.ndarray]:
-        """Each picture's file, and its number among the records there."""
+        """Return the number of each picture's file, and of its record in that file."""
         ends = np.cumsum(self.counts)
         files = np.searchsorted(ends, self.places, side="right")
         return files, self.places - (ends - self.counts)[files]
@@ -188,7 +192,7 @@ class RecordSet:
     def identities(self) -> list[Identity]:
         """Name pictures by file and record; stamp them with the file's path, size and time."""
         stamps = [
-            # A record may hold several pictures.
+            # The feature is part of the stamp, because a record may hold several pictures.
             f"{path}|{stamped}|{self.picture_key}"
             for path, stamped in zip(self.files, for_each(stamp, self.files), strict=True)
         ]
@@ -199,7 +203,7 @@ class RecordSet:
         ]
 
     def where(self) -> list[str]:
-        """File and number of each record."""
+        """Return the file and the number of each record as a text for people."""
         return [
             name_record(self.files[file], number)
             for file, number in zip(*self._locate(), strict=True)
@@ -207,5 +211,5 @@ class RecordSet:
 
 
 def name_record(path: str, number: int) -> str:
-    """A record as people are told of it; counted from 0."""
+    """Return the name of a record for people; records are counted from 0."""
     return f"{path}, record {number}"

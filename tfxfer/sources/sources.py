@@ -1,4 +1,4 @@
-"""Where pictures come from: one line a kind of source."""
+"""The table of sources: one line for each kind."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from tfxfer.sources.tfds_source import list_embedded, list_tfds
 from tfxfer.sources.unpack.unpack import ARCHIVE_ENDINGS
 
 _EMBEDDED = "embedded:"
-# What lists a source; the folder of the cache is for what is unpacked of it.
+# A function that lists a source, given the settings and the folder of the cache for unpacked files.
 ListSource = Callable[[DataConfig, Path], Listing]
-# By how it begins,
+# These functions list a source whose name begins so.
 PREFIXES: dict[str, ListSource] = {
     _EMBEDDED: list_embedded,
     "tfds:": list_tfds,
@@ -32,7 +32,7 @@ PREFIXES: dict[str, ListSource] = {
     ARRAYRECORD: list_record_files,
     DATASET: list_dataset,
 }
-# or by how it ends; a folder of class folders may end so as well.
+# These functions list a source whose name ends so, unless it is a folder.
 ENDINGS: dict[str, ListSource] = {
     **dict.fromkeys(MANIFEST_ENDINGS, list_manifest),
     **dict.fromkeys(ARCHIVE_ENDINGS, list_archive),
@@ -40,14 +40,14 @@ ENDINGS: dict[str, ListSource] = {
 
 
 def list_pictures(config: DataConfig, cache: Path | None = None) -> Listing:
-    """List the pictures of a source, without looking at them.
+    """List the pictures of a source without looking at them.
 
     Args:
-        cache: the folder of the cache, in which archives are unpacked; None: where it lies unless
-            it is configured.
+        config: The settings of the data.
+        cache: The folder of the cache, in which archives are unpacked; None takes the default one.
 
     Raises:
-        InputError: no source is named, or it cannot be used.
+        InputError: No source is named, or it cannot be used.
     """
     source = config.source
     if source is None:

@@ -1,4 +1,4 @@
-"""Pictures of a TensorFlow Dataset: they stay on the disk, and are read from start to end."""
+"""Pictures of a TensorFlow Dataset, which stay on the disk and are read from start to end."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ class TfdsSet:
     """Pictures of a split of a TensorFlow Dataset, or some of them.
 
     Attributes:
-        builder: a prepared `tfds.core.DatasetBuilder`.
-        split: a split's name, or an expression such as ``"train[:80%]+test"``.
-        picture_key: the picture feature's name.
-        labels: of the chosen pictures, as in `ItemSet`.
-        chosen: ``[pictures of the split]`` bool; None: all of them.
-        names: of an expression's pictures, whichever expression chose them; empty for a split.
+        builder: A prepared `tfds.core.DatasetBuilder`.
+        split: A split's name, or an expression such as ``"train[:80%]+test"``.
+        picture_key: The name of the picture feature.
+        labels: The labels of the chosen pictures, as in `ItemSet`.
+        chosen: ``[pictures of the split]`` bool; None chooses all of them.
+        names: The names of an expression's pictures, which do not depend on the expression; empty
+            for a whole split.
     """
 
     builder: Any
@@ -69,12 +70,12 @@ class TfdsSet:
     def identities(self) -> list[Identity]:
         """Name pictures by their place in the split; stamp them with the data set's files."""
         info = join(str(self.builder.data_path), "dataset_info.json")
-        # An example may hold several pictures.
+        # The feature is part of the stamp, because an example may hold several pictures.
         stamped = f"{info}|{stamp(info)}|{self.picture_key}"
         return [Identity(name, stamped) for name in self.where()]
 
     def where(self) -> list[str]:
-        """Split and place of each picture, or file and place."""
+        """Return the split or file of each picture, and its place there."""
         count = len(self.labels) if self.chosen is None else len(self.chosen)
         places = np.arange(count) if self.chosen is None else np.flatnonzero(self.chosen)
         names = self.names or [f"{self.split}/{place}" for place in range(count)]
@@ -82,7 +83,7 @@ class TfdsSet:
 
 
 def tfds_read_config(in_file_order: bool) -> Any:
-    """How TensorFlow Datasets read: pictures of an expression come file after file."""
+    """Return the settings of reading; those for an expression read one file after the other."""
     import tensorflow_datasets as tfds
 
     if in_file_order:

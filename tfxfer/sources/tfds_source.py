@@ -1,4 +1,4 @@
-"""Pictures from TensorFlow Datasets, the embedded field guide among them."""
+"""Pictures from TensorFlow Datasets, among them the embedded field guide."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def list_embedded(config: DataConfig, cache: Path) -> Listing:
 def list_tfds(config: DataConfig, cache: Path) -> Listing:
     """List a TensorFlow Dataset by its name, such as ``tfds:oxford_flowers102``.
 
-    It is read where it was prepared, and downloaded and prepared where it was not.
+    The data set is downloaded and prepared unless that was done before.
 
     Raises:
-        InputError: no such data set, no pictures with one label each, or it is not prepared and
-            cannot be downloaded.
+        InputError: There is no such data set, it has no pictures with labels, or it is not
+            prepared and cannot be downloaded.
     """
     import tensorflow_datasets as tfds
 
     name = str(config.source).removeprefix("tfds:")
     try:
         builder = tfds.builder(name, data_dir=config.data_dir)
-    # An unknown version is an AssertionError, a bad name a ValueError, and so on.
+    # An unknown version raises AssertionError, a bad name ValueError, and so on.
     except Exception as error:
         raise InputError(
             "data=tfds:NAME must name a TensorFlow Dataset (tensorflow.org/datasets/catalog) or "
@@ -77,8 +77,11 @@ def _list(builder: Any, config: DataConfig) -> Listing:
 
 
 def _find_keys(builder: Any, config: DataConfig) -> tuple[str, str]:
-    """Names of the picture and of the label feature: as chosen, the supervised keys, or the only
-    such two; ``"objects/label"`` is a feature of a sequence."""
+    """Return the names of the picture feature and of the label feature.
+
+    They are the chosen ones, the supervised keys, or the only features of these kinds. A name such
+    as ``"objects/label"`` means a feature of a sequence.
+    """
     import tensorflow_datasets as tfds
 
     features = builder.info.features
@@ -113,14 +116,14 @@ def _find_keys(builder: Any, config: DataConfig) -> tuple[str, str]:
 
 
 def _is_class_label(feature: Any) -> bool:
-    """Whether a feature holds one class label, or a sequence of them."""
+    """Return whether a feature holds one class label, or a sequence of them."""
     import tensorflow_datasets as tfds
 
     return isinstance(getattr(feature, "feature", feature), tfds.features.ClassLabel)
 
 
 def _feature_at(builder: Any, key: str) -> Any:
-    """A feature by its name, or in a sequence by ``"sequence/name"``; None: there is none."""
+    """Return a feature by its name, or by ``"sequence/name"``; None if there is no such feature."""
     feature: Any = builder.info.features
     for part in key.split("/"):
         inner = getattr(feature, "feature", feature)
@@ -136,13 +139,13 @@ def _prepare(builder: Any) -> None:
 
     if len(builder.info.splits) > 0:
         return
-    # full_name is name/version or name/config/version, as the folders are.
+    # The folders are nested as in full_name: name/version or name/config/version.
     root = builder.data_path.parents[builder.info.full_name.count("/")]
     tfds.disable_progress_bar()
     try:
         _check_hosts(builder)
         builder.download_and_prepare()
-    # The downloader raises whatever its HTTP client or an archive's reader does.
+    # The downloader passes on errors of any type from its HTTP client and its archive readers.
     except Exception as error:
         raise InputError(
             f"{builder.info.full_name} is not prepared and could not be downloaded. Tried: "
@@ -155,7 +158,7 @@ def _prepare(builder: Any) -> None:
 
 
 def _check_hosts(builder: Any) -> None:
-    """Ask each host once: the downloader itself tries an unreachable one for over three minutes."""
+    """Ask each host once: the downloader would try an unreachable one for over three minutes."""
     import requests
 
     for host in {urlsplit(url)[:2]: url for url in builder.url_infos}.values():
@@ -163,10 +166,10 @@ def _check_hosts(builder: Any) -> None:
 
 
 def _read_labels(builder: Any, split: str, label_key: str, in_file_order: bool) -> Any:
-    """Read a split's labels, without its pictures, in the order in which they are stored.
+    """Read a split's labels without its pictures, in the order in which they are stored.
 
     Returns:
-        ``[pictures]`` int64 class numbers, or a list of the labels of each picture.
+        ``[pictures]`` int64 class numbers, or a list with the labels of each picture.
     """
     import tensorflow_datasets as tfds
 

@@ -1,4 +1,4 @@
-"""Which pictures of a TensorFlow Dataset a split expression stands for."""
+"""The examples of a TensorFlow Dataset that a split expression stands for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SPLITS = ("train", "validation", "test")
 
 
 class Part(NamedTuple):
-    """Examples of one file: the first one, and the one behind the last."""
+    """A range of examples in one file, from `first` to just before `end`."""
 
     file: str
     first: int
@@ -22,15 +22,15 @@ class Part(NamedTuple):
 
 
 def choose_splits(builder: Any, config: DataConfig) -> tuple[dict[str, str], list[str]]:
-    """The expression of each split: as configured, else the data set's split of that name.
+    """Return the expression of each split: as configured, else the data set's split of that name.
 
-    One that shares pictures with a configured expression is not taken.
+    A split of the data set that shares pictures with a configured expression is not used.
 
     Returns:
-        Expressions by split, and notes.
+        The expressions by split, and notes for the user.
 
     Raises:
-        InputError: no such split, a split without pictures, or pictures in two splits.
+        InputError: There is no such split, a split has no pictures, or splits share pictures.
     """
     available = list(builder.info.splits)
     stated = {name: getattr(config, f"{name}_split") for name in _SPLITS}
@@ -58,7 +58,7 @@ def choose_splits(builder: Any, config: DataConfig) -> tuple[dict[str, str], lis
 
 
 def find_parts(builder: Any, expression: str, name: str) -> list[Part]:
-    """The examples that an expression stands for, in the order in which they are read."""
+    """Return the examples that an expression stands for, in the order in which they are read."""
     available = list(builder.info.splits)
     try:
         instructions = builder.info.splits[expression].file_instructions
@@ -81,10 +81,11 @@ def find_parts(builder: Any, expression: str, name: str) -> list[Part]:
 
 
 def name_examples(builder: Any, expression: str) -> tuple[str, ...]:
-    """Name an expression's pictures by split and place; none where it is a whole split.
+    """Name an expression's pictures by split and place; a whole split needs no names.
 
-    A whole split is named by the order in which it is read, which is that of its file where it is
-    one; pictures of several files are named by file and place.
+    Pictures of a whole split are named elsewhere, by the order in which they are read; in a split
+    of one file, this gives the same names. Pictures of a split of several files are named by file
+    and place.
     """
     if expression in list(builder.info.splits):
         return ()
@@ -102,7 +103,7 @@ def name_examples(builder: Any, expression: str) -> tuple[str, ...]:
 
 
 def _overlap(some: list[Part], others: list[Part]) -> int:
-    """How many examples two lists share."""
+    """Return how many examples two lists share."""
     return sum(
         max(0, min(a.end, b.end) - max(a.first, b.first))
         for a in some

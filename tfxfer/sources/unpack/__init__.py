@@ -1,1 +1,1 @@
-"""Archives, none of which is trusted."""
+"""The unpacking of archives, none of which is trusted."""

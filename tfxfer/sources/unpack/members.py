@@ -1,4 +1,4 @@
-"""What the members of an archive may be, whatever kind of archive it is."""
+"""The rules that the members of an archive of any kind must keep."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tfxfer.errors import InputError, first_line
 
-# What reading a damaged archive raises, beside errors of the disk.
+# Reading a damaged archive raises these errors, besides errors of the disk.
 PACKED_WRONG = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError,
                 ValueError, struct.error, NotImplementedError, RecursionError)  # fmt: skip
 _BLOCK_BYTES = 4096
@@ -25,13 +25,14 @@ _BLOCK_BYTES = 4096
 
 @dataclass(frozen=True)
 class Limits:
-    """What an archive may be unpacked to.
+    """The limits on the content of an archive.
 
     Attributes:
-        members: how many files and folders it may have.
-        reserve_bytes: what must stay free on the disk.
-        ratio: how many times larger than the archive its files may be, which matters above
-            `ratio_from_bytes`; plain colours pack well.
+        members: The largest number of files and folders.
+        reserve_bytes: The space that must stay free on the disk.
+        ratio: How many times larger than the archive its files may be.
+        ratio_from_bytes: The size of the files from which on `ratio` matters; small pictures of
+            plain colours may be packed more tightly.
     """
 
     members: int = 2_000_000
@@ -44,10 +45,12 @@ LIMITS = Limits()
 
 
 class Guard:
-    """Looks at each member of an archive before it is unpacked, and adds up what all take.
+    """A check of each member of an archive before it is unpacked, which adds up their sizes.
 
     Args:
-        folder: where it is to be unpacked.
+        archive: The archive's file.
+        folder: The folder into which it will be unpacked.
+        limits: The limits on its content.
     """
 
     def __init__(self, archive: Path, folder: Path, limits: Limits) -> None:
@@ -57,14 +60,14 @@ class Guard:
         self.most_bytes = shutil.disk_usage(folder).free - limits.reserve_bytes
 
     def refuse(self, what: str, advice: str) -> InputError:
-        """The error for an archive that is whole, but not what it may be."""
+        """Return the error for an archive that is intact but breaks a rule."""
         return InputError(
             "An archive must hold nothing but a folder's files and folders, in a number and size "
             f"that fit. Received: {str(self.archive)!r}, {what}. {advice}"
         )
 
     def broken(self, error: BaseException) -> InputError:
-        """The error for an archive that cannot be read."""
+        """Return the error for an archive that cannot be read."""
         return InputError(
             "An archive must be a whole one, of the kind that its ending says. Received: "
             f"{str(self.archive)!r} ({first_line(error)}). Copy or pack it again."
@@ -72,28 +75,29 @@ class Guard:
 
     @contextmanager
     def naming_faults(self) -> Iterator[None]:
-        """Turn what a damaged archive raises into an error that names it."""
+        """Turn the errors of a damaged archive into one that names it."""
         try:
             yield
-        except InputError:  # a ValueError as well
+        except InputError:  # This is a ValueError as well.
             raise
         except PACKED_WRONG as error:
             raise self.broken(error) from error
         except OSError as error:
-            # The disk's errors have a number; others, and impossible places, are the archive's.
+            # Errors of the disk have a number; other errors, and EINVAL, come from the archive.
             if error.errno in (None, errno.EINVAL):
                 raise self.broken(error) from error
             raise
 
     def count(self, size: int, header_bytes: int = 0) -> None:
-        """Refuse too many members, or ones too large together; the disk gives them whole blocks.
+        """Refuse too many members, or members that are too large together, in whole disk blocks.
 
         Args:
-            header_bytes: what had to be unpacked to know of the member, which may be most of it.
+            size: The member's size in bytes.
+            header_bytes: How many bytes were unpacked to read the member's header.
         """
         limits = self.limits
         self.members += 1
-        # A broken header may say less than nothing.
+        # A broken header may hold a negative size.
         self.bytes += -(-max(size, 0) // _BLOCK_BYTES) * _BLOCK_BYTES + header_bytes
         if self.members > limits.members:
             raise self.refuse(
@@ -113,13 +117,13 @@ class Guard:
             )
 
     def place(self, name: str, is_link: bool) -> str | None:
-        """Where a member belongs below the folder; None if it is none of the user's files."""
+        """Return the member's path below the folder; None if it is not one of the user's files."""
         parts = [part for part in name.split("/") if part not in ("", ".")]
         if name.startswith("/") or re.match(r"[A-Za-z]:[/\\]", name):
             raise self.refuse(f"with the absolute path {name!r}", "Pack the folder again.")
         if ".." in parts:
             raise self.refuse(f"with {name!r}, which leads out of it", "Pack the folder again.")
-        # What systems add of their own, such as __MACOSX/ and ._photo.jpg.
+        # Operating systems add files such as __MACOSX/ and ._photo.jpg.
         if not parts or any(part.startswith(".") or part == "__MACOSX" for part in parts):
             return None
         if is_link:

@@ -1,4 +1,4 @@
-"""Unpack a tar file, packed or plain; neither one header nor many of them may fill the memory."""
+"""The unpacking of tar files, packed or plain, whose headers cannot fill the memory."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from pathlib import Path
 
 from tfxfer.sources.unpack.members import Guard
 
-# How a tar file was packed, by its first bytes; its ending may lie.
+# The first bytes of a tar file, unlike its ending, tell how it was packed.
 _PACKERS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\0", lzma.open))
-# Most that all headers of a member may take, and what stands after the last: they hold names and
-# are far smaller.
+# All headers of a member together, and the rest after the last member, may have so many bytes.
+# They hold names and are usually far smaller.
 _MOST_HEADER_BYTES = 1 << 20
-# Calls, one in the other, that reading a packed file takes at most. tarfile itself calls itself for
-# each header before a member.
+# Reading a packed file takes at most so many nested calls. tarfile also calls itself for each
+# header before a member.
 _FRAMES = 30
 
 
 class _Bounded(io.BufferedReader):
-    """Bytes of a tar file, of which only as many can be read as `allow` says.
+    """The bytes of a tar file, of which only as many can be read as `allow` permits.
 
-    A header says how long it is, and that others follow before the member comes: tarfile would read
-    and keep them all, and a few MB packed may be some GB.
+    A header gives its own length, and others may follow before the member. tarfile would read and
+    keep them all, and a few packed MB may become several GB.
     """
 
     _what, _most, _left = "headers", _MOST_HEADER_BYTES, _MOST_HEADER_BYTES
 
     def allow(self, what: str, size: int) -> None:
-        """Let so many bytes be read from now on."""
+        """Permit so many bytes to be read from now on."""
         self._what, self._most, self._left = what, size, size
 
     @property
     def spent(self) -> int:
-        """Bytes that were read since."""
+        """The number of bytes that were read since the last call of `allow`."""
         return self._most - self._left
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -49,7 +49,10 @@ class _Bounded(io.BufferedReader):
 
 
 def _need_frames(count: int) -> None:
-    """Meet the end of the stack here: met in C, Python 3.12 takes it for other errors."""
+    """Raise `RecursionError` here if the stack is nearly full.
+
+    In C code, Python 3.12 would report other errors instead.
+    """
     if count:
         _need_frames(count - 1)
 
@@ -69,7 +72,7 @@ def unpack_tar(archive: Path, folder: Path, guard: Guard) -> None:
                 raise guard.refuse(
                     f"with {member.name!r}, which is a device or a pipe", "Pack the folder again."
                 )
-            # The pieces of a sparse file may be larger than the file, as which they were counted.
+            # The pieces of a sparse file may be larger than the size that was counted for the file.
             file.allow(f"pieces of {member.name!r}", member.size)
             packed.extract(member, folder, filter="data")
         _check_end(file, packed)
@@ -85,7 +88,7 @@ def _open_packed(archive: Path) -> _Bounded:
 
 
 def _read_members(file: _Bounded, packed: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """Give the members one by one, and keep none of them, nor what their headers say."""
+    """Yield the members one by one, without keeping them or their headers."""
     while member := packed.next():
         yield member
         packed.members = []  # type: ignore[attr-defined]  # tarfile keeps all that it has read
@@ -96,9 +99,9 @@ def _read_members(file: _Bounded, packed: tarfile.TarFile) -> Iterator[tarfile.T
 
 
 def _check_end(file: _Bounded, packed: tarfile.TarFile) -> None:
-    """Refuse an archive that stops early: tarfile would take its first broken header for the end.
+    """Refuse an archive that stops early: tarfile takes the first broken header for the end.
 
-    Reading on also lets a compressed file's checksum be compared.
+    Reading to the end also makes a compressed file's checksum be compared.
     """
     file.allow("rest", _MOST_HEADER_BYTES)
     file.seek(packed.offset)

@@ -1,4 +1,4 @@
-"""Unpack an archive that nobody vouches for: nothing outside, no links, no more than fits."""
+"""The safe unpacking of archives: no file outside the folder, no links, no overfull disk."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def unpack(archive: Path, folder: Path, limits: Limits = LIMITS) -> None:
     """Unpack a zip or tar archive into an empty folder, without links and hidden files.
 
     Raises:
-        InputError: the archive is broken or encrypted, a member has a path outside of the folder,
-            or is a link or no file, or `limits` are passed.
-        OSError: the folder cannot be written to.
+        InputError: The archive is broken or encrypted or exceeds `limits`, or a member is a link,
+            is no file, or has a path outside of the folder.
+        OSError: The folder cannot be written to.
     """
     unpack_kind = unpack_zip if archive.name.lower().endswith(".zip") else unpack_tar
     unpack_kind(archive, folder, Guard(archive, folder, limits))
