@@ -1,1 +1,1 @@
-"""From pictures in files to what a trained model says of them, wherever it stands."""
+"""The prediction of pictures in files by a trained model, in any format or on a server."""

@@ -1,4 +1,4 @@
-"""Models that Keras or TensorFlow run: a run's own, and a SavedModel."""
+"""Models that Keras or TensorFlow runs: a run's own model, and a SavedModel."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from tfxfer.tasks.heads import add_embeddings
 
 
 def load_run(path: Path, with_embeddings: bool, trust: bool) -> Predictor:
-    """Load the model of a run's folder or a ``.keras`` file; its classes lie beside it.
+    """Load the model of a run's folder or a ``.keras`` file; its list of classes lies beside it.
 
     Raises:
-        InputError: as of `load_model`, or there is no list of classes.
+        InputError: The model cannot be loaded, as in `load_model`, or its list of classes is
+            missing.
     """
     model = load_model(path, trust)
     classes = read_classes(path if path.is_dir() else path.parent, model.output_shape[-1])
@@ -37,11 +38,11 @@ def load_saved_model(path: Path, with_embeddings: bool) -> Predictor:
     """Load a SavedModel that tfxfer has exported.
 
     Raises:
-        InputError: it cannot be loaded, or is another one.
+        InputError: It cannot be loaded, or tfxfer has not exported it.
     """
     try:
         loaded = tf.saved_model.load(str(path))
-    except Exception as error:  # TensorFlow raises errors of many types for a damaged file
+    except Exception as error:  # TensorFlow raises errors of many types for a damaged file.
         raise InputError(
             f"A SavedModel must be whole. Received: {str(path)!r} ({first_line(error)}). "
             "Export it again."
@@ -61,7 +62,7 @@ def load_saved_model(path: Path, with_embeddings: bool) -> Predictor:
     classes = read_classes(path / "assets", count)
 
     def call(pictures: tf.Tensor) -> dict[str, tf.Tensor]:
-        # Not functions of their own: they die with what they were loaded with.
+        # The signatures are looked up in `loaded` each time, because they need it to stay alive.
         outputs = loaded.signatures["serving_default"](pictures=pictures)
         if with_embeddings:
             outputs |= loaded.signatures["features"](pictures=pictures)

@@ -1,4 +1,4 @@
-"""A LiteRT file (``.tflite``) ready to predict, with the interpreter that phones have too."""
+"""Models in LiteRT files (``.tflite``), run by the same interpreter as on phones."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ def load_litert(path: Path, with_embeddings: bool) -> Predictor:
     """Make a LiteRT file ready to predict.
 
     Args:
-        path: a ``.tflite`` file whose model takes RGB pictures 0…255, as tfxfer writes them. Its
-            class names stand in the file, or in ``classes.txt`` beside it, one a line.
+        path: A ``.tflite`` file whose model takes RGB pictures, 0…255, as tfxfer writes them. Its
+            class names stand in the file, or in ``classes.txt`` beside it, one in each line.
+        with_embeddings: Must be False: LiteRT files give no embeddings.
 
     Raises:
-        InputError: embeddings are asked for, it cannot be read, or there are no class names.
+        InputError: Embeddings are asked for, the file cannot be read, or its class names are
+            missing.
     """
     refuse_embeddings(path, with_embeddings)
     import_litert("interpreter")
@@ -51,7 +53,7 @@ def load_litert(path: Path, with_embeddings: bool) -> Predictor:
 
 
 def _load_classes(path: Path, count: int) -> tuple[str, ...]:
-    """Class names that lie in the file, else those of ``classes.txt`` beside it."""
+    """Return the class names in the file, else those in ``classes.txt`` beside it."""
     classes = load_labels(path)
     if classes is None:
         return read_classes(path.parent, count)

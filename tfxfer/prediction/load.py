@@ -1,4 +1,4 @@
-"""Make a model ready to predict: one line for each kind of place that it may stand at."""
+"""The table of models that can predict: one line for each kind of address or file."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tfxfer.prediction.openvino import load_openvino
 from tfxfer.prediction.predictor import Predictor
 from tfxfer.prediction.remote import connect_grpc, connect_rest
 
-# What opens an address, by how it begins,
+# These functions open an address that begins so.
 ADDRESSES: dict[str, Callable[[str, bool], Predictor]] = {
     "http://": connect_rest,
     "https://": connect_rest,
     "grpc://": connect_grpc,
 }
-# and what opens a file, by how it ends.
+# These functions open a file that ends so.
 ENDINGS: dict[str, Callable[[Path, bool], Predictor]] = {
     ".tflite": load_litert,
     ".onnx": load_onnx,
@@ -34,14 +34,14 @@ def load_predictor(
     """Make a model ready to predict.
 
     Args:
-        place: a run's folder, a ``.keras`` file, a SavedModel's folder or the folder of its
+        place: A run's folder, a ``.keras`` file, a SavedModel's folder or the folder of its
             versions, a ``.tflite``, ``.onnx`` or OpenVINO ``.xml`` file, or a model of a running
             TensorFlow Serving: ``http://HOST:8501/v1/models/NAME`` or ``grpc://HOST:8500/NAME``.
-        with_embeddings: predict embeddings too: what the head reads of a picture.
-        trust: of a run: as in `tfxfer.load_model`.
+        with_embeddings: Also predict embeddings, the features that the head reads.
+        trust: Load a run's model even if it holds a program, as in `tfxfer.load_model`.
 
     Raises:
-        InputError: there is none, it cannot be read, or it gives no embeddings.
+        InputError: There is no model, it cannot be read, or it gives no embeddings.
     """
     text = str(place)
     for prefix, connect in ADDRESSES.items():
@@ -64,7 +64,10 @@ def load_predictor(
 
 
 def newest_version(path: Path) -> Path | None:
-    """A SavedModel's folder: this one, or the one with the largest number in it, as is served."""
+    """Return a SavedModel's folder: this one, or the one in it with the largest number.
+
+    TensorFlow Serving chooses the version in the same way. None says that there is no SavedModel.
+    """
     if (path / "saved_model.pb").is_file():
         return path
     versions = [each for each in path.glob("*/saved_model.pb") if each.parent.name.isdecimal()]

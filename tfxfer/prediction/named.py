@@ -1,6 +1,6 @@
-"""Which pictures a command means: files, folders, patterns, a list on standard input.
+"""The pictures that a command names: files, folders, patterns, or a list on standard input.
 
-Imports no TensorFlow.
+This module imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ STANDARD_INPUT = "-"
 
 @dataclass(frozen=True)
 class Named:
-    """The files that were meant.
+    """The files that were named.
 
     Attributes:
-        paths: in the order in which they were named, each as often as it was named. Bytes that are
-            no UTF-8 are in them as Python keeps them (surrogateescape).
-        others: how many files of folders and patterns have no picture's ending and are left out.
+        paths: The paths in the order in which they were named, each as often as it was named. Bytes
+            that are not UTF-8 are kept as surrogates, as Python does (surrogateescape).
+        others: The number of files in folders and patterns that were left out because they do not
+            have a picture's ending.
     """
 
     paths: tuple[str, ...]
@@ -35,17 +36,17 @@ class Named:
 
 
 def list_pictures(places: Sequence[str | Path]) -> Named:
-    """List the files that are meant.
+    """List the files that are named.
 
-    A file that is named is listed whatever it is, and whether or not it is there: predicting it
-    says what is wrong. Of folders and patterns, files with a picture's ending are, in sorted order.
+    A single file is listed even if it is no picture or not there: its prediction says what is
+    wrong. Folders and patterns give the files with a picture's ending, in sorted order.
 
     Args:
-        places: files, folders, patterns such as ``"photos/**/*.jpg"``, and ``"-"``: paths on
-            standard input, one a line.
+        places: Files, folders, patterns such as ``"photos/**/*.jpg"``, or ``"-"`` for paths on
+            standard input, one in each line.
 
     Raises:
-        InputError: nothing is named, or a folder, a pattern or standard input holds no picture.
+        InputError: Nothing is named, or a folder, a pattern or standard input holds no picture.
     """
     if not places:
         raise InputError(
@@ -71,7 +72,7 @@ def list_pictures(places: Sequence[str | Path]) -> Named:
 
 
 def _read_list() -> list[str]:
-    # Bytes, since a file's name need not be UTF-8.
+    # The lines are read as bytes, because a file's name need not be UTF-8.
     lines = (line.rstrip(b"\r\n") for line in sys.stdin.buffer)
     found = [os.fsdecode(line) for line in lines if line.strip()]
     if not found:
@@ -83,16 +84,17 @@ def _read_list() -> list[str]:
 
 
 def _walk(folder: str) -> Iterator[str]:
-    """Every file below a folder, links followed, but for hidden ones.
+    """Yield every file below a folder except hidden ones, and follow links.
 
-    A folder that cannot be read is given itself: predicting it says so, and the rest goes on.
+    The path of an unreadable folder is yielded itself, so that its row says what is wrong and the
+    other files are still predicted.
     """
     unreadable: list[str] = []
     seen = set()
     for path, folders, names in os.walk(
         folder, onerror=lambda error: unreadable.append(str(error.filename)), followlinks=True
     ):
-        # A link back to a folder that was read would be walked for ever.
+        # A link back to a folder that was read would lead to an endless walk.
         real = os.path.realpath(path)
         if real in seen:
             folders.clear()
@@ -104,7 +106,7 @@ def _walk(folder: str) -> Iterator[str]:
 
 
 def _expand(pattern: str) -> Iterator[str]:
-    """The files that match, and those below the folders that match, as of a shell."""
+    """Yield the files that match, as in a shell, and all files below folders that match."""
     parts = os.path.normpath(pattern).split(os.sep)
     if "**" in parts:
         yield from _expand_deep(parts, parts.index("**"))
@@ -117,14 +119,14 @@ def _expand(pattern: str) -> Iterator[str]:
 
 
 def _expand_deep(parts: list[str], first: int) -> Iterator[str]:
-    """The same where a part is ``**``, any folders; Python's glob goes round and round in links."""
+    """Yield the same for a pattern with ``**``, in which Python's glob may follow links forever."""
     start = os.sep.join(parts[:first])
     if first == 1 and not parts[0]:
         start = os.sep
     for folder in glob.iglob(start) if start else [os.curdir]:
         for file in _walk(folder):
             below = os.path.relpath(file, folder).split(os.sep)
-            # What lies below a folder that matches is meant too.
+            # The files below a folder that matches are named, too.
             if os.path.isdir(file) or _matches(below, [*parts[first:], "**"]):
                 yield file if start else os.path.relpath(file)
 
@@ -142,8 +144,8 @@ def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 def _by_ending(files: Iterable[str]) -> tuple[list[str], int]:
-    """Those that look like pictures, each once and in sorted order, and how many others."""
-    # Several folders that match may hold the same file.
+    """Return the files with a picture's ending, sorted and each once, and the number of others."""
+    # The same file may lie below several folders that match.
     unique = sorted(set(files))
     taken = [
         file

@@ -16,7 +16,7 @@ def load_onnx(path: Path, with_embeddings: bool) -> Predictor:
     """Load an ``.onnx`` file, for the CPU.
 
     Raises:
-        InputError: the package is missing, or the file is broken or of another model.
+        InputError: The package is missing, or the file is broken or holds another kind of model.
     """
     refuse_embeddings(path, with_embeddings)
     refuse_missing(path, "onnxruntime", '"tfxfer[onnx]"')
@@ -25,7 +25,7 @@ def load_onnx(path: Path, with_embeddings: bool) -> Predictor:
     onnxruntime.set_default_logger_severity(3)
     try:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its errors have no common type
+    except Exception as error:  # ONNX Runtime's errors have no common type.
         raise InputError(
             f"An .onnx file must be whole. Received: {str(path)!r} ({first_line(error)}). "
             "Export it again."

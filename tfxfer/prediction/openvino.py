@@ -16,7 +16,7 @@ def load_openvino(path: Path, with_embeddings: bool) -> Predictor:
     """Load an ``.xml`` file with its ``.bin`` beside it, for the CPU, in float32.
 
     Raises:
-        InputError: the package is missing, or the files are broken or of another model.
+        InputError: The package is missing, or the files are broken or hold another kind of model.
     """
     refuse_embeddings(path, with_embeddings)
     refuse_missing(path, "openvino", "openvino")
@@ -25,7 +25,7 @@ def load_openvino(path: Path, with_embeddings: bool) -> Predictor:
     core = ov.Core()
     try:
         model = core.read_model(path)
-        # Not bfloat16, which it takes by itself where the CPU has it, and which rounds.
+        # By itself, OpenVINO computes in bfloat16, which rounds more, if the CPU supports it.
         compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     except RuntimeError as error:
         raise InputError(

@@ -1,4 +1,4 @@
-"""From files to rows, batch by batch and in their order, whatever the files are."""
+"""The prediction of files, batch by batch and in order, with one row for each file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tfxfer.prediction.predictor import Prediction, PredictionError, Predictor
 from tfxfer.prediction.rows import PredictedPicture
 from tfxfer.prediction.threads import in_threads
 
-# Rows are given after so many batches' files, even if most of them are bad.
+# Rows are returned after so many batches' worth of files, even if most of these are bad.
 _LONGEST = 4
 
 
@@ -26,20 +26,24 @@ def predict_files(
     with_probabilities: bool = False,
     with_embeddings: bool = False,
 ) -> Iterator[list[PredictedPicture]]:
-    """Predict files as they come; one that cannot be used gives a row that says why.
+    """Predict files; the row of a file that cannot be used says why.
 
-    Two batches are read and decoded ahead by several threads, so that memory does not grow with
-    the number of files.
+    Several threads read and decode only two batches ahead, so that memory does not grow with the
+    number of files.
 
     Args:
-        top_k: labels a picture; no more than there are classes.
-        batch_size: pictures that are predicted together.
+        predictor: The model.
+        paths: The files.
+        top_k: The number of labels for each picture, at most that of the classes.
+        batch_size: The number of pictures that are predicted together.
+        with_probabilities: Whether rows hold the probabilities of all classes.
+        with_embeddings: Whether rows hold embeddings.
 
     Returns:
-        Rows, some at a time; each path has one, in the order of the paths.
+        An iterator over lists of rows: one row for each path, in the order of the paths.
 
     Raises:
-        InputError: a server is gone, or the model was loaded without embeddings.
+        InputError: A server is gone, or the model was loaded without embeddings.
     """
     prepare = _make_prepare(predictor)
     make_row = _make_maker(predictor, top_k, with_probabilities, with_embeddings)
@@ -62,7 +66,7 @@ def _make_prepare(predictor: Predictor) -> Callable[[str], Any]:
             return predictor.prepare(read_bytes(path))
         except OSError as error:
             reason = error.strerror or str(error)
-        except ValueError:  # a zero byte, say, in a list that is none
+        except ValueError:  # The name holds a zero byte, for example.
             reason = "no file can have this name"
         raise PredictionError(f"cannot be read ({reason})")
 
@@ -87,7 +91,7 @@ def _predict(
 
 
 def _run(predictor: Predictor, items: Sequence[Any]) -> list[Prediction | PredictionError]:
-    """What is said of each picture; those of a batch that fails are tried one by one."""
+    """Return the outcome for each picture; pictures of a failed batch are tried one by one."""
     if not items:
         return []
     try:
@@ -119,7 +123,7 @@ def _make_maker(
             path=path,
             labels=tuple(predictor.classes[number] for number in best),
             scores=tuple(float(probabilities[number]) for number in best),
-            # Copies: a part of a batch would hold all of it.
+            # Arrays are copied, because a view of one row would keep the whole batch in memory.
             probabilities=probabilities.copy() if with_probabilities else None,
             embedding=np.array(prediction.embeddings, np.float32) if with_embeddings else None,
         )

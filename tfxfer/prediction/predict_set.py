@@ -1,4 +1,4 @@
-"""Predict all pictures of a set: read and prepared by several threads, in batches."""
+"""The prediction of all pictures of a set, in batches that several threads prepare."""
 
 from __future__ import annotations
 
@@ -19,17 +19,20 @@ def predict_set(
     pictures: ItemSet,
     show: Callable[[int], None] = lambda done: None,
 ) -> tuple[np.ndarray, np.ndarray, tuple[BadFile, ...]]:
-    """Predict every picture of a set; memory does not grow with their number.
+    """Predict every picture of a set; the memory that this takes does not depend on their number.
 
     Args:
-        show: is told how many pictures are done, after each batch.
+        predictor: The model.
+        pictures: The pictures.
+        show: A function that is called after each batch with the number of finished pictures.
 
     Returns:
-        Probabilities ``[predicted, classes]`` float32; the places in the set of the pictures that
-        were predicted, ``[predicted]`` int64; and those that could not be read or prepared.
+        The probabilities ``[predicted, classes]`` float32; the places in the set of the pictures
+        that were predicted, ``[predicted]`` int64; and the pictures that could not be read or
+        prepared.
 
     Raises:
-        PredictionError: a batch could not be predicted.
+        PredictionError: A batch could not be predicted.
     """
     where = pictures.where()
     probabilities = [np.zeros((0, len(predictor.classes)), np.float32)]
@@ -56,10 +59,10 @@ def predict_set(
 
 
 def _prepare_all(predictor: Predictor, pictures: ItemSet) -> Iterator[Any]:
-    """What the predictor takes of each picture in turn, or the error that says why it cannot."""
+    """Yield each picture prepared for the predictor, or the error that says why it cannot be."""
     prepare = predictor.prepare
     if isinstance(pictures, FileSet):
-        # Read one by one: one that is gone must not stop the others.
+        # Files are read one by one, because a missing one must not stop the others.
         yield from in_threads(lambda path: prepare(read_bytes(path)), iter(pictures.paths))
     else:
         encoded = untuned(pictures.encoded().map(lambda encoded, _: encoded).prefetch(_AHEAD))

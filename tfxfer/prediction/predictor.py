@@ -1,4 +1,4 @@
-"""What predicts: a run's model, an exported one in any format, or a server, all behind one face."""
+"""One interface to all models that predict: a run's, an exported one, or one on a server."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tfxfer.errors import InputError
 
 
 class PredictionError(RuntimeError):
-    """A batch could not be predicted; the message says why, in a line for people."""
+    """An error which says, in one line for people, why a batch could not be predicted."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is said of a batch of pictures.
+    """What a model says about a batch of pictures.
 
     Attributes:
-        probabilities: ``[batch, classes]`` float32.
-        embeddings: ``[batch, channels]`` float32; None where they were not asked for.
+        probabilities: ``[batch, classes]`` float32, 0…1.
+        embeddings: ``[batch, channels]`` float32; None if they were not asked for.
     """
 
     probabilities: np.ndarray
@@ -32,17 +32,17 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Predictor:
-    """A model made ready to predict.
+    """A model that is ready to predict.
 
     Attributes:
-        name: what it is and where it stands, for people.
-        classes: class names in the order of the probabilities.
-        prepare: from an encoded picture to what `run` takes. Local models decode, turn and resize
-            here, as training does: ``[size, size, 3]`` float32, 0…255. Servers take the bytes.
-            May be called from several threads at a time. Raises `PredictionError` for what is no
-            picture.
-        run: predicts a batch. Raises `PredictionError` where it cannot.
-        size_px: side of the pictures; None: a server, which resizes them itself.
+        name: What the model is and where it lies, in words for people.
+        classes: The class names in the order of the probabilities.
+        prepare: A function from an encoded picture to an element of what `run` takes. For local
+            models it decodes, turns and resizes as in training: ``[size, size, 3]`` float32,
+            0…255. For servers it returns the bytes. Several threads may call it at a time. It
+            raises `PredictionError` if the bytes are no usable picture.
+        run: A function that predicts a batch, and raises `PredictionError` if it cannot.
+        size_px: The side of the pictures; None for a server, which resizes them itself.
     """
 
     name: str
@@ -53,13 +53,15 @@ class Predictor:
 
 
 def refuse_missing(path: Path, package: str, wanted: str) -> None:
-    """Refuse a file whose package is not there.
+    """Refuse a file whose package is not installed.
 
     Args:
-        wanted: what to install, for pip.
+        path: The file.
+        package: The name of the package as it is imported.
+        wanted: What pip has to install.
 
     Raises:
-        InputError: it is missing.
+        InputError: The package is missing.
     """
     if find_spec(package) is None:
         raise InputError(
@@ -69,10 +71,10 @@ def refuse_missing(path: Path, package: str, wanted: str) -> None:
 
 
 def refuse_embeddings(path: Path, with_embeddings: bool) -> None:
-    """Refuse to give embeddings of a file that holds none.
+    """Refuse to give embeddings for a file whose model has none.
 
     Raises:
-        InputError: they are asked for.
+        InputError: Embeddings are asked for.
     """
     if with_embeddings:
         raise InputError(

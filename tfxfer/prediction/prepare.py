@@ -1,4 +1,4 @@
-"""What every model that runs here needs: pixels as in training, and the names of its classes."""
+"""The needs of every model that runs locally: pixels as in training, and its class names."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tfxfer.prediction.predictor import PredictionError
 
 
 def make_prepare(size_px: int) -> Callable[[bytes], np.ndarray]:
-    """A function from an encoded picture to ``[size, size, 3]`` float32, 0…255.
+    """Return a function from an encoded picture to ``[size, size, 3]`` float32, 0…255.
 
-    It raises `PredictionError` with the fault that an audit would name.
+    The function raises `PredictionError` with the fault that an audit would name.
     """
     view = plain_view(size_px)
 
     def prepare(encoded: bytes) -> np.ndarray:
-        # TensorFlow decodes a BMP file with a palette as numbers of colours.
+        # TensorFlow would decode a BMP file with a palette to the colours' numbers.
         fault = look_at_header("", encoded).fault if encoded.startswith(b"BM") else None
         if fault:
             raise PredictionError(fault)
@@ -40,7 +40,7 @@ def read_classes(folder: Path, count: int) -> tuple[str, ...]:
     """Read the class names of a model from the folder that it lies in.
 
     Raises:
-        InputError: they are not there, or of another number.
+        InputError: The names are missing, or their number is not `count`.
     """
     classes = run.read_classes(folder)
     if classes is None:

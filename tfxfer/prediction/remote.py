@@ -1,6 +1,6 @@
-"""Models that TensorFlow Serving serves, asked by REST or gRPC: encoded pictures go as they are.
+"""Models on TensorFlow Serving, which are sent encoded pictures by REST or gRPC.
 
-`connect_rest` and `connect_grpc` differ in how a request is sent alone.
+`connect_rest` and `connect_grpc` differ only in how they send a request.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _REST = re.compile(
     r"https?://[^/]+(/[^?#]*)?/v1/models/[^/:?#]+(/(versions/\d+|labels/[^/:?#]+))?", re.I
 )
 _GRPC = re.compile(r"grpc://(?P<host>[^/]+:\d+)/(?P<name>[^/:]+)(/(?P<version>\d+))?", re.I)
-# Answers that say something of the server and nothing of the pictures.
+# These answers are about the server and not about the pictures.
 _GONE_HTTP = {401, 403, 404, 405, 407, 408, 429, 501, 502, 503, 504}
 _GONE_GRPC = {
     "UNAVAILABLE", "DEADLINE_EXCEEDED", "NOT_FOUND", "UNIMPLEMENTED", "UNAUTHENTICATED",
@@ -31,10 +31,10 @@ _GONE_GRPC = {
 
 
 def connect_rest(address: str, with_embeddings: bool) -> Predictor:
-    """Connect to ``http://HOST:8501/v1/models/NAME``, with ``/versions/N`` behind it or not.
+    """Connect to ``http://HOST:8501/v1/models/NAME``, perhaps followed by ``/versions/N``.
 
     Raises:
-        InputError: nothing answers there, or the model is not one that tfxfer has exported.
+        InputError: Nothing answers there, or tfxfer has not exported the model.
     """
     import requests
 
@@ -53,7 +53,7 @@ def connect_rest(address: str, with_embeddings: bool) -> Predictor:
         except requests.Timeout:
             raise
         except requests.ConnectionError:
-            # A connection that was kept, which the server has closed meanwhile.
+            # The server may have closed the connection that the session kept, so try a new one.
             return session.post(url, json=body, timeout=_TIMEOUT_SECONDS)
 
     def ask(signature: str, pictures: Sequence[bytes]) -> dict[str, np.ndarray]:
@@ -68,7 +68,7 @@ def connect_rest(address: str, with_embeddings: bool) -> Predictor:
 
 
 def _read_rest(address: str, signature: str, answer: Any) -> dict[str, np.ndarray]:
-    """Outputs by name of an answer in rows, which have no names where there is one output."""
+    """Return the outputs in an answer by name; its rows have no names if there is one output."""
     try:
         content = answer.json()
     except ValueError:
@@ -89,12 +89,12 @@ def _read_rest(address: str, signature: str, answer: Any) -> dict[str, np.ndarra
 
 
 def connect_grpc(address: str, with_embeddings: bool) -> Predictor:
-    """Connect to ``grpc://HOST:8500/NAME``, with ``/N`` for a version behind it or not.
+    """Connect to ``grpc://HOST:8500/NAME``, perhaps followed by ``/N`` for a version.
 
     The connection is not encrypted.
 
     Raises:
-        InputError: as of `connect_rest`.
+        InputError: Nothing answers there, or tfxfer has not exported the model.
     """
     import grpc
     import tensorflow as tf

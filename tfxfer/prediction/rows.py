@@ -1,6 +1,6 @@
-"""What is said of each picture, and how it is written: CSV, JSON lines, a table, arrays.
+"""The predictions of pictures, and how they are written: CSV, JSON lines, a table, arrays.
 
-Imports no TensorFlow.
+This module imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -23,20 +23,22 @@ from tfxfer.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-SHOWN = 100  # rows of a table
+SHOWN = 100  # A table in the terminal has at most so many rows.
 
 
 @dataclass(frozen=True)
 class PredictedPicture:
-    """What a model says of a picture.
+    """What a model says about one picture.
 
     Attributes:
-        path: as it was named.
-        labels, scores: names and probabilities, 0…1, of the most probable classes, the first one
-            first; empty where there is an error.
-        probabilities: of all classes, ``[classes]`` float32; None where they were not asked for.
-        embedding: what the head reads, ``[channels]`` float32; None where it was not asked for.
-        error: why the picture could not be predicted; empty where it could.
+        path: The path as it was named.
+        labels, scores: The names and probabilities, 0…1, of the most probable classes, in
+            descending order; empty if there is an error.
+        probabilities: The probabilities of all classes, ``[classes]`` float32; None if they were
+            not asked for.
+        embedding: The features that the head reads, ``[channels]`` float32; None if they were not
+            asked for.
+        error: Why the picture could not be predicted; empty if it was.
     """
 
     path: str
@@ -53,7 +55,10 @@ Write = Callable[[PredictedPicture], None]
 def write_csv(
     stream: IO[str], classes: Sequence[str], top_k: int, with_probabilities: bool
 ) -> Write:
-    """Columns ``path``, ``error``, ``label_1``, ``score_1``, … and ``p_<class>``."""
+    """Return a writer of the columns ``path``, ``error``, ``label_1``, ``score_1``, ….
+
+    With probabilities, there is also a column ``p_<class>`` for each class.
+    """
     ranks = range(1, min(top_k, len(classes)) + 1)
     ranked = [f"{key}_{rank}" for rank in ranks for key in ("label", "score")]
     each = [f"p_{name}" for name in classes] if with_probabilities else []
@@ -65,7 +70,7 @@ def write_csv(
         cells: list[Any] = [cell for pair in pairs for cell in pair]
         if row.probabilities is not None:
             cells += map(_short, row.probabilities)
-        # A picture with an error has its own columns alone.
+        # A picture with an error has only the first two cells.
         cells += [""] * (len(ranked) + len(each) - len(cells))
         writer.writerow([printable(row.path), row.error, *cells])
 
@@ -75,7 +80,10 @@ def write_csv(
 def write_json_lines(
     stream: IO[str], classes: Sequence[str], top_k: int, with_probabilities: bool
 ) -> Write:
-    """An object a line: ``path`` with ``labels`` and ``scores``, or with ``error``."""
+    """Return a writer of one JSON object in each line.
+
+    It holds ``path`` and either ``error`` or ``labels`` and ``scores``.
+    """
 
     def write(row: PredictedPicture) -> None:
         line: dict[str, Any] = {"path": printable(row.path)}
@@ -98,7 +106,9 @@ def print_table(console: Console, rows: Sequence[PredictedPicture], total: int) 
     """Show rows without an error.
 
     Args:
-        total: how many there are; `rows` are the first of them.
+        console: The terminal to write to.
+        rows: The first of the rows.
+        total: The number of all rows.
     """
     table = Table("picture", "label", "", "others")
     for row in rows:
@@ -117,10 +127,10 @@ def print_table(console: Console, rows: Sequence[PredictedPicture], total: int) 
 
 @contextmanager
 def replacing(file: Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Give a stream; what is written becomes the file when all went well.
+    """Give a stream whose content becomes the file if the block ends without an error.
 
-    Where an `InputError` ends it, as when a server goes away, what was written lies beside it as
-    ``<name>.partial``; anything else, such as Ctrl-C, leaves nothing.
+    If an `InputError` ends the block, for example because a server went away, the content is kept
+    beside the file as ``<name>.partial``. Any other error, such as Ctrl-C, leaves nothing.
     """
     file = file.resolve()
     staging = file.with_name(f".{file.name}.{os.getpid()}.unfinished")
@@ -144,7 +154,7 @@ def replacing(file: Path, mode: str = "w") -> Iterator[IO[Any]]:
 def write_embeddings(file: Path, paths: Sequence[str], vectors: Sequence[np.ndarray]) -> None:
     """Write ``paths`` ``[rows]`` and ``embeddings`` ``[rows, channels]`` float32 as ``.npz``.
 
-    All of them are in memory twice meanwhile: 8 bytes a channel, a row.
+    Meanwhile all embeddings are in memory twice: they take 8 bytes for each channel and row.
     """
     import numpy as np
 
@@ -154,10 +164,10 @@ def write_embeddings(file: Path, paths: Sequence[str], vectors: Sequence[np.ndar
 
 
 def printable(path: str) -> str:
-    """A path as text that any file takes: bytes that are no UTF-8 become escapes."""
+    """Return a path as valid text; bytes that are not UTF-8 become escape sequences."""
     return path.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _short(value: float) -> float:
-    """Six digits that count: small probabilities stay what they are."""
+    """Round to six significant digits, so that small probabilities are kept."""
     return float(f"{float(value):.6g}")

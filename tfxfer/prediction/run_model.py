@@ -1,4 +1,4 @@
-"""Read the model that a run left."""
+"""The loading of the model in a run's folder."""
 
 from __future__ import annotations
 
@@ -15,20 +15,25 @@ def load_model(path: str | Path, trust: bool = False):
     """Load the model of a run, whatever its backbone is made of.
 
     Args:
-        path: a run's folder, or a ``.keras`` file.
-        trust: also load what holds a hub module: a SavedModel is a program, and may do anything.
+        path: A run's folder, or a ``.keras`` file.
+        trust: Also load a model with a hub module. A hub module is a program, which may do
+            anything, so its maker has to be trusted.
 
     Returns:
         A `keras.Model` from pictures ``[batch, size, size, 3]`` float32, RGB, 0…255, to
-        probabilities ``[batch, classes]`` float32.
+        probabilities ``[batch, classes]`` float32, 0…1.
 
     Raises:
-        InputError: there is no such file, it is broken, or it holds a program and is not trusted.
+        InputError: There is no such file, it is broken, or it holds a program and is not trusted.
+
+    Example (with a run of the preset ``birds``):
+        model = tfxfer.load_model("runs/birds")
+        probabilities = model.predict(np.zeros((1, 96, 96, 3), np.float32))  # [1, 12]
     """
     runtime.import_tensorflow()
     import keras
 
-    # Known to Keras by name once they are imported.
+    # Keras knows these layers by name once their modules are imported.
     from tfxfer.backbones import flat_network, hub_layer  # noqa: F401
 
     place = Path(path)
@@ -40,7 +45,7 @@ def load_model(path: str | Path, trust: bool = False):
         )
     try:
         return keras.models.load_model(file, compile=False, safe_mode=not trust)
-    except Exception as error:  # Keras wraps what its layers raise in errors of several types
+    except Exception as error:  # Keras wraps errors of its layers in errors of several types.
         if not trust and "safe_mode=False" in str(error):
             raise InputError(
                 "A model with a hub module holds a program, and is loaded where its maker is "
@@ -55,10 +60,10 @@ def load_model(path: str | Path, trust: bool = False):
 
 
 def check_same_classes(folder: Path, classes: Sequence[str]) -> None:
-    """Refuse pictures of other classes than a run's, or in another order.
+    """Refuse pictures whose classes differ from a run's or have another order.
 
     Raises:
-        InputError: they are.
+        InputError: The classes differ.
     """
     listed = run.read_classes(folder) or ()
     if listed != tuple(classes):

@@ -1,4 +1,4 @@
-"""What all served models need, however they are asked: class names, checks, requests in parts."""
+"""The parts that all served models share: class names, checks, and requests in parts."""
 
 from __future__ import annotations
 
@@ -12,20 +12,25 @@ from tfxfer.errors import InputError
 from tfxfer.modalities.pictures.look import look_at_encoded, look_at_header
 from tfxfer.prediction.predictor import Prediction, PredictionError, Predictor
 
-# Signatures that take encoded pictures (export/saved_model.py).
+# These signatures take encoded pictures (export/saved_model.py).
 CLASSIFY, EMBED = "serve_bytes", "features_bytes"
-# Of pictures in a request: below 32 MiB as base64 too, which takes a third more.
+# The pictures of a request may have so many bytes; as base64, they stay below 32 MiB.
 _MOST_BYTES = 23 * 2**20
 
-# From a signature and encoded pictures to outputs by name, each with a row a picture.
+# A function from a signature and encoded pictures to outputs by name, with a row for each picture.
 Ask = Callable[[str, Sequence[bytes]], dict[str, np.ndarray]]
 
 
 def make_predictor(address: str, ask: Ask, with_embeddings: bool) -> Predictor:
-    """What predicts by asking a server.
+    """Return a predictor that asks a server.
+
+    Args:
+        address: The address of the model, for people.
+        ask: A function that sends a request.
+        with_embeddings: Whether embeddings are asked for as well.
 
     Raises:
-        InputError: the model that is served is not one that tfxfer has exported.
+        InputError: tfxfer has not exported the model that is served.
     """
     classes = _learn_classes(address, ask, with_embeddings)
 
@@ -44,7 +49,7 @@ def make_predictor(address: str, ask: Ask, with_embeddings: bool) -> Predictor:
             vectors = [ask_for(EMBED, "embeddings", part) for part in parts]
             return Prediction(np.concatenate(rows), np.concatenate(vectors))
         except PredictionError as error:
-            # What is wrong with a single picture is known here in better words.
+            # For a single picture, the audit's words for the fault are better than the server's.
             fault = look_at_encoded("", pictures[0]).fault if len(pictures) == 1 else None
             raise PredictionError(fault or str(error)) from error
 
@@ -78,7 +83,7 @@ def _learn_classes(address: str, ask: Ask, with_embeddings: bool) -> tuple[str, 
 
 
 def _refuse_no_picture(encoded: bytes) -> bytes:
-    """Give an encoded picture on; what its first bytes rule out is not sent."""
+    """Return an encoded picture unless its first bytes show that it cannot be used."""
     fault = look_at_header("", encoded).fault
     if fault:
         raise PredictionError(fault)
@@ -86,7 +91,7 @@ def _refuse_no_picture(encoded: bytes) -> bytes:
 
 
 def split_by_bytes(pictures: Sequence[bytes], most: int = _MOST_BYTES) -> Iterator[list[bytes]]:
-    """Part pictures, in order, so that each part has at most `most` bytes or one picture."""
+    """Yield the pictures in parts, in order; each has at most `most` bytes, or a single picture."""
     part: list[bytes] = []
     for picture in pictures:
         if part and sum(map(len, part)) + len(picture) > most:
@@ -97,7 +102,7 @@ def split_by_bytes(pictures: Sequence[bytes], most: int = _MOST_BYTES) -> Iterat
 
 
 def shorten(reason: str) -> str:
-    """A server's reason in a line, without the graph nodes that TensorFlow lists."""
+    """Return a server's reason in one line, without the graph nodes that TensorFlow lists."""
     line = " ".join(reason.split("\n\t [[")[0].split())
     return line if len(line) <= 200 else f"{line[:199]}…"
 

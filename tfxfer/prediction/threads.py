@@ -1,4 +1,4 @@
-"""Predict in threads, some batches ahead."""
+"""Threads that prepare pictures some batches ahead."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from tfxfer.prediction.predictor import PredictionError
 BATCH_SIZE = 32
 
 
-# Pictures that are prepared before they are asked for: a batch waits while one is predicted.
+# So many pictures are prepared ahead: while one batch is predicted, the next one waits.
 _AHEAD = 2 * BATCH_SIZE
 
 
 def in_threads(
     function: Callable[[Any], Any], arguments: Iterator[Any], ahead: int = _AHEAD
 ) -> Iterator[Any]:
-    """What a function gives for each argument in order, some of them ahead of their turn.
+    """Yield a function's results for the arguments in order; threads compute some results ahead.
 
-    A `PredictionError` or an `OSError` is given in place of what the function would give; any other
-    one is raised.
+    A `PredictionError` or an `OSError` is yielded in place of a result; any other error is raised.
     """
     waiting: deque[Future] = deque()
     pool = ThreadPoolExecutor(os.cpu_count())

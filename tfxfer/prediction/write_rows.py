@@ -1,6 +1,6 @@
-"""Predict what was named, and write a row a picture as batches are done.
+"""The prediction of named files, which writes a row for each picture after every batch.
 
-Imports no TensorFlow before it is called.
+This module imports TensorFlow only when it is called.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ _CLASSES_COUNTED = 20
 
 @dataclass(frozen=True)
 class Output:
-    """What is written of each picture, and where to.
+    """What is written for each picture, and where.
 
     Attributes:
         form: ``"table"``, or a name in `WRITERS`.
-        top_k: labels a picture.
-        batch_size: pictures that are predicted together.
-        with_probabilities: write those of all classes too.
-        file: for the rows; None: standard output.
-        embeddings_file: a ``.npz`` file; None: embeddings are not asked for.
+        top_k: The number of labels for each picture.
+        batch_size: The number of pictures that are predicted together.
+        with_probabilities: Whether the probabilities of all classes are written.
+        file: The file of the rows; None writes to standard output.
+        embeddings_file: A ``.npz`` file; with None, no embeddings are predicted.
     """
 
     form: str
@@ -58,15 +58,15 @@ class Output:
 
 
 def write_rows(predictor: Predictor, named: Named, output: Output, messages: Console) -> int:
-    """Predict files and write their rows; name what is bad on `messages`, and sum up.
+    """Predict files and write their rows; report bad files on `messages`, and sum up.
 
-    Embeddings of all pictures are in memory until the end (`write_embeddings`).
+    The embeddings of all pictures are in memory until the end (`write_embeddings`).
 
     Returns:
-        1 where a picture could not be predicted, else 0.
+        1 if a picture could not be predicted, else 0.
 
     Raises:
-        InputError: a server went away; rows that are written stay.
+        InputError: A server went away; the rows written so far are kept.
     """
     counts: Counter[str] = Counter()
     shown: list[PredictedPicture] = []
@@ -75,7 +75,7 @@ def write_rows(predictor: Predictor, named: Named, output: Output, messages: Con
     with _open(output) as stream, _counting(messages, len(named.paths)) as show:
         write: Write | None = None
         for batch in _predict(predictor, named, output):
-            # Not sooner: where the first batch fails, nothing is written.
+            # The writer is made late, so that nothing is written if the first batch fails.
             write = write or _make_write(predictor, output, stream, shown)
             for row in batch:
                 write(row)
@@ -87,7 +87,7 @@ def write_rows(predictor: Predictor, named: Named, output: Output, messages: Con
                 counts[row.labels[0]] += 1
                 if output.embeddings_file:
                     embedded.append(PredictedPicture(row.path, embedding=row.embedding))
-            stream.flush()  # for whoever reads the other end of a pipe
+            stream.flush()  # A program at the other end of a pipe gets the rows at once.
             show(len(batch))
     if output.form == "table":
         print_table(make_console(), shown, counts.total())
@@ -136,7 +136,7 @@ def _make_write(
 
 @contextmanager
 def _counting(messages: Console, total: int) -> Iterator[Callable[[int], None]]:
-    """Give a function that moves a bar on by some pictures; only a terminal has one."""
+    """Give a function that moves a bar on by some pictures; the bar is only in a terminal."""
     columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(
         *columns, console=messages, transient=True, disable=not messages.is_terminal
