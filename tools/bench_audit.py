@@ -20,6 +20,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from tfxfer.kinds import MODALITIES
 from tfxfer.machine import runtime
 
 _MEMORY_COUNTS = (1_000, 50_000)
@@ -38,7 +39,7 @@ def audit(paths_by_split: dict[str, list[str]]):
         name: FileSet(tuple(paths), np.zeros(len(paths), np.int64))
         for name, paths in paths_by_split.items()
     }
-    return audit_listing(Listing("", ("all",), listed))
+    return audit_listing(Listing("", ("all",), listed, MODALITIES["pictures"]))
 
 
 def measure_speed(data: Path) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from tfxfer.config.data import DataConfig
 from tfxfer.machine import runtime
 from tfxfer.modalities.pictures.settings import POLICIES, AugmentationConfig
+from tfxfer.modalities.pictures.view import augmented_view
 
 BATCH = 32
 
@@ -40,7 +41,9 @@ def main() -> None:
 
     def measure(config: AugmentationConfig, number: int) -> float:
         seeds = np.stack([np.arange(count), np.full(count, number)], axis=1).astype(np.int64)
-        views = make_view_batches(pictures, arguments.size_px, BATCH, config, seeds)
+        views = make_view_batches(
+            pictures, augmented_view(arguments.size_px, config), batch_size=BATCH, seeds=seeds
+        )
         start = time.monotonic()
         for _ in views:
             pass

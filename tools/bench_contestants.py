@@ -156,6 +156,7 @@ def tfxfer(folder: Path, begun: float, data: str, weights: str, seed: str = "0")
     import keras
 
     from tfxfer.data.pipeline import make_evaluation_dataset
+    from tfxfer.modalities.pictures.view import plain_view
     from tfxfer.training.load import load_data
     from tfxfer.training.train import run_training
 
@@ -163,7 +164,9 @@ def tfxfer(folder: Path, begun: float, data: str, weights: str, seed: str = "0")
     result = run_training(config, folder / "run", make_console(), watch=points.add)
     finished = time.time() - begun
     pictures = load_data(config.data, config.seed).test
-    test = make_evaluation_dataset(pictures, len(result.classes), SIZE_PX, BATCH)
+    test = make_evaluation_dataset(
+        pictures, plain_view(SIZE_PX), class_count=len(result.classes), batch_size=BATCH
+    )
     model = keras.models.load_model(folder / "run" / "model.keras", compile=False)
     return points.finish(model, test, head=0) | {"seconds": finished}
 

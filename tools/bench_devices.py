@@ -31,6 +31,7 @@ from PIL import Image
 from tfxfer.errors import InputError, exit_code, first_line
 from tfxfer.machine import runtime
 from tfxfer.modalities.pictures.networks.families import NETWORKS
+from tfxfer.modalities.pictures.view import plain_view
 
 DEFAULT = ("MobileNetV2", "EfficientNetV2B0", "ResNet50")
 MIXED = ("bfloat16_rewrite", "mixed_float16", "mixed_bfloat16")
@@ -92,7 +93,7 @@ def time_prefix(backbone, head, cut, name: str, paths: list[str], seconds: float
     check_installed(name)
     # Not by `choose_engine`: random weights lose more in bfloat16 than it accepts.
     engine = Engine(name, ENGINES[name](build_prefix(backbone, head, [cut])))
-    shape = (BATCH, backbone.size_px, backbone.size_px, 3)
+    shape = (BATCH, backbone.input.shape[0], backbone.input.shape[0], 3)
     batch = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
     for _ in engine.run(repeat(batch, 2)):  # what compiles when it is first called
         pass
@@ -104,7 +105,9 @@ def time_prefix(backbone, head, cut, name: str, paths: list[str], seconds: float
     layers = FrozenLayers(backbone, head, AugmentationConfig(), config, 0, Console(quiet=True))
     rows = np.arange(MOST_PICTURES) % len(paths)
     photographs = FileSet(tuple(paths[row] for row in rows), rows)
-    views = make_view_batches(photographs, backbone.size_px, BATCH).as_numpy_iterator()
+    views = make_view_batches(
+        photographs, plain_view(backbone.input.shape[0]), batch_size=BATCH
+    ).as_numpy_iterator()
     next(views)  # the reading has begun
     for _ in layers.run(engine, until(seconds, views)):
         pass

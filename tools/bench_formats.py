@@ -22,6 +22,7 @@ from tfxfer import run
 from tfxfer.config.presets import load_config
 from tfxfer.data.pipeline import make_evaluation_dataset
 from tfxfer.export.measure import measure
+from tfxfer.modalities.pictures.view import plain_view
 from tfxfer.prediction.load import load_predictor
 from tfxfer.training.job import load_pictures
 
@@ -36,7 +37,9 @@ def main() -> None:
     pictures = load_pictures(config, console)
     model = tfxfer.load_model(arguments.run)
     test = pictures.test
-    dataset = make_evaluation_dataset(test, len(pictures.classes), model.input_shape[1], 32)
+    dataset = make_evaluation_dataset(
+        test, plain_view(model.input_shape[1]), class_count=len(pictures.classes), batch_size=32
+    )
     trained = model.predict(dataset, verbose=0)
     table = Table("format", "size", "one picture", "32 pictures", "test accuracy", "difference",
                   "same label")  # fmt: skip

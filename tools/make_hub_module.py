@@ -47,7 +47,7 @@ def make_module(arguments: argparse.Namespace) -> None:
         backbone = build_backbone(config.backbone)
     export_hub_module(backbone, arguments.out, arguments.weight_decay)
     size = sum(path.stat().st_size for path in arguments.out.rglob("*") if path.is_file())
-    print(f"{arguments.out}: {size / 1e6:.1f} MB, pictures of {backbone.size_px} px, 0…1")
+    print(f"{arguments.out}: {size / 1e6:.1f} MB, pictures of {backbone.input.shape[0]} px, 0…1")
 
 
 def main() -> int:

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from tfxfer.config.presets import load_config
+from tfxfer.kinds import MODALITIES
 from tfxfer.machine import runtime
 
 # Training and validation pictures after the missing splits are cut, and classes.
@@ -65,7 +66,9 @@ def estimate_seconds(preset: str, paths: tuple[str, ...]) -> list[float]:
         return FileSet(tuple(paths[i] for i in chosen), np.arange(count) % classes)
 
     names = tuple(map(str, range(classes)))
-    pictures = ItemData("drawn", names, repeat(train), repeat(validation), repeat(1))
+    pictures = ItemData(
+        "drawn", names, repeat(train), repeat(validation), repeat(1), MODALITIES["pictures"]
+    )
     seconds: list[float] = []
     for position, phase in enumerate(config.phases):
         resolved = resolve_phase(phase, train)

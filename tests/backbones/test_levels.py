@@ -86,7 +86,7 @@ def test_a_run_with_levels_solves_its_head_and_exports_the_whole_model(
 
 def test_a_backbone_that_is_one_block_stays_as_it_is_and_says_so():
     backbone = tfxfer.build_backbone(BackboneConfig(name="VGG16", weights="none", image_size_px=32))
-    whole = Backbone(backbone.network, backbone.blocks[:1], backbone.preprocessing, 32)
+    whole = Backbone(backbone.network, backbone.blocks[:1], backbone.preprocessing, backbone.input)
     assert add_levels(whole, 1) is whole
     same = add_levels(whole, 3)
     assert same.network is whole.network

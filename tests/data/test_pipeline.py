@@ -11,6 +11,7 @@ from tfxfer.data.cuts import cut_stratified
 from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset
 from tfxfer.modalities.pictures.augment import decode_augmented
 from tfxfer.modalities.pictures.settings import AugmentationConfig
+from tfxfer.modalities.pictures.view import augmented_view, plain_view
 from tfxfer.training.load import load_data
 
 PLAIN = AugmentationConfig(crop_min_area=1, flip=False, colour=0)
@@ -23,12 +24,14 @@ def pictures(picture_folder):
 
 def epochs(pictures, seed, count=2, augmentation=None):
     augmentation = augmentation or AugmentationConfig()
-    dataset = make_training_dataset(pictures, 3, 32, 8, augmentation, seed)
+    dataset = make_training_dataset(
+        pictures, augmented_view(32, augmentation), class_count=3, batch_size=8, seed=seed
+    )
     return [[(x.numpy(), y.numpy()) for x, y in dataset] for _ in range(count)]
 
 
 def test_evaluation_gives_every_picture_once_in_order(pictures):
-    batches = list(make_evaluation_dataset(pictures, 3, 32, 8))
+    batches = list(make_evaluation_dataset(pictures, plain_view(32), class_count=3, batch_size=8))
     assert [len(x) for x, _ in batches] == [8, 8, 8, 8, 8, 2]
     labels = np.concatenate([y.numpy().argmax(axis=1) for _, y in batches])
     np.testing.assert_array_equal(labels, pictures.labels)
@@ -54,10 +57,8 @@ def test_the_same_seed_gives_the_same_epochs(pictures):
 
 
 def test_without_augmentation_training_sees_what_evaluation_sees(pictures):
-    evaluation = {
-        x.tobytes() for batch, _ in make_evaluation_dataset(pictures, 3, 32, 8)
-        for x in batch.numpy()
-    }  # fmt: skip
+    shown = make_evaluation_dataset(pictures, plain_view(32), class_count=3, batch_size=8)
+    evaluation = {x.tobytes() for batch, _ in shown for x in batch.numpy()}
     (batches,) = epochs(pictures, 3, count=1, augmentation=PLAIN)
     training = [x.tobytes() for batch, _ in batches for x in batch]
     assert len(set(training)) == 40
@@ -89,7 +90,9 @@ def test_each_augmentation_changes_the_picture_and_keeps_its_range(change, keeps
 
 def test_a_single_small_batch_is_kept(pictures):
     few = pictures.choose(np.arange(5))
-    (batch,) = list(make_training_dataset(few, 3, 32, 8, PLAIN, 0))
+    (batch,) = list(
+        make_training_dataset(few, augmented_view(32, PLAIN), class_count=3, batch_size=8, seed=0)
+    )
     assert len(batch[0]) == 5
 
 

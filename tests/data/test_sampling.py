@@ -16,6 +16,7 @@ from tfxfer.features.batches import make_stored_training
 from tfxfer.features.feed import make_phase_data
 from tfxfer.features.frozen import FrozenLayers
 from tfxfer.modalities.pictures.settings import AugmentationConfig
+from tfxfer.modalities.pictures.view import augmented_view
 from tfxfer.training.load import load_data
 
 QUIET = Console(quiet=True)
@@ -56,7 +57,14 @@ def read_epochs(dataset, count=2) -> list[list[tuple[np.ndarray, np.ndarray]]]:
 def test_pictures_are_drawn_evenly_anew_in_each_epoch(pictures):
     def make(seed=0):
         plain = AugmentationConfig(crop_min_area=1, flip=False, colour=0)
-        return make_training_dataset(pictures.train, 3, 32, 8, plain, seed, True)
+        return make_training_dataset(
+            pictures.train,
+            augmented_view(32, plain),
+            class_count=3,
+            batch_size=8,
+            seed=seed,
+            draws_evenly=True,
+        )
 
     epochs = read_epochs(make(), 8)
     assert [len(epoch) for epoch in epochs] == [39 // 8] * 8, "as many steps as without"

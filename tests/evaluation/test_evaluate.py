@@ -20,6 +20,7 @@ from tfxfer.data.items import FileSet
 from tfxfer.errors import InputError
 from tfxfer.evaluation.class_map import read_class_map
 from tfxfer.evaluation.evaluate import run_evaluation
+from tfxfer.modalities.pictures.view import plain_view
 from tfxfer.prediction.predict_set import predict_set
 from tfxfer.prediction.predictor import Prediction, PredictionError, Predictor
 from tfxfer.prediction.prepare import make_prepare
@@ -111,7 +112,7 @@ def test_a_trained_backbone_gives_what_it_gives_in_training(
     model, names = build_model(small_backbone, small_head), tuple(COLOURS)
     report = evaluate(make_predictor(model, names), picture_folder)
     pictures = list_pictures(load_data_settings(picture_folder).data).splits["train"]
-    dataset = make_evaluation_dataset(pictures, 3, 32, 32)
+    dataset = make_evaluation_dataset(pictures, plain_view(32), class_count=3, batch_size=32)
     given = model.predict(dataset, verbose=0)
     expected = evaluate_probabilities("all", given, pictures.labels, names)
     assert report.evaluation.confusion == expected.confusion

@@ -29,6 +29,7 @@ from tfxfer.export.saved_model import (
     export_saved_model,
     write_saved_model,
 )
+from tfxfer.modalities.pictures.view import plain_view
 from tfxfer.prediction.load import load_predictor
 from tfxfer.prediction.predictor import PredictionError
 from tfxfer.training.load import load_data
@@ -137,7 +138,7 @@ def test_served_files_are_what_the_pipeline_sees(model, tmp_path):
     assert data.quarantined
     pictures = data.train
     write_saved_model(model, data.classes, tmp_path / "1")
-    dataset = make_evaluation_dataset(pictures, 3, 32, 8)
+    dataset = make_evaluation_dataset(pictures, plain_view(32), class_count=3, batch_size=8)
     expected = model.predict(dataset, verbose=0)
     served = tf.saved_model.load(str(tmp_path / "1")).signatures["serve_bytes"]
     files = [Path(path).read_bytes() for path in pictures.where()]

@@ -39,6 +39,7 @@ from tfxfer.features.store import cache, shards
 from tfxfer.modalities.pictures.networks.applications import wrap_network
 from tfxfer.modalities.pictures.networks.families import Family
 from tfxfer.modalities.pictures.settings import AugmentationConfig
+from tfxfer.modalities.pictures.view import augmented_view, plain_view
 from tfxfer.tasks.heads import build_head
 from tfxfer.training.load import load_data
 
@@ -108,8 +109,12 @@ def test_tables_hold_what_the_frozen_layers_give_for_each_view(make_layers, pict
     assert set(tables) == {(0, cuts[0]), (0, cuts[1]), (1, cuts[1])}
     seeds = view_seeds(train.identities(), 0, 1)
     views = {
-        0: list(make_view_batches(train, 32, 16).as_numpy_iterator()),
-        1: list(make_view_batches(train, 32, 16, AUGMENTATION, seeds).as_numpy_iterator()),
+        0: list(make_view_batches(train, plain_view(32), batch_size=16).as_numpy_iterator()),
+        1: list(
+            make_view_batches(
+                train, augmented_view(32, AUGMENTATION), batch_size=16, seeds=seeds
+            ).as_numpy_iterator()
+        ),
     }
     for (view, cut), table in tables.items():
         (expected,) = run_prefix(layers, [cut], views[view])
@@ -315,7 +320,7 @@ def test_a_phase_s_validation_is_in_order_and_whole(make_layers, pictures, cuts)
     assert [len(x) for x, _ in batches] == [4, 4, 1]
     labels = np.concatenate([y.numpy().argmax(axis=1) for _, y in batches])
     np.testing.assert_array_equal(labels, pictures.validation.labels)
-    views = make_view_batches(pictures.validation, 32, 16)
+    views = make_view_batches(pictures.validation, plain_view(32), batch_size=16)
     (expected,) = run_prefix(layers, cuts[1:], views.as_numpy_iterator())
     assert_close(np.concatenate([x for x, _ in batches]), expected)
 
@@ -325,7 +330,9 @@ def test_streamed_features_are_those_of_the_pictures_in_their_order(
     make_layers, pictures, cuts, batch_size
 ):
     layers, cut = make_layers(), cuts[1]
-    dataset = make_evaluation_dataset(pictures.train, 3, 32, batch_size)
+    dataset = make_evaluation_dataset(
+        pictures.train, plain_view(32), class_count=3, batch_size=batch_size
+    )
     batches = [(x.numpy(), y.numpy()) for x, y in dataset]
     engine = layers.make_engine([cut], batches[0][0])
     dataset = make_streamed_dataset(layers, engine, cut, 3, dataset, len(batches))
@@ -340,7 +347,9 @@ def test_streamed_training_shows_the_same_changes_as_pictures_would(make_layers,
     layers, cut = make_layers(), cuts[1]
     data = make_streamed_data(layers, pictures, phase(unfreeze=3, views="stream"), cut, 8)
     assert (data.views, data.tables, data.steps_per_epoch) == (0, (), 5)
-    dataset = make_training_dataset(pictures.train, 3, 32, 8, AUGMENTATION, seed=0)
+    dataset = make_training_dataset(
+        pictures.train, augmented_view(32, AUGMENTATION), class_count=3, batch_size=8, seed=0
+    )
     for ours, theirs in zip(epochs_of(data.make_training(), 2), epochs_of(dataset, 2), strict=True):
         for (features, labels), (batch, expected_labels) in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(labels, expected_labels)
@@ -386,7 +395,9 @@ def test_an_engine_that_fails_at_one_cut_does_not_end_a_run_that_chose_it_itself
     monkeypatch.setitem(engines.ENGINES, "vectors", build_for_vectors)
     monkeypatch.setattr(engines, "list_candidates", lambda: ("vectors",))
     layers = make_layers(engine="auto")
-    batch = next(make_view_batches(pictures.train, 32, 16).as_numpy_iterator())
+    batch = next(
+        make_view_batches(pictures.train, plain_view(32), batch_size=16).as_numpy_iterator()
+    )
     assert layers.make_engine(cuts[:1], batch).name == "vectors"
     monkeypatch.setattr(engines, "list_candidates", lambda: ("vectors", "tensorflow"))
     assert layers.make_engine(cuts[1:], batch).name == "tensorflow"

@@ -34,9 +34,20 @@ def room_of(module: str) -> str:
     return parts[0] if parts else ""
 
 
-def names_imported(tree: ast.AST) -> Iterator[str]:
-    """The dotted names in all import statements, those inside functions too."""
-    for node in ast.walk(tree):
+def _walk(tree: ast.AST, into_functions: bool) -> Iterator[ast.AST]:
+    """Everything in a tree except what type checkers alone read."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.FunctionDef) and not into_functions:
+            continue
+        yield node
+        yield from _walk(node, into_functions)
+
+
+def names_imported(tree: ast.AST, into_functions: bool = True) -> Iterator[str]:
+    """The dotted names in all import statements, those inside functions too unless told so."""
+    for node in _walk(tree, into_functions):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -46,12 +57,23 @@ def names_imported(tree: ast.AST) -> Iterator[str]:
 
 
 @cache
+def rows() -> set[str]:
+    """The modules of the rows that `kinds.py` lists."""
+    listed = map(_module_of, names_imported(modules().get("tfxfer.kinds", ast.Module([], []))))
+    return {name for name in listed if name and room_of(name) not in ("modality", "task")}
+
+
+@cache
 def imports() -> dict[str, set[str]]:
-    """The modules of the library that each of its modules imports."""
+    """The modules of the library that each of its modules imports.
+
+    What a row imports inside its methods does not count: a row stands below the rooms that ask it,
+    and above those that it asks when it is called.
+    """
     return {
         name: {
             module
-            for imported in names_imported(tree)
+            for imported in names_imported(tree, into_functions=name not in rows())
             if (module := _module_of(imported)) and module != name
         }
         for name, tree in modules().items()

@@ -27,7 +27,9 @@ def compare_cuts(backbone: Backbone, unfrozen: Sequence[int]) -> np.ndarray:
         What it gives of two pictures of noise.
     """
     head = pooling_head()
-    pictures = np.random.default_rng(0).uniform(0, 255, (2, backbone.size_px, backbone.size_px, 3))
+    pictures = np.random.default_rng(0).uniform(
+        0, 255, (2, backbone.input.shape[0], backbone.input.shape[0], 3)
+    )
     expected = build_model(backbone, head)(pictures, training=False).numpy()
     cuts = [find_cut(backbone, head, count) for count in unfrozen]
     features = build_prefix(backbone, head, cuts)(pictures, training=False)

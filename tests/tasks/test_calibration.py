@@ -12,6 +12,7 @@ import tfxfer
 from tfxfer.config.data import DataConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.data.pipeline import make_evaluation_dataset
+from tfxfer.modalities.pictures.view import plain_view
 from tfxfer.tasks.calibration import (
     apply_temperature,
     expected_calibration_error,
@@ -85,7 +86,9 @@ def test_a_run_is_calibrated_and_says_so(small, picture_folder, tmp_path, capsys
     # What is saved is what was measured, and the temperature away from what was trained.
     model = tfxfer.load_model(tmp_path / "run")
     pictures = load_data(DataConfig(source=str(picture_folder)), seed=0).test
-    probabilities = model.predict(make_evaluation_dataset(pictures, 3, 32, 8), verbose=0)
+    probabilities = model.predict(
+        make_evaluation_dataset(pictures, plain_view(32), class_count=3, batch_size=8), verbose=0
+    )
     error = expected_calibration_error(pictures.labels, probabilities)
     assert error == pytest.approx(calibration.test[1], abs=1e-4)
     before = apply_temperature(probabilities, 1 / calibration.temperature, is_several=False)

@@ -19,6 +19,8 @@ from tfxfer.errors import InputError
 from tfxfer.export.saved_model import export_saved_model
 from tfxfer.features.feed import make_phase_data
 from tfxfer.features.mixing import mix_batches
+from tfxfer.kinds import MODALITIES
+from tfxfer.modalities.pictures.view import plain_view
 from tfxfer.phases.keep_best import standard_error
 from tfxfer.records.results import RunResult
 from tfxfer.report.console import print_phase, print_plan, print_result
@@ -58,7 +60,7 @@ def pictures(tmp_path_factory) -> ItemData:
         name: write_split(root / name, count, seed)
         for seed, (name, count) in enumerate(splits.items())
     }
-    return ItemData("pictures of channels", CLASSES, **sets)
+    return ItemData("pictures of channels", CLASSES, **sets, modality=MODALITIES["pictures"])
 
 
 @pytest.fixture
@@ -152,7 +154,10 @@ def test_a_run_s_parts_take_several_labels_from_stored_features_to_the_export(
     validation, test = (
         evaluate_probabilities(
             name,
-            model.predict(make_evaluation_dataset(split, 3, 32, 8), verbose=0),
+            model.predict(
+                make_evaluation_dataset(split, plain_view(32), class_count=3, batch_size=8),
+                verbose=0,
+            ),
             split.labels,
             CLASSES,
         )

@@ -15,6 +15,7 @@ from tfxfer.data.pipeline import make_training_dataset
 from tfxfer.data.soft_targets import SoftSet
 from tfxfer.errors import InputError
 from tfxfer.modalities.pictures.settings import AugmentationConfig
+from tfxfer.modalities.pictures.view import augmented_view
 from tfxfer.report.console import make_console
 from tfxfer.training.job import prepare
 from tfxfer.training.load import load_data
@@ -54,7 +55,11 @@ def test_targets_go_with_their_pictures(picture_folder, own_cache, teacher):
     np.testing.assert_array_equal(softened.train.labels, data.train.labels)
     model = tfxfer.load_model(teacher.path)
     dataset = make_training_dataset(
-        softened.train, 3, 32, 6, AugmentationConfig(policy="none"), seed=1
+        softened.train,
+        augmented_view(32, AugmentationConfig(policy="none")),
+        class_count=3,
+        batch_size=6,
+        seed=1,
     )
     for pictures, targets in dataset:
         said = model.predict_on_batch(pictures)
@@ -62,14 +67,14 @@ def test_targets_go_with_their_pictures(picture_folder, own_cache, teacher):
     # The logits are stored: a model that says other things of the same name is asked anew.
     place = locate(None)
     console = make_console(is_quiet=True)
-    first = find_logits(model, data.train, place, "x", console)
+    first = find_logits(model, data, place, console)
     stored = sorted(own_cache.rglob("*"))
-    np.testing.assert_array_equal(first, find_logits(model, data.train, place, "x", console))
+    np.testing.assert_array_equal(first, find_logits(model, data, place, console))
     assert sorted(own_cache.rglob("*")) == stored
     model.get_layer("probabilities").set_weights(
         [0 * weight for weight in model.get_layer("probabilities").get_weights()]
     )
-    flat = find_logits(model, data.train, place, "x", console)
+    flat = find_logits(model, data, place, console)
     np.testing.assert_allclose(flat, np.log(1 / 3), atol=1e-5)
     assert add_teacher(softened, config, console) is softened
 

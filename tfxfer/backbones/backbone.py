@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import keras
 
 from tfxfer.backbones.blocks import Block
-from tfxfer.modalities.pictures.networks.preprocessing import Preprocessing
+from tfxfer.modality import InputSpec, Preprocessing
 
 
 @dataclass(frozen=True)
@@ -15,16 +15,21 @@ class Backbone:
     """A headless network, its blocks and what it expects of its input.
 
     Attributes:
-        network: `keras.Model` from preprocessed pictures ``[batch, size, size, 3]`` float32 to a
-            feature map ``[batch, h, w, channels]`` or a vector ``[batch, channels]``.
+        network: `keras.Model` from a preprocessed batch of items to a feature map ``[batch, h, w,
+            channels]`` or a vector ``[batch, channels]``.
         blocks: its blocks from input to output.
         preprocessing: what it expects of its input.
-        size_px: side of its input pictures in pixels.
+        input: the array that it takes of one item, before the preprocessing.
         notes: what the user should know of where it came from.
     """
 
     network: keras.Model
     blocks: tuple[Block, ...]
     preprocessing: Preprocessing
-    size_px: int
+    input: InputSpec
     notes: tuple[str, ...] = ()
+
+    def start(self) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+        """Return a new symbolic input of a model, and what the network takes of it."""
+        inputs = keras.Input(self.input.shape, name=self.input.name, dtype=self.input.dtype)
+        return inputs, self.preprocessing.apply(inputs)

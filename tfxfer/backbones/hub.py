@@ -16,6 +16,7 @@ from tfxfer.backbones.saved_model import load_saved_model
 from tfxfer.config.backbone import HUB, BackboneConfig
 from tfxfer.errors import InputError
 from tfxfer.modalities.pictures.networks.preprocessing import PREPROCESSINGS
+from tfxfer.modalities.pictures.settings import input_spec
 
 # https://www.tensorflow.org/hub/common_signatures/images: what every image module takes.
 _PREPROCESSING = PREPROCESSINGS["unit"]
@@ -61,7 +62,7 @@ def build_hub_backbone(config: BackboneConfig) -> Backbone:
         + f", fetched after {found.retries} failed attempts" * bool(found.retries),
         *([f"the module can only be used frozen: {layer.why_frozen}"] if layer.why_frozen else []),
     ]
-    return Backbone(network, (block,), _PREPROCESSING, size_px, tuple(notes))
+    return Backbone(network, (block,), _PREPROCESSING, input_spec(size_px), tuple(notes))
 
 
 def choose_size(

@@ -19,6 +19,7 @@ from tfxfer.config.backbone import KERAS_HUB, BackboneConfig, is_keras_hub_prese
 from tfxfer.errors import InputError, first_line
 from tfxfer.modalities.pictures.networks.hub_families import FAMILIES
 from tfxfer.modalities.pictures.networks.preprocessing import PREPROCESSINGS, Preprocessing
+from tfxfer.modalities.pictures.settings import input_spec
 
 _DEFAULT_SIZE_PX = 224
 
@@ -44,7 +45,9 @@ def build_keras_hub_backbone(config: BackboneConfig) -> Backbone:
     size_px = _choose_size(original, converter, config)
     network = FlatNetwork(original, size_px)
     blocks = _merge_norm(list_blocks(network, family), network)
-    return Backbone(network, blocks, _describe_converter(converter), size_px, tuple(notes))
+    return Backbone(
+        network, blocks, _describe_converter(converter), input_spec(size_px), tuple(notes)
+    )
 
 
 def _import_keras_hub() -> ModuleType:

@@ -35,7 +35,7 @@ def audit_data(
     Args:
         data: what `tfxfer.train` takes as ``data``.
         settings: other values by dotted key, such as ``{"data.label_column": "species"}``; with
-            ``{"augmentation.flip": False}``, mirror images are no copies.
+            ``{"augmentation.mirrors": False}``, mirror images are no copies.
         out: a folder for ``audit.json`` and contact sheets; None: none are written.
         quiet: print nothing.
 
@@ -61,7 +61,7 @@ def audit_data(
     with console.status("Listing the pictures"):
         listing = list_pictures(config.data, folder)
     with counting_pictures(console, "Looking at the pictures") as show:
-        found = audit_listing(listing, config.augmentation.flip, folder, show)
+        found = audit_listing(listing, config.augmentation.mirrors, folder, show)
     print_audit(console, found)
     for note in listing.notes:
         console.print(f"[yellow]note[/] {escape(note)}")

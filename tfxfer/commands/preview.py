@@ -17,13 +17,10 @@ from tfxfer.config.phases import PhaseConfig, ResolvedPhase
 from tfxfer.config.presets import add_settings, load_config, parse_setting
 from tfxfer.errors import InputError, nearest
 from tfxfer.machine import runtime
-from tfxfer.modalities.pictures.networks.families import NETWORKS
-from tfxfer.modalities.pictures.settings import AugmentationConfig
+from tfxfer.modality import InputSpec
 from tfxfer.report.console import make_console
 from tfxfer.report.sheets import Row, Tile, write_sheet
 
-# Of a network that does not tell its size before it is fetched.
-_SIZE_PX = 224
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
@@ -53,24 +50,25 @@ def write_preview(
 
     chosen = _find_phase(config, phase)
     augmentation = config.augmentation.under(chosen.augmentation)
-    size_px = _choose_size(config, console)
+    row, spec = config.data.row, _choose_input(config, console)
     data = load_pictures(config, console)
     train = data.train
     count = min(pictures, len(train.labels))
     train = train.choose(np.linspace(0, len(train.labels) - 1, count).astype(int))
     identities = train.identities()
-    changes: list[tuple[AugmentationConfig | None, np.ndarray | None]] = [(None, None)]
-    changes += [(augmentation, view_seeds(identities, config.seed, v)) for v in range(1, views + 1)]
-    columns = [
-        next(iter(make_view_batches(train, size_px, count, *change).as_numpy_iterator()))
-        for change in changes
+    changed = row.augmented_view(spec, augmentation)
+    seeds = [view_seeds(identities, config.seed, view) for view in range(1, views + 1)]
+    batches = [
+        make_view_batches(train, row.plain_view(spec), batch_size=count),
+        *(make_view_batches(train, changed, batch_size=count, seeds=each) for each in seeds),
     ]
+    columns = [next(iter(each.as_numpy_iterator())) for each in batches]
     captions = ["as it is", *(f"view {view}" for view in range(1, views + 1))]
     rows = [
-        Row(identity.name, tuple(map(Tile, np.round(shown).astype(np.uint8), captions)))
+        Row(identity.name, tuple(map(Tile, map(row.draw, shown), captions)))
         for identity, shown in zip(identities, zip(*columns, strict=True), strict=True)
     ]
-    title = f"{chosen.name}: {augmentation.policy}, {size_px} px, seed {config.seed}"
+    title = f"{chosen.name}: {augmentation.policy}, {spec.shape[0]} px, seed {config.seed}"
     write_sheet(out, title, rows, most_rows=count)
     resolved = resolve_phase(chosen, len(data.train.labels), config.augmentation.policy)
     use = _describe_use(resolved)
@@ -92,18 +90,17 @@ def _find_phase(config: Config, name: str | None) -> PhaseConfig:
     return phases[name]
 
 
-def _choose_size(config: Config, console: Console) -> int:
-    """Side of the network's pictures in pixels."""
-    backbone = config.backbone
-    if backbone.image_size_px:
-        return backbone.image_size_px
-    if backbone.name in NETWORKS:
-        return NETWORKS[backbone.name].sizes_px[backbone.name]
-    console.print(
-        f"[yellow]note[/] drawn at {_SIZE_PX} px: the size of {escape(backbone.name)} is known "
-        "when it is loaded (--set backbone.image_size_px=… names another)"
-    )
-    return _SIZE_PX
+def _choose_input(config: Config, console: Console) -> InputSpec:
+    """Return what the network takes of an item, or the usual where that is not known yet."""
+    row = config.data.row
+    known = row.input_of(config.backbone)
+    if known is None:
+        console.print(
+            f"[yellow]note[/] drawn at {row.usual_input.shape[0]} px: the size of "
+            f"{escape(config.backbone.name)} is known when it is loaded "
+            "(--set backbone.image_size_px=… names another)"
+        )
+    return known or row.usual_input
 
 
 def _describe_use(phase: ResolvedPhase) -> str:

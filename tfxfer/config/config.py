@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    PlainValidator,
+    SerializeAsAny,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from tfxfer.config.augmentation import Augmentation
 from tfxfer.config.backbone import BackboneConfig
 from tfxfer.config.data import DataConfig
 from tfxfer.config.features import DevicesConfig, FeaturesConfig
@@ -16,9 +26,19 @@ from tfxfer.config.places import is_among_pictures
 from tfxfer.config.search import SearchConfig
 from tfxfer.config.table import Table, absolute
 from tfxfer.errors import InputError, nearest
-from tfxfer.modalities.pictures.settings import AugmentationConfig
+from tfxfer.kinds import MODALITIES
+from tfxfer.modality import Modality
 
 Whole = TypeVar("Whole", bound=Table)
+
+
+def _check_augmentation(augmentation: Any, info: ValidationInfo) -> Augmentation:
+    data = info.data.get("data", DataConfig())  # where the data are wrong, that alone is said
+    return data.row.augmentation.model_validate(augmentation)
+
+
+# Random changes to training items: the table that the row of their modality names.
+OfModality = Annotated[SerializeAsAny[Augmentation], PlainValidator(_check_augmentation)]
 
 
 class DistillationConfig(Table):
@@ -39,7 +59,7 @@ class DataSettings(Table):
     """What is told to a command that looks at data and trains nothing."""
 
     data: DataConfig = DataConfig()
-    augmentation: AugmentationConfig = AugmentationConfig()
+    augmentation: OfModality = Field({}, validate_default=True)
     features: FeaturesConfig = FeaturesConfig()
 
     @model_validator(mode="after")
@@ -58,7 +78,7 @@ class Config(Table):
         True  # make the probabilities as sure as they are right: `tasks/calibration.py`
     )
     data: DataConfig = DataConfig()
-    augmentation: AugmentationConfig = AugmentationConfig()
+    augmentation: OfModality = Field({}, validate_default=True)
     backbone: BackboneConfig = BackboneConfig()
     head: HeadConfig = HeadConfig()
     features: FeaturesConfig = FeaturesConfig()
@@ -66,6 +86,18 @@ class Config(Table):
     phases: tuple[PhaseConfig, ...] = Field(min_length=1)
     search: SearchConfig | None = None  # what `tfxfer tune` may vary
     distillation: DistillationConfig | None = None
+
+    @model_validator(mode="after")
+    def _policies_are_the_modality_s(self) -> Config:
+        allowed = self.data.row.policies
+        for phase in self.phases:
+            if phase.augmentation is not None and phase.augmentation not in allowed:
+                raise InputError(
+                    f"augmentation must be one of {', '.join(allowed)}. Received: "
+                    f"augmentation={phase.augmentation!r} in phase {phase.name!r}."
+                    f"{nearest(phase.augmentation, allowed)}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _phases_fit(self) -> Config:
@@ -138,16 +170,19 @@ def validate(table: Mapping[str, Any], where: str, whole: type[Whole]) -> Whole:
     try:
         return whole.model_validate(table)
     except ValidationError as error:
-        lines = [_explain(item, whole) for item in error.errors()]
+        data = table.get("data")
+        named = data.get("modality") if isinstance(data, dict) else None
+        modality = MODALITIES.get(str(named), DataConfig().row)
+        lines = [_explain(item, whole, modality) for item in error.errors()]
         raise InputError("\n".join([f"{where} does not fit:", *lines])) from error
 
 
-def _explain(item: Any, whole: type[Table]) -> str:
+def _explain(item: Any, whole: type[Table], modality: Modality) -> str:
     """One line on one of pydantic's findings."""
     key = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
         *parents, last = item["loc"]
-        allowed = list(_model_at(parents, whole).model_fields)
+        allowed = list(_model_at(parents, whole, modality).model_fields)
         where = f"[{'.'.join(map(str, parents))}]" if parents else "the top level"
         return (
             f"- unknown key {key!r}.{nearest(str(last), allowed)} Keys of {where}: "
@@ -160,11 +195,13 @@ def _explain(item: Any, whole: type[Table]) -> str:
     return f"- {key}: {item['msg']}.{received}"
 
 
-def _model_at(location: list[Any], whole: type[Table]) -> type[BaseModel]:
+def _model_at(location: list[Any], whole: type[Table], modality: Modality) -> type[BaseModel]:
     """The model whose keys stand at a location such as ``("phases", 0)``."""
     model: type[BaseModel] = whole
     for part in location:
-        if isinstance(part, str):
+        if part == "augmentation":
+            model = modality.augmentation
+        elif isinstance(part, str):
             annotation: Any = model.model_fields[part].annotation
             model = get_args(annotation)[0] if get_args(annotation) else annotation
     return model

@@ -9,7 +9,9 @@ from pydantic import Field, field_validator, model_validator
 
 from tfxfer.config.places import SOURCE_PREFIXES, is_address, to_place
 from tfxfer.config.table import Table, absolute
-from tfxfer.errors import InputError
+from tfxfer.errors import InputError, nearest
+from tfxfer.kinds import MODALITIES
+from tfxfer.modality import Modality
 
 
 class DataConfig(Table):
@@ -20,6 +22,7 @@ class DataConfig(Table):
     # "arrayrecord:PATTERN" or "embedded:birds". Folders, manifests and records may lie where
     # `tf.io.gfile` reads (gs://…).
     source: str | None = None
+    modality: str = "pictures"  # what the items are: a key of `kinds.MODALITIES`
     data_dir: str | None = None  # where TensorFlow Datasets are prepared; None: their default
     batch_size: int = Field(32, ge=1, le=65536)
     on_bad: Literal["fail", "quarantine"] = "fail"
@@ -62,6 +65,21 @@ class DataConfig(Table):
     train_on_validation: bool = False
     # What is done about classes of different sizes (tasks/balance.py).
     balance: Literal["none", "class_weights", "sampling", "logit_adjustment"] = "none"
+
+    @property
+    def row(self) -> Modality:
+        """The row of what the items are."""
+        return MODALITIES[self.modality]
+
+    @field_validator("modality")
+    @classmethod
+    def _is_known(cls, modality: str) -> str:
+        if modality not in MODALITIES:
+            raise InputError(
+                f"modality must be one of {', '.join(MODALITIES)}. Received: "
+                f"modality={modality!r}.{nearest(modality, MODALITIES)}"
+            )
+        return modality
 
     @field_validator("source", "data_dir")
     @classmethod

@@ -8,7 +8,6 @@ from pydantic import Field, field_validator, model_validator
 
 from tfxfer.config.table import Table
 from tfxfer.errors import InputError
-from tfxfer.modalities.pictures.settings import Policy
 
 
 class PhaseConfig(Table):
@@ -22,7 +21,8 @@ class PhaseConfig(Table):
     epochs: int | None = Field(None, ge=1)
     # Stored views of each picture, the first as it is; "stream": a new one in every epoch.
     views: int | Literal["stream"] | None = None
-    augmentation: Policy | None = None  # of its views but the first; None: that of [augmentation]
+    # Policy of its views but the first; None: that of [augmentation].
+    augmentation: str | None = None
     # Of a head alone; "auto": "logistic" where it is linear, its features are stored and nothing
     # is mixed. It knows no epochs, rates and label smoothing; the ridge penalty stands for them.
     solver: Literal["auto", "logistic", "adamw"] = "auto"

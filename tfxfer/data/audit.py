@@ -11,12 +11,10 @@ import numpy as np
 from tfxfer.data.items import FileSet, ItemSet
 from tfxfer.data.leaks import find_conflicts, find_leaks
 from tfxfer.data.listing import Listing
-from tfxfer.data.looks import Audit, Copies, Look
+from tfxfer.data.looks import Audit, Look
 from tfxfer.data.seen import place_of, read_looks, write_looks
 from tfxfer.machine.files import for_each, read_bytes, stamp
 from tfxfer.machine.processes import ALONE, Share
-from tfxfer.modalities.pictures.copies import find_copies
-from tfxfer.modalities.pictures.look import look_at_pictures, stack_thumbnails
 from tfxfer.tasks.labels import has_several
 
 
@@ -41,7 +39,7 @@ def audit_listing(
     looks = _look(listing, place_of(cache, listing.source) if cache else None, show, share)
     labels = np.concatenate([split.labels for split in listing.splits.values()])
     splits = [name for name, split in listing.splits.items() for _ in split.labels]
-    copies = _find_copies(looks, mirrored)
+    copies = listing.modality.find_copies(looks, mirrored)
     bad = [(name, file) for name, files in listing.bad.items() for file in files]
     return Audit(
         source=listing.source,
@@ -82,20 +80,6 @@ def _read_files(files: FileSet, rows: Sequence[int], first: int) -> Iterator[tup
             continue
 
 
-def _find_copies(looks: Sequence[Look], mirrored: bool) -> tuple[Copies, ...]:
-    """The copies among the pictures that can be used."""
-    usable = [row for row, look in enumerate(looks) if not look.fault]
-    seen = [looks[row] for row in usable]
-    sizes = np.array([(look.height_px, look.width_px) for look in seen]).reshape(-1, 2)
-    is_turned = np.array(["turned" in look.oddities for look in seen], bool)
-    # Most that are turned at all are turned by a quarter; the thumbnail is compared all the same.
-    sizes[is_turned] = np.sort(sizes[is_turned], axis=1)
-    found = find_copies([look.digest for look in seen], stack_thumbnails(seen), sizes, mirrored)
-    return tuple(
-        Copies(tuple(usable[row] for row in group.rows), group.is_exact) for group in found
-    )
-
-
 def _numbers(labels: np.ndarray) -> list[tuple[int, ...]]:
     """The class numbers of each picture."""
     if has_several(labels):
@@ -121,7 +105,7 @@ def _look(
         fresh: dict[int, Look] = {}
         if rows:
             chosen = split if len(rows) == len(places) else split.choose(np.array(rows))
-            found = look_at_pictures(chosen, partial(_show_more, show, done, total))
+            found = listing.modality.look(chosen, partial(_show_more, show, done, total))
             fresh = dict(zip(rows, found, strict=True))
         looks = [fresh.get(row) or known[place][1] for row, place in enumerate(places)]
         seen += share.gather_items(list(zip(stamped, looks, strict=True)))

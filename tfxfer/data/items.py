@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer.machine.files import for_each, stamp
+from tfxfer.modality import Modality
 from tfxfer.records.plans import BadFile
 from tfxfer.tasks.labels import has_several
 
@@ -132,6 +133,7 @@ class ItemData:
         source: where the pictures come from, for people.
         classes: class names; a label is a position in them.
         train, validation, test: the splits; `test` is for the last evaluation alone.
+        modality: what the items are.
         notes: what the user should know, such as splits that were cut.
         quarantined: files, records or examples that were left out.
     """
@@ -141,6 +143,7 @@ class ItemData:
     train: ItemSet
     validation: ItemSet
     test: ItemSet
+    modality: Modality
     notes: tuple[str, ...] = ()
     quarantined: tuple[BadFile, ...] = ()
 

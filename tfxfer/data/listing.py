@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tfxfer.data.items import ItemSet
+from tfxfer.modality import Modality
 from tfxfer.records.plans import BadFile
 
 # What a source is made of, for people.
@@ -19,6 +20,7 @@ class Listing:
     Attributes:
         source: where the pictures come from, for people.
         classes: class names.
+        modality: what the items are.
         splits: ``train``, and ``validation`` and ``test`` where the source has them.
         notes: what the user should know of the listing.
         unit: ``"files"``, ``"records"`` or ``"examples"``.
@@ -28,6 +30,7 @@ class Listing:
     source: str
     classes: tuple[str, ...]
     splits: Mapping[str, ItemSet]
+    modality: Modality
     notes: tuple[str, ...] = ()
     unit: str = FILES
     bad: Mapping[str, tuple[BadFile, ...]] = field(default_factory=dict)

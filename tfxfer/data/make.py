@@ -13,26 +13,24 @@ from tfxfer.data.listing import EXAMPLES, FILES, RECORDS, Listing
 from tfxfer.data.looks import Audit, Copies
 from tfxfer.data.splits import complete_splits
 from tfxfer.errors import InputError
-from tfxfer.modalities.pictures.decode import READABLE
 from tfxfer.records.plans import BadFile
 from tfxfer.tasks.labels import count_classes
 
 _SHOWN = 20
-_FORMATS = ", ".join(READABLE)
 # By what a source is made of: what must be, how those are called that are not, what to do.
 _DEMANDS = {
     FILES: (
-        f"Pictures must be readable {_FORMATS} files.",
+        "{items} must be readable {formats} files.",
         "that are not",
         "Repair or remove them",
     ),
     RECORDS: (
-        f"Every record must hold a readable {_FORMATS} picture and its label.",
+        "Every record must hold a readable {formats} {item} and its label.",
         "records that do not (counted from 0)",
         "Write the files again without them",
     ),
     EXAMPLES: (
-        f"Every example must hold a readable {_FORMATS} picture.",
+        "Every example must hold a readable {formats} {item}.",
         "examples that do not (split or file, and place from 0)",
         "Prepare the data set again without them",
     ),
@@ -51,7 +49,7 @@ def make_data(listing: Listing, audit: Audit | None, config: DataConfig, seed: i
     """
     bad = tuple(BadFile(look.path, str(look.fault)) for look in audit.faults) if audit else ()
     if config.on_bad == "fail" and audit:
-        _fail_on_bad(bad, len(audit.looks), listing.unit)
+        _fail_on_bad(bad, len(audit.looks), listing)
     bad_places = {file.path for file in bad}
     good = {name: _without(split, bad_places) for name, split in listing.splits.items()}
     absent = [note for name, split in good.items() for note in _look_at(name, split, listing)]
@@ -66,16 +64,21 @@ def make_data(listing: Listing, audit: Audit | None, config: DataConfig, seed: i
         train=parted["train"],
         validation=parted["validation"],
         test=parted["test"],
+        modality=config.row,
         notes=(*listing.notes, *absent, *cut_notes, *found),
         quarantined=bad,
     )
 
 
-def _fail_on_bad(bad: Sequence[BadFile], total: int, unit: str) -> None:
-    """Raise an `InputError` that names the bad pictures, if there are any."""
+def _fail_on_bad(bad: Sequence[BadFile], total: int, listing: Listing) -> None:
+    """Raise an `InputError` that names the bad items, if there are any."""
     if not bad:
         return
-    demand, those, remedy = _DEMANDS[unit]
+    row = listing.modality
+    demand, those, remedy = _DEMANDS[listing.unit]
+    demand = demand.format(
+        items=row.name.capitalize(), item=row.item, formats=", ".join(row.formats)
+    )
     lines = [f"  {file.path}: {file.reason}" for file in bad[:_SHOWN]]
     if len(bad) > _SHOWN:
         lines.append(f"  … and {len(bad) - _SHOWN} more")

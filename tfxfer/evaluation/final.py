@@ -9,6 +9,7 @@ from tfxfer.data.items import ItemData, ItemSet
 from tfxfer.data.pipeline import make_view_batches
 from tfxfer.machine.compiled import Call, compile_model, predict
 from tfxfer.machine.processes import ALONE, Share
+from tfxfer.modality import InputSpec, View
 from tfxfer.records.evaluations import Calibration, Evaluation
 from tfxfer.tasks.calibration import (
     apply_temperature,
@@ -37,13 +38,14 @@ def judge(
     """
     labels, several = pictures.validation.labels, pictures.has_several
     call = compile_model(model)
-    given = _predict(model, call, pictures.validation, share)
+    view = pictures.modality.plain_view(InputSpec.of(model))
+    given = _predict(call, view, pictures.validation, share)
     temperature, sure = 1.0, given
     if calibrates:
         temperature = fit_temperature(labels, given)
         fold_temperature(model, temperature)
         sure = apply_temperature(given, temperature, several)
-    tested = _predict(model, call, pictures.test, share)
+    tested = _predict(call, view, pictures.test, share)
     validation = evaluate_probabilities("validation", sure, labels, pictures.classes)
     test = evaluate_probabilities("test", tested, pictures.test.labels, pictures.classes)
     if not calibrates:
@@ -58,6 +60,6 @@ def judge(
     return validation, test, calibration
 
 
-def _predict(model: keras.Model, call: Call, pictures: ItemSet, share: Share) -> np.ndarray:
-    batches = make_view_batches(share.part_of(pictures), model.input_shape[1], _BATCH)
+def _predict(call: Call, view: View, pictures: ItemSet, share: Share) -> np.ndarray:
+    batches = make_view_batches(share.part_of(pictures), view, batch_size=_BATCH)
     return share.gather(predict(call, batches.as_numpy_iterator()))

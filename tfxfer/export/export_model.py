@@ -22,6 +22,7 @@ from tfxfer.export.measure import measure
 from tfxfer.export.saved_model import ExportMismatchError, export_saved_model
 from tfxfer.export.serving_files import new_version, write_serving_files
 from tfxfer.machine.compiled import compile_model, exact_float32, predict
+from tfxfer.modality import InputSpec
 from tfxfer.prediction.load import load_predictor
 from tfxfer.records.exports import ExportedFormat
 
@@ -91,9 +92,9 @@ class _Compared:
 
     def __init__(self, model: keras.Model, pictures: ItemData, validation: ItemSet):
         self.model, self.pictures, self.validation = model, pictures, validation
-        self.size_px = model.input_shape[1]
+        self.view = pictures.modality.plain_view(InputSpec.of(model))
         self.dataset = make_evaluation_dataset(
-            validation, len(pictures.classes), self.size_px, _BATCH
+            validation, self.view, class_count=len(pictures.classes), batch_size=_BATCH
         )
         with exact_float32():
             given = (batch for batch, _ in self.dataset.as_numpy_iterator())
@@ -108,7 +109,7 @@ class _Compared:
         """Some pictures of a split as they are, one at a time."""
         pictures = self.pictures.train if split == "train" else self.validation
         chosen = spread(pictures, _CALIBRATED_ON)
-        for batch in make_view_batches(chosen, self.size_px, _BATCH).as_numpy_iterator():
+        for batch in make_view_batches(chosen, self.view, batch_size=_BATCH).as_numpy_iterator():
             yield from batch
 
 

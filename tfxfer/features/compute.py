@@ -213,9 +213,11 @@ def _make_views(
     layers: FrozenLayers, pictures: ItemSet, view: int, prefixes: Prefixes
 ) -> Iterator[np.ndarray]:
     """Decode one view of every picture, in batches."""
-    size_px = layers.backbone.size_px
+    spec = layers.backbone.input
     if view == 0:
-        return iter(make_view_batches(pictures, size_px, BATCH).as_numpy_iterator())
+        plain = layers.modality.plain_view(spec)
+        return iter(make_view_batches(pictures, plain, batch_size=BATCH).as_numpy_iterator())
+    changed = layers.modality.augmented_view(spec, prefixes.augmentation)
     seeds = view_seeds(pictures.identities(), layers.seed, view)
-    dataset = make_view_batches(pictures, size_px, BATCH, prefixes.augmentation, seeds)
+    dataset = make_view_batches(pictures, changed, batch_size=BATCH, seeds=seeds)
     return iter(dataset.as_numpy_iterator())

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import keras
 
 from tfxfer.backbones.backbone import Backbone
-from tfxfer.modalities.pictures.networks.preprocessing import apply_preprocessing
 from tfxfer.task import Head
 
 POOLED = "pooled"
@@ -49,7 +48,7 @@ def find_cut(backbone: Backbone, head: Head, unfrozen: int) -> Cut:
         unfrozen: number of unfrozen blocks, from 0 to all.
     """
     if unfrozen == len(backbone.blocks):
-        shape = (backbone.size_px, backbone.size_px, 3)
+        shape = tuple(int(side or 0) for side in backbone.input.shape)
         return Cut(unfrozen, PICTURES, shape, (shape,))
     if unfrozen == 0:
         channels = head.count_pooled(backbone.network.output.shape)
@@ -66,9 +65,7 @@ def build_prefix(backbone: Backbone, head: Head, cuts: Sequence[Cut]) -> keras.M
         From pictures ``[batch, size, size, 3]`` float32, RGB, 0…255, to a list of features
         ``[batch, *cut.shape]`` float32, one for each cut. It runs in inference mode.
     """
-    size_px = backbone.size_px
-    pictures = keras.Input((size_px, size_px, 3), name="pictures")
-    preprocessed = apply_preprocessing(pictures, backbone.preprocessing)
+    pictures, preprocessed = backbone.start()
     wanted = [
         _boundary(backbone, cut.unfrozen) if cut.unfrozen else (backbone.network.output,)
         for cut in cuts

@@ -193,14 +193,20 @@ def make_streamed_data(
         draws_evenly, steps: as of `make_phase_data`.
     """
     train, validation, seed = pictures.train, pictures.validation, layers.seed
-    classes, size_px = len(pictures.classes), layers.backbone.size_px
+    classes, spec = len(pictures.classes), layers.backbone.input
     augmentation = layers.augmentation.under(phase.augmentation)
-
+    changed = pictures.modality.augmented_view(spec, augmentation)
+    plain = pictures.modality.plain_view(spec)
     steps = steps or _steps(train.labels, batch_size)
 
     def make_pictures() -> tf.data.Dataset:
         return make_training_dataset(
-            train, classes, size_px, batch_size, augmentation, seed, draws_evenly
+            train,
+            changed,
+            class_count=classes,
+            batch_size=batch_size,
+            seed=seed,
+            draws_evenly=draws_evenly,
         ).take(steps)
 
     def run(dataset: tf.data.Dataset, steps: int) -> tf.data.Dataset:
@@ -212,7 +218,9 @@ def make_streamed_data(
     if cut.name != PICTURES:
         sample = next(iter(make_pictures().as_numpy_iterator()))[0]
         engine = layers.make_engine([cut], sample)
-    held_out = make_evaluation_dataset(validation, classes, size_px, batch_size)
+    held_out = make_evaluation_dataset(
+        validation, plain, class_count=classes, batch_size=batch_size
+    )
     return _join(
         pictures,
         phase,

@@ -31,7 +31,7 @@ def hash_prefix(backbone: Backbone, head: Head, cut: Cut) -> str:
         keras.__version__,
         tf.__version__,  # decodes and resizes
         network.name,
-        backbone.size_px,
+        backbone.input.shape[0],
         backbone.preprocessing,
         cut,
         [type(pooling).__name__ for pooling in head.poolings],

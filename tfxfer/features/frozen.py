@@ -13,6 +13,7 @@ from rich.markup import escape
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.cache.digest import digest
 from tfxfer.cache.folder import locate
+from tfxfer.config.augmentation import Augmentation
 from tfxfer.config.features import FeaturesConfig
 from tfxfer.errors import first_line
 from tfxfer.features.choose_engine import choose_engine
@@ -26,7 +27,8 @@ from tfxfer.features.engines import (
 )
 from tfxfer.features.fingerprint import hash_prefix
 from tfxfer.features.store import shards
-from tfxfer.modalities.pictures.settings import AugmentationConfig, Policy
+from tfxfer.kinds import MODALITIES
+from tfxfer.modality import Modality
 from tfxfer.tasks.heads import Head
 
 
@@ -51,7 +53,7 @@ class Prefixes:
     """
 
     hashes: dict[Cut, str]
-    augmentation: AugmentationConfig
+    augmentation: Augmentation
     engines: dict[tuple[Cut, ...], Engine] = field(default_factory=dict)
 
 
@@ -62,6 +64,7 @@ class FrozenLayers:
         augmentation: changes of the pictures; a phase may take another policy.
         seed: decides the changes.
         source: where the pictures come from; those of each source are stored by themselves.
+        modality: what the items are.
 
     Attributes:
         clock: where the time went so far.
@@ -73,18 +76,19 @@ class FrozenLayers:
         self,
         backbone: Backbone,
         head: Head,
-        augmentation: AugmentationConfig,
+        augmentation: Augmentation,
         config: FeaturesConfig,
         seed: int,
         console: Console,
         source: str = "",
+        modality: Modality = MODALITIES["pictures"],
     ):
         if config.engine != "auto":
             check_installed(config.engine)
         self.backbone, self.head = backbone, head
         self.augmentation, self.config, self.seed = augmentation, config, seed
         self.folder = locate(config.cache_dir)
-        self.console, self.source = console, source
+        self.console, self.source, self.modality = console, source, modality
         self.clock = Clock()
         self.engine_name: str | None = None if config.engine == "auto" else config.engine
         self.notes: list[str] = []
@@ -93,7 +97,7 @@ class FrozenLayers:
         """Take the first engine that can be used: which one is the fastest is left to chance."""
         self.engine_name = self.engine_names()[0]
 
-    def hash_prefixes(self, cuts: Iterable[Cut], policy: Policy | None = None) -> Prefixes:
+    def hash_prefixes(self, cuts: Iterable[Cut], policy: str | None = None) -> Prefixes:
         """Take the layers below some cuts as they are now.
 
         Args:

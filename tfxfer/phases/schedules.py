@@ -7,14 +7,13 @@ import math
 import keras
 
 from tfxfer.config.phases import PhaseConfig, ResolvedPhase
-from tfxfer.modalities.pictures.settings import Policy
 
 # Pictures from which MixUp helps rather than slows; BiT-HyperRule (Kolesnikov et al. 2020,
 # section 3.3) has the same bound.
 _MIXUP_FROM, _MIXUP_ALPHA = 20_000, 0.1
 
 
-def resolve_phase(phase: PhaseConfig, pictures: int, policy: Policy = "standard") -> ResolvedPhase:
+def resolve_phase(phase: PhaseConfig, pictures: int, policy: str = "standard") -> ResolvedPhase:
     """Fill in what a phase leaves to the number of training pictures.
 
     Args:

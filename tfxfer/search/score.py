@@ -79,7 +79,7 @@ class Bench:
         """The pictures of a config, loaded once; they are the same however they are drawn."""
         plain = config.data.model_copy(update={"batch_size": 1, "balance": "none"})
         # Mirror images are copies where pictures may be flipped.
-        key = digest(repr(plain), str(config.seed), str(config.augmentation.flip))
+        key = digest(repr(plain), str(config.seed), str(config.augmentation.mirrors))
         if key not in self.pictures:
             loaded = load_pictures(config, self.console)
             self.pictures[key] = add_teacher(loaded, config, self.console)

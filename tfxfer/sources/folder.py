@@ -73,7 +73,7 @@ def read_folder(root: str, source: str, config: DataConfig, notes: Sequence[str]
     for name, found in listed.items():
         _check_classes(name, found, classes)
     splits = {name: _make_set(found, classes, root, config) for name, found in listed.items()}
-    return Listing(source, classes, splits, tuple(all_notes))
+    return Listing(source, classes, splits, config.row, tuple(all_notes))
 
 
 def _check_columns_are_unused(config: DataConfig, source: str) -> None:

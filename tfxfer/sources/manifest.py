@@ -66,7 +66,7 @@ def list_manifest(config: DataConfig, cache: Path) -> Listing:
     if config.group_column is not None:
         groups = tuple(entry.group for entry in entries)
     listed = _make_sets(entries, groups, classes, several)
-    return Listing(manifest, classes, listed, tuple(notes))
+    return Listing(manifest, classes, listed, config.row, tuple(notes))
 
 
 def _check_several(config: DataConfig, manifest: str, several: bool) -> None:

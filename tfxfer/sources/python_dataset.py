@@ -100,7 +100,7 @@ def list_dataset(config: DataConfig, cache: Path) -> Listing:
         paths = tuple(str(folder / file) for file in split["files"])
         labels = np.array(split["labels"], np.int8 if _has_rows(split["labels"]) else np.int64)
         listed[name] = FileSet(paths, labels)
-    return Listing(str(config.source), classes, listed)
+    return Listing(str(config.source), classes, listed, config.row)
 
 
 def _has_rows(labels: Sequence[Any]) -> bool:

@@ -51,6 +51,7 @@ def list_record_files(config: DataConfig, cache: Path) -> Listing:
         str(config.source),
         classes,
         splits,
+        config.row,
         (*_note_shards(files), *_note_labels(found, labels)),
         RECORDS,
         {name: each.bad for name, each in found.items()},

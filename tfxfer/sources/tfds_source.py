@@ -73,7 +73,7 @@ def _list(builder: Any, config: DataConfig) -> Listing:
         for name, text in expressions.items()
     }
     source = f"{config.source} ({builder.info.full_name} in {builder.data_path.parent})"
-    return Listing(source, classes, splits, tuple(notes), EXAMPLES)
+    return Listing(source, classes, splits, config.row, tuple(notes), EXAMPLES)
 
 
 def _find_keys(builder: Any, config: DataConfig) -> tuple[str, str]:

@@ -11,7 +11,6 @@ import keras
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
-from tfxfer.modalities.pictures.networks.preprocessing import apply_preprocessing
 
 # The head computes in float32 whatever the layers below it compute in, and casts what it reads: a
 # float16 softmax loses small probabilities, and the head costs next to nothing.
@@ -138,8 +137,7 @@ def build_model(backbone: Backbone, head: Head, trains_batch_norm: bool = False)
         From pictures ``[batch, size, size, 3]`` float32, RGB, 0…255, to probabilities
         ``[batch, classes]`` float32.
     """
-    pictures = keras.Input((backbone.size_px, backbone.size_px, 3), name="pictures")
-    preprocessed = apply_preprocessing(pictures, backbone.preprocessing)
+    pictures, preprocessed = backbone.start()
     mode = {} if trains_batch_norm else {"training": False}
     features = backbone.network(preprocessed, **mode)
     return keras.Model(

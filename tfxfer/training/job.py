@@ -88,7 +88,7 @@ def load_pictures(
         keeps: remember for the next run what was seen of pictures.
         share: what this process has of the run.
     """
-    folder, mirrored = locate(config.features.cache_dir), config.augmentation.flip
+    folder, mirrored = locate(config.features.cache_dir), config.augmentation.mirrors
     with counting_pictures(console, "Reading and checking the pictures") as show:
         # Where pictures may not be flipped, mirror images are other things, such as letters.
         return load_data(config.data, config.seed, folder, show, mirrored, share, keeps=keeps)
@@ -120,6 +120,7 @@ def make_job(config: Config, pictures: ItemData, console: Console, share: Share 
         config.seed,
         console,
         pictures.source,
+        pictures.modality,
     )
     if config.deterministic:
         layers.skip_trial()

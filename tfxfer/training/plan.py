@@ -58,7 +58,7 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
         class_counts=class_counts,
         backbone=_describe(config),
         weights=config.backbone.weights,
-        image_size_px=backbone.size_px,
+        image_size_px=backbone.input.shape[0] or 0,
         parameters=backbone.network.count_params(),
         blocks=tuple((block.name, block.parameters) for block in backbone.blocks),
         phases=tuple(phases),
@@ -114,11 +114,10 @@ def _explain_views(config: Config, phases: Sequence[ResolvedPhase]) -> list[str]
     notes = []
     for asked, phase in zip(config.phases, phases, strict=True):
         augmentation = config.augmentation.under(phase.augmentation)
-        is_changed = augmentation.policy not in ("none", "standard") or augmentation.erasing
         name = f"phase {phase.name!r}"
         if isinstance(asked.views, int) and asked.views != phase.views:
             notes.append(f"{name}: without augmentation all views are one, and one is stored")
-        elif is_changed and phase.views == 1 and phase.unfreeze not in (0, "all"):
+        elif augmentation.is_unusual and phase.views == 1 and phase.unfreeze not in (0, "all"):
             notes.append(
                 f"{name} stores one view, the picture as it is: policy {augmentation.policy!r} is "
                 f"not seen (--set phases.{phase.name}.views=2 or more, or stream)"

@@ -17,7 +17,7 @@ from scipy.special import softmax
 from tfxfer.cache.digest import digest
 from tfxfer.cache.folder import locate
 from tfxfer.config.config import Config, DistillationConfig
-from tfxfer.data.items import ItemData, ItemSet
+from tfxfer.data.items import ItemData
 from tfxfer.data.pipeline import make_view_batches
 from tfxfer.data.soft_targets import SoftSet
 from tfxfer.errors import InputError
@@ -26,6 +26,7 @@ from tfxfer.features.store import shards
 from tfxfer.features.store.table import look_up
 from tfxfer.machine.compiled import compile_model, predict_each
 from tfxfer.machine.progress import PictureBar
+from tfxfer.modality import InputSpec
 from tfxfer.prediction.run_model import check_same_classes, load_model
 from tfxfer.tasks.calibration import to_logits
 
@@ -53,7 +54,7 @@ def add_teacher(pictures: ItemData, config: Config, console: Console) -> ItemDat
     model = load_model(folder, distillation.trust)
     check_same_classes(folder, pictures.classes)
     place = locate(config.features.cache_dir)
-    logits = find_logits(model, pictures.train, place, pictures.source, console)
+    logits = find_logits(model, pictures, place, console)
     targets = soften(logits, pictures.train.labels, distillation)
     note = (
         f"the teacher {folder.name} has {distillation.weight:.0%} of the say in what the training "
@@ -81,25 +82,26 @@ def soften(logits: np.ndarray, labels: np.ndarray, distillation: DistillationCon
 
 
 def find_logits(
-    model: keras.Model, pictures: ItemSet, place: Path, source: str, console: Console
+    model: keras.Model, pictures: ItemData, place: Path, console: Console
 ) -> np.ndarray:
-    """A model's logits for some pictures, ``[pictures, classes]`` float32, stored in the cache.
+    """Give a model's logits for the training items, ``[items, classes]`` float32.
 
     Args:
-        place: the cache.
-        source: where the pictures come from, for people.
+        place: the cache, in which they are stored.
     """
+    train = pictures.train
     weights = (digest(np.asarray(weight).tobytes()) for weight in model.weights)
     classes = int(model.output_shape[-1])
-    about = {"network": model.name, "cut": "logits", "source": source, "changes": "none"}
+    about = {"network": model.name, "cut": "logits", "source": pictures.source, "changes": "none"}
     facts = ("logits", model.name, str(model.input_shape), tf.__version__, keras.__version__)
     kind = shards.Kind(digest(*facts, *weights), (classes,), about)
-    names = name_views(pictures.identities(), 0)
+    names = name_views(train.identities(), 0)
     table = look_up(place, kind, names)
     missing = table.missing
     if len(missing):
-        chosen = pictures.choose(missing)
-        batches = make_view_batches(chosen, model.input_shape[1], _BATCH)
+        chosen = train.choose(missing)
+        view = pictures.modality.plain_view(InputSpec.of(model))
+        batches = make_view_batches(chosen, view, batch_size=_BATCH)
         own, call = [names[position] for position in missing], compile_model(model)
         with (
             PictureBar("the teacher", len(missing), console) as bar,

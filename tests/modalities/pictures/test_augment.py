@@ -227,7 +227,11 @@ def test_a_phase_stores_views_of_its_own_policy(layers, pictures):
     )[1, cut]
     seeds = view_seeds(pictures.train.identities(), 0, 1)
     light = AugmentationConfig(policy="light")
-    views = next(iter(make_view_batches(pictures.train, 32, 42, light, seeds)))
+    views = next(
+        iter(
+            make_view_batches(pictures.train, augmented_view(32, light), batch_size=42, seeds=seeds)
+        )
+    )
     network = layers.backbone.network
     expected = layers.head.pool(network(views / 127.5 - 1, training=False))
     difference = np.linalg.norm(stored.read().astype(np.float32) - expected)
@@ -249,7 +253,12 @@ def test_phases_of_two_policies_share_only_pictures_as_they_are(layers, pictures
 
 def test_a_streamed_phase_takes_its_policy(layers, pictures):
     cut = find_cut(layers.backbone, layers.head, len(layers.backbone.blocks))
-    plain = {one.tobytes() for one in next(iter(make_view_batches(pictures.train, 32, 42))).numpy()}
+    plain = {
+        one.tobytes()
+        for one in next(
+            iter(make_view_batches(pictures.train, plain_view(32), batch_size=42))
+        ).numpy()
+    }
 
     def share_plain(policy) -> float:
         streamed = phase(unfreeze="all", views="stream", augmentation=policy)
@@ -308,7 +317,9 @@ def test_a_preview_is_what_is_trained_on(picture_folder, tmp_path, capsys):
     first = data.choose(np.array([0]))
     seeds = view_seeds(first.identities(), 0, 2)
     for config in (None, AugmentationConfig(policy="light")):
-        (expected,) = next(iter(make_view_batches(first, 32, 1, config, seeds))).numpy()
+        (expected,) = next(
+            iter(make_view_batches(first, augmented_view(32, config), batch_size=1, seeds=seeds))
+        ).numpy()
         corners = np.abs(sheet[:-31, :-31] - expected[0, 0]).max(axis=2) <= 0.5
         differences = [
             np.abs(sheet[top : top + 32, left : left + 32] - expected).max()

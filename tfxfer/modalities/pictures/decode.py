@@ -20,7 +20,6 @@ _SIGNATURES = (
     (0, b"MM\x00*", "TIFF"),
     (4, b"ftyp", "HEIC or AVIF"),
 )
-READABLE = ("JPEG", "PNG", "BMP", "WebP")
 # libjpeg can decode to these fractions of the size; it leaves out the high frequencies then.
 _JPEG_SCALES = (1, 2, 4, 8)
 # So many bytes hold the small chunks before a PNG's pixels, even if one is a colour profile.

@@ -17,11 +17,13 @@ import tensorflow as tf
 from PIL import Image
 
 from tfxfer.data.items import PARALLEL_CALLS, FileSet, ItemSet, untuned
-from tfxfer.data.looks import Look
+from tfxfer.data.looks import Copies, Look
 from tfxfer.machine.files import read_bytes
-from tfxfer.modalities.pictures.decode import READABLE, decode_picture, sniff
+from tfxfer.modalities.pictures.copies import find_copies
+from tfxfer.modalities.pictures.decode import decode_picture, sniff
 from tfxfer.modalities.pictures.headers import MOST_PIXELS
 from tfxfer.modalities.pictures.oddities import THUMBNAIL_PX
+from tfxfer.modalities.pictures.settings import FORMATS
 
 _TOO_LARGE = f"of more than {MOST_PIXELS:,} pixels; shrink it"
 _GIGANTIC_PIXELS, _TINY_PX, _NARROW_RATIO = 40_000_000, 32, 4.0
@@ -105,7 +107,7 @@ def look_at_header(where: str, encoded: bytes) -> Look:
         return replace(look, fault="empty file")
     if kind is None:
         return replace(look, fault="not a picture")
-    if kind not in READABLE:
+    if kind not in FORMATS:
         return replace(look, fault=f"a {kind} file; convert it to JPEG or PNG")
     return _read_header(look, encoded)
 
@@ -215,3 +217,21 @@ def stack_thumbnails(looks: Sequence[Look]) -> np.ndarray:
     """Return the thumbnails of usable pictures, ``[pictures, 16, 16, 3]`` uint8."""
     joined = b"".join(look.thumbnail for look in looks)
     return np.frombuffer(joined, np.uint8).reshape(-1, THUMBNAIL_PX, THUMBNAIL_PX, 3)
+
+
+def find_copies_by_looks(looks: Sequence[Look], mirrored: bool) -> tuple[Copies, ...]:
+    """Find the copies among the pictures that can be used.
+
+    Args:
+        mirrored: whether mirror images are copies; not where left and right are told apart.
+    """
+    usable = [row for row, look in enumerate(looks) if not look.fault]
+    seen = [looks[row] for row in usable]
+    sizes = np.array([(look.height_px, look.width_px) for look in seen]).reshape(-1, 2)
+    is_turned = np.array(["turned" in look.oddities for look in seen], bool)
+    # Most that are turned at all are turned by a quarter; the thumbnail is compared all the same.
+    sizes[is_turned] = np.sort(sizes[is_turned], axis=1)
+    found = find_copies([look.digest for look in seen], stack_thumbnails(seen), sizes, mirrored)
+    return tuple(
+        Copies(tuple(usable[row] for row in group.rows), group.is_exact) for group in found
+    )

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
-from tfxfer.config.table import Table
+from tfxfer.config.augmentation import Augmentation
+from tfxfer.modality import InputSpec
 
 # Files with these endings are taken for pictures; the content decides if they can be read.
 PICTURE_ENDINGS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif",
                    ".tiff", ".heic", ".heif", ".avif"}  # fmt: skip
 
 
-POLICIES = ("none", "light", "standard", "randaugment", "trivialaugment")
-
-
+# What can be decoded, by TensorFlow, in training and in the exported model alike.
+FORMATS = ("JPEG", "PNG", "BMP", "WebP")
 Policy = Literal["none", "light", "standard", "randaugment", "trivialaugment"]
+POLICIES: tuple[str, ...] = get_args(Policy)
 
 
-class AugmentationConfig(Table):
-    """Random changes to training pictures, which are never part of the exported model.
+def input_spec(size_px: int) -> InputSpec:
+    """Return what a network of pictures takes: ``[size, size, 3]`` float32, RGB, 0…255."""
+    return InputSpec("pictures", (size_px, size_px, 3))
+
+
+class AugmentationConfig(Augmentation):
+    """Random changes to training pictures; never part of the exported model.
 
     A phase may have another policy, and it has its own settings `mixup` and `cutmix`.
     """
@@ -35,9 +41,15 @@ class AugmentationConfig(Table):
     magnitude: float = Field(0.3, ge=0, le=1)  # the strength of randaugment's operations
     erasing: float = Field(0.0, ge=0, le=1)  # the probability that a rectangle is erased
 
-    def under(self, policy: Policy | None) -> AugmentationConfig:
-        """Return the settings with a phase's policy; None changes nothing."""
-        return self if policy is None else self.model_copy(update={"policy": policy})
+    @property
+    def mirrors(self) -> bool:
+        """Whether a picture and its mirror image show the same thing."""
+        return self.flip
+
+    @property
+    def is_unusual(self) -> bool:
+        """Whether changes are asked for that are neither none nor the usual ones."""
+        return self.policy not in ("none", "standard") or bool(self.erasing)
 
     def describe(self) -> str:
         """Return a text of all settings that matter: settings with equal texts give equal views."""

@@ -12,7 +12,7 @@ from support.small import outline_network
 from tfxfer.backbones.blocks import list_blocks, resolve_unfreeze
 from tfxfer.errors import InputError
 from tfxfer.modalities.pictures.networks.families import FAMILIES, NETWORKS, Family, find_family
-from tfxfer.modalities.pictures.networks.preprocessing import PREPROCESSINGS, apply_preprocessing
+from tfxfer.modalities.pictures.networks.preprocessing import PREPROCESSINGS
 
 
 def test_the_table_holds_every_network_of_keras():
@@ -60,5 +60,5 @@ def test_preprocessing_is_the_network_s_own(family):
     pictures = np.random.default_rng(0).uniform(0, 255, (2, 5, 4, 3)).astype(np.float32)
     expected = getattr(keras.applications, module).preprocess_input(pictures.copy())
     inputs = keras.Input((5, 4, 3))
-    model = keras.Model(inputs, apply_preprocessing(inputs, PREPROCESSINGS[family.preprocessing]))
+    model = keras.Model(inputs, PREPROCESSINGS[family.preprocessing].apply(inputs))
     np.testing.assert_allclose(model.predict(pictures, verbose=0), expected, atol=1e-4)

@@ -15,12 +15,35 @@ from tfxfer.config.backbone import BackboneConfig
 from tfxfer.errors import InputError, first_line
 from tfxfer.modalities.pictures.networks.families import EMBEDDED_FILE, Family, find_family
 from tfxfer.modalities.pictures.networks.preprocessing import PREPROCESSINGS, TORCH_STD
+from tfxfer.modalities.pictures.settings import input_spec
+
+
+def build_application(config: BackboneConfig) -> Backbone:
+    """Build the network of Keras Applications that a config names, with its weights loaded.
+
+    Raises:
+        InputError: unknown network, size or width that it does not take, weights that cannot be
+            had or that belong to another network.
+    """
+    family = find_family(config.name)
+    size_px = config.image_size_px or family.sizes_px[config.name]
+    if size_px < family.min_size_px:
+        raise InputError(
+            f"image_size_px must be at least {family.min_size_px} for {config.name}. "
+            f"Received: image_size_px={size_px}."
+        )
+    if config.weights == "imagenet":
+        network = build_imagenet(config, size_px)
+    else:
+        network = build_network(config.name, size_px, config.alpha)
+        load_weights(network, config.weights)
+    return wrap_network(network, family, size_px)
 
 
 def wrap_network(network: keras.Model, family: Family, size_px: int) -> Backbone:
     """Return a headless network of a family as a backbone, with its blocks and preprocessing."""
     preprocessing = PREPROCESSINGS[family.preprocessing]
-    return Backbone(network, list_blocks(network, family), preprocessing, size_px)
+    return Backbone(network, list_blocks(network, family), preprocessing, input_spec(size_px))
 
 
 def build_network(name: str, size_px: int, alpha: float | None = None) -> keras.Model:

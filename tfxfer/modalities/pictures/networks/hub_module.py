@@ -12,7 +12,6 @@ import tensorflow as tf
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.errors import InputError
 from tfxfer.machine.compiled import check_backend
-from tfxfer.modalities.pictures.networks.preprocessing import apply_preprocessing
 
 
 def export_hub_module(backbone: Backbone, path: Path, weight_decay: float = 0.0) -> None:
@@ -50,14 +49,14 @@ def export_hub_module(backbone: Backbone, path: Path, weight_decay: float = 0.0)
             f"A hub module is written into a new folder. Received: {str(path)!r}, which is there. "
             "Name another one, or remove it."
         )
-    network, size_px = backbone.network, backbone.size_px
+    network, size_px = backbone.network, int(backbone.input.shape[0] or 0)
     flags = [(layer, layer.trainable) for layer in network._flatten_layers()]
     check_backend("A hub module", "save the model (model.save)")
     try:
         for layer, _ in flags:
             layer.trainable = True
         pictures = keras.Input((size_px, size_px, 3), name="pictures")
-        features = network(apply_preprocessing(pictures * 255.0, backbone.preprocessing))
+        features = network(backbone.preprocessing.apply(pictures * 255.0))
         if len(features.shape) == 4:
             features = keras.layers.GlobalAveragePooling2D(name="features")(features)
         model = keras.Model(pictures, features)

@@ -1,19 +1,14 @@
-"""The preprocessing of pictures that networks expect."""
+"""The preprocessing of pictures that networks expect. Imports no Keras before it is applied."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import keras
+from typing import Any
 
 # `keras.applications.*.preprocess_input` subtracts and divides by these means and standard
 # deviations of ImageNet's training pictures, RGB.
 TORCH_MEAN = (0.485, 0.456, 0.406)
-
-
 TORCH_STD = (0.229, 0.224, 0.225)
-
-
 CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 
 
@@ -32,6 +27,29 @@ class Preprocessing:
     offset: tuple[float, ...] = (0.0,)
     is_bgr: bool = False
 
+    def apply(self, inputs: Any) -> Any:
+        """Apply it inside the model.
+
+        Standing in the model and not in the input pipeline, it cannot differ between training and
+        serving.
+
+        Args:
+            inputs: symbolic pictures ``[batch, height, width, 3]`` float32, RGB, 0…255.
+        """
+        import keras
+
+        scale, offset = list(self.scale), list(self.offset)
+        if self.is_bgr:
+            inputs = keras.ops.flip(inputs, axis=-1)
+        if scale == [1.0] and offset == [0.0]:
+            return inputs
+        rescaling = keras.layers.Rescaling(
+            scale[0] if len(scale) == 1 else scale,
+            offset=offset[0] if len(offset) == 1 else offset,
+            name="preprocessing",
+        )
+        return rescaling(inputs)
+
 
 PREPROCESSINGS = {
     "inside": Preprocessing("inside the network"),
@@ -46,31 +64,3 @@ PREPROCESSINGS = {
         "BGR minus ImageNet mean", offset=tuple(-mean for mean in CAFFE_MEAN_BGR), is_bgr=True
     ),
 }
-
-
-def apply_preprocessing(
-    pictures: keras.KerasTensor, preprocessing: Preprocessing
-) -> keras.KerasTensor:
-    """Apply a network's own preprocessing inside the model.
-
-    Because it is part of the model and not of the input pipeline, it cannot differ between
-    training and serving.
-
-    Args:
-        pictures: ``[batch, height, width, 3]`` float32, RGB, 0…255.
-        preprocessing: The network's own preprocessing.
-
-    Returns:
-        ``[batch, height, width, 3]`` float32 in the network's own range.
-    """
-    scale, offset = list(preprocessing.scale), list(preprocessing.offset)
-    if preprocessing.is_bgr:
-        pictures = keras.ops.flip(pictures, axis=-1)
-    if scale == [1.0] and offset == [0.0]:
-        return pictures
-    rescaling = keras.layers.Rescaling(
-        scale[0] if len(scale) == 1 else scale,
-        offset=offset[0] if len(offset) == 1 else offset,
-        name="preprocessing",
-    )
-    return rescaling(pictures)

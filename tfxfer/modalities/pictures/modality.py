@@ -1,0 +1,100 @@
+"""The row of pictures: what goes in where items are pictures. Imports no TensorFlow by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tfxfer.modalities.pictures.networks.families import NETWORKS
+from tfxfer.modalities.pictures.oddities import ODDITIES
+from tfxfer.modalities.pictures.settings import (
+    FORMATS,
+    PICTURE_ENDINGS,
+    POLICIES,
+    AugmentationConfig,
+    input_spec,
+)
+from tfxfer.modality import InputSpec, View
+
+if TYPE_CHECKING:
+    from tfxfer.backbones.backbone import Backbone
+    from tfxfer.config.backbone import BackboneConfig
+    from tfxfer.data.items import ItemSet
+    from tfxfer.data.looks import Copies, Look
+
+_USUAL_INPUT = input_spec(224)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Encoded pictures, each decoded to ``[size, size, 3]`` float32, RGB, 0…255."""
+
+    name: str = "pictures"
+    item: str = "picture"
+    endings: frozenset[str] = frozenset(PICTURE_ENDINGS)
+    formats: tuple[str, ...] = FORMATS
+    oddities: Mapping[str, str] = field(default_factory=lambda: ODDITIES)
+    policies: tuple[str, ...] = POLICIES
+    augmentation: type[AugmentationConfig] = AugmentationConfig
+    usual_input: InputSpec = _USUAL_INPUT
+
+    def input_of(self, backbone: BackboneConfig) -> InputSpec | None:
+        """Return what a network takes of a picture; None where it is known when it is loaded."""
+        if backbone.image_size_px:
+            return input_spec(backbone.image_size_px)
+        family = NETWORKS.get(backbone.name)
+        return input_spec(family.sizes_px[backbone.name]) if family else None
+
+    def sniff(self, encoded: bytes) -> str | None:
+        """Return the format of an encoded picture by its first bytes; None where it is none."""
+        from tfxfer.modalities.pictures.decode import sniff
+
+        return sniff(encoded)
+
+    def draw(self, view: np.ndarray) -> np.ndarray:
+        """Return the pixels of a view, ``[height, width, 3]`` uint8."""
+        return np.round(view).astype(np.uint8)
+
+    def plain_view(self, spec: InputSpec) -> View:
+        """Return a function from an encoded picture to its pixels as they are."""
+        from tfxfer.modalities.pictures.view import plain_view
+
+        return plain_view(_side_px(spec))
+
+    def augmented_view(self, spec: InputSpec, augmentation: AugmentationConfig) -> View:
+        """Return a function from an encoded picture and a seed to its changed pixels."""
+        from tfxfer.modalities.pictures.view import augmented_view
+
+        return augmented_view(_side_px(spec), augmentation)
+
+    def look(self, items: ItemSet, show: Callable[[int], None]) -> list[Look]:
+        """Look at pictures with the decoder that training and serving use, in their order."""
+        from tfxfer.modalities.pictures.look import look_at_pictures
+
+        return look_at_pictures(items, show)
+
+    def look_at_encoded(self, encoded: bytes, header_only: bool = False) -> Look:
+        """Look at one encoded picture, or at its header alone."""
+        from tfxfer.modalities.pictures.look import look_at_encoded, look_at_header
+
+        return look_at_header("", encoded) if header_only else look_at_encoded("", encoded)
+
+    def find_copies(self, looks: Sequence[Look], mirrored: bool) -> tuple[Copies, ...]:
+        """Find the pictures that are copies of one another, mirrored ones too where that is so."""
+        from tfxfer.modalities.pictures.look import find_copies_by_looks
+
+        return find_copies_by_looks(looks, mirrored)
+
+    def build_backbone(self, config: BackboneConfig) -> Backbone:
+        """Build a network of Keras Applications, with its weights loaded."""
+        from tfxfer.modalities.pictures.networks.applications import build_application
+
+        return build_application(config)
+
+
+def _side_px(spec: InputSpec) -> int:
+    """Return the side of the square pictures that a network takes, in pixels."""
+    return int(spec.shape[0] or 0)
