@@ -1,1 +1,1 @@
-"""Models for serving, one file a format."""
+"""The export of models for serving: one file for each format."""

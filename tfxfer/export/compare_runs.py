@@ -1,4 +1,4 @@
-"""Two runs' models side by side: what each costs on this machine, and how good it is."""
+"""The models of several runs side by side: their costs on this machine, and their accuracies."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def compare_runs(folders: Mapping[str, Path], trust: bool = False) -> tuple[RunF
     """Read the figures of some runs, and time their models on noise.
 
     Args:
-        folders: run folders by what they are called in the table.
-        trust: as in `tfxfer.load_model`.
+        folders: The run folders by their names in the table.
+        trust: Load models that hold a program, as in `tfxfer.load_model`.
     """
     rows = []
     for name, folder in folders.items():

@@ -1,4 +1,4 @@
-"""Write a trained model in several formats, each of which proves itself before it is kept."""
+"""The export of a trained model in several formats, each of which is checked before it is kept."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from tfxfer.prediction.load import load_predictor
 from tfxfer.records.exports import ExportedFormat
 
 EXPORTS = "exports.json"
-# Pictures that formats are compared on, and those that whole-number ranges are taken from.
+# Formats are compared on so many pictures; int8 ranges and float16 rounding use so many.
 _COMPARED, _CALIBRATED_ON = 2000, 200
 _BATCH = 32
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be written.
+    """What an export writes.
 
     Attributes:
-        formats: names, of `FORMATS` and ``"saved_model"``.
-        out: the folder.
-        name: under which the SavedModel will be served.
-        top_k: how many ``labels`` it gives.
-        max_loss: accuracy on validation, 0…1, that a format with whole numbers may lose.
-        force: keep what differs too much as well.
-        overwrite: replace files that are there; versions of a SavedModel never are.
+        formats: Names of `FORMATS`, and ``"saved_model"``.
+        out: The folder to write to.
+        name: The name under which the SavedModel will be served.
+        top_k: The number of ``labels`` that the SavedModel gives.
+        max_loss: The validation accuracy, 0…1, that a format with integer arithmetic may lose.
+        force: Whether a format that differs too much is kept as well.
+        overwrite: Whether existing files are replaced; a SavedModel gets a new version anyway.
     """
 
     formats: tuple[str, ...]
@@ -64,15 +64,17 @@ def export_model(
     """Write formats, compare each with the trained model, and keep those that agree with it.
 
     Args:
-        model: from pictures 0…255 to probabilities.
-        pictures: training pictures calibrate whole numbers, validation pictures compare.
-        show: is told the name of each format before it is written.
+        model: A model from pictures, 0…255, to probabilities.
+        pictures: The run's pictures: training pictures calibrate integer arithmetic, and
+            validation pictures are used for the comparison.
+        request: What is written, and where.
+        show: A function that is called with the name of each format before it is written.
 
     Returns:
-        A row a format; what was refused has no path.
+        A row for each format; a refused format has no path.
 
     Raises:
-        InputError: a file is there already.
+        InputError: A file exists already.
     """
     _check_files(request)
     validation = spread(pictures.validation, _COMPARED)
@@ -88,7 +90,7 @@ def export_model(
 
 
 class _Compared:
-    """A trained model with what it says of validation pictures."""
+    """A trained model with its predictions for validation pictures."""
 
     def __init__(self, model: keras.Model, pictures: ItemData, validation: ItemSet):
         self.model, self.pictures, self.validation = model, pictures, validation
@@ -101,12 +103,12 @@ class _Compared:
             self.trained = predict(compile_model(model), given)
 
     def measure(self, name: str, path: Path) -> ExportedFormat:
-        """Load a format and compare it."""
+        """Load a format and compare it with the trained model."""
         predictor = load_predictor(path)
         return measure(name, predictor, path, self.dataset, self.validation.labels, self.trained)
 
     def examples(self, split: str) -> Iterator[np.ndarray]:
-        """Some pictures of a split as they are, one at a time."""
+        """Yield plain views of some pictures of a split, one at a time."""
         pictures = self.pictures.train if split == "train" else self.validation
         chosen = spread(pictures, _CALIBRATED_ON)
         for batch in make_view_batches(chosen, self.view, batch_size=_BATCH).as_numpy_iterator():
@@ -148,7 +150,7 @@ def _write_file(name: str, compared: _Compared, request: Request) -> ExportedFor
 
 
 def find_fault(row: ExportedFormat, tolerance: float | None, max_loss: float) -> str:
-    """Why a format is not passed off as the trained model; empty where it may be."""
+    """Return why a format differs too much from the trained model; empty if it does not."""
     loss = row.trained_accuracy - row.accuracy
     if tolerance is not None and not row.max_difference <= tolerance:
         return (
@@ -176,7 +178,7 @@ def _check_files(request: Request) -> None:
 
 
 def _write_rows(path: Path, rows: Sequence[ExportedFormat]) -> None:
-    """Write the figures, and keep those of formats that were written earlier."""
+    """Write the figures, and keep those of formats that an earlier export wrote."""
     kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     names = {row.format for row in rows}
     kept = [row for row in kept if row["format"] not in names]

@@ -1,4 +1,4 @@
-"""The formats that a trained model can be written in: one row each."""
+"""The table of formats that a trained model can be written in."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ class Format:
     """A file format.
 
     Attributes:
-        file: what is written, below the export's folder.
-        write: writes a model with its class names; gets a function that gives pictures of `split`,
-            ``[size, size, 3]`` float32, 0…255.
-        split: pictures that decide how numbers are rounded: ranges are those that training has,
-            and what may be rounded at all is seen on pictures that were not trained on.
-        tolerance: largest difference of a probability from the trained model's; None: it
-            computes with whole numbers, and is judged by its accuracy.
-        needs: packages, and the extra of tfxfer that brings them.
+        file: The name of the file, below the export's folder.
+        write: A function that writes a model with its class names. It gets a function that yields
+            pictures of `split`, ``[size, size, 3]`` float32, 0…255.
+        tolerance: The largest allowed difference from the trained model's probabilities; None for
+            a format with integer arithmetic, which is judged by its accuracy.
+        needs: The packages that it needs.
+        extra: The extra of tfxfer that installs these packages; empty if there is none.
+        split: The split whose pictures decide how numbers are rounded. Integer ranges are taken
+            from training pictures. Which weights bear rounding is seen on validation pictures.
     """
 
     file: str
@@ -47,7 +48,7 @@ class Format:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """All that is written: OpenVINO's weights lie beside its network."""
+        """The names of all files: OpenVINO's weights lie beside its network."""
         return (
             (self.file, self.file.replace(".xml", ".bin")) if "xml" in self.file else (self.file,)
         )
@@ -104,7 +105,7 @@ FORMATS: dict[str, Format] = {
     "openvino": Format("model.xml", _write_openvino, _FLOAT, ("openvino",)),
 }  # fmt: skip
 SAVED_MODEL = "saved_model"
-# Names that stand for several.
+# These names stand for several formats.
 GROUPS = {
     "litert": tuple(name for name in FORMATS if name.startswith("litert_")),
     "all": (SAVED_MODEL, *FORMATS),
@@ -112,10 +113,10 @@ GROUPS = {
 
 
 def resolve_formats(names: Sequence[str]) -> tuple[str, ...]:
-    """Names of single formats, each once, in the order in which they were first named.
+    """Return the names of single formats, each once, in the order in which they were named.
 
     Raises:
-        InputError: there is no such format.
+        InputError: There is no such format.
     """
     known = (*GROUPS["all"], *GROUPS)
     resolved: dict[str, None] = {}
@@ -129,10 +130,10 @@ def resolve_formats(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_packages(names: Sequence[str]) -> None:
-    """Refuse formats whose packages are not there, or whose converters Keras's backend lacks.
+    """Refuse formats whose packages are missing, or that Keras's backend has no converter for.
 
     Raises:
-        InputError: with what to install, or to set.
+        InputError: A format cannot be written; the error says what to install or to set.
     """
     for name in names:
         form = FORMATS.get(name)
@@ -153,9 +154,9 @@ def _signature(model: keras.Model) -> list[tf.TensorSpec]:
 
 @contextmanager
 def _plain_numbers(model: keras.Model) -> Iterator[None]:
-    """Let Normalization layers hold arrays for a while.
+    """Let Normalization layers hold NumPy arrays inside the block.
 
-    tf2onnx 1.17 takes tensors that are no variables for inputs of the model.
+    tf2onnx 1.17 takes their tensors, which are no variables, for inputs of the model.
     """
     layers = [
         layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Normalization)
@@ -173,14 +174,14 @@ def _plain_numbers(model: keras.Model) -> Iterator[None]:
 
 @contextmanager
 def _explained(name: str) -> Iterator[None]:
-    """Turn what a converter raises into an error that says what to do."""
+    """Turn the errors of a converter into one that says what to do."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     except (InputError, OSError):
         raise
-    except Exception as error:  # converters raise errors of many types
+    except Exception as error:  # Converters raise errors of many types.
         raise InputError(
             f"The model must consist of layers that {name} knows. Received: one that its "
             f"converter refuses ({first_line(error)}). Export another format, such as saved_model."

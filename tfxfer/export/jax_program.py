@@ -1,4 +1,4 @@
-"""What Keras has trained on JAX, as a program that TensorFlow runs."""
+"""Models that Keras trained on JAX, as programs that TensorFlow runs."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from tfxfer.errors import InputError
 from tfxfer.machine.compiled import is_on
 from tfxfer.tasks.heads import add_embeddings
 
-# What programs run on; by default, it would be that alone which this process trains on.
+# The programs run on all of these. By default, they would only run where this process trains.
 _PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
 def trace_jax(model: keras.Model, module: tf.Module) -> Callable[[tf.Tensor], list[tf.Tensor]]:
-    """Make a model one operation that holds XLA's program, for every platform.
+    """Turn a model into one operation that holds XLA's program for every platform.
 
     Args:
-        model: from pictures to probabilities, on Keras's JAX backend.
-        module: is to hold its weights.
+        model: A model from pictures to probabilities, on Keras's JAX backend.
+        module: The module that will hold its weights.
 
     Returns:
-        From pictures to probabilities and embeddings.
+        A function from pictures to probabilities and embeddings.
     """
     both = add_embeddings(model)
     archive = keras.export.ExportArchive()
@@ -37,7 +37,7 @@ def trace_jax(model: keras.Model, module: tf.Module) -> Callable[[tf.Tensor], li
 
     spec = tf.TensorSpec(model.input_shape, tf.float32)
     with warnings.catch_warnings():
-        # That what a GPU exports needs one to be loaded: not where it is for every platform.
+        # The warning says that a program exported on a GPU needs one. This is for all platforms.
         warnings.filterwarnings("ignore", message="JAX backend is using GPU for export")
         answer = archive.add_endpoint(
             "answer",
@@ -53,7 +53,7 @@ def check_readable() -> None:
     """Refuse a JAX whose programs TensorFlow cannot read, before anything is trained or exported.
 
     Raises:
-        InputError: with the versions.
+        InputError: TensorFlow cannot read them; the error names both versions.
     """
     if is_on("jax") and not is_readable():
         raise InputError(
@@ -64,10 +64,11 @@ def check_readable() -> None:
 
 
 def is_readable() -> bool:
-    """Whether this TensorFlow reads the programs of this JAX, seen by a small one."""
+    """Return whether this TensorFlow can run a small program of this JAX."""
     from jax.experimental import jax2tf
 
-    # Any number of pictures is what newer versions write in a way that is unknown to older readers.
+    # A free number of pictures is what newer versions of JAX write in a way that older versions of
+    # TensorFlow cannot read.
     program = jax2tf.convert(
         lambda pictures: pictures + 1,
         polymorphic_shapes=["(batch, ...)"],
@@ -82,5 +83,5 @@ def is_readable() -> bool:
 
 
 def describe_versions() -> str:
-    """Those of the two, such as ``"jax 0.10.2 and tensorflow 2.21.0"``."""
+    """Return both versions, such as ``"jax 0.10.2 and tensorflow 2.21.0"``."""
     return f"jax {version('jax')} and tensorflow {version('tensorflow')}"

@@ -1,6 +1,6 @@
-"""A LiteRT file (``.tflite``) for phones and small computers, in float32 or smaller.
+"""LiteRT files (``.tflite``) for phones and small computers, in float32 or smaller types.
 
-What each kind costs in accuracy, and how fast it is, stands in the README.
+The README says what each kind costs in accuracy, and how fast it is.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ KINDS = {
     "int8": "all in 8 bits, ranges found once; pictures and probabilities are uint8",
 }
 Representative = Callable[[], Iterable[np.ndarray]]
-# Of float16, on the pictures that are given: others differ by up to twice as much, and 0.001 is the
-# most that a float format may differ by.
+# With float16, probabilities may differ by so much on the given pictures. Other pictures differ by
+# up to twice as much, and a float format may differ by 0.001 at most.
 _TOLERANCE = 5e-4
-# Pictures in one call while the bias is corrected.
+# So many pictures are in one call while the bias is corrected.
 _BATCH = 16
 
 
@@ -45,24 +45,26 @@ def convert_litert(
     classes: Sequence[str],
     representative: Representative | None = None,
 ) -> None:
-    """Write a LiteRT file that takes pictures of any number at a time.
+    """Write a LiteRT file that takes batches of any size.
 
     Its signature ``serving_default`` takes ``pictures`` ``[batch, size, size, 3]``, 0…255, and
-    gives ``probabilities`` ``[batch, classes]``: float32, or both uint8 if the kind is ``int8``
+    gives ``probabilities`` ``[batch, classes]``. Both are float32, or uint8 if the kind is ``int8``
     (their scales stand in the file: 1 and 1/256). The class names stand in its metadata.
 
     Args:
-        model: from pictures 0…255 to probabilities, preprocessing inside, no augmentation.
-        kind: one of `KINDS`.
-        path: the file to write; one that is there is replaced.
-        classes: class names.
-        representative: gives pictures ``[size, size, 3]`` float32, 0…255, one at a time, some 200;
-            for ``int8`` training pictures: the ranges of all that is computed are taken from them;
-            for ``float16`` others: weights are rounded as far as probabilities on them bear it.
+        model: A model from pictures, 0…255, to probabilities. It includes the preprocessing and no
+            augmentation.
+        kind: One of `KINDS`.
+        path: The file to write; an existing one is replaced.
+        classes: The class names.
+        representative: A function that yields some 200 pictures ``[size, size, 3]`` float32,
+            0…255. For ``int8`` they are training pictures, from which all ranges are taken. For
+            ``float16`` they are others, and weights are rounded as far as the probabilities of
+            these pictures allow.
 
     Raises:
-        InputError: there is no such kind, pictures are missing, LiteRT is not installed or lacks an
-            operation that the network has, or a class name has a line break.
+        InputError: There is no such kind, pictures are missing, LiteRT is not installed or lacks an
+            operation of the network, or a class name has a line break.
     """
     if kind not in KINDS:
         raise InputError(
@@ -71,7 +73,7 @@ def convert_litert(
     schema = import_litert("schema_py_generated")
     pictures = _collect(representative, kind) if kind in ("int8", "float16") else None
     try:
-        # The converter writes its settings to standard error past Python, and warns of old names.
+        # The converter's native code writes to standard error, and it warns of deprecated names.
         with warnings.catch_warnings(), runtime.silent_stderr():
             warnings.simplefilter("ignore")
             content = _convert(model, kind, pictures if kind == "int8" else None)
@@ -94,7 +96,7 @@ def convert_litert(
 
 
 def _collect(representative: Representative | None, kind: str) -> np.ndarray:
-    """All representative pictures, ``[pictures, size, size, 3]`` float32."""
+    """Return all representative pictures, ``[pictures, size, size, 3]`` float32."""
     pictures = list(representative()) if representative else []
     if not pictures:
         raise InputError(
@@ -121,7 +123,7 @@ def _convert(model: keras.Model, kind: str, pictures: np.ndarray | None) -> byte
 
 
 def _split_off(model: keras.Model) -> tuple[keras.Model, keras.Operation]:
-    """The last layer, and a model of all before it."""
+    """Return a model of all layers except the last one, and that layer."""
     last, node, _ = model.outputs[0]._keras_history
     before = last._inbound_nodes[node].input_tensors[0]
     return keras.Model(model.inputs, before), last
@@ -130,13 +132,13 @@ def _split_off(model: keras.Model) -> tuple[keras.Model, keras.Operation]:
 def _find_shift(
     model: keras.Model, give_logits: Callable[[tf.Tensor], tf.Tensor], pictures: np.ndarray
 ) -> np.ndarray:
-    """How much a network in int8 gives too little of each class's logit, on average.
+    """Return by how much each logit of a network in int8 is too small, on average.
 
-    Rounding errors of a thousand channels do not cancel out. What is left of them is the same for
-    all pictures, so the head's bias can make up for it (Nagel et al. 2019, section 4.2).
+    The rounding errors of a thousand channels do not cancel out. The remainder is the same for all
+    pictures, so that the head's bias can compensate it (Nagel et al. 2019, section 4.2).
 
     Returns:
-        ``[classes]`` float32, to be added to the logits.
+        ``[classes]`` float32, which has to be added to the logits.
     """
     quantized = LiteModel(_lower(model, give_logits, "int8", pictures, gives_float=True))
     exact = tf.function(give_logits, autograph=False)
@@ -154,7 +156,7 @@ def _lower(
     pictures: np.ndarray | None,
     gives_float: bool = False,
 ) -> bytes:
-    """Convert a function over the model's weights."""
+    """Convert a function that uses the model's weights to a LiteRT file."""
     size_px = model.input_shape[1]
     spec = tf.TensorSpec([None, size_px, size_px, 3], tf.float32, "pictures")
     traced = tf.function(
@@ -164,7 +166,7 @@ def _lower(
     module.weights = [weight.value for weight in model.weights]
     hub_modules = [layer for layer in model._flatten_layers() if isinstance(layer, HubModule)]
     module.resources = [layer.loaded for layer in hub_modules]
-    # With the module, the names of input and output stay; without, they are lost.
+    # The module makes the converter keep the names of input and output.
     converter: Any = tf.lite.TFLiteConverter.from_concrete_functions([traced], module)
     if kind in ("dynamic", "int8"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -1,9 +1,9 @@
-"""Weights of a LiteRT file in float16 where that changes next to nothing, in float32 elsewhere.
+"""LiteRT files whose weights are float16 where that changes almost nothing, and float32 elsewhere.
 
-Rounding to float16 changes a number by 0.05 % at most, and yet the converter's own float16, which
-rounds all weights, moved probabilities of a MobileNetV2 by up to 0.04: nearly all of it came from
-the kernels of early and depthwise layers, which are a few hundredths of the weights. So small ones
-stay, and of the others each says how much it matters.
+Rounding to float16 changes a number by 0.05 % at most. Still, the converter's own float16, which
+rounds all weights, moved probabilities of a MobileNetV2 by up to 0.04. Nearly all of it came from
+the kernels of early and depthwise layers, which are a few hundredths of the weights. So small
+constants stay in float32, and the effect of each large one is measured.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ import numpy as np
 from tfxfer.litert.file import import_litert, pack_model
 from tfxfer.litert.interpreter import LiteModel
 
-# Constants of fewer numbers stay float32: 6 % of the weights of MobileNetV2.
+# Constants with fewer numbers stay float32; in MobileNetV2 they are 6 % of the weights.
 _LEAST_NUMBERS = 10_000
-# Pictures that single weights are tried on; they are all shown in the end.
+# Single constants are tried on so many pictures; the final choice is checked on all of them.
 _TRIED_ON = 32
-# The oldest version of the operation that reads float16.
+# This is the oldest version of the operation that reads float16.
 _DEQUANTIZE_VERSION = 3
 # In a model's list of buffers, the first one is empty by convention.
 _EMPTY_BUFFER = 0
 
 
 def mix_float16(content: bytes, pictures: np.ndarray, tolerance: float) -> bytes:
-    """Round as many weights as the probabilities bear; what matters least for its size comes first.
+    """Round as many weights as the tolerance allows, beginning with those that matter least.
 
     Args:
-        content: a LiteRT model in float32.
-        pictures: ``[pictures, size, size, 3]`` float32, 0…255, that were not trained on.
-        tolerance: largest difference of a probability on them.
+        content: A LiteRT model in float32.
+        pictures: ``[pictures, size, size, 3]`` float32, 0…255, which were not trained on.
+        tolerance: The largest allowed change of a probability on these pictures.
     """
     few = pictures[:_TRIED_ON]
     exact, wanted = (_predict(content, shown) for shown in (few, pictures))
@@ -41,7 +41,7 @@ def mix_float16(content: bytes, pictures: np.ndarray, tolerance: float) -> bytes
         return float(np.abs(_predict(round_weights(content, chosen), shown) - expected).max())
 
     sizes = list_large(content)
-    # Independent errors add up by their squares.
+    # The squares of independent errors add up.
     harm = {index: differ([index], few, exact) ** 2 / size for index, size in sizes.items()}
     ordered = sorted(sizes, key=harm.__getitem__)
     least, most = 0, len(ordered)
@@ -55,7 +55,7 @@ def mix_float16(content: bytes, pictures: np.ndarray, tolerance: float) -> bytes
 
 
 def list_large(content: bytes) -> dict[int, int]:
-    """How many numbers the large float32 constants have, by their tensor's index."""
+    """Return the sizes of the large float32 constants, by the index of their tensor."""
     schema = import_litert("schema_py_generated")
     model = schema.ModelT.InitFromPackedBuf(content)
     return {
@@ -66,12 +66,13 @@ def list_large(content: bytes) -> dict[int, int]:
 
 
 def round_weights(content: bytes, chosen: Collection[int]) -> bytes:
-    """Keep some constants as float16, which the model turns back when it is loaded.
+    """Store some constants as float16, which the model converts back when it is loaded.
 
-    What is computed stays float32: nothing in the file tells a CPU that float16 would do.
+    The arithmetic stays float32, because nothing in the file tells a CPU to use float16.
 
     Args:
-        chosen: indices of tensors, of `list_large`.
+        content: A LiteRT model in float32.
+        chosen: Indices of tensors, from `list_large`.
     """
     schema = import_litert("schema_py_generated")
     model = schema.ModelT.InitFromPackedBuf(content)
@@ -83,7 +84,7 @@ def round_weights(content: bytes, chosen: Collection[int]) -> bytes:
             version=_DEQUANTIZE_VERSION,
         )
     )
-    halved: dict[int, int] = {}  # buffers in float32 and in float16
+    halved: dict[int, int] = {}  # This maps each float32 buffer to its float16 buffer.
     graph, operators = model.subgraphs[0], []
     for index in sorted(chosen):
         tensor = graph.tensors[index]
@@ -127,7 +128,7 @@ def _is_large_constant(model: Any, tensor: Any, schema: Any) -> bool:
 
 
 def _halve(data: np.ndarray) -> np.ndarray:
-    """Bytes of float32 numbers as bytes of float16 ones; what is too large becomes the largest."""
+    """Convert bytes of float32 numbers to bytes of float16 numbers; large ones are clipped."""
     numbers = np.frombuffer(data.tobytes(), "<f4")
     largest = np.finfo(np.float16).max
     return np.frombuffer(numbers.clip(-largest, largest).astype("<f2").tobytes(), np.uint8)

@@ -1,4 +1,4 @@
-"""How an exported model compares with the trained one: probabilities, accuracy, size, latency."""
+"""The comparison of an exported model with the trained one, and its size and latency."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tfxfer.prediction.predictor import Predictor
 from tfxfer.records.exports import ExportedFormat
 from tfxfer.tasks.metrics import accuracy, predict_labels
 
-# Calls that are timed, and as many seconds at most; the first ones are not counted.
+# So many calls are timed, for so many seconds at most; the first ones are not counted.
 _CALLS, _SECONDS, _UNCOUNTED = 30, 5.0, 2
 
 
 def predict_all(predictor: Predictor, batches: Iterable[tuple[np.ndarray, np.ndarray]]):
-    """Probabilities ``[pictures, classes]`` of decoded pictures, in their order."""
+    """Return the probabilities ``[pictures, classes]`` of decoded pictures, in order."""
     return np.concatenate([predictor.run(list(pictures)).probabilities for pictures, _ in batches])
 
 
@@ -35,12 +35,12 @@ def measure(
     """Compare a format with the trained model.
 
     Args:
-        name: the format's.
-        predictor: the exported model.
-        path: its file or folder.
-        dataset: validation pictures, as `make_evaluation_dataset` makes it.
-        labels: in its order.
-        trained: what the trained model says of them, ``[pictures, classes]``.
+        name: The name of the format.
+        predictor: The exported model.
+        path: Its file or folder.
+        dataset: Validation pictures from `make_evaluation_dataset`.
+        labels: The labels in the order of the pictures.
+        trained: The trained model's probabilities, ``[pictures, classes]`` float32.
     """
     with exact_float32():
         probabilities = predict_all(predictor, dataset.as_numpy_iterator())
@@ -62,7 +62,7 @@ def measure(
 
 
 def time_calls(predictor: Predictor, pictures: np.ndarray) -> float:
-    """Median time of a call in milliseconds."""
+    """Return the median time of a call in milliseconds."""
     batch = list(pictures)
     for _ in range(_UNCOUNTED):
         predictor.run(batch)
@@ -75,7 +75,7 @@ def time_calls(predictor: Predictor, pictures: np.ndarray) -> float:
 
 
 def measure_bytes(path: Path) -> int:
-    """Size of a file, with an OpenVINO network's weights, or of all files in a folder."""
+    """Return the size of a file, with OpenVINO's weights, or of all files in a folder."""
     if path.is_dir():
         return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
     weights = path.with_suffix(".bin") if path.suffix == ".xml" else None

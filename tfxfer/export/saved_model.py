@@ -1,4 +1,4 @@
-"""A SavedModel for TensorFlow Serving that gives what the trained model gives."""
+"""A SavedModel for TensorFlow Serving with the same outputs as the trained model."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from tfxfer.modalities.pictures.view import plain_view
 from tfxfer.records.exports import Exported
 from tfxfer.tasks.heads import add_embeddings
 
-# Largest difference of a probability: the graph is another one, the arithmetic is float32.
+# Probabilities may differ by so much, because another graph rounds differently in float32.
 _TOLERANCE = 1e-4
 _COMPARED = 16
-TOP_K = 5  # classes in `labels` and `scores`
+TOP_K = 5  # the number of classes in `labels` and `scores`
 
 Outputs = dict[str, tf.Tensor]
-# From pictures to probabilities and embeddings.
+# A function from pictures to probabilities and embeddings.
 Answer = Callable[[tf.Tensor], list[tf.Tensor]]
 
 
 class ExportMismatchError(RuntimeError):
-    """The exported model does not give what the trained one gives."""
+    """An error which says that the exported model's outputs differ from the trained one's."""
 
 
 def export_saved_model(
@@ -44,27 +44,28 @@ def export_saved_model(
 ) -> Exported:
     """Write a SavedModel, load it in plain TensorFlow and compare it with the trained model.
 
-    Signatures: ``serving_default`` takes ``pictures`` ``[batch, size, size, 3]`` float32 0…255,
-    ``serve_uint8`` the same as uint8, ``serve_bytes`` takes ``image_bytes`` ``[batch]``, encoded
-    JPEG, PNG, BMP or WebP pictures of any size. Each gives ``probabilities`` ``[batch, classes]``
-    float32, ``classes`` ``[batch, classes]`` (their names), and ``labels`` and ``scores``
-    ``[batch, k]``: names and probabilities of the most probable ones, the first one first. Where
-    pictures have several labels, each probability stands for itself and they do not sum to 1.
-    ``features`` and ``features_bytes`` take the same pictures and encoded pictures, and give
-    ``embeddings`` ``[batch, channels]`` float32: what the head reads.
+    The signature ``serving_default`` takes ``pictures`` ``[batch, size, size, 3]`` float32, 0…255;
+    ``serve_uint8`` takes the same as uint8; ``serve_bytes`` takes ``image_bytes`` ``[batch]``,
+    encoded JPEG, PNG, BMP or WebP pictures of any size. Each gives ``probabilities``
+    ``[batch, classes]`` float32, ``classes`` ``[batch, classes]`` (their names), and ``labels``
+    and ``scores`` ``[batch, k]``: the names and probabilities of the most probable classes, in
+    descending order. If pictures have several labels, probabilities are independent of each other
+    and do not sum to 1. ``features`` and ``features_bytes`` take the same pictures and encoded
+    pictures, and give ``embeddings`` ``[batch, channels]`` float32, the features that the head
+    reads.
 
     The class names also lie in ``assets/classes.txt``, and warm-up requests in ``assets.extra``.
 
     Args:
-        model: from pictures 0…255 to probabilities; it holds no augmentation.
-        classes: class names.
-        path: numbered folder to write.
-        validation: pictures to compare on, and to warm up with.
-        top_k: how many ``labels``; no more than there are classes.
-        name: under which it will be served.
+        model: A model from pictures, 0…255, to probabilities, without augmentation.
+        classes: The class names.
+        path: The numbered folder to write.
+        validation: The pictures for the comparison and for the warm-up requests.
+        top_k: The number of ``labels``, at most that of the classes.
+        name: The name under which the model will be served.
 
     Raises:
-        ExportMismatchError: the outputs differ.
+        ExportMismatchError: The outputs differ.
     """
     write_saved_model(model, classes, path, top_k)
     encoded = choose_encoded(validation, _COMPARED)
@@ -80,7 +81,7 @@ def write_saved_model(
     names = tf.constant(list(classes))
     count = min(top_k, len(classes))
     module = tf.Module()
-    # One function for all signatures: the network is traced once.
+    # All signatures share one function, so that the network is traced once.
     answer = trace_jax(model, module) if is_on("jax") else _trace(model, module)
 
     def decode(image_bytes: tf.Tensor) -> tf.Tensor:
@@ -132,14 +133,14 @@ def write_saved_model(
 
 
 def _trace(model: keras.Model, module: tf.Module) -> Answer:
-    """The network as TensorFlow's function, whose weights the module is to hold.
+    """Return the network as a TensorFlow function, and let the module hold its weights.
 
-    Not by `keras.export.ExportArchive`, which traces every function, and each layer's, once more.
+    `keras.export.ExportArchive` is not used, because it traces every function and layer once more.
     """
     both = add_embeddings(model)
     module.weights = [weight.value for weight in model.weights]
     hub_modules = [layer for layer in model._flatten_layers() if isinstance(layer, HubModule)]
-    module.resources = [layer.loaded for layer in hub_modules]  # such as lookup tables
+    module.resources = [layer.loaded for layer in hub_modules]  # These hold lookup tables, say.
     spec = tf.TensorSpec(model.input_shape, tf.float32)
     return tf.function(
         lambda pictures: both(pictures, training=False), input_signature=[spec], autograph=False
@@ -147,7 +148,7 @@ def _trace(model: keras.Model, module: tf.Module) -> Answer:
 
 
 def choose_encoded(pictures: ItemSet, count: int) -> list[bytes]:
-    """Some encoded pictures, spread evenly over all."""
+    """Return `count` encoded pictures, spread evenly over the set."""
     chosen = spread(pictures, count).encoded()
     return [bytes(encoded) for encoded, _ in chosen.as_numpy_iterator()]
 
@@ -156,8 +157,8 @@ def compare_export(model: keras.Model, path: Path, encoded: Sequence[bytes]) -> 
     """Load a SavedModel in plain TensorFlow and compare every signature with the trained model.
 
     Raises:
-        ExportMismatchError: a probability differs by more than 1e-4, or an embedding by more than
-            that part of the largest one.
+        ExportMismatchError: A probability differs by more than 1e-4, or an embedding by more than
+            1e-4 of the largest one.
     """
     view = plain_view(model.input_shape[1])
     pictures = tf.stack([view(item) for item in encoded])

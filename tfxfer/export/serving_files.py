@@ -1,4 +1,4 @@
-"""What a model server needs beside a model: versions that appear whole, and its settings."""
+"""The files of a model server besides the model: complete version folders, and settings."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 MODELS_CONFIG, BATCHING, COMPOSE = "models.config", "batching.config", "docker-compose.yml"
-# Requests that come within this time are run together: little beside a picture's own time.
+# Requests that come within this time are run together; it is short beside a picture's own time.
 _BATCH_TIMEOUT_MICROS = 2000
-# Pictures in one run: more bring a CPU nothing, and the last one waits for all of them.
+# A batch has at most so many pictures: larger ones gain nothing on a CPU, and each picture waits
+# for the whole batch.
 _MAX_BATCH = 32
-# Batches that may wait for each core before requests are refused, which is better than none
-# being answered in time.
+# So many batches may wait for each core. Further requests are refused, because otherwise none would
+# be answered in time.
 _WAITING_BATCHES = 100
 
 _COMPOSE_TEXT = """\
@@ -42,19 +43,19 @@ services:
 
 @contextmanager
 def new_version(base: Path) -> Iterator[tuple[Path, Path]]:
-    """Give a folder to write a model to, which then appears in `base` as a whole.
+    """Give a folder to write a model to, which gets its name in `base` when it is complete.
 
-    A model server takes each folder whose name is a number, as soon as it is there: the model is
-    written beside them and renamed.
+    A model server loads every folder whose name is a number as soon as it appears. So the model is
+    written to a folder of another name, which is renamed at the end.
 
     Returns:
-        The folder to write to, and what it will be called: the number after the largest one.
+        The folder to write to, and its later path, whose number follows the largest present one.
     """
     base.mkdir(parents=True, exist_ok=True)
     numbers = [int(path.name) for path in base.iterdir() if path.name.isdecimal()]
     target = base / str(max(numbers, default=0) + 1)
     staging = Path(tempfile.mkdtemp(prefix=".version-", dir=base))
-    staging.chmod(0o755)  # mkdtemp's 0700 would keep a model server of another user out
+    staging.chmod(0o755)  # With mkdtemp's 0700, a model server of another user could not read it.
     try:
         yield staging, target
         staging.rename(target)
@@ -67,8 +68,8 @@ def write_serving_files(base: Path, name: str) -> None:
     """Write the settings of TensorFlow Serving for the models below a folder.
 
     ``models.config`` names the model, ``batching.config`` fits this machine's cores, and
-    ``docker-compose.yml`` starts the server with both. What is there is left alone, since people
-    change such files.
+    ``docker-compose.yml`` starts the server with both. Existing files are left alone, because
+    people edit them.
     """
     config = model_server_config_pb2.ModelServerConfig()
     model = config.model_config_list.config.add()
@@ -91,6 +92,6 @@ def write_serving_files(base: Path, name: str) -> None:
 
 
 def default_name(folder: Path) -> str:
-    """What a run's model is called: its folder's name without date and time."""
+    """Return the name of a run's model: its folder's name without date and time."""
     name = re.sub(r"-\d{8}-\d{6}$", "", folder.resolve().name)
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "model"

@@ -1,4 +1,4 @@
-"""Requests that TensorFlow Serving sends itself before it takes others: the first is not slow.
+"""Warm-up requests, which TensorFlow Serving runs first so that no user's request is slow.
 
 See https://www.tensorflow.org/tfx/serving/saved_model_warmup.
 """
@@ -14,18 +14,18 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from tfxfer.modalities.pictures.view import plain_view
 
 WARM_UP_FILE = "assets.extra/tf_serving_warmup_requests"
-# Encoded pictures in it: enough for both kinds of files and a batch, small enough to ship.
+# The file holds so many encoded pictures, which is enough for a batch and still small.
 _PICTURES = 4
 
 
 def write_warm_up(path: Path, name: str, encoded: Sequence[bytes], size_px: int) -> None:
-    """Write a request for each signature: of single pictures, and of a batch.
+    """Write requests for each signature, with single pictures and with a batch.
 
     Args:
-        path: the SavedModel's folder.
-        name: under which it will be served.
-        encoded: typical pictures; those of middle size are taken.
-        size_px: side of the network's pictures.
+        path: The SavedModel's folder.
+        name: The name under which the model will be served.
+        encoded: Typical pictures, of which those of medium size are taken.
+        size_px: The side of the network's pictures.
     """
     by_size = sorted(encoded, key=len)
     start = max(0, (len(by_size) - _PICTURES) // 2)
