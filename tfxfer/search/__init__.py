@@ -1,1 +1,1 @@
-"""A search over configs: what KerasTuner proposes is scored by the training that runs them."""
+"""A search over configs: KerasTuner proposes trials, and the usual training scores them."""

@@ -1,4 +1,4 @@
-"""The folder of a search: the only module that names what lies in it. Imports no TensorFlow."""
+"""The folder of a search; only this module names its files. It imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from tfxfer.errors import InputError
 from tfxfer.records.searches import SearchResult, Trial
 from tfxfer.run import check_place
 
-# KerasTuner's: which of a search's processes this one is.
+# KerasTuner reads from this environment variable which of a search's processes this one is.
 ROLE = "KERASTUNER_TUNER_ID"
-ASKED = "asked.json"  # what was searched for: a call that goes on must ask for the same
+ASKED = "asked.json"  # It holds the request: a later call must ask for the same to go on.
 ASKED_CONFIG = "asked.toml"
 TRIALS = "trials"
 LOCKS = "processes"
 BEST = "best"
 CONFIG = "best.toml"
 RESULT = "search.json"
-STATE = "state.npz"  # where a rung of Hyperband was left
+STATE = "state.npz"  # It holds the training state at the end of a rung of Hyperband.
 FIGURES = ("depth.png", "parallel.png", "time.png")
 _TRIAL = "trial.result.json"
 _OWN = {ASKED, ASKED_CONFIG, TRIALS, LOCKS, BEST, CONFIG, RESULT, *FIGURES}
@@ -36,15 +36,16 @@ def check_folder(folder: Path, config: Config, asked: Mapping[str, Any], overwri
     """Make the folder of a search, or go on in it.
 
     Args:
-        config: what the search begins with.
-        asked: what else decides what is found.
-        overwrite: remove what an earlier search has left there.
+        folder: The folder.
+        config: The config that is varied.
+        asked: The other settings that decide the result.
+        overwrite: Whether an earlier search is removed from the folder.
 
     Returns:
         Whether the folder is new.
 
     Raises:
-        InputError: it holds something else, or another search.
+        InputError: The folder holds other files, or another search.
     """
     check_place(folder, config.data.source)
     inside = folder.iterdir() if folder.is_dir() else ()
@@ -78,51 +79,51 @@ def check_folder(folder: Path, config: Config, asked: Mapping[str, Any], overwri
 
 
 def remove_unused(folder: Path) -> None:
-    """Remove the folder of a search that has come to nothing."""
+    """Remove the folder of a search in which no trial has ended."""
     if not load_trials(folder):
         shutil.rmtree(folder)
 
 
 def load_start(search: Path) -> float:
-    """When a search began, in seconds since 1970."""
+    """Return when a search began, in seconds since 1970."""
     return json.loads((search / ASKED).read_text(encoding="utf-8"))["started"]
 
 
 def trial_folder(search: Path, number: int) -> Path:
-    """Where a trial's outcome lies; 0 is the head alone."""
+    """Return the folder of a trial's outcome; trial 0 is the head alone."""
     return search / TRIALS / f"outcome_{number:04d}"
 
 
 def write_trial(place: Path, trial: Trial) -> None:
-    """Write a trial's outcome, as a whole or not at all."""
+    """Write a trial's outcome, completely or not at all."""
     write_json(place / _TRIAL, asdict(trial))
 
 
 def find_trial(place: Path) -> Trial | None:
-    """A trial's outcome, if it has one."""
+    """Return a trial's outcome, or None if it has none."""
     return load_trial(place) if (place / _TRIAL).is_file() else None
 
 
 def load_trial(place: Path) -> Trial:
-    """A trial's outcome."""
+    """Read a trial's outcome."""
     held = json.loads((place / _TRIAL).read_text(encoding="utf-8"))
     return Trial(**held | {"interval": tuple(held["interval"])})
 
 
 def load_trials(search: Path) -> list[Trial]:
-    """All outcomes, in the order of their proposals."""
+    """Read the outcomes of all trials, in the order of their proposals."""
     places = sorted((search / TRIALS).glob(f"outcome_*/{_TRIAL}"))
     return [load_trial(path.parent) for path in places]
 
 
 def count_open(search: Path) -> int:
-    """Trials that were proposed and have no outcome yet."""
+    """Return the number of trials that were proposed and have no outcome yet."""
     proposed = len(list((search / TRIALS).glob("trial_*/trial.json")))
     return proposed - sum(trial.number > 0 for trial in load_trials(search))
 
 
 def remove_states(search: Path) -> None:
-    """Remove what rungs have left for longer ones; should one come yet, it begins anew."""
+    """Remove the states that short rungs left for longer ones, which would now begin anew."""
     for path in (search / TRIALS).glob(f"outcome_*/{STATE}"):
         path.unlink()
 
@@ -133,7 +134,7 @@ def write_best(search: Path, config: Config) -> None:
 
 
 def write_result(result: SearchResult) -> None:
-    """Write what a search has found."""
+    """Write the result of a search."""
     best = result.best
     write_json(
         result.path / RESULT,
@@ -155,7 +156,7 @@ def write_result(result: SearchResult) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a file that is there as a whole or not at all."""
+    """Write a JSON file, completely or not at all."""
     _put(path, json.dumps(value, indent=1))
 
 

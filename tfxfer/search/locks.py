@@ -1,4 +1,4 @@
-"""Tell a living process of a search from a dead one: it holds a lock, which ends with it."""
+"""Locks by which a search knows its living processes: a lock ends with the process."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tfxfer.search.folder import LOCKS
 
 
 def lock_of(search: Path, worker: str) -> FileLock:
-    """What a process of a search holds while it lives."""
+    """Return the lock that a process of a search holds while it lives."""
     place = search / LOCKS
     place.mkdir(parents=True, exist_ok=True)
     return FileLock(place / f"{worker}.lock")
 
 
 def is_alive(search: Path, worker: str) -> bool:
-    """Whether the process of that name holds its lock."""
+    """Return whether the process with this name holds its lock."""
     try:
         with lock_of(search, worker).acquire(timeout=0):
             return False

@@ -1,4 +1,4 @@
-"""What of KerasTuner proposes the trials, made to outlive its processes."""
+"""KerasTuner's oracles, which propose trials, changed so that they outlive their processes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tfxfer.search.space import DEPTH, Space
 
 
 class Lasting(keras_tuner.Oracle):
-    """What a KerasTuner oracle lacks to outlive its processes; goes before its class.
+    """A mix-in, placed before an oracle's class, that lets the oracle outlive its processes.
 
-    KerasTuner 1.4.8 overwrites its files in place, forgets a trial whose worker is gone, and runs a
-    trial again that was finished but not noted.
+    KerasTuner 1.4.8 by itself overwrites its files in place, forgets a trial whose worker is gone,
+    and repeats a trial that was finished but not noted.
     """
 
     search: Path
@@ -40,7 +40,7 @@ class Lasting(keras_tuner.Oracle):
     def reload(self):
         super().reload()
         for name in set(self.trials) - set(self.start_order):
-            del self.trials[name]  # killed before it was noted: the same will be proposed again
+            del self.trials[name]  # It was never noted, so that it will be proposed again.
         self.ongoing_trials = {
             worker: trial
             for worker, trial in self._were_ongoing.items()
@@ -62,7 +62,7 @@ class Lasting(keras_tuner.Oracle):
 
     @keras_tuner.synchronized
     def reap(self, asking: str | None = None):
-        """Put trials back in the queue whose workers are gone."""
+        """Put the trials of workers that are gone back into the queue."""
         for worker in list(self.tuner_ids | set(self.ongoing_trials)):
             if worker != asking and not is_alive(self.search, worker):
                 trial = self.ongoing_trials.pop(worker, None)
@@ -98,24 +98,25 @@ ORACLES: dict[str, type] = {
 def make_oracle(
     name: str, space: Space, objective: str, trials: int, epochs: int, seed: int, search: Path
 ) -> Any:
-    """Make what proposes trials.
+    """Make the oracle that proposes trials.
 
     Args:
-        name: of `ORACLES`.
-        objective: a metric of `run_trial`.
-        trials: at most.
-        epochs: of the searched phase; Hyperband's longest rungs have as many.
-        seed: decides the proposals.
-        search: folder of the search.
+        name: A key of `ORACLES`.
+        space: What is varied.
+        objective: A metric that `SearchTuner.run_trial` returns.
+        trials: The largest number of trials.
+        epochs: The epochs of the searched phase, which are those of Hyperband's longest rungs.
+        seed: The seed that decides the proposals.
+        search: The folder of the search.
     """
     direction = "min" if objective == "val_cross_entropy" else "max"
     arguments: dict[str, Any] = {
         "objective": keras_tuner.Objective(objective, direction),
         "hyperparameters": declare(space, is_grid=name == "grid"),
-        "seed": seed + 1,  # KerasTuner takes 0 for none
+        "seed": seed + 1,  # KerasTuner takes the seed 0 for no seed.
         "tune_new_entries": False,
         "allow_new_entries": False,
-        "max_consecutive_failed_trials": trials + 1,  # a config that cannot be trained is no alarm
+        "max_consecutive_failed_trials": trials + 1,  # Failed trials never end the search.
     }
     if name == "hyperband":
         oracle = _Hyperband(max_epochs=epochs, hyperband_iterations=None, **arguments)
@@ -129,10 +130,10 @@ def make_oracle(
 
 
 def declare(space: Space, is_grid: bool = False) -> keras_tuner.HyperParameters:
-    """The space in KerasTuner's terms."""
+    """Return the space in KerasTuner's terms."""
     declared = keras_tuner.HyperParameters()
     deep = [depth for depth in space.depths if depth]
-    # The head alone is trained before all trials: as it is, it need not be proposed.
+    # The head alone is trained before all trials, so it is proposed only if some axis varies it.
     varies_head = not all(map(space.needs_depth, space.axes))
     declared.Choice(DEPTH, list(space.depths if varies_head else deep or space.depths))
     for key, axis in space.axes.items():
@@ -152,7 +153,7 @@ def declare(space: Space, is_grid: bool = False) -> keras_tuner.HyperParameters:
 
 
 def _start_where_it_ends(oracle: Any, trials: int) -> None:
-    """Begin Hyperband with the largest bracket that comes to its end within some trials."""
+    """Begin Hyperband with the largest bracket that ends within the number of trials."""
 
     def size(bracket: int) -> int:
         return sum(oracle._get_size(bracket, rung) for rung in range(bracket + 1))

@@ -1,4 +1,4 @@
-"""Which trial wins, and what the depths say. Imports no TensorFlow."""
+"""The ranking of trials, and the verdict on depths. This module imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from tfxfer.records.searches import Trial
 
 
 def rank(trials: Sequence[Trial], objective: str) -> tuple[Trial, ...]:
-    """Order trials, best first: by the objective, of equal ones the cheapest; failed ones last.
+    """Order trials by the objective, best first; equal ones by their cost, and failed ones last.
 
-    A trial whose epochs another goes on with gives way to that one, and one that was stopped
-    before its last epoch (by Hyperband, which found it wanting) comes after the whole ones.
+    A trial that another one continues is left out. A trial that Hyperband stopped before its last
+    epoch comes after all complete ones.
 
     Args:
-        objective: ``"val_accuracy"``, ``"val_cross_entropy"`` or the run's own score.
+        trials: The trials.
+        objective: ``"val_accuracy"``, ``"val_cross_entropy"``, or another name for the score by
+            which the run chooses its epochs.
     """
     continued = {trial.continues for trial in trials if trial.status == "done"}
     kept = [trial for trial in trials if trial.number not in continued]
@@ -23,14 +25,14 @@ def rank(trials: Sequence[Trial], objective: str) -> tuple[Trial, ...]:
 
 
 def value_of(trial: Trial, objective: str) -> float:
-    """What a trial came to."""
+    """Return the value of the objective for a trial."""
     if objective == "val_accuracy":
         return trial.accuracy
     return trial.cross_entropy if objective == "val_cross_entropy" else trial.score
 
 
 def is_whole(trial: Trial) -> bool:
-    """Whether a trial is a candidate: it was not stopped to make room for better ones."""
+    """Return whether a trial ended without being stopped in favour of better ones."""
     return trial.status == "done" and (not trial.is_cut_short)
 
 
@@ -38,8 +40,8 @@ def depth_verdict(ranked: Sequence[Trial]) -> str:
     """Say in a sentence what unfreezing gains over the head alone.
 
     The uncertainty is the standard error of the difference between two classifiers on the same
-    pictures: of ``n``, ``b`` are right by the one alone and ``c`` by the other alone, and it is
-    ``sqrt(b + c - (b - c)² / n) / n`` (Dietterich 1998, section 3.1, as McNemar's test has it).
+    ``n`` pictures: ``sqrt(b + c - (b - c)² / n) / n``, where ``b`` pictures are right only by the
+    one and ``c`` only by the other (as in McNemar's test, Dietterich 1998, section 3.1).
     """
     whole = [trial for trial in ranked if is_whole(trial)]
     heads = [trial for trial in whole if trial.unfrozen == 0]
@@ -68,7 +70,7 @@ def depth_verdict(ranked: Sequence[Trial]) -> str:
 
 
 def standard_error(one: Trial, other: Trial) -> float:
-    """Of the difference of two accuracies, in 0…1."""
+    """Return the standard error of the difference of two accuracies, in 0…1."""
     n = max(1, one.pictures)
     if len(one.right) == len(other.right) > 0:
         pairs = list(zip(one.right, other.right, strict=True))

@@ -1,4 +1,4 @@
-"""Score one config of a search by the training that `tfxfer.train` runs."""
+"""The score of one config of a search, by the same training as in `tfxfer.train`."""
 
 from __future__ import annotations
 
@@ -32,16 +32,17 @@ from tfxfer.training.teacher import add_teacher
 
 
 class BudgetOverError(Exception):
-    """The time of a search is over in the middle of a trial."""
+    """An error which says that the time of a search is over in the middle of a trial."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a phase came to.
+    """The outcome of a phase.
 
     Attributes:
-        weights: of the head's layers; kept of heads alone.
-        right: ``[validation pictures]`` bool; None where pictures have several labels.
+        result: The result of the phase.
+        right: ``[validation pictures]`` bool; None if pictures have several labels.
+        weights: The weights of the head's layers, if the phase trained the head alone.
     """
 
     result: PhaseResult
@@ -51,13 +52,14 @@ class Outcome:
 
 @dataclass
 class Bench:
-    """What the trials of one process share.
+    """The things that the trials of one process share.
 
     Attributes:
-        depths: those of the search: their features are stored in one pass.
-        until: when to stop, in seconds since 1970; None: never.
-        heads: what heads alone came to, by all that decides it.
-        pictures: by what decides them.
+        depths: The depths of the search, whose features are stored in one pass.
+        console: The terminal to write to.
+        until: When to stop, in seconds since 1970; None means never.
+        heads: The outcomes of heads alone, by a digest of all that decides them.
+        pictures: The loaded pictures, by a digest of all that decides them.
     """
 
     depths: tuple[int, ...]
@@ -70,15 +72,15 @@ class Bench:
         """End a trial when the search's time is over.
 
         Raises:
-            BudgetOverError: it is.
+            BudgetOverError: The time is over.
         """
         if self.until is not None and time.time() >= self.until:
             raise BudgetOverError
 
     def load(self, config: Config) -> ItemData:
-        """The pictures of a config, loaded once; they are the same however they are drawn."""
+        """Load the pictures of a config once; how batches are drawn does not change them."""
         plain = config.data.model_copy(update={"batch_size": 1, "balance": "none"})
-        # Mirror images are copies where pictures may be flipped.
+        # The flip matters, because mirror images are copies if pictures may be flipped.
         key = digest(repr(plain), str(config.seed), str(config.augmentation.mirrors))
         if key not in self.pictures:
             loaded = load_pictures(config, self.console)
@@ -93,18 +95,20 @@ def score_config(
     folder: Path,
     span: Span = WHOLE,
 ) -> Trial:
-    """Train a config and look at its validation pictures; the test pictures stay unread.
+    """Train a config and evaluate it on validation; the test pictures stay unread.
 
     Args:
-        trial: its number and values.
-        folder: for its curves.
-        span: epochs of its last phase to train now, where that is not a head alone.
+        config: The config.
+        bench: The things that trials share.
+        trial: The trial's number and values.
+        folder: The folder of its curves.
+        span: The epochs of the last phase to train now, unless that trains the head alone.
 
     Returns:
-        The trial, finished; or failed, where the config cannot be trained.
+        The finished trial, or a failed one if the config cannot be trained.
 
     Raises:
-        BudgetOverError: after an epoch, or between phases.
+        BudgetOverError: The time is over, after an epoch or between phases.
     """
     started = time.monotonic()
     try:
@@ -119,19 +123,19 @@ def score_config(
         trial = _sum_up(trial, job, outcomes, span)
     finally:
         keras.backend.clear_session(free_memory=False)
-        gc.collect()  # layers know one another
+        gc.collect()  # Layers refer to one another, so that only the collector frees them.
     return replace(trial, seconds=time.monotonic() - started, finished=time.time())
 
 
 def _train(config: Config, job: Job, bench: Bench, folder: Path, span: Span) -> list[Outcome]:
-    """Train the phases; what another trial has found for the head is taken from there."""
+    """Train the phases; a head that another trial has trained is taken from there."""
     outcomes: list[Outcome] = []
     head, backbone = job.layers.head, job.layers.backbone
     head.classify(keras.Input((head.count_pooled(backbone.network.output.shape),)))
     for position, phase in enumerate(job.phases):
         bench.check_time()
         if span.state and phase is not job.phases[-1]:
-            continue  # what was left holds what they came to
+            continue  # The state of the earlier rung includes the results of these phases.
         is_untrained = all(each.unfreeze == 0 for each in job.phases[:position])
         is_head = is_untrained and phase.unfreeze == 0
         key = _key(config, position)
@@ -162,14 +166,14 @@ def _train(config: Config, job: Job, bench: Bench, folder: Path, span: Span) -> 
 
 
 def _cuts(job: Job, depths: tuple[int, ...]) -> list[Cut]:
-    """Where the trials of a search cut this network, deepest first."""
+    """Return where the trials of a search cut this network, deepest first."""
     backbone, head = job.layers.backbone, job.layers.head
     inner = [depth for depth in depths if depth < len(backbone.blocks)]
     return [find_cut(backbone, head, depth) for depth in sorted(inner, reverse=True)]
 
 
 def _sum_up(trial: Trial, job: Job, outcomes: list[Outcome], span: Span) -> Trial:
-    """Put into a trial what its phases came to."""
+    """Return a trial with the results of its phases."""
     last, right = outcomes[-1].result, outcomes[-1].right
     pictures = len(job.pictures.validation.labels)
     phase = job.phases[-1]
@@ -194,6 +198,6 @@ def _sum_up(trial: Trial, job: Job, outcomes: list[Outcome], span: Span) -> Tria
 
 
 def _key(config: Config, position: int) -> str:
-    """All that decides how the first phases of a config end."""
+    """Return a digest of all that decides how the first phases of a config end."""
     phases = config.phases[: position + 1]
     return digest(dump_config(config.model_copy(update={"phases": phases, "summary": ""})))

@@ -1,4 +1,4 @@
-"""From a preset to the best of its configs: trials, ranking, the winner's run, pictures."""
+"""The steps of a search: trials, ranking, the run of the winner, and figures."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from tfxfer.training.train import run_training
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked of a search.
+    """The settings of a search.
 
     Attributes:
-        trials: at most; a rung of Hyperband counts as one.
-        tuner: what proposes them, of `ORACLES`.
-        objective: a metric on validation; None: that which chooses the epochs.
-        until: when to stop, in seconds since 1970; None: when all trials are run.
-        workers: processes; 1: this one alone.
-        retrain: train the winner on training and validation pictures together.
+        trials: The largest number of trials; a rung of Hyperband counts as one.
+        tuner: The oracle that proposes them, a key of `ORACLES`.
+        objective: A metric on validation; None takes the one that chooses the epochs.
+        until: When to stop, in seconds since 1970; None stops when all trials are run.
+        workers: The number of processes; with 1, this process runs all trials.
+        retrain: Whether the winner is trained on training and validation pictures together.
     """
 
     trials: int = 20
@@ -52,16 +52,19 @@ class Wanted:
 def run_search(
     config: Config, wanted: Wanted, folder: Path, console: Console
 ) -> SearchResult | None:
-    """Run trials in this process or in several, then train the winner and write what was found.
+    """Run trials in this process or in several, then train the winner and write the result.
 
     Args:
-        folder: of the search, as `check_folder` has made it.
+        config: The config that is varied.
+        wanted: The settings of the search.
+        folder: The folder of the search, made by `check_folder`.
+        console: The terminal to write to.
 
     Returns:
-        None in a worker, whose chief does the rest.
+        The result, or None in a worker, because its chief does the rest.
 
     Raises:
-        InputError: the space does not fit the network, no trial could be trained, or TensorFlow
+        InputError: The space does not fit the network, no trial could be trained, or TensorFlow
             cannot read what this JAX exports.
     """
     role = os.environ.get(places.ROLE)
@@ -94,10 +97,10 @@ def _run(
 def run_trials(
     config: Config, wanted: Wanted, folder: Path, console: Console
 ) -> tuple[Space, bool]:
-    """Run trials until there are none left; as KerasTuner's chief, hand them out to others.
+    """Run trials until none is left; as KerasTuner's chief, hand them out to workers.
 
     Returns:
-        The space, and whether all trials were run; else the time was over.
+        The space, and whether all trials were run before the time was over.
     """
     space = make_space(config, build_backbone(config.backbone).blocks)
     bench = Bench(space.depths, console, wanted.until)
@@ -122,7 +125,7 @@ def run_trials(
 
 
 def score_head(config: Config, space: Space, bench: Bench, folder: Path, worker: str) -> Trial:
-    """Train the preset's head alone: what all depths are compared with, and begin with."""
+    """Train the preset's head alone, with which all depths begin and are compared."""
     place = places.trial_folder(folder, 0)
     head = propose(config, space, {DEPTH: 0})
     trial = Trial(0, {DEPTH: 0}, worker=worker)
@@ -130,13 +133,14 @@ def score_head(config: Config, space: Space, bench: Bench, folder: Path, worker:
 
 
 def choose_objective(wanted: Wanted, chosen_by: str) -> str:
-    """The metric that trials are compared by.
+    """Return the metric by which trials are compared.
 
     Args:
-        chosen_by: the metric that chooses epochs.
+        wanted: The settings of the search.
+        chosen_by: The metric that chooses epochs.
 
     Raises:
-        InputError: trials do not have it.
+        InputError: Trials do not have the metric.
     """
     known = dict.fromkeys([f"val_{chosen_by}", "val_accuracy", "val_cross_entropy"])
     if wanted.objective is None:
@@ -156,10 +160,10 @@ def finish(
     console: Console,
     is_complete: bool,
 ) -> SearchResult:
-    """Rank the trials, train the winner, read the test pictures once, and write all of it.
+    """Rank the trials, train the winner, read the test pictures once, and write the result.
 
     Raises:
-        InputError: there is no trial that could be trained.
+        InputError: No trial could be trained.
     """
     trials = places.load_trials(folder)
     done = [trial for trial in trials if trial.status == "done"]
@@ -190,6 +194,6 @@ def finish(
     )
     places.write_result(result)
     if is_complete:
-        places.remove_states(folder)  # the rungs of Hyperband are done
+        places.remove_states(folder)  # All rungs of Hyperband are done.
     print_search(console, result)
     return result

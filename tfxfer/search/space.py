@@ -1,4 +1,4 @@
-"""The space of a search, and from a point of it to a config."""
+"""The space of a search, and the config of a point in it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ BACKBONE = "backbone.name"
 
 @dataclass(frozen=True)
 class Space:
-    """What is varied.
+    """The values that are varied.
 
     Attributes:
-        phase: name of the phase whose depth is searched.
-        blocks: how many the config's backbone has.
-        depths: blocks that it unfreezes, ascending; 0 leaves it out.
-        axes: by the key of a config. Those of the phase count where it is not left out.
+        phase: The name of the phase whose depth is searched.
+        blocks: The number of blocks of the config's backbone.
+        depths: The numbers of blocks that the phase may unfreeze, ascending; 0 leaves it out.
+        axes: The other varied values by the key of a config. Axes of the phase matter only if it
+            is not left out.
     """
 
     phase: str
@@ -36,7 +37,7 @@ class Space:
     axes: dict[str, Axis]
 
     def needs_depth(self, key: str) -> bool:
-        """Whether an axis means nothing where nothing is unfrozen."""
+        """Return whether an axis has no effect if nothing is unfrozen."""
         return key.startswith(f"phases.{self.phase}.")
 
 
@@ -44,10 +45,12 @@ def make_space(config: Config, blocks: tuple[Block, ...]) -> Space:
     """Read a config's ``[search]``, and fill in what it leaves out.
 
     Args:
-        blocks: of its backbone.
+        config: The config.
+        blocks: The blocks of its backbone.
 
     Raises:
-        InputError: there is no phase to search the depth of, or an axis names no key of a config.
+        InputError: There is no phase whose depth can be searched, or an axis has no such key or
+            value.
     """
     phase = find_phase(config)
     search = config.search
@@ -65,7 +68,7 @@ def make_space(config: Config, blocks: tuple[Block, ...]) -> Space:
 
 
 def ladder(blocks: int) -> tuple[int, ...]:
-    """Depths to try where nobody named any: none, 1, 2, 4, 8 … and all blocks."""
+    """Return the default depths of a search: 0, 1, 2, 4, 8, … and all blocks."""
     steps = [0]
     step = 1
     while step < blocks:
@@ -75,7 +78,7 @@ def ladder(blocks: int) -> tuple[int, ...]:
 
 
 def default_axes(phase: PhaseConfig) -> dict[str, Axis]:
-    """What is searched besides the depth: the rate around the preset's, and how it decays."""
+    """Return the default axes besides the depth: the learning rate and its decay by layers."""
     key = f"phases.{phase.name}"
     return {
         f"{key}.learning_rate": Range(
@@ -86,10 +89,10 @@ def default_axes(phase: PhaseConfig) -> dict[str, Axis]:
 
 
 def find_phase(config: Config) -> PhaseConfig:
-    """The phase whose depth is searched: the last one.
+    """Return the phase whose depth is searched, which is the last one.
 
     Raises:
-        InputError: it unfreezes nothing, or the network has random weights.
+        InputError: The phase unfreezes nothing, or the network has random weights.
     """
     phase = config.phases[-1]
     if phase.unfreeze == 0 or config.backbone.weights == "none":
@@ -103,16 +106,18 @@ def find_phase(config: Config) -> PhaseConfig:
 
 
 def propose(config: Config, space: Space, values: Mapping[str, Any]) -> Config:
-    """The config of one trial.
+    """Return the config of one trial.
 
-    Phases before the last stay as they are, but for those that unfreeze as much or more.
+    Phases before the last one stay as they are; those that unfreeze as much or more are left out.
 
     Args:
-        values: the depth under ``"unfreeze"``, and axes by key; those that do not count are
-            passed over.
+        config: The config that is varied.
+        space: The space of the search.
+        values: The depth under ``"unfreeze"``, and the values of axes by key; values that have no
+            effect are skipped.
 
     Raises:
-        InputError: the values do not go together.
+        InputError: The values do not fit together.
     """
     table = config.model_dump(mode="json", exclude_none=True, exclude={"search"})
     name = values.get(BACKBONE, config.backbone.name)
@@ -121,7 +126,7 @@ def propose(config: Config, space: Space, values: Mapping[str, Any]) -> Config:
     for key, value in values.items():
         if key in space.axes and (depth or not space.needs_depth(key)):
             if key == BACKBONE and value != config.backbone.name:
-                # A preset's size and alpha are those of its own network.
+                # The preset's size and alpha belong to its own network.
                 table["backbone"] = {"weights": config.backbone.weights}
             set_value(table, key, value)
     set_value(table, f"phases.{space.phase}.unfreeze", "all" if depth == blocks else depth)
@@ -132,9 +137,10 @@ def propose(config: Config, space: Space, values: Mapping[str, Any]) -> Config:
 
 
 def train_on_all(config: Config, trial: Trial) -> Config:
-    """A trial's config with the validation pictures among those for training.
+    """Return a trial's config that trains on the validation pictures as well.
 
-    What they have chosen is taken from the trial, and more pictures do not mean fewer epochs.
+    The settings that were chosen on validation are taken from the trial, as is the number of
+    epochs.
     """
     *earlier, last = config.phases
     chosen: dict[str, Any] = {"precision": trial.precision}
@@ -148,12 +154,12 @@ def train_on_all(config: Config, trial: Trial) -> Config:
 
 
 def _is_less(unfreeze: int | str, depth: int) -> bool:
-    """Whether an earlier phase unfreezes nothing, or less than the searched one."""
+    """Return whether an earlier phase unfreezes nothing, or less than the searched one."""
     return unfreeze == 0 or (isinstance(unfreeze, int) and unfreeze < depth)
 
 
 def _by_name(config: Config, key: str) -> str:
-    """An axis with its phase by name, where it was given by number."""
+    """Return the key of an axis with the name of its phase in place of a number."""
     parts = key.split(".")
     if parts[0] == "phases" and parts[1].isdecimal() and int(parts[1]) < len(config.phases):
         parts[1] = config.phases[int(parts[1])].name
@@ -161,7 +167,7 @@ def _by_name(config: Config, key: str) -> str:
 
 
 def _try_each(config: Config, space: Space) -> None:
-    """Refuse a value that fits nowhere before a trial meets it."""
+    """Refuse a value that no config can have, before a trial needs it."""
     depth = space.depths[-1]
     for key, axis in space.axes.items():
         values = (axis.low, axis.high) if isinstance(axis, Range) else axis

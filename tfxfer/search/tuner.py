@@ -1,7 +1,8 @@
-"""KerasTuner proposes, `score_config` scores; what was found outlives every process.
+"""The loop of a search: KerasTuner proposes trials, and `score_config` scores them.
 
-The state of a search lies in files that are replaced as a whole, each trial's outcome in one of its
-own. A process holds a lock as long as it lives: the trial of one that is gone goes to another.
+The state of a search outlives every process, because it lies in files that are replaced as a whole,
+and each trial's outcome has a file of its own. A process holds a lock as long as it lives; if it
+dies, another process takes over its trial.
 """
 
 from __future__ import annotations
@@ -36,16 +37,16 @@ _REAP_SECONDS = 5.0
 
 
 class SearchOverError(errors.FatalError):
-    """Ends KerasTuner's loop: the time is over, and the trial stays open."""
+    """An error that ends KerasTuner's loop when the time is over; the trial stays open."""
 
 
 class SearchTuner(BaseTuner):
-    """Runs the trials that an oracle proposes, here or behind KerasTuner's chief."""
+    """A tuner that runs the trials proposed by an oracle, in this process or through a chief."""
 
     def __init__(self, oracle: Any, config: Config, space: Space, bench: Bench, search: Path):
         self._config, self._space, self._bench = config, space, bench
         self._search = search
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints that it reloads
+        with contextlib.redirect_stdout(io.StringIO()):  # KerasTuner prints that it reloads.
             super().__init__(oracle=oracle, directory=str(search), project_name=places.TRIALS)
 
     def save(self):
@@ -54,7 +55,7 @@ class SearchTuner(BaseTuner):
         places.write_json(Path(self._get_tuner_fname()), {})
 
     def run_trial(self, trial, **_):
-        """Give the metrics on validation of one trial."""
+        """Return the validation metrics of one trial."""
         values = trial.hyperparameters.values
         try:
             done = self._score(int(trial.trial_id) + 1, values)
@@ -91,18 +92,18 @@ class SearchTuner(BaseTuner):
             return WHOLE
         start = proposed["tuner/initial_epoch"]
         state = places.trial_folder(self._search, before) / places.STATE if before else None
-        if state is None or not state.is_file():  # a head alone leaves none
+        if state is None or not state.is_file():  # A head alone leaves no state.
             start, state = 0, None
         return Span(start, proposed["tuner/epochs"], state, place / places.STATE)
 
 
 def score_once(place: Path, trial: Trial, score: Callable[[Trial], Trial], bench: Bench) -> Trial:
-    """Give a trial's outcome: what lies there, or what is found now and put there.
+    """Return a trial's outcome, which is read from its folder or computed now and written there.
 
-    Whoever asks while another process is at it waits for that one.
+    While another process computes the same trial, this one waits for it.
 
     Raises:
-        BudgetOverError: the time is over.
+        BudgetOverError: The time is over.
     """
     place.mkdir(parents=True, exist_ok=True)
     with FileLock(place / "lock"):
@@ -116,7 +117,7 @@ def score_once(place: Path, trial: Trial, score: Callable[[Trial], Trial], bench
             raise
         except InputError as error:
             done = replace(trial, status="failed", message=str(error), finished=time.time())
-        except Exception as error:  # one trial that breaks, however, does not end a search
+        except Exception as error:  # A trial that breaks in any way does not end the search.
             done = replace(trial, status="failed", message=first_line(error), finished=time.time())
         places.write_trial(place, done)
     print_trial(bench.console, done)
@@ -124,10 +125,10 @@ def score_once(place: Path, trial: Trial, score: Callable[[Trial], Trial], bench
 
 
 def search(tuner: SearchTuner) -> bool:
-    """Run trials until there are none left; as chief, hand them out.
+    """Run trials until none is left; as chief, hand them out.
 
     Returns:
-        Whether all were run; else the time was over.
+        Whether all trials were run before the time was over.
     """
     lock = lock_of(tuner._search, tuner.tuner_id)
     try:
@@ -143,7 +144,7 @@ def search(tuner: SearchTuner) -> bool:
         if os.environ.get(places.ROLE) == CHIEF:
             threading.Thread(target=_reap, args=(tuner.oracle,), daemon=True).start()
         console = tuner._bench.console
-        console.file = console.file  # KerasTuner prints what is of no use to anybody
+        console.file = console.file  # This keeps our console out of the redirection below.
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
             tuner.search()
     except SearchOverError:

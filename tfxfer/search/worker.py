@@ -1,4 +1,4 @@
-"""One worker of a search, as a process of its own."""
+"""The program that one process of a search runs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tfxfer.machine import runtime
 from tfxfer.report.console import make_console
 from tfxfer.search.folder import ASKED_CONFIG
 
-_INTERRUPTED = 130  # the exit code of a process that was stopped
+_INTERRUPTED = 130  # This is the exit code of a process that was stopped.
 
 
 def main() -> int:
-    """Do a process's part of a search: run trials, or hand them out."""
+    """Do one process's part of a search: run trials, or hand them out."""
     folder, wanted, is_quiet = json.loads(sys.argv[1])
     runtime.import_tensorflow()
     from tfxfer.search.search import Wanted, run_trials
@@ -25,8 +25,8 @@ def main() -> int:
         config = load_config(Path(folder) / ASKED_CONFIG)
         try:
             run_trials(config, Wanted(**wanted), Path(folder), make_console(is_quiet))
-        # The chief is stopped when its workers are done; what Ctrl-C means, the process that began
-        # all says. A worker that was stopped alone has not done its work.
+        # The chief is stopped when its workers are done, and after Ctrl-C the first process prints
+        # the message, so nothing is printed here. A worker that was stopped has not done its work.
         except KeyboardInterrupt:
             return _INTERRUPTED
         return 0

@@ -21,11 +21,11 @@ from tfxfer.search.folder import CHIEF, ROLE
 
 _POLL_SECONDS = 0.2
 _MOST_RESTARTS = 5
-_REFUSED = 2  # exit code of a mistake in the request
+_REFUSED = 2  # This exit code reports a mistake in the request.
 
 
 class _Process:
-    """A process of the search that is started again when it ends before its time."""
+    """A process of a search, which is started again when it ends too early."""
 
     def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str]):
         self.name, self._command = name, command
@@ -37,10 +37,10 @@ class _Process:
         self._running = subprocess.Popen(self._command, env=self._environment)
 
     def look(self, console: Console) -> bool:
-        """Whether it has done its work; starts it again where it was killed.
+        """Return whether the process has done its work; start it again if it was killed.
 
         Raises:
-            InputError: it ends so each time.
+            InputError: The process fails again and again.
         """
         code = self._running.poll()
         if code is None or code == 0:
@@ -67,10 +67,10 @@ class _Process:
 
 
 def check_workers(count: int) -> None:
-    """Refuse several processes where one alone can have the device.
+    """Refuse several processes on a device that only one process can use.
 
     Raises:
-        InputError: it is a TPU.
+        InputError: The device is a TPU.
     """
     if count > 1 and find_device().kind == "tpu":
         raise InputError(
@@ -81,15 +81,16 @@ def check_workers(count: int) -> None:
 
 
 def run_workers(count: int, folder: Path, wanted: Mapping[str, Any], console: Console) -> None:
-    """Run a search's chief and workers to their end; whoever is killed is started again.
+    """Run a search's chief and workers to their end, and start killed ones again.
 
     Args:
-        count: workers.
-        folder: of the search.
-        wanted: fields of `Wanted`.
+        count: The number of workers.
+        folder: The folder of the search.
+        wanted: The fields of `Wanted`.
+        console: The terminal to write to.
 
     Raises:
-        InputError: one of them fails again and again, or they cannot share the device.
+        InputError: A process fails again and again, or they cannot share the device.
     """
     check_workers(count)
     environment = {
@@ -105,7 +106,7 @@ def run_workers(count: int, folder: Path, wanted: Mapping[str, Any], console: Co
             workers.append(_Process(f"worker-{number}", command, environment))
         while not all([worker.look(console) for worker in workers]):
             if chief.look(console):
-                break  # all trials are over; a worker that comes now would wait for it in vain
+                break  # All trials are over; a worker that starts now would wait for a chief.
             time.sleep(_POLL_SECONDS)
     finally:
         for process in (*workers, chief):
@@ -113,7 +114,7 @@ def run_workers(count: int, folder: Path, wanted: Mapping[str, Any], console: Co
 
 
 def find_free_port() -> int:
-    """A port of the loopback that nobody listens at."""
+    """Return a free port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
