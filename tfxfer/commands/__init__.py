@@ -1,1 +1,1 @@
-"""One file a command: its arguments, its call and what it prints."""
+"""The commands: each file has a command's arguments, its function and what it prints."""

@@ -1,6 +1,6 @@
-"""Look at pictures before training: ``tfxfer audit DATA``.
+"""The command ``tfxfer audit DATA``, which looks at pictures before training.
 
-Imports no TensorFlow before it is called.
+This module imports TensorFlow only when it is called.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def audit_data(
     out: str | Path | None = None,
     quiet: bool = False,
 ) -> Audit:
-    """Look at every picture of a source; nothing in it is changed.
+    """Look at every picture of a source, and report faults, copies and oddities.
+
+    Nothing in the source is changed.
 
     Args:
         data: what `tfxfer.train` takes as ``data``.
@@ -40,7 +42,17 @@ def audit_data(
         quiet: print nothing.
 
     Raises:
-        InputError: the data cannot be listed, or `out` lies among them.
+        InputError: The data cannot be listed, or `out` lies among them.
+
+    Example:
+        >>> import tempfile
+        >>> import tfxfer
+        >>> from tfxfer.modalities.pictures.fieldguide.folder import write_bird_folder
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = write_bird_folder(folder, species=2, pictures=3)
+        ...     found = tfxfer.audit_data(folder, quiet=True)
+        >>> len(found.looks), len(found.faults)
+        (6, 0)
     """
     config = load_data_settings(data, settings)
     if out is not None and is_among_pictures(out, config.data.source):
@@ -87,7 +99,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def call(arguments: argparse.Namespace) -> int:
-    """Do what a parsed command line asks for; 1 where a run would fail or its figures flatter."""
+    """Run the command; return 1 if a run would fail or its metrics would be too good, else 0."""
     settings = dict(parse_setting(text) for text in arguments.settings)
     found = audit_data(arguments.data, settings=settings, out=arguments.out)
     return int(bool(found.faults or found.leaks or found.conflicts))

@@ -1,4 +1,4 @@
-"""Show what is stored of frozen layers' features, or remove it."""
+"""The command ``tfxfer cache``, which shows or removes stored features."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tfxfer.report.console import make_console
 
 
 def cache_command(arguments: argparse.Namespace) -> None:
-    """Show what is stored of frozen layers' features, or remove it."""
+    """Show the stored features of frozen layers, or remove them."""
     from tfxfer.cache.folder import clear_others, locate, measure_others
     from tfxfer.features.store import cache
 

@@ -1,6 +1,6 @@
-"""What `tfxfer doctor` looks at: one function for each question about an installation.
+"""The checks of `tfxfer doctor`: one function for each question about an installation.
 
-Imports no TensorFlow before a check needs it.
+This module imports TensorFlow only when a check needs it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from tfxfer.machine import runtime
 from tfxfer.records.checks import Check
 
 _GIGA = 1e9
-# Features of a thousand pictures and a run's folder.
+# So much disk holds the features of a thousand pictures and a run's folder.
 _LEAST_FREE_BYTES = 2_000_000_000
 _LEAST_MEMORY_BYTES = 3_000_000_000
 _TIMEOUT_SECONDS = 4.0
 
-# What is fetched from where, and what to do where that cannot be reached.
+# Each host serves these things; the second text says what to do if it cannot be reached.
 HUBS = {
     "storage.googleapis.com": (
         "ImageNet weights of Keras and TensorFlow Datasets",
@@ -36,7 +36,7 @@ HUBS = {
     "huggingface.co": ("keras_hub: presets", "name a preset's folder: --backbone keras_hub:FOLDER"),
 }
 
-# Settings of the environment that change what runs, by their value, and what to do.
+# A row is an environment variable, a test of harmful values, their effect, and what to do.
 ENVIRONMENT: tuple[tuple[str, Callable[[str], bool], str, str], ...] = (
     (
         "TF_USE_LEGACY_KERAS",
@@ -58,7 +58,7 @@ ENVIRONMENT: tuple[tuple[str, Callable[[str], bool], str, str], ...] = (
     ),
 )
 
-# Packages whose versions do not go together, and why.
+# A row is two packages with versions that do not work together, and the reason.
 BAD_PAIRS: tuple[tuple[str, str, str, str, str], ...] = (
     ("keras", ">=3", "tensorflow", "<2.16", "TensorFlow before 2.16 brings Keras 2 as tf.keras"),
     ("numpy", ">=2", "tensorflow", "<2.18", "TensorFlow before 2.18 was built for NumPy 1"),
@@ -68,7 +68,7 @@ BAD_PAIRS: tuple[tuple[str, str, str, str, str], ...] = (
 
 
 def check_python() -> Iterable[Check]:
-    """Python, and the system."""
+    """Check the version of Python and name the system."""
     text = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     is_tested = (3, 11) <= sys.version_info[:2] <= (3, 13)
     fix = "" if is_tested else "tfxfer is tested on Python 3.11 to 3.13: install one of these"
@@ -76,7 +76,7 @@ def check_python() -> Iterable[Check]:
 
 
 def check_packages() -> Iterable[Check]:
-    """Each package that tfxfer needs, in a version that it takes."""
+    """Check that each package that tfxfer needs is installed in an allowed version."""
     from packaging.requirements import Requirement
 
     faults = []
@@ -97,7 +97,7 @@ def check_packages() -> Iterable[Check]:
 
 
 def check_pairs() -> Iterable[Check]:
-    """Versions that do not go together."""
+    """Find versions of packages that do not work together."""
     from packaging.specifiers import SpecifierSet
 
     for one, its, other, theirs, reason in BAD_PAIRS:
@@ -115,7 +115,7 @@ def check_pairs() -> Iterable[Check]:
 
 
 def check_extras() -> Iterable[Check]:
-    """What can be installed besides."""
+    """List the optional packages that are installed, and those that are not."""
     extras = {
         "jax": ("jax",),
         "keras-hub": ("keras_hub",),
@@ -131,7 +131,7 @@ def check_extras() -> Iterable[Check]:
 
 
 def check_environment() -> Iterable[Check]:
-    """Settings of the environment that harm."""
+    """Find environment variables with harmful values."""
     for name, is_bad, reason, fix in ENVIRONMENT:
         value = os.environ.get(name, "")
         if is_bad(value):
@@ -139,7 +139,7 @@ def check_environment() -> Iterable[Check]:
 
 
 def check_devices() -> Iterable[Check]:
-    """What trains, in which arithmetic, and what runs the frozen layers."""
+    """Name the device that trains, its arithmetic, and the engines that run frozen layers."""
     runtime.import_tensorflow()
     import keras
 
@@ -170,7 +170,7 @@ def check_devices() -> Iterable[Check]:
 
 
 def check_exports() -> Iterable[Check]:
-    """Whether TensorFlow reads what JAX exports, where Keras runs on it."""
+    """Check that TensorFlow reads the programs that JAX exports, if Keras runs on JAX."""
     runtime.import_tensorflow()
     from tfxfer.export.jax_program import describe_versions, is_readable
     from tfxfer.machine.compiled import is_on
@@ -183,7 +183,7 @@ def check_exports() -> Iterable[Check]:
 
 
 def check_room() -> Iterable[Check]:
-    """Memory, and free disk where features and data sets are kept."""
+    """Check the free memory, and the free disk space for features and data sets."""
     from tfxfer.cache.folder import locate
 
     memory = runtime.available_memory_bytes()
@@ -210,7 +210,7 @@ def check_room() -> Iterable[Check]:
 
 
 def check_hubs() -> Iterable[Check]:
-    """Whether what is fetched can be fetched."""
+    """Check that the hosts of weights and data sets can be reached."""
     with ThreadPoolExecutor(len(HUBS)) as pool:
         reached = list(pool.map(_is_reached, HUBS))
     for (host, (what, fix)), is_there in zip(HUBS.items(), reached, strict=True):
@@ -252,7 +252,7 @@ def _is_reached(host: str) -> bool:
 
 
 def _cpu_flags() -> frozenset[str]:
-    """What the CPU says of itself; nothing where the system does not tell."""
+    """Return the feature flags of the CPU; an empty set if the system does not list them."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:

@@ -1,6 +1,6 @@
-"""Teach a small network what a run knows: ``tfxfer distill RUN --student MobileNetV3Small``.
+"""The command ``tfxfer distill RUN --student NETWORK``, which teaches a small network.
 
-Imports no TensorFlow before it is called.
+This module imports TensorFlow only when it is called.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from tfxfer.records.results import RunResult
 from tfxfer.report.console import make_console
 from tfxfer.report.exports import print_students
 
-# A student trains all of its blocks: what the teacher says of each picture is more to learn from
-# than a label, and small networks have little that is worth keeping frozen.
+# A student trains all of its blocks, because a teacher's outputs hold more information than labels,
+# and small networks have few features that are worth keeping frozen.
 _PHASES = (
     {"name": "head", "unfreeze": 0, "learning_rate": 3e-3},
     {"name": "distil", "unfreeze": "all", "learning_rate": 1e-3, "layer_decay": 0.85,
@@ -41,27 +41,36 @@ def distill(
     trust: bool = False,
     quiet: bool = False,
 ) -> RunResult:
-    """Train a small network on the labels and on what a run's model says of each picture.
+    """Train a small network on the labels and on the predictions of a run's model.
 
-    The teacher's logits are computed once and stored. The student's run is one like any other: it
-    is replayed by its config, exported, searched.
+    The teacher's logits are computed once and stored. The student's run is one like any other: its
+    config can be replayed and searched, and its model can be exported.
 
     Args:
-        teacher: the run's folder.
-        student: a Keras Applications network at its own size, ``"hub:…"`` or ``"keras_hub:…"``.
-        weights: its weights: ``"imagenet"`` (also None), ``"none"`` or a file.
-        temperature: evens out the teacher's probabilities, 1…20.
-        weight: of what the teacher says, up to 1; the rest is the label's.
-        data: where the run's pictures lie now; None: where they lay.
-        settings: other values of the student's config by dotted key, such as
+        teacher: The folder of the teacher's run.
+        student: A Keras Applications network at its own size, ``"hub:…"`` or ``"keras_hub:…"``.
+        weights: The student's weights: ``"imagenet"`` (also None), ``"none"`` or a file.
+        temperature: The temperature, 1…20, that makes the teacher's probabilities more even.
+        weight: The weight of the teacher's predictions in the loss, up to 1; the rest is the
+            weight of the labels.
+        data: Where the run's pictures lie now; None if they lie where they were.
+        settings: Other values of the student's config by dotted key, such as
             ``{"backbone.alpha": 0.35, "phases.distil.epochs": 30}``.
-        out: the student's run folder; None: ``runs/<student>-<time>``.
-        overwrite: replace an earlier run's folder when this run is done.
-        trust: the teacher may hold a hub module, which is a program.
-        quiet: print nothing.
+        out: The student's run folder; None takes ``runs/<student>-<time>``.
+        overwrite: Whether an earlier run's folder is replaced when this run is done.
+        trust: Whether the teacher may hold a hub module, which is a program.
+        quiet: Whether nothing is printed.
+
+    Returns:
+        The result of the student's run.
 
     Raises:
-        InputError: there is no such run, or what was asked for cannot be done.
+        InputError: There is no such run, or the request cannot be carried out.
+
+    Example:
+        # "runs/birds" is the folder of a run of the preset "birds".
+        result = tfxfer.distill("runs/birds", "MobileNetV3Small", weights="none")
+        print(result.test.accuracy)
     """
     place = Path(teacher)
     config = make_student_config(
@@ -92,10 +101,10 @@ def make_student_config(
     data: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Config:
-    """The config of a student: the teacher's, with another network, head and phases.
+    """Return the config of a student: the teacher's, with another network, head and phases.
 
     Raises:
-        InputError: there is no such run, or something does not fit.
+        InputError: There is no such run, or the settings do not fit.
     """
     run.check_run(teacher, "A teacher is")
     own: dict[str, Any] = {
@@ -112,7 +121,7 @@ def make_student_config(
         },
     }
     if weights == "none":
-        # A head on random weights is not worth a phase of its own.
+        # A phase for the head alone would be useless on random weights.
         del own["phases"][0]
         train_everything(own)
     return load_config(
@@ -143,7 +152,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def call(arguments: argparse.Namespace) -> None:
-    """Do what a parsed command line asks for."""
+    """Run the command with parsed arguments."""
     distill(
         arguments.teacher,
         arguments.student,

@@ -1,4 +1,4 @@
-"""Look at the installation: ``tfxfer doctor``, or `tfxfer.doctor()`."""
+"""The command ``tfxfer doctor``, which looks at the installation."""
 
 from __future__ import annotations
 
@@ -16,13 +16,18 @@ _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
 def doctor(quiet: bool = False) -> tuple[Check, ...]:
-    """Look at versions, backend, devices, arithmetic, engines, caches, room and hubs.
+    """Check versions, backend, devices, arithmetic, engines, caches, free space and hubs.
 
     Args:
-        quiet: print nothing.
+        quiet: Whether nothing is printed.
 
     Returns:
-        What was found, with a fix for each finding. A check that fails is a finding too.
+        The results of the checks, with a fix for each problem. A check that fails is a problem,
+        too.
+
+    Example:
+        for check in tfxfer.doctor(quiet=True):
+            print(check.name, check.status, check.fix)
     """
     console = make_console(quiet)
     found: list[Check] = []
@@ -31,7 +36,7 @@ def doctor(quiet: bool = False) -> tuple[Check, ...]:
         with console.status(f"Looking at {name}"):
             try:
                 found += check()
-            except Exception as error:  # a broken installation raises whatever it likes
+            except Exception as error:  # A broken installation may raise any error.
                 fix = "install tfxfer anew in a fresh virtual environment"
                 found.append(
                     Check(name, f"cannot be looked at ({first_line(error)})", "error", fix)
@@ -51,5 +56,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def call(arguments: argparse.Namespace) -> int:
-    """Do what a parsed command line asks for; 1 where something must be mended."""
+    """Run the command; return 1 if a check found an error, else 0."""
     return int(any(each.status == "error" for each in doctor()))

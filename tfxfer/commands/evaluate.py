@@ -1,6 +1,6 @@
-"""Figures of a model on new pictures: ``python -m tfxfer.evaluate MODEL --data DATA``.
+"""The command ``tfxfer evaluate MODEL --data DATA``: the metrics of a model on new pictures.
 
-Imports no TensorFlow before it is called.
+This module imports TensorFlow only when it is called.
 """
 
 from __future__ import annotations
@@ -40,24 +40,33 @@ def evaluate(
     """Predict labelled pictures that a model has not seen, and say how good it is on them.
 
     Pictures that cannot be read are left out and named. Classes are matched by their names; the
-    pictures may be of some of the model's classes only.
+    pictures need not show all of the model's classes.
 
     Args:
-        model: what `load_predictor` takes: a run's folder, an exported model or a served one.
-        data: what `tfxfer.train` takes as ``data``.
-        split: ``"train"``, ``"validation"``, ``"test"`` or ``"all"``; None: test where the data
-            have it, else all.
-        classes: the model's class by the data's, where names differ, ``""`` to leave one out; or a
-            TOML, JSON or CSV file of them.
-        settings: other values by dotted key, such as ``{"data.label_column": "species"}``.
-        out: a ``.json`` file to write all figures to.
-        predictions: a ``.csv`` file to write a line a picture to.
-        overwrite: replace these files.
-        trust: as of `tfxfer.load_model`.
-        quiet: print nothing.
+        model: A run's folder, an exported model or the address of a served one, as in
+            `load_predictor`.
+        data: The data, as in `tfxfer.train`.
+        split: ``"train"``, ``"validation"``, ``"test"`` or ``"all"``; None takes the test split if
+            the data have one, else all pictures.
+        classes: A mapping of the data's class names to the model's, where they differ, or a TOML,
+            JSON or CSV file with one; ``""`` leaves a class out.
+        settings: Other values by dotted key, such as ``{"data.label_column": "species"}``.
+        out: A ``.json`` file for all figures.
+        predictions: A ``.csv`` file with a line for each picture.
+        overwrite: Whether these files are replaced if they exist.
+        trust: Load a model that holds a program, as in `tfxfer.load_model`.
+        quiet: Whether nothing is printed.
+
+    Returns:
+        The metrics with their intervals, and the figures of each class.
 
     Raises:
-        InputError: what was asked for cannot be done; nothing is written then.
+        InputError: The request cannot be carried out; nothing is written then.
+
+    Example:
+        # "runs/birds" is the folder of a run of the preset "birds".
+        report = tfxfer.evaluate("runs/birds", data="photos/")
+        print(report.evaluation.accuracy, report.intervals)
     """
     if data is None:
         raise InputError(
@@ -95,7 +104,7 @@ def evaluate(
 def _check_file(
     option: str, path: str | Path | None, ending: str, overwrite: bool, source: str | None
 ) -> None:
-    """Refuse a file that cannot be written, before anything takes time."""
+    """Refuse a file that cannot be written, before the slow work begins."""
     if path is None:
         return
     file = Path(path)
@@ -122,7 +131,7 @@ def _check_file(
 
 
 def _find_training_source(model: str | Path) -> str | None:
-    """What a model was trained on, if it lies in its run's folder; None: nobody can tell."""
+    """Return the source that a model was trained on, or None if the model lies in no run folder."""
     if is_address(str(model)):
         return None
     # A SavedModel lies two folders further down.
@@ -168,7 +177,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def call(arguments: argparse.Namespace) -> int:
-    """Do what a parsed command line asks for; 1 where pictures were left out."""
+    """Run the command; return 1 if pictures were left out, else 0."""
     report = evaluate(
         arguments.model,
         arguments.data,

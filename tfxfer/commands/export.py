@@ -1,6 +1,6 @@
-"""Write a run's model for servers and devices: ``tfxfer export RUN``, or `tfxfer.export_run(…)`.
+"""The command ``tfxfer export RUN``, which writes a run's model for servers and devices.
 
-Imports no TensorFlow before it is called.
+This module imports TensorFlow only when it is called.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tfxfer.records.exports import ExportedFormat
 from tfxfer.report.console import make_console
 from tfxfer.report.exports import print_exports
 
-# Accuracy on validation that a format with whole numbers may lose.
+# A format with integer arithmetic may lose so much validation accuracy.
 MAX_LOSS = 0.015
 
 
@@ -39,33 +39,39 @@ def export_run(
 ) -> tuple[ExportedFormat, ...]:
     """Write a run's model in several formats, and compare each with it on validation pictures.
 
-    ``saved_model`` becomes the next version below `out`, whole in one moment, with warm-up
-    requests and the settings of a TensorFlow Serving beside it. The others are files:
-    ``litert_float32``, ``litert_float16``, ``litert_dynamic``, ``litert_int8`` (``litert``: all
-    four), ``onnx`` and ``openvino``; ``all`` names every one.
+    ``saved_model`` becomes the next version below `out`, which appears only when it is complete,
+    with warm-up requests and the settings of TensorFlow Serving beside it. The other formats are
+    files: ``litert_float32``, ``litert_float16``, ``litert_dynamic``, ``litert_int8`` (``litert``
+    means all four), ``onnx`` and ``openvino``; ``all`` means every format.
 
     Args:
-        folder: the run's.
-        formats: names.
-        out: the folder to write to; None: ``export`` in the run's folder.
-        data: where the run's pictures lie now; None: where they lay. Other pictures of the same
-            classes will do as well.
-        name: under which it will be served; None: the run folder's name without date and time.
-        top_k: how many labels the SavedModel gives in ``labels`` and ``scores``.
-        max_loss: accuracy on validation, 0…1, that ``litert_dynamic`` and ``litert_int8`` may
-            lose; else they are not kept.
-        force: keep them, and others that differ too much.
-        overwrite: replace files that are there.
-        trust: as in `tfxfer.load_model`.
-        settings: other values of the run's config by dotted key, of how its data are read.
-        quiet: print nothing.
+        folder: The run's folder.
+        formats: The names of the formats.
+        out: The folder to write to; None takes ``export`` in the run's folder.
+        data: Where the run's pictures lie now; None if they lie where they were. Other pictures of
+            the same classes are possible, too.
+        name: The name under which the model will be served; None takes the run folder's name
+            without date and time.
+        top_k: The number of labels in the SavedModel's ``labels`` and ``scores``.
+        max_loss: The validation accuracy, 0…1, that ``litert_dynamic`` and ``litert_int8`` may
+            lose; if they lose more, they are not kept.
+        force: Whether formats that differ too much are kept as well.
+        overwrite: Whether existing files are replaced.
+        trust: Load a model that holds a program, as in `tfxfer.load_model`.
+        settings: Other values of the run's config by dotted key, for how its data are read.
+        quiet: Whether nothing is printed.
 
     Returns:
-        A row a format; one that was refused has no path, and says why.
+        A row for each format; the row of a refused format has no path, and says why.
 
     Raises:
-        InputError: there is no such run or format, a package is missing or its version does not
-            go with others, or the pictures are not there or of other classes.
+        InputError: There is no such run or format, a package is missing or does not fit others, or
+            the pictures are missing or have other classes.
+
+    Example:
+        # "runs/birds" is the folder of a run of the preset "birds".
+        for row in tfxfer.export_run("runs/birds", ["saved_model", "litert_float16"]):
+            print(row.format, row.path, row.accuracy, row.latency_ms)
     """
     place = Path(folder)
     run.check_run(place, "An export needs")
@@ -141,7 +147,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def call(arguments: argparse.Namespace) -> int:
-    """Do what a parsed command line asks for; 1 where a format was refused."""
+    """Run the command; return 1 if a format was refused, else 0."""
     rows = export_run(
         arguments.folder,
         arguments.formats,

@@ -1,4 +1,4 @@
-"""List the presets and the networks."""
+"""The commands ``tfxfer presets`` and ``tfxfer backbones``, which print lists."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def list_presets_command(arguments: argparse.Namespace) -> None:
 
 def list_backbones_command(arguments: argparse.Namespace) -> None:
     """Print each network with its parameters, blocks, size and preprocessing."""
-    # The preprocessings are expressions of Keras, which the help of all commands does without.
+    # This module imports Keras, which the help of all commands does not need.
     from tfxfer.modalities.pictures.networks.preprocessing import PREPROCESSINGS
 
     table = Table("network", "parameters", "blocks", "size", "preprocessing", "weights", box=None)

@@ -1,4 +1,4 @@
-"""The console script ``tfxfer``: one line a command."""
+"""The console script ``tfxfer``: one line for each command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tfxfer.commands.cache import cache_command
 from tfxfer.commands.lists import list_backbones_command, list_presets_command
 from tfxfer.errors import exit_code
 
-# Commands with a module of their own, in the order of their use.
+# These commands have a module of their own; they are in the order of their use.
 COMMANDS: dict[str, tuple[str, Any]] = {
     "train": ("train a preset", train),
     "tune": ("search for the best config of a preset", tune),
@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, Any]] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code: 0, 1 for findings, or 2 for a mistake in the request."""
+    """Run a command line; return 0, 1 for findings, or 2 for a mistake in the request."""
     parser = argparse.ArgumentParser("tfxfer", description="Transfer learning for pictures.")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (about, module) in COMMANDS.items():

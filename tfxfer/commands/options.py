@@ -13,7 +13,7 @@ from tfxfer.machine import runtime
 
 
 def _check_file(option: str, name: str | None, overwrite: bool) -> None:
-    """Refuse a file that cannot be written, before anything takes time."""
+    """Refuse a file that cannot be written, before the slow work begins."""
     if name is None:
         return
     file = Path(name)
@@ -39,10 +39,13 @@ def as_source(
     """Write a Python data set to a folder, or into the cache, so that a config can name it.
 
     Args:
-        data: what a user gives as ``data``; what is a source already is returned as it is.
-        load: gives the config without its data; it says where the cache is and what classes are
-            called.
-        folder: None: the cache.
+        data: The user's ``data``; a text or a path is a source already and is returned unchanged.
+        load: A function that loads the config without its data, for the cache's folder and the
+            names of the classes.
+        folder: The folder to write to; None takes the cache.
+
+    Returns:
+        The source, or None if `data` is None.
     """
     if data is None or isinstance(data, str | Path):
         return data

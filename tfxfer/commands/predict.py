@@ -1,6 +1,6 @@
-"""Say what pictures show: ``python -m tfxfer.predict MODEL PICTURES…``, or `tfxfer.predict(…)`.
+"""The command ``tfxfer predict MODEL PICTURES…``, which says what pictures show.
 
-Imports no TensorFlow before it is called.
+This module imports TensorFlow only when it is called.
 """
 
 from __future__ import annotations
@@ -39,22 +39,29 @@ def predict(
     batch_size: int = _BATCH,
     trust: bool = False,
 ) -> tuple[PredictedPicture, ...]:
-    """Predict pictures by a run, an exported model or a served one.
+    """Predict pictures by the model of a run, an exported model or a served one.
 
     Args:
-        model: what `load_predictor` takes: a run's folder, a file, an address; or its result.
-        pictures: a file, a folder or a pattern such as ``"photos/**/*.jpg"``, or several.
-        top_k: labels a picture; no more than there are classes.
-        probabilities: give those of all classes too: 4 bytes for each, a picture.
-        embeddings: give what the head reads too: 4 bytes a channel, a picture.
-        batch_size: pictures that are predicted together.
-        trust: as of `tfxfer.load_model`.
+        model: A run's folder, a file or an address, as in `load_predictor`, or its result.
+        pictures: A file, a folder or a pattern such as ``"photos/**/*.jpg"``, or several of them.
+        top_k: The number of labels for each picture, at most that of the classes.
+        probabilities: Whether rows also hold the probabilities of all classes, which takes 4 bytes
+            for each class and picture.
+        embeddings: Whether rows also hold the features that the head reads, which takes 4 bytes
+            for each channel and picture.
+        batch_size: The number of pictures that are predicted together.
+        trust: Load a model that holds a program, as in `tfxfer.load_model`.
 
     Returns:
-        A row a picture, in the order of the pictures; one that cannot be used has an ``error``.
+        A row for each picture, in order; the row of a picture that cannot be used has an ``error``.
 
     Raises:
-        InputError: there is no such model, its server goes away, or no picture is named.
+        InputError: There is no such model, its server goes away, or no picture is named.
+
+    Example:
+        # "runs/birds" is the folder of a run of the preset "birds".
+        for row in tfxfer.predict("runs/birds", "photos/**/*.jpg", top_k=3):
+            print(row.path, row.labels, row.scores, row.error)
     """
     _check_counts(top_k, batch_size)
     named = list_pictures([pictures] if isinstance(pictures, str | Path) else pictures)
@@ -91,7 +98,7 @@ def _check_counts(top_k: int, batch_size: int) -> None:
 
 
 def _choose_format(form: str | None, out: str | None) -> str:
-    """``"table"``, ``"csv"`` or ``"jsonl"``."""
+    """Return the format of the rows: ``"table"``, ``"csv"`` or ``"jsonl"``."""
     if out is None:
         return form or ("table" if sys.stdout.isatty() else "csv")
     ending = Path(out).suffix.lower()
@@ -142,7 +149,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def call(arguments: argparse.Namespace) -> int:
-    """Do what a parsed command line asks for; 1 where a picture could not be predicted."""
+    """Run the command; return 1 if a picture could not be predicted, else 0."""
     _check_counts(arguments.top_k, arguments.batch_size)
     form = _choose_format(arguments.format, arguments.out)
     _check_file("--out", arguments.out, arguments.overwrite)
@@ -162,6 +169,6 @@ def call(arguments: argparse.Namespace) -> int:
     try:
         return write_rows(predictor, named, output, messages)
     except BrokenPipeError:
-        # Whoever read the rows has enough; Python would write the rest when it ends.
+        # The reader of the pipe has closed it, so Python must not write the rest when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -1,6 +1,6 @@
-"""Show what training sees: ``tfxfer augment-preview --preset photos --data FOLDER --out x.png``.
+"""The command ``tfxfer augment-preview``, which draws the views that training sees.
 
-Imports no TensorFlow before it is called.
+This module imports TensorFlow only when it is called.
 """
 
 from __future__ import annotations
@@ -32,16 +32,19 @@ def write_preview(
     pictures: int = 8,
     views: int = 6,
 ) -> None:
-    """Write a sheet: a row a training picture, as it is and in the views that training makes.
+    """Write a sheet with a row for each of some training pictures: the plain view and others.
 
     Args:
-        out: a PNG or JPEG file to write.
-        phase: whose augmentation; None: that of the last phase.
-        pictures: rows, from all over the training pictures.
-        views: changed views of each picture, with the seeds of the stored views 1, 2, ….
+        config: The config of the run.
+        out: The PNG or JPEG file to write.
+        console: The terminal to write to.
+        phase: The name of the phase whose augmentation is shown; None takes the last phase.
+        pictures: The number of rows, which are spread over all training pictures.
+        views: The number of changed views of each picture, which have the seeds of the stored
+            views 1, 2, ….
 
     Raises:
-        InputError: there is no such phase, or the pictures cannot be read.
+        InputError: There is no such phase, or the pictures cannot be read.
     """
     from tfxfer.data.pipeline import make_view_batches
     from tfxfer.features.fingerprint import view_seeds
@@ -104,7 +107,7 @@ def _choose_input(config: Config, console: Console) -> InputSpec:
 
 
 def _describe_use(phase: ResolvedPhase) -> str:
-    """Which of a sheet's columns a phase trains on."""
+    """Say which of a sheet's columns a phase trains on."""
     if phase.unfreeze == "all" or phase.views == "stream":
         return "it draws views like these anew in every epoch"
     if phase.views == 1:
@@ -125,7 +128,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def call(arguments: argparse.Namespace) -> None:
-    """Do what a parsed command line asks for."""
+    """Run the command with parsed arguments."""
     settings = dict(parse_setting(text) for text in arguments.settings)
     config = load_config(arguments.preset, data=arguments.data, settings=settings)
     _find_phase(config, arguments.phase)

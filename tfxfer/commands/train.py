@@ -1,4 +1,4 @@
-"""Train a model on pictures: ``python -m tfxfer.train --preset birds``, or `tfxfer.train(…)`."""
+"""The command ``tfxfer train --preset birds``, which trains a model, and its dry run."""
 
 from __future__ import annotations
 
@@ -35,29 +35,38 @@ def train(
     fresh: bool = False,
     distributed: bool = False,
 ) -> RunResult | FoldsResult:
-    """Train a preset and write its run folder, or one for each fold where ``data.folds`` is set.
+    """Train a preset and write its run folder, or one for each fold if ``data.folds`` is set.
 
-    A run that was stopped goes on where it was when it is called again: with the same config, the
-    same pictures and the same versions of the packages.
+    If a run is stopped, the same call goes on where it was, provided that the config, the pictures
+    and the versions of the packages are the same.
 
     Args:
-        preset: a preset's name (`tfxfer presets` lists them) or a TOML file.
-        data: a folder, ``"tfds:NAME"``, ``"embedded:birds"`` and so on, a `tf.data.Dataset`, or a
-            mapping of ``"train"``, ``"validation"`` and ``"test"`` to such; None: the preset's.
-        backbone: a Keras Applications network at its own size, ``"hub:HANDLE_OR_PATH"`` or
-            ``"keras_hub:PRESET"``; None: the preset's.
-        weights: ``"imagenet"``, ``"embedded"``, ``"none"`` or a file; None: the preset's.
-        settings: other values by dotted key, such as ``{"phases.fine-tune.unfreeze": 4}``.
-        out: the run folder; None: ``runs/<preset>-<time>``.
-        overwrite: replace an earlier run's folder when this run is done.
-        quiet: print nothing.
-        fresh: begin anew even so; folds that are finished stay.
-        distributed: train together with the processes that `distribution.initialize` finds; each
-            makes the same call, and the first one prints and writes the run.
+        preset: A preset's name (`tfxfer presets` lists them) or a TOML file.
+        data: A folder, ``"tfds:NAME"``, ``"embedded:birds"`` and so on, a `tf.data.Dataset`, or a
+            mapping of ``"train"``, ``"validation"`` and ``"test"`` to such data sets; None takes
+            the preset's data.
+        backbone: A Keras Applications network at its own size, ``"hub:HANDLE_OR_PATH"`` or
+            ``"keras_hub:PRESET"``; None takes the preset's network.
+        weights: ``"imagenet"``, ``"embedded"``, ``"none"`` or a file; None takes the preset's.
+        settings: Other values by dotted key, such as ``{"phases.fine-tune.unfreeze": 4}``.
+        out: The run folder; None takes ``runs/<preset>-<time>``.
+        overwrite: Whether an earlier run's folder is replaced when this run is done.
+        quiet: Whether nothing is printed.
+        fresh: Whether a stopped run begins anew; finished folds stay.
+        distributed: Whether this process trains together with those that `processes.initialize`
+            finds. Each makes the same call, and the first one prints and writes the run.
+
+    Returns:
+        The result of the run, or of all folds.
 
     Raises:
-        InputError: what was asked for cannot be done; nothing is written then, but finished folds
-            stay.
+        InputError: The request cannot be carried out. Nothing is written then, except finished
+            folds, which stay.
+
+    Example:
+        # This takes about a minute and downloads nothing.
+        result = tfxfer.train("birds", settings={"phases.fine-tune.epochs": 2})
+        print(result.path, result.test.accuracy)
     """
     load = partial(load_config, preset, backbone=backbone, weights=weights, settings=settings)
     config = load(data=as_source(data, load))
@@ -102,8 +111,22 @@ def plan(
 ) -> Plan:
     """Print and return what `train` would do with these arguments; train and store nothing.
 
-    An archive is unpacked into the cache all the same. A `tf.data.Dataset` is written to a
-    temporary folder, which is what the plan names as its source.
+    An archive is still unpacked into the cache. A `tf.data.Dataset` is written to a temporary
+    folder, which the plan names as its source.
+
+    Args:
+        preset, data, backbone, weights, settings: The same as in `train`.
+        quiet: Whether nothing is printed.
+
+    Returns:
+        The plan.
+
+    Raises:
+        InputError: The request cannot be carried out.
+
+    Example:
+        plan = tfxfer.plan("birds")
+        print(plan.counts, [(phase.name, phase.seconds) for phase in plan.phases])
     """
     with tempfile.TemporaryDirectory(prefix="tfxfer-plan-") as scratch:
         load = partial(load_config, preset, backbone=backbone, weights=weights, settings=settings)
@@ -148,7 +171,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def call(arguments: argparse.Namespace) -> None:
-    """Do what a parsed command line asks for."""
+    """Run the command with parsed arguments."""
     chosen = {
         "data": arguments.data,
         "backbone": arguments.backbone,
@@ -164,13 +187,13 @@ def call(arguments: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code: 0, or 2 for a mistake in the request."""
+    """Run a command line; return the exit code: 0, or 2 for a mistake in the request."""
     parser = argparse.ArgumentParser("python -m tfxfer.train", description="Train a preset.")
     add_arguments(parser)
     arguments = parser.parse_args(argv)
     code = exit_code(lambda: call(arguments))
     if code and arguments.distributed:
-        # JAX would wait at its exit for processes that are gone, and then abort.
+        # At a normal exit, JAX would wait for processes that are gone, and then abort.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -1,4 +1,4 @@
-"""Search for the best config: ``python -m tfxfer.tune --preset birds``, or `tfxfer.tune(…)`."""
+"""The command ``tfxfer tune --preset birds``, which searches for the best config."""
 
 from __future__ import annotations
 
@@ -41,29 +41,35 @@ def tune(
     overwrite: bool = False,
     quiet: bool = False,
 ) -> SearchResult | None:
-    """Search over unfreeze depth and what else a preset's ``[search]`` names, and train the winner.
+    """Search over the unfreeze depth and the axes of a preset's ``[search]``; train the winner.
 
-    The same call with the same `out` goes on where an earlier one was stopped. Where KerasTuner's
-    environment variables name this process a worker, it runs trials for their chief.
+    The same call with the same `out` goes on where an earlier one was stopped. If KerasTuner's
+    environment variables make this process a worker, it runs trials for their chief.
 
     Args:
-        preset, data, backbone, weights, settings: as of `tfxfer.train`.
-        trials: how many configs to train; each rung of Hyperband counts.
+        preset, data, backbone, weights, settings: The same as in `tfxfer.train`.
+        trials: The number of configs to train; each rung of Hyperband counts.
         tuner: ``"random"``, ``"hyperband"``, ``"bayesian"`` or ``"grid"``.
-        budget: seconds for the trials, the winner's run not among them; None: no limit.
-        objective: ``"val_accuracy"``, ``"val_cross_entropy"``, or None: what chooses the epochs.
-        workers: processes that run trials, by KerasTuner's chief and workers.
-        retrain: train the winner on the validation pictures as well; what was chosen on them stays
-            as it is.
-        out: folder of the search; None: ``runs/tune-<preset>-<time>``.
-        overwrite: remove an earlier search from `out`.
-        quiet: print nothing.
+        budget: The seconds for all trials, without the winner's run; None sets no limit.
+        objective: ``"val_accuracy"``, ``"val_cross_entropy"``, or None for the metric that chooses
+            the epochs.
+        workers: The number of processes that run trials, as KerasTuner's chief and workers.
+        retrain: Whether the winner is trained on the validation pictures as well, with the
+            settings that were chosen on them.
+        out: The folder of the search; None takes ``runs/tune-<preset>-<time>``.
+        overwrite: Whether an earlier search is removed from `out`.
+        quiet: Whether nothing is printed.
 
     Returns:
-        None in a worker.
+        The result of the search; None in a worker.
 
     Raises:
-        InputError: what was asked for cannot be done; finished trials stay.
+        InputError: The request cannot be carried out; finished trials stay.
+
+    Example:
+        # This trains four configs and then the winner.
+        result = tfxfer.tune("birds", trials=4)
+        print(result.verdict, result.winner.values, result.best.test.accuracy)
     """
     until = None if budget is None else time.time() + budget
     _check(trials, tuner, budget, workers)
@@ -107,7 +113,7 @@ def _default_folder(preset: str) -> Path:
 
 
 def parse_budget(text: str) -> float:
-    """Seconds of ``90s``, ``10m`` or ``1.5h``; a number alone is seconds."""
+    """Return the seconds in ``90s``, ``10m`` or ``1.5h``; a number alone means seconds."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
     if not found:
         raise InputError(f"A budget is a time such as 90s, 10m or 1.5h. Received: {text!r}.")
@@ -117,8 +123,8 @@ def parse_budget(text: str) -> float:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
     parser.add_argument("--preset", required=True, metavar="NAME|FILE", help="what to vary")
-    parser.add_argument("--data", metavar="WHAT", help="as of `tfxfer train`")
-    parser.add_argument("--backbone", metavar="NAME", help="as of `tfxfer train`")
+    parser.add_argument("--data", metavar="WHAT", help="as for `tfxfer train`")
+    parser.add_argument("--backbone", metavar="NAME", help="as for `tfxfer train`")
     parser.add_argument("--weights", metavar="WHAT", help="imagenet, embedded or a file")
     parser.add_argument("--trials", type=int, default=20, metavar="N", help="default 20")
     parser.add_argument("--tuner", default="random", help=f"{', '.join(TUNERS)}; default random")
@@ -135,7 +141,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def call(arguments: argparse.Namespace) -> None:
-    """Do what a parsed command line asks for."""
+    """Run the command with parsed arguments."""
     settings = dict(parse_setting(text) for text in arguments.settings)
     tune(
         arguments.preset,
@@ -156,7 +162,7 @@ def call(arguments: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code: 0, or 2 for a mistake in the request."""
+    """Run a command line; return the exit code: 0, or 2 for a mistake in the request."""
     parser = argparse.ArgumentParser("python -m tfxfer.tune", description="Search for a config.")
     add_arguments(parser)
     arguments = parser.parse_args(argv)
