@@ -1,4 +1,4 @@
-"""``python -m tfxfer`` is the console script ``tfxfer``."""
+"""``python -m tfxfer`` does the same as the console script ``tfxfer``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The one exception that a user's mistake raises; command lines turn it into exit code 2."""
+"""The exception that a user's mistake raises, which command lines turn into exit code 2."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ class InputError(ValueError):
     """A request that cannot be carried out as given.
 
     The message names what is allowed, what was received and what to do next.
+
+    Example:
+        >>> import tfxfer
+        >>> try:
+        ...     tfxfer.load_config("brids")
+        ... except tfxfer.InputError as error:
+        ...     print("Received: 'brids'" in str(error))
+        True
     """
 
 
@@ -25,23 +33,24 @@ def nearest(received: str, allowed: Iterable[str]) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, with its type."""
+    """Return the first line of an error's message, with its type."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def exit_code(action: Callable[[], object]) -> int:
-    """Run a command; 2 with the message on standard error for a mistake.
+    """Run a command and return its exit code; print a mistake's message on standard error.
 
     Returns:
-        What the command returns, if that is a number, else 0.
+        What the command returns if that is an integer, else 0; 2 after a mistake, and 130 after
+        Ctrl-C.
     """
-    # A job scheduler's or a container's stop ends a run as Ctrl-C does: it cleans up.
+    # Job schedulers and containers send SIGTERM, which ends a run as Ctrl-C does, with a clean-up.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # Looking for garbage among TensorFlow's million objects takes over a second when it ends.
+    # At exit, the garbage collector would take over a second for TensorFlow's million objects.
     atexit.register(gc.freeze)
     for stream in (sys.stdout, sys.stderr):
-        # A character that the terminal does not know must not end a run.
+        # A character that the terminal cannot show must not end a run.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -65,5 +74,5 @@ def exit_code(action: Callable[[], object]) -> int:
 
 
 def _notes_of(error: BaseException) -> list[str]:
-    """What was added to an error on its way, such as what is left."""
+    """Return the notes that were added to an error, for example about the remaining files."""
     return getattr(error, "__notes__", [])

@@ -1,4 +1,4 @@
-"""The run folder: the only module that names what lies in it. Imports no TensorFlow."""
+"""The run folder; only this module names its files. It imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ EXPORT = "export/1"
 TENSORBOARD = "tensorboard"
 QUARANTINE = "quarantine.json"
 FOLDS = "folds.json"
-UNFINISHED = "unfinished.json"  # which folds are done; there until all are
-# All that a run writes; --overwrite replaces nothing else.
+UNFINISHED = "unfinished.json"  # It lists the finished folds, and is removed when all are done.
+# A run writes only these; --overwrite replaces nothing else.
 _OWN = {CONFIG, METRICS, CLASSES, MODEL, "export", TENSORBOARD, QUARANTINE, FOLDS, UNFINISHED}
-# Folders of folds, and what is left of one that was killed.
+# The folders of folds, and the remains of a fold that was killed, match this.
 _FOLD = re.compile(r"fold-\d+|\.fold-\d+\.\w+")
 
 
 def default_folder(preset: str) -> Path:
-    """``runs/<preset>-<date>-<time>`` below the working directory."""
+    """Return the folder ``runs/<preset>-<date>-<time>`` below the working directory."""
     return Path("runs") / f"{Path(preset).stem}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
 def fold_name(fold: int) -> str:
-    """A fold's run folder, below that of all folds."""
+    """Return the name of a fold's run folder inside the folder of all folds."""
     return f"fold-{fold}"
 
 
@@ -50,10 +50,13 @@ def check_folder(
     """Refuse a run folder that is taken, or that lies among the pictures.
 
     Args:
-        folder: where the run is to lie.
-        overwrite: whether an earlier run there may be replaced.
-        source: `DataConfig.source`.
-        folds_of: of a run of all folds, which goes on where an earlier one was stopped.
+        folder: The run folder.
+        overwrite: Whether an earlier run in it may be replaced.
+        source: The value of `DataConfig.source`.
+        folds_of: The config of a run of all folds, which may continue a stopped one.
+
+    Raises:
+        InputError: The folder cannot be used.
     """
     check_place(folder, source)
     folder = folder.resolve()
@@ -74,12 +77,16 @@ def check_folder(
 
 
 def check_place(folder: Path, source: str | None) -> None:
-    """Refuse what cannot be a folder to write to, or lies among the pictures.
+    """Refuse a path that cannot be a folder to write to, or that lies among the pictures.
 
     Args:
-        source: `DataConfig.source`.
+        folder: The path.
+        source: The value of `DataConfig.source`.
+
+    Raises:
+        InputError: The path cannot be used.
     """
-    # A `Path` keeps one of the slashes of gs://…
+    # A `Path` keeps only one of the slashes of gs://…
     if re.fullmatch(r"[a-z][a-z0-9+.-]+:", "".join(folder.parts[:1]), re.IGNORECASE):
         raise InputError(
             "--out must name a folder of this machine. Received: the address "
@@ -96,10 +103,14 @@ def check_place(folder: Path, source: str | None) -> None:
 
 
 def check_run(folder: Path, needs: str) -> None:
-    """Refuse what is not the folder of a finished run.
+    """Refuse a folder that is not the folder of a finished run.
 
     Args:
-        needs: what is wanted of it, such as ``"An export needs"``.
+        folder: The folder.
+        needs: The beginning of the error's sentence, such as ``"An export needs"``.
+
+    Raises:
+        InputError: The folder lacks files of a run.
     """
     if not (folder / CONFIG).is_file() or not (folder / MODEL).is_file():
         raise InputError(
@@ -109,7 +120,7 @@ def check_run(folder: Path, needs: str) -> None:
 
 
 def _is_own(path: Path) -> bool:
-    """Whether a run wrote it: by its name, and a fold's folder by what is in it."""
+    """Return whether a run wrote a path, by its name or, for a fold's folder, by its content."""
     if _FOLD.fullmatch(path.name):
         return not path.is_dir() or all(inner.name in _OWN for inner in path.iterdir())
     return path.name in _OWN
@@ -117,18 +128,18 @@ def _is_own(path: Path) -> bool:
 
 @contextmanager
 def staged(folder: Path, overwrite: bool = False) -> Iterator[Path]:
-    """Give a folder to write to, whose contents come to lie in `folder` when all went well.
+    """Give a temporary folder whose contents are moved to `folder` if the block succeeds.
 
-    What an unfinished run wrote is removed, and an earlier run is replaced only by a finished one.
-    A finished run is never lost: if `folder` was taken meanwhile, it stays beside it.
+    The files of an unfinished run are removed, and an earlier run is replaced only by a finished
+    one. A finished run is never lost: if `folder` was taken meanwhile, the run stays beside it.
     """
     folder = folder.resolve()
-    exists = folder.is_dir()  # a mount point, say, can be filled but not replaced
+    exists = folder.is_dir()  # An existing folder, perhaps a mount point, is filled, not replaced.
     place = folder if exists else folder.parent
     created = [path for path in (place, *place.parents) if not path.exists()]
     place.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=place))
-    staging.chmod(0o755)  # mkdtemp's 0700 would keep a model server of another user out
+    staging.chmod(0o755)  # With mkdtemp's 0700, a model server of another user could not read it.
     try:
         yield staging
     except BaseException:
@@ -148,13 +159,13 @@ def staged(folder: Path, overwrite: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """Give a folder like `staged`'s that is gone afterwards: another process writes the run."""
+    """Give a temporary folder that is removed afterwards: another process writes the run."""
     with tempfile.TemporaryDirectory(prefix="tfxfer-") as folder:
         yield Path(folder)
 
 
 def _list_present(folder: Path) -> set[str]:
-    """Names of what lies in a folder, but for what a run is writing there, or a killed one was."""
+    """Return the names in a folder, except the temporary folders of present and killed runs."""
     staging = re.compile(rf"\.{re.escape(folder.name)}\.\w{{8}}")
     return {path.name for path in folder.iterdir() if not staging.fullmatch(path.name)}
 
@@ -167,7 +178,7 @@ def _fill(folder: Path, staging: Path, overwrite: bool) -> None:
     replaced = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder))
     for name in present:
         (folder / name).rename(replaced / name)
-    # The metrics come last: where they are, the run is whole.
+    # The metrics come last, so that a run with metrics is complete.
     for path in sorted(staging.iterdir(), key=lambda path: path.name == METRICS):
         path.rename(folder / path.name)
     staging.rmdir()
@@ -204,14 +215,14 @@ def write_classes(folder: Path, classes: Sequence[str]) -> None:
 
 
 def read_classes(folder: Path) -> tuple[str, ...] | None:
-    """Read what `write_classes` wrote; None: there is no such file."""
+    """Read the class names that `write_classes` wrote; None if there is no such file."""
     file = folder / CLASSES
-    # Nothing but a line feed ends a name: it may hold what else ends lines.
+    # Only a line feed ends a name; the name may hold other characters that end lines.
     return tuple(file.read_text(encoding="utf-8").split("\n")[:-1]) if file.is_file() else None
 
 
 def metrics_of(result: RunResult) -> dict[str, Any]:
-    """A run's figures as JSON values; those of a split have keys such as ``test.accuracy``."""
+    """Return a run's figures as JSON values; a split's have keys such as ``test.accuracy``."""
     figures: dict[str, Any] = {}
     for prefix, evaluation in {"val": result.validation, "test": result.test}.items():
         for key, value in asdict(evaluation).items():
@@ -244,10 +255,10 @@ def metrics_of(result: RunResult) -> dict[str, Any]:
 def load_unfinished(
     folder: Path, config: Config, overwrite: bool = False
 ) -> dict[int, dict[str, str]]:
-    """Which pictures each fold had that a stopped call has finished; nothing where none was.
+    """Return the pictures of each fold that a stopped call has finished; empty if there is none.
 
     Raises:
-        InputError: the folds are of another config.
+        InputError: The folds were trained with another config.
     """
     path = folder / UNFINISHED
     if overwrite or not path.is_file():
@@ -263,24 +274,26 @@ def load_unfinished(
 
 
 def write_unfinished(folder: Path, config: Config, folds: Mapping[int, Mapping[str, str]]) -> None:
-    """Write which folds are done, and which pictures each had, so that a call can go on."""
+    """Write which folds are done and which pictures each had, so that a later call can go on."""
     staging = folder / f".{fold_name(max(folds))}.{UNFINISHED.partition('.')[0]}"
     _write_json(staging, {"config": dump_config(config), "folds": folds})
     staging.replace(folder / UNFINISHED)
 
 
 def remove_earlier(folder: Path, keep: str) -> None:
-    """Remove what an earlier run left in a folder, all but the first new fold."""
+    """Remove all files of an earlier run from a folder, except the first new fold."""
     for path in list(folder.iterdir()):
         if _is_own(path) and path.name != keep:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def load_fold(folder: Path, fold: int, split: str) -> FoldResult:
-    """Read what a finished fold wrote.
+    """Read the figures of a finished fold.
 
     Args:
-        split: what the fold was: ``"test"`` or ``"validation"``.
+        folder: The folder of all folds.
+        fold: The number of the fold, from 1.
+        split: The split that the fold held out: ``"test"`` or ``"validation"``.
     """
     path = folder / fold_name(fold)
     metrics = json.loads((path / METRICS).read_text(encoding="utf-8"))

@@ -6,6 +6,6 @@ from tfxfer.commands.train import main, train
 
 if __name__ == "__main__":
     sys.exit(main())
-# Python puts a module that is imported in place of the name that its package has for it: without
-# this line, ``import tfxfer.train`` would hide the function `tfxfer.train`.
+# When Python imports a module, it sets the package's attribute of that name. Without this line,
+# ``import tfxfer.train`` would replace the function `tfxfer.train` by this module.
 sys.modules[__name__] = train  # type: ignore[assignment]

@@ -6,6 +6,6 @@ from tfxfer.commands.tune import main, tune
 
 if __name__ == "__main__":
     sys.exit(main())
-# Python puts a module that is imported in place of the name that its package has for it: without
-# this line, ``import tfxfer.tune`` would hide the function `tfxfer.tune`.
+# When Python imports a module, it sets the package's attribute of that name. Without this line,
+# ``import tfxfer.tune`` would replace the function `tfxfer.tune` by this module.
 sys.modules[__name__] = tune  # type: ignore[assignment]

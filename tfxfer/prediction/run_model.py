@@ -26,7 +26,8 @@ def load_model(path: str | Path, trust: bool = False):
     Raises:
         InputError: There is no such file, it is broken, or it holds a program and is not trusted.
 
-    Example (with a run of the preset ``birds``):
+    Example:
+        # "runs/birds" is the folder of a run of the preset "birds".
         model = tfxfer.load_model("runs/birds")
         probabilities = model.predict(np.zeros((1, 96, 96, 3), np.float32))  # [1, 12]
     """
