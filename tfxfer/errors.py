@@ -20,7 +20,7 @@ class InputError(ValueError):
         >>> try:
         ...     tfxfer.load_config("brids")
         ... except tfxfer.InputError as error:
-        ...     print("Received: 'brids'" in str(error))
+        ...     print("Did you mean 'birds'" in str(error))
         True
     """
 
