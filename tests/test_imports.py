@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 
@@ -111,16 +112,23 @@ def test_the_library_has_no_assert_and_no_bare_except():
             assert not (isinstance(node, ast.ExceptHandler) and node.type is None), name
 
 
-TOOLS = sorted((ROOT / "tools").rglob("*.py"))
+WRITTEN = [
+    *(path for folder in ("tests", "tools") for path in (ROOT / folder).rglob("*.py")),
+    *ROOT.glob("*.md"),
+]
+# In the text, since tests start programs that they hold as strings.
+IMPORT = re.compile(
+    r"""^\s*(?:["'f]+|.*; )?from (tfxfer[.\w]*) import (?:\(([^()]+)\)|([\w, ]+))""", re.MULTILINE
+)
 
 
-@pytest.mark.parametrize("path", TOOLS, ids=lambda path: path.stem)
-def test_what_tools_import_is_there(path):
-    for name in names_imported(ast.parse(path.read_text(encoding="utf-8"))):
-        if name.startswith("tfxfer.") and name not in modules():
-            module, _, wanted = name.rpartition(".")
-            assert module in modules(), f"{name}: no such module"
-            assert wanted in names_defined(modules()[module]), f"{name}: no such name"
+@pytest.mark.parametrize("path", sorted(WRITTEN), ids=lambda path: path.stem)
+def test_what_tools_tests_and_documents_import_is_there(path):
+    for module, *wanted in IMPORT.findall(path.read_text(encoding="utf-8")):
+        assert module in modules(), f"{module}: no such module"
+        for name in filter(None, re.split(r"[,\s]+", re.sub(r" as \w+", "", "".join(wanted)))):
+            known = f"{module}.{name}" in modules() or name in names_defined(modules()[module])
+            assert known, f"{module} has no {name}"
 
 
 def names_defined(module: ast.Module) -> set[str]:

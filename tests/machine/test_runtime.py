@@ -47,8 +47,8 @@ def test_memory_is_never_less_than_nothing(container):
 @pytest.mark.parametrize("state", ["enable", "disable"])
 def test_importing_tensorflow_leaves_garbage_collection_as_it_was(state):
     program = (
-        f"import gc; gc.{state}(); from tfxfer import runtime; runtime.import_tensorflow(); "
-        "import sys; assert 'tensorflow' in sys.modules; "
+        f"import gc; gc.{state}(); from tfxfer.machine import runtime; "
+        "runtime.import_tensorflow(); import sys; assert 'tensorflow' in sys.modules; "
         "print(gc.isenabled(), gc.get_freeze_count() > 100_000)"
     )
     command = [sys.executable, "-c", program]

@@ -38,7 +38,7 @@ from pathlib import Path
 backend, commands, strategies, given, out = json.load(sys.stdin)
 os.environ |= {"KERAS_BACKEND": backend, "COLUMNS": "1000"}
 os.environ["XLA_FLAGS"] += " --xla_force_host_platform_device_count=2"
-from tfxfer import runtime
+from tfxfer.machine import runtime
 runtime.import_tensorflow()
 import tensorflow as tf
 if backend == "tensorflow":

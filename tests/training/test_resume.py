@@ -31,7 +31,7 @@ DONE, EPOCH_COUNT = 2, 4
 KILLED = f"""
 import os, signal, sys
 from pathlib import Path
-from tfxfer import runtime
+from tfxfer.machine import runtime
 runtime.import_tensorflow()
 from tfxfer.config.presets import load_config
 from tfxfer.report.console import make_console
