@@ -1,4 +1,4 @@
-"""Measure the audit: its speed, its memory, and whether it finds planted leaks.
+"""Measure the audit's speed and its memory, and whether it finds planted leaks.
 
     python tools/bench_audit.py speed --data FOLDER      # against decoding alone
     python tools/bench_audit.py memory --data FOLDER     # with 1,000 and 50,000 files
@@ -28,7 +28,7 @@ _PLANTED = 10
 
 
 def audit(paths_by_split: dict[str, list[str]]):
-    """Audit files of one class without remembering anything."""
+    """Audit files of one class without storing anything for later audits."""
     import numpy as np
 
     from tfxfer.data.audit import audit_listing
@@ -43,7 +43,7 @@ def audit(paths_by_split: dict[str, list[str]]):
 
 
 def measure_speed(data: Path) -> None:
-    """Time an audit, and decoding the same files at full size by tf.data, as training does."""
+    """Time an audit, and the decoding of the same files at full size by tf.data, as in training."""
     runtime.import_tensorflow()
     import numpy as np
     import tensorflow as tf
@@ -106,7 +106,7 @@ def measure_memory(data: Path) -> None:
 
 
 def measure_leaks(data: Path) -> None:
-    """Print how many planted copies are found, and what is found without them."""
+    """Print how many planted copies are found, and how many leaks there are without them."""
     runtime.import_tensorflow()
     train = sorted(str(path) for path in (data / "train").rglob("*") if path.is_file())
     test = sorted(str(path) for path in (data / "test").rglob("*") if path.is_file())

@@ -2,7 +2,7 @@
 
     python tools/bench_augment.py --data FOLDER
 
-What is timed is what frozen layers wait for: reading, decoding, changing and batching. Rounds of
+It times the work that frozen layers wait for: reading, decoding, changing and batching. Rounds of
 all policies alternate, and the ratio is that of their medians.
 """
 
@@ -49,7 +49,7 @@ def main() -> None:
             pass
         return time.monotonic() - start
 
-    for config in configs.values():  # traced, and files in memory
+    for config in configs.values():  # This traces the functions and brings the files into memory.
         measure(config, 0)
     seconds: dict[str, list[float]] = {name: [] for name in configs}
     for number in range(1, arguments.rounds + 1):

@@ -2,8 +2,8 @@
 
     python tools/bench_contestants.py NAME OUT BEGUN DATA WEIGHTS [SEED]
 
-BEGUN is the time at which the process was started, in seconds since the epoch. Writes
-OUT/result.json: seconds to the end, and the test accuracy of the weights at each point in time.
+BEGUN is the time at which the process was started, in seconds since 1970. The tool writes
+OUT/result.json: the seconds to the end, and the test accuracy of the weights at each point in time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FINE_TUNED_BLOCKS, FINE_TUNED_FROM = 4, "block_14_expand"
 
 
 def build_keras(weights: str, classes: int, augmentation: list | None = None):
-    """The whole network as one writes it by hand: the model and its backbone."""
+    """Build the whole network as one writes it by hand; return the model and its backbone."""
     import keras
 
     base = keras.applications.MobileNetV2(
@@ -48,7 +48,7 @@ def read_folder(data: str, split: str, shuffle: bool):
 
 
 class Points:
-    """Weights at points in time, tested when the clock has stopped."""
+    """Weights at points in time, which are tested after the clock has stopped."""
 
     def __init__(self, folder: Path, begun: float):
         self._folder, self._begun = folder, begun
@@ -64,7 +64,9 @@ class Points:
         """Test the weights of every point.
 
         Args:
-            head: position of the point at which the head alone was trained.
+            model: The model that takes the weights.
+            test: The test pictures.
+            head: The position of the point at which only the head was trained.
         """
         seconds = time.time() - self._begun
         points = []
@@ -76,7 +78,7 @@ class Points:
 
 
 def standard(folder: Path, begun: float, data: str, weights: str) -> dict:
-    """The recipe of Keras's transfer-learning guide."""
+    """Train by the recipe of Keras's transfer-learning guide."""
     import keras
 
     keras.utils.set_random_seed(0)
@@ -101,7 +103,7 @@ def standard(folder: Path, begun: float, data: str, weights: str) -> dict:
 
 
 def careful(folder: Path, begun: float, data: str, weights: str) -> dict:
-    """Frozen features once for the head; then the top blocks through the whole network."""
+    """Compute frozen features once for the head; then train top blocks in the whole network."""
     import keras
     import numpy as np
     import tensorflow as tf
@@ -145,7 +147,7 @@ def careful(folder: Path, begun: float, data: str, weights: str) -> dict:
 
 
 def tfxfer(folder: Path, begun: float, data: str, weights: str, seed: str = "0") -> dict:
-    """The preset `photos`, from an empty cache."""
+    """Train the preset `photos` with an empty cache."""
     from tfxfer.config.presets import load_config
     from tfxfer.machine import runtime
     from tfxfer.report.console import make_console
@@ -172,7 +174,7 @@ def tfxfer(folder: Path, begun: float, data: str, weights: str, seed: str = "0")
 
 
 def speeds(folder: Path, begun: float, data: str, weights: str, timed: str = "10") -> dict:
-    """Frozen layers on some batches of decoded pictures; an epoch with and without the cut."""
+    """Time frozen layers on batches of decoded pictures, and epochs with and without the cut."""
     from tfxfer.machine import runtime
 
     runtime.import_tensorflow()
@@ -199,7 +201,7 @@ def speeds(folder: Path, begun: float, data: str, weights: str, timed: str = "10
         pieces = split(pictures, ENGINE_BATCH)
         model.predict(pictures[:BATCH], verbose=0)
         rates: dict[str, float] = {}
-        for _ in range(2):  # the better of two: other work on the machine only slows
+        for _ in range(2):  # The better time counts, because other work on the machine only slows.
             for key, call in (
                 ("keras", lambda model=model: model.predict(pictures, batch_size=BATCH, verbose=0)),
                 ("engine", lambda run=engine.run, pieces=pieces: list(run(pieces))),
@@ -213,7 +215,7 @@ def speeds(folder: Path, begun: float, data: str, weights: str, timed: str = "10
 
 
 def _time_epochs(folder: Path, data: str, weights: str) -> dict:
-    """Seconds of the second epoch of fine-tuning the top blocks: the first one compiles."""
+    """Return the seconds of the second epoch of fine-tuning the top blocks: the first compiles."""
     import keras
 
     from tfxfer.config.presets import load_config
@@ -249,7 +251,7 @@ def _time_second(model, dataset) -> float:
 
 
 def _unfreeze(base) -> None:
-    """Unfreeze the top blocks but for BatchNormalization."""
+    """Unfreeze the top blocks except their BatchNormalization."""
     import keras
 
     base.trainable = True

@@ -3,8 +3,8 @@
     python tools/bench_copies.py limits --data FOLDER [FOLDER …]  # pictures saved again, others
     python tools/bench_copies.py speed [--count 50000]             # time and memory
 
-`limits` saves pictures again in many ways, and prints how far apart the audit's thumbnails of a
-picture and of its copy are, and which are found; then the nearest pairs of distinct pictures.
+`limits` saves pictures again in many ways. It prints how far apart the audit's thumbnails of a
+picture and of its copy are, which copies are found, and the nearest pairs of distinct pictures.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tfxfer.modalities.pictures.copies import (
 
 _SAMPLE = 500
 _NEAREST = 5
-_BITS = 12  # up to which pairs of distinct pictures are compared
+_BITS = 12  # Pairs of distinct pictures are compared up to this distance of their hashes.
 
 
 def scale(picture: Image.Image, factor: float) -> Image.Image:
@@ -37,14 +37,14 @@ def scale(picture: Image.Image, factor: float) -> Image.Image:
 
 
 def crop(picture: Image.Image, share: float, chance: random.Random) -> Image.Image:
-    """Cut off a share of the width and of the height, somewhere."""
+    """Remove a share of the width and of the height at a random place."""
     width, height = round(picture.width * (1 - share)), round(picture.height * (1 - share))
     left = chance.randint(0, picture.width - width)
     top = chance.randint(0, picture.height - height)
     return picture.crop((left, top, left + width, top + height))
 
 
-# Name: (how the picture is changed, ending, quality)
+# Each way has a name, a function that changes the picture, an ending, and a quality.
 WAYS = {
     "JPEG, quality 60": (lambda p, _: p, ".jpg", 60),
     "JPEG, quality 30": (lambda p, _: p, ".jpg", 30),
@@ -64,7 +64,7 @@ WAYS = {
 
 
 def see(paths: list[str]):
-    """What the audit sees of those files that can be used: paths, digests, thumbnails, sizes."""
+    """Return what the audit sees in usable files: paths, digests, thumbnails and sizes."""
     from tfxfer.data.items import FileSet
     from tfxfer.modalities.pictures.look import look_at_pictures, stack_thumbnails
 
@@ -87,7 +87,7 @@ def save_again(paths: list[str], way: str, folder: Path) -> list[str]:
 
 
 def compare(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Bits, residuals and residuals over contrast of pairs of thumbnails."""
+    """Return the bits, residuals, and residuals over contrast of pairs of thumbnails."""
     bits = np.bitwise_count(hash_pictures(first) ^ hash_pictures(second))
     residuals = np.concatenate(
         [lay_over(a, b[None])[0] for a, b in zip(first, second, strict=True)]
@@ -124,7 +124,7 @@ def measure_limits(folders: list[Path]) -> None:
 
 
 def print_nearest(paths, digests, thumbnails, sizes) -> None:
-    """Print the copies that are there, and the nearest pairs that are none."""
+    """Print the copies among the pictures, and the nearest pairs that are no copies."""
     copies = find_copies(digests, thumbnails, sizes)
     for group in copies:
         print("copies: " + ", ".join(paths[row] for row in group.rows))
@@ -152,7 +152,7 @@ def print_nearest(paths, digests, thumbnails, sizes) -> None:
 
 
 def measure_speed(count: int) -> None:
-    """Time random thumbnails of photographs' smoothness, each tenth one a copy."""
+    """Time the search in random thumbnails, as smooth as photographs', with one copy in ten."""
     generator = np.random.default_rng(0)
     thumbnails = np.empty((count, 16, 16, 3), np.uint8)
     for row in range(count):

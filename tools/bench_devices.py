@@ -3,11 +3,12 @@
     KERAS_BACKEND=jax python tools/bench_devices.py [--data FOLDER] [--seconds 5] [--batch 32]
 
 Networks have random weights and are cut below their top four blocks. Below the cut, pictures in
-memory go through Keras's backend in float32 and through the engine of mixed precision, each way
-between host and device included; then photographs, to see which share of the time is spent waiting
+memory go through Keras's backend in float32 and through the engine of mixed precision, with both
+ways between host and device. Photographs follow, to measure the share of the time spent waiting
 for them. FOLDER holds photographs, in any folders; without it, some are drawn. Above the cut,
-`fit` trains on random features, the first steps left out. Prints a Markdown table; ratios are to
-float32 as the backend computes it by default: on some GPUs with TF32, on TPUs with bfloat16.
+`fit` trains on random features, and the first steps do not count. The tool prints a Markdown table.
+Ratios are to float32 as the backend computes it by default: on some GPUs with TF32, on TPUs with
+bfloat16.
 """
 
 from __future__ import annotations
@@ -37,15 +38,15 @@ DEFAULT = ("MobileNetV2", "EfficientNetV2B0", "ResNet50")
 MIXED = ("bfloat16_rewrite", "mixed_float16", "mixed_bfloat16")
 UNFROZEN, CLASSES = 4, 10
 DRAWN, ENDINGS = 300, (".jpg", ".jpeg", ".png")
-# Photographs of one pass, the same ones again and again: more than any device takes in its time.
+# One pass repeats the photographs up to this number, which no device reaches in its time.
 MOST_PICTURES = 100_000
-# Of training, the first one of which compiles.
+# So many steps of training do not count, because the first one compiles.
 SKIPPED_STEPS = 3
 HEADER = """| network | part | arithmetic | pictures a second | of float32's | waiting for input |
 |---|---|---|---|---|---|"""
-# Pictures a second, and the share of the time spent waiting for input where it was measured.
+# Pictures a second, and the share of the time spent waiting for input, if it was measured.
 Figures = tuple[float, float | None]
-# Part, engine or precision, and what gives its figures.
+# A measure has a part, an engine or precision, and a function that gives the figures.
 Measure = tuple[str, str, Callable[[], Figures]]
 Item = TypeVar("Item")
 
@@ -61,7 +62,7 @@ def draw_pictures(folder: Path) -> None:
 
 
 def until(seconds: float, items: Iterable[Item]) -> Iterator[Item]:
-    """Give items until so many seconds after the first one was asked for; at least one."""
+    """Yield items until so many seconds after the first one was asked for, and at least one."""
     end = time.monotonic() + seconds
     for item in items:
         yield item
@@ -70,7 +71,7 @@ def until(seconds: float, items: Iterable[Item]) -> Iterator[Item]:
 
 
 def list_engines() -> tuple[str, str]:
-    """The engine of float32, which has the backend's name, and that of mixed precision."""
+    """Return the engine of float32, which has the backend's name, and that of mixed precision."""
     import keras
 
     backend = keras.backend.backend()
@@ -91,11 +92,11 @@ def time_prefix(backbone, head, cut, name: str, paths: list[str], seconds: float
     from tfxfer.modalities.pictures.settings import AugmentationConfig
 
     check_installed(name)
-    # Not by `choose_engine`: random weights lose more in bfloat16 than it accepts.
+    # `choose_engine` is not used, because random weights lose more in bfloat16 than it accepts.
     engine = Engine(name, ENGINES[name](build_prefix(backbone, head, [cut])))
     shape = (BATCH, backbone.input.shape[0], backbone.input.shape[0], 3)
     batch = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
-    for _ in engine.run(repeat(batch, 2)):  # what compiles when it is first called
+    for _ in engine.run(repeat(batch, 2)):  # Some engines compile at the first call.
         pass
     start = time.monotonic()
     count = sum(len(features) for (features,) in engine.run(until(seconds, repeat(batch))))
@@ -108,7 +109,7 @@ def time_prefix(backbone, head, cut, name: str, paths: list[str], seconds: float
     views = make_view_batches(
         photographs, plain_view(backbone.input.shape[0]), batch_size=BATCH
     ).as_numpy_iterator()
-    next(views)  # the reading has begun
+    next(views)  # The reading has begun now.
     for _ in layers.run(engine, until(seconds, views)):
         pass
     clock = layers.clock
@@ -116,7 +117,7 @@ def time_prefix(backbone, head, cut, name: str, paths: list[str], seconds: float
 
 
 def build_parts(name: str, size_px: int):
-    """A network with random weights, a head, and the cut between frozen layers and the others."""
+    """Return a network with random weights, a head, and the cut above the frozen layers."""
     from tfxfer.backbones.build import build_backbone
     from tfxfer.config.backbone import BackboneConfig
     from tfxfer.config.head import HeadConfig
@@ -130,7 +131,7 @@ def build_parts(name: str, size_px: int):
 
 @contextmanager
 def in_training(backbone, head, cut, precision: str) -> Iterator[Any]:
-    """What trains above a cut, compiled; it computes in the precision meanwhile."""
+    """Give the compiled model above a cut, which computes in the precision inside the block."""
     from tfxfer.config.phases import ResolvedPhase
     from tfxfer.phases.fit import layers_of, prepare_phase
     from tfxfer.phases.precision import in_precision
@@ -153,14 +154,14 @@ def time_suffix(backbone, head, cut, precision: str, batch: int, seconds: float)
     from tfxfer.phases.memory import memory_errors
 
     drawn = np.random.default_rng(0).random((batch, *cut.shape), np.float32)
-    features = drawn.astype(np.float16)  # as stored
+    features = drawn.astype(np.float16)  # Features are stored in this type.
     targets = np.eye(CLASSES, dtype=np.float32)[np.arange(batch) % CLASSES]
     stored = tf.data.Dataset.from_tensors((features, targets)).repeat()
     given = untuned(stored.map(lambda x, y: (tf.cast(x, tf.float32), y)).prefetch(4))
     ends: list[float] = []
 
     def note(step: int, logs: dict[str, float]) -> None:
-        # Keras has read the step's loss for this call, so the device is done with it.
+        # Keras has read the step's loss for this call, so the device has finished the step.
         ends.append(time.monotonic())
         timed = ends[SKIPPED_STEPS - 1 :]
         model.stop_training = len(timed) > 1 and timed[-1] - timed[0] >= seconds
@@ -173,7 +174,7 @@ def time_suffix(backbone, head, cut, precision: str, batch: int, seconds: float)
 
 
 def list_measures(name: str, precisions: list[str], paths: list[str], arguments) -> list[Measure]:
-    """What is measured of a network; of each part, float32 comes first."""
+    """Return the measures of a network; in each part, float32 comes first."""
     backbone, head, cut = build_parts(name, arguments.size)
     batch, seconds = arguments.batch, arguments.seconds
     return [
@@ -195,18 +196,18 @@ def measure_network(name: str, measures: list[Measure]) -> None:
             if part == "prefix":
                 label = describe_engine(arithmetic) + ("" if bases else ", float32")
             figures = measure()
-        except Exception as failure:  # whatever a device cannot do: the other figures count
+        except Exception as failure:  # A device may fail at one measure; the others still count.
             reason = shorten(first_line(failure), 120).replace("|", "/")
             print(f"| {name} | {part} | {label} | – ({reason}) | – | – |", flush=True)
             bases.setdefault(part, None)
         else:
             base = bases.setdefault(part, figures[0])
             print(f"| {name} | {part} | {label} | {format_figures(*figures, base)} |", flush=True)
-        gc.collect()  # what it took of the device's memory
+        gc.collect()  # This frees the device's memory.
 
 
 def format_figures(rate: float, waiting: float | None, base: float | None) -> str:
-    """Three cells of a row: pictures a second, the same over float32's, and the share waited."""
+    """Return the cells of pictures a second, their ratio to float32's, and the share waited."""
     return " | ".join(
         (
             f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}",

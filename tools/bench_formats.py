@@ -3,9 +3,9 @@
     python tools/bench_formats.py RUN [--data FOLDER]
 
 RUN is a run's folder; FOLDER says where its pictures lie now. Each format is written to a temporary
-folder and loaded by its own runtime. Size, median time of one decoded picture and of 32, test
-accuracy and the largest difference of a probability from the trained model's are printed as a
-table, and how many labels are the trained model's.
+folder and loaded by its own runtime. The tool prints a table of the size, the median time for one
+decoded picture and for 32, the test accuracy, the share of labels that are the trained model's, and
+the largest difference from its probabilities.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""Compare what can be done about classes of different sizes, on an imbalanced cut of a folder.
+"""Compare the ways of balancing classes of different sizes, on an imbalanced part of a folder.
 
     python tools/bench_imbalance.py --data FOLDER --backbone MobileNetV2 --weights FILE
     python tools/bench_imbalance.py --data FOLDER --backbone MobileNetV2 --weights FILE --phases all
 
-The folder has train/, validation/ (or val/) and test/. Of its classes, from the one with the most
-training pictures to the one with the fewest, fewer and fewer training pictures are taken, falling
-geometrically to a tenth (`--ratio`); validation and test pictures are taken as they are. The cut
-is a folder of links, drawn anew for each seed, the same whenever the seed is: seeds and methods may
-be measured in calls of their own. `--phases head` trains a head alone, on the averaged outputs of
-six blocks; `--phases all` is the preset `photos`, which then fine-tunes the top five.
+The folder has train/, validation/ (or val/) and test/. The classes are sorted by their number of
+training pictures, and these numbers are reduced so that they fall geometrically to a tenth
+(`--ratio`). All validation and test pictures are kept. The part is a folder of links that depends
+on nothing but the seed, so that seeds and methods may be measured in separate calls.
+`--phases head` trains a head alone, on the averaged outputs of six blocks; `--phases all` is the
+preset `photos`, which then fine-tunes the top five.
 """
 
 from __future__ import annotations
@@ -79,18 +79,18 @@ def cut_geometrically(data: Path, cut: Path, ratio: float, seed: int) -> dict[st
     """Link an imbalanced choice of a folder's training pictures, and its other pictures.
 
     Args:
-        data: has train/ and other splits, each of class folders.
-        cut: is made.
-        ratio: pictures of the largest class for one of the smallest.
-        seed: decides which pictures.
+        data: A folder with train/ and other splits, each of class folders.
+        cut: The folder of links, which is made.
+        ratio: The number of pictures of the largest class for each one of the smallest.
+        seed: The seed that decides which pictures are taken.
 
     Returns:
-        Training pictures of each class, from the largest on.
+        The number of training pictures of each class, in descending order.
     """
     classes = {folder.name: sorted(folder.iterdir()) for folder in (data / "train").iterdir()}
     ordered = sorted(classes, key=lambda label: (-len(classes[label]), label))
     shares = [ratio ** (-rank / (len(ordered) - 1)) for rank in range(len(ordered))]
-    # The largest class is as large as every class behind it allows.
+    # The largest class is as large as all smaller classes allow.
     largest = min(len(classes[label]) / share for label, share in zip(ordered, shares, strict=True))
     sizes = {}
     for label, share in zip(ordered, shares, strict=True):

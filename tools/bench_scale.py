@@ -2,10 +2,10 @@
 
     python tools/bench_scale.py [--pictures 1000 5000 20000 50000] [--limit-gib 3] [--out DIR]
 
-Draws JPEG pictures of 400 x 300 px and runs the preset `photos` on them with a MobileNetV2 of
-random weights, fine-tuning included, from an empty cache. Each run is a process of its own, which
-is ended when its resident memory passes the limit. Writes scale.json and
-scale.png into DIR.
+The tool draws JPEG pictures of 400 x 300 px and runs the preset `photos` on them with a MobileNetV2
+of random weights, including fine-tuning, with an empty cache. Each run is a process of its own,
+which is ended when its resident memory exceeds the limit. The tool writes scale.json and scale.png
+into DIR.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def draw_picture(folder: Path, index: int) -> None:
 
 
 def link_pictures(source: Path, folder: Path, count: int) -> Path:
-    """A folder with links to the first pictures."""
+    """Make a folder with links to the first pictures, and return it."""
     for path in sorted(source.glob("*/*.jpg"), key=lambda path: path.name)[:count]:
         (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
         (folder / path.parent.name / path.name).symlink_to(path)
@@ -61,7 +61,7 @@ def run(data: Path, weights: Path, work: Path, limit_bytes: float) -> dict:
     process = subprocess.Popen(command, env=environment)
     watched = psutil.Process(process.pid)
     while process.poll() is None:
-        with suppress(psutil.NoSuchProcess):  # it may end right now
+        with suppress(psutil.NoSuchProcess):  # The process may end at this moment.
             peak = max(peak, watched.memory_info().rss)
         if peak > limit_bytes:
             process.kill()
@@ -78,7 +78,7 @@ def run(data: Path, weights: Path, work: Path, limit_bytes: float) -> dict:
 
 
 def draw_plot(rows: list[dict], limit_gib: float, path: Path) -> None:
-    """Draw seconds and memory over the number of pictures."""
+    """Draw the seconds and the memory over the number of pictures."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -4,12 +4,12 @@
         [--epochs N] [--out DIR]
 
 FOLDER holds train/, validation/ and test/ with class folders; FILE holds MobileNetV2's weights
-without the top. One picture in `--share` is taken of each split. The search runs first, in a
-process of its own with an empty cache. Then each of its configs is trained by `tfxfer.train` in a
-process of its own that stores no features, runs the frozen layers by Keras in every epoch, and
-takes no solver: what one does with `Model.fit` and a loop. `--epochs` shortens the phases of both.
+without the top. One picture in `--share` is taken from each split. The search runs first, in a
+process of its own with an empty cache. Then `tfxfer.train` trains each of its configs in a process
+of its own that stores no features, runs the frozen layers by Keras in every epoch, and uses no
+solver, as one would do with `Model.fit` and a loop. `--epochs` shortens the phases of both.
 
-Prints both times and their ratio, and the figures of both winners; writes results.json.
+The tool prints both times and their ratio, and the figures of both winners. It writes results.json.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def plain_config(common: list[str], values: dict, epochs: dict[str, int]) -> str:
-    """A trial's config, run without a store, by Keras, with gradient steps alone."""
+    """Return a trial's config that stores nothing and uses only Keras and gradient steps."""
     _, preset, _, data, _, backbone, _, weights = common
     settings: dict[str, object] = {
         "features.max_disk_gb": 0,
@@ -91,7 +91,7 @@ def plain_config(common: list[str], values: dict, epochs: dict[str, int]) -> str
 
 
 def run(module: str, arguments: list[str], folder: Path) -> float:
-    """Run a command of tfxfer in a process of its own; give its seconds."""
+    """Run a command of tfxfer in a process of its own; return the seconds that it took."""
     environment = os.environ | {
         "TFXFER_CACHE": str(folder / "cache"),
         "TF_CPP_MIN_LOG_LEVEL": "3",

@@ -1,14 +1,14 @@
-"""Compare tfxfer with what one writes by hand in Keras, on the same files and in one go.
+"""Compare tfxfer with Keras code that one writes by hand, on the same files in one session.
 
     python tools/bench_two_phase.py --data FOLDER --weights FILE [--quick] [--out DIR]
 
 FOLDER holds train/, validation/ and test/ with class folders; FILE holds MobileNetV2's weights
 without the top. Each contestant (tools/bench_contestants.py) runs in a
 process of its own, whose start counts; tfxfer starts with an empty cache, once for each seed.
-Weights are saved as training goes on and tested afterwards, outside of the timing. `--quick` takes
+Weights are saved during the training and tested afterwards, outside of the timing. `--quick` takes
 a tenth of the training and validation pictures, a third of the test pictures, and one seed.
 
-Prints tables, and writes results.json and accuracy.png into DIR.
+The tool prints tables, and writes results.json and accuracy.png into DIR.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from rich.table import Table
 TOOLS = Path(__file__).resolve().parent
 COLOURS = {"standard": "#b0413e", "careful": "#c98b2b", "tfxfer": "#2a6f97"}
 SEEDS = (0, 1, 2)
-# With --quick, one picture in so many.
+# With --quick, one picture in so many is taken.
 QUICK_SHARES = {"test": 3}
 QUICK_SHARE = 10
-# Batches of 32 pictures that frozen layers are timed on.
+# Frozen layers are timed on so many batches of 32 pictures.
 BATCHES, QUICK_BATCHES = 10, 3
 
 
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def run(name: str, arguments: list[str], folder: Path) -> dict:
-    """Run a contestant in a process of its own, and look at its memory and disk meanwhile."""
+    """Run a contestant in a process of its own, and watch its memory and disk space."""
     folder.mkdir()
     environment = os.environ | {
         "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -83,7 +83,7 @@ def run(name: str, arguments: list[str], folder: Path) -> dict:
     process = subprocess.Popen([*command, *arguments], env=environment, stderr=errors)
     watched, peak_bytes = psutil.Process(process.pid), 0
     while process.poll() is None:
-        with suppress(psutil.NoSuchProcess):  # it may end right now
+        with suppress(psutil.NoSuchProcess):  # The process may end at this moment.
             peak_bytes = max(peak_bytes, watched.memory_info().rss)
         time.sleep(0.2)
     errors.seek(0)
@@ -97,7 +97,7 @@ def run(name: str, arguments: list[str], folder: Path) -> dict:
 def link_some(
     data: Path, folder: Path, one_in: int, by_split: Mapping[str, int] | None = None
 ) -> Path:
-    """A folder with links to one picture in so many of each split."""
+    """Make a folder with links to one picture in so many of each split, and return it."""
     for source in sorted(data.glob("*/*")):
         share = (by_split or {}).get(source.parent.name, one_in)
         place = folder / source.relative_to(data)
@@ -108,13 +108,13 @@ def link_some(
 
 
 def seconds_to(result: dict, accuracy: float) -> float | None:
-    """When a run first had this test accuracy."""
+    """Return the seconds after which a run first had this test accuracy; None if it never had."""
     times = [point["seconds"] for point in result["points"] if point["test"] >= accuracy]
     return min(times, default=None)
 
 
 def mean_points(results: list[dict]) -> list[dict]:
-    """The means over several runs of their first points, second points and so on."""
+    """Return the means over several runs of their first points, second points and so on."""
     return [
         {key: fmean(point[key] for point in points) for key in ("seconds", "test")}
         for points in zip(*(result["points"] for result in results), strict=False)
@@ -122,7 +122,7 @@ def mean_points(results: list[dict]) -> list[dict]:
 
 
 def print_results(results: dict[str, dict], speeds: dict) -> None:
-    """Print who was how good when, and the figures that the project promises."""
+    """Print how good each contestant was at which time, and the figures that the project claims."""
     console = Console(width=max(120, Console().width))
     columns = ("finished after", "test accuracy", "head alone", "to standard's", "to careful's")
     table = Table("", *columns, "memory", "disk")
@@ -168,7 +168,7 @@ def print_results(results: dict[str, dict], speeds: dict) -> None:
 
 
 def draw(results: dict[str, dict], path: Path) -> None:
-    """Draw test accuracy over wall time."""
+    """Draw the test accuracy over the wall time."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -2,9 +2,9 @@
 
     python tools/compare_backends.py [--preset birds] [--seeds 0 1] [-- --data FOLDER …]
 
-What follows ``--`` goes to ``python -m tfxfer.train``. Each run is a process of its own, whose
+Arguments after ``--`` go to ``python -m tfxfer.train``. Each run is a process of its own, whose
 start counts, with an empty cache. Both exported models are then loaded by TensorFlow alone. The
-exit code is 1 where test accuracies differ by more than 0.03, or a model does not answer.
+exit code is 1 if test accuracies differ by more than 0.03, or if a model does not answer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BACKENDS = ("tensorflow", "jax")
 MOST = 0.03
-# What serves a model: TensorFlow, which would take Keras and, by it, JAX where they are installed.
+# This program serves a model by TensorFlow, which would import Keras and JAX if they are installed.
 SERVE = """
 import json, sys
 sys.modules.update(dict.fromkeys(("jax", "keras", "tfxfer")))  # cannot be imported
@@ -36,7 +36,7 @@ print(json.dumps(probabilities.sum(axis=1).tolist()))
 
 
 def run(command: Sequence[str], **settings: str) -> str:
-    """Run Python in a process of its own, and give what it prints."""
+    """Run Python in a process of its own, and return what it prints."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", **settings}
     done = subprocess.run(
         [sys.executable, *command], env=environment, capture_output=True, text=True, check=False
@@ -47,7 +47,7 @@ def run(command: Sequence[str], **settings: str) -> str:
 
 
 def answers(export: Path) -> bool:
-    """Whether TensorFlow alone gets probabilities of three pictures from an exported model."""
+    """Return whether TensorFlow alone gets probabilities for three pictures from an export."""
     sums = json.loads(run(["-c", SERVE, str(export)]))
     return [round(each, 3) for each in sums] == [1.0] * 3
 
@@ -59,7 +59,7 @@ def main() -> int:
     parser.add_argument("arguments", nargs="*", help="of python -m tfxfer.train, behind --")
     arguments = parser.parse_args()
     train = ["-m", "tfxfer.train", "--preset", arguments.preset, "--quiet", *arguments.arguments]
-    run([*train, "--dry-run"])  # prepares the pictures, for whichever comes first
+    run([*train, "--dry-run"])  # This prepares the pictures, so that neither run has to.
     is_fine = True
     print("seed  backend     test accuracy  seconds  SavedModel in TensorFlow alone")
     for seed in arguments.seeds:

@@ -1,11 +1,10 @@
-"""Compare settings of a preset over several seeds: what a preset chooses is measured with this.
+"""Compare settings of a preset over several seeds; the presets' own values were chosen with it.
 
     python tools/compare_settings.py --preset photos --data FOLDER --backbone MobileNetV2 \\
         --weights FILE --variants "" "phases.fine-tune.views=1" "phases.fine-tune.mixup=0.2"
 
-A variant is one or more key=value pairs, separated by spaces; "" is the preset as it is. Stored
-features are shared between the runs, so that seconds of the first run hold more than those of the
-others.
+A variant is one or more key=value pairs, separated by spaces; "" is the unchanged preset. The runs
+share stored features, so that the first run takes longer than the others.
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
-"""Compile what a run computes for a TPU or GPU that is not here, and see in what arithmetic.
+"""Compile the programs of a run for a TPU or GPU that is not here, and see their arithmetic.
 
     KERAS_BACKEND=jax python tools/compile_ahead.py v5e     # TPUs: pip install "jax[tpu]"
     KERAS_BACKEND=jax python tools/compile_ahead.py h100    # GPUs: pip install "jax[cuda13]"
 
-XLA compiles for devices that it only has a description of. What it refuses here would fail there:
-an operation that the device lacks, a shape that is not known beforehand. Nothing is run, so that
-neither speed nor memory while running is seen. Networks have random weights; the frozen layers
-below their top four blocks and the training of what is above (--whole: of everything, too) are
-compiled for one device and, as Keras's DataParallel divides batches, for four. Prints a Markdown
-table: what convolutions and matrix products give, and what a batch takes of the device's memory.
+XLA can compile for a device of which it only has a description. Programs that it refuses here would
+fail there, for example because the device lacks an operation or a shape is not known beforehand.
+Nothing is run, so that neither the speed nor the memory during a run is seen. Networks have random
+weights. The frozen layers below their top four blocks and the training of the layers above (with
+--whole, also of the whole network) are compiled for one device and, with batches divided as by
+Keras's DataParallel, for four. The tool prints a Markdown table of the types that convolutions and
+matrix products give, and of the device memory that a batch takes.
 """
 
 from __future__ import annotations
@@ -35,25 +36,25 @@ from tfxfer.modalities.pictures.networks.families import NETWORKS
 ARITHMETIC = ("float32", "mixed_bfloat16", "mixed_float16")
 HEADER = """| network | part | arithmetic | devices | multiplied in | beside weights | compiled in |
 |---|---|---|---|---|---|---|"""
-# An instruction of a compiled program: the type of what it gives, and what it is.
+# This matches an instruction of a compiled program: the type of its result, and its operation.
 INSTRUCTION = re.compile(r"= \(?(\w+)\[.* (convolution|dot|custom-call)\((.*)")
 PRODUCTS = ("conv", "gemm", "dot", "matmul")
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """What XLA asks of a GPU, as CUDA's device properties and data sheets have it.
+    """The properties of a GPU that XLA needs, from CUDA's device properties and data sheets.
 
     Attributes:
-        name: as the driver gives it.
-        capability: compute capability.
-        cores, units: multiprocessors, and units for float32 in each.
-        shared_bytes, most_shared_bytes: memory that a multiprocessor's threads share, and what a
-            block can have of it.
-        threads: of a multiprocessor.
-        cache_bytes, memory_bytes: of the whole GPU.
-        bytes_per_second: to and from its memory.
-        clock_ghz: at most.
+        name: The name that the driver gives.
+        capability: The compute capability.
+        cores, units: The number of multiprocessors, and of units for float32 in each.
+        shared_bytes, most_shared_bytes: The memory that a multiprocessor's threads share, and the
+            part that a block of threads can have.
+        threads: The number of threads of a multiprocessor.
+        cache_bytes, memory_bytes: The cache and the memory of the whole GPU.
+        bytes_per_second: The bandwidth of its memory.
+        clock_ghz: The highest clock rate.
     """
 
     name: str
@@ -69,7 +70,7 @@ class Gpu:
     clock_ghz: float
 
     def describe(self) -> str:
-        """XLA's target, in protobuf's text format."""
+        """Return XLA's description of the target, in protobuf's text format."""
         major, minor = self.capability
         return f"""
             gpu_device_info {{
@@ -101,7 +102,7 @@ GPUS = {
         3352 * 10**9, 1.98,
     ),
 }  # fmt: skip
-# Topologies of four chips, and what the cloud calls them.
+# Topologies of four chips, and their names in the cloud.
 TPUS = {
     "v2": ("v2:2x2", "v2-8"),
     "v3": ("v3:2x2", "v3-8"),
@@ -109,16 +110,16 @@ TPUS = {
     "v5e": ("v5e:2x2", "v5litepod-4"),
     "v6e": ("v6e:2x2", "v6e-4"),
 }
-# This machine's own CPU, as a trial of the tool.
+# The target "cpu" is this machine's own CPU, on which the tool itself can be tested.
 TARGETS = ("cpu", *TPUS, *GPUS)
 SEVERAL = 4
 
 
 def prepare_environment(target: str) -> None:
-    """Set what XLA reads when it is imported.
+    """Set the environment variables that XLA reads when it is imported.
 
     Raises:
-        InputError: the compiler for the target is not installed.
+        InputError: The compiler for the target is not installed.
     """
     packages = ((TPUS, "libtpu", "jax[tpu]"), (GPUS, "jax_cuda13_plugin", "jax[cuda13]"))
     for names, package, wanted in packages:
@@ -128,23 +129,23 @@ def prepare_environment(target: str) -> None:
                 f'environment without it. Install: pip install "{wanted}"'
             )
     os.environ |= {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
-    # Else libtpu asks the cloud which TPU this machine has.
+    # Without these, libtpu asks the cloud which TPU this machine has.
     os.environ |= {
         "TPU_SKIP_MDS_QUERY": "1",
         "TPU_ACCELERATOR_TYPE": TPUS.get(target, ("", ""))[1],
         "TPU_WORKER_HOSTNAMES": "localhost",
     }
-    # What is fastest cannot be tried without the GPU.
+    # Without the GPU, XLA cannot try which variant is fastest.
     flags = " --xla_gpu_autotune_level=0" if target in GPUS else ""
     os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + flags
 
 
 def list_devices(target: str) -> list[Any]:
-    """The devices to compile for."""
+    """Return the devices to compile for."""
     import jax
     from jax.experimental.topologies import get_topology_desc
 
-    here = jax.devices()  # makes JAX's plugins known
+    here = jax.devices()  # This loads JAX's plug-ins.
     if target in TPUS:
         return list(get_topology_desc(TPUS[target][0], "tpu").devices)
     if target in GPUS:
@@ -185,7 +186,7 @@ def compile_step(
 
     batch = (np.zeros((count, *cut.shape), np.float32), np.zeros((count, CLASSES), np.float32))
     with in_training(backbone, head, cut, precision) as model:
-        model._symbolic_build(data_batch=batch)  # `fit` does: the metrics get their variables
+        model._symbolic_build(data_batch=batch)  # As in `fit`, this makes the metrics' variables.
         groups = (
             model.trainable_variables,
             model.non_trainable_variables,
@@ -198,7 +199,7 @@ def compile_step(
 
 
 def make_place(devices: list[Any]) -> Callable[[Any, bool], Any]:
-    """Say of arrays that they will lie on some devices: divided among them, or whole on each."""
+    """Return a function that places arrays on devices: divided among them, or whole on each."""
     import jax
 
     mesh = jax.sharding.Mesh(np.array(devices), ("batch",))
@@ -214,7 +215,7 @@ def make_place(devices: list[Any]) -> Callable[[Any, bool], Any]:
 
 
 def count_products(program: str) -> Counter[str]:
-    """Types of what a program's convolutions and matrix products give."""
+    """Count the types of the results of a program's convolutions and matrix products."""
     found: Counter[str] = Counter()
     for kind, operation, rest in INSTRUCTION.findall(program):
         target = re.search(r'custom_call_target="([^"]*)"', rest)
@@ -226,7 +227,7 @@ def count_products(program: str) -> Counter[str]:
 
 
 def format_row(compiled: Any, seconds: float) -> str:
-    """The last three cells of a row."""
+    """Return the last three cells of a row."""
     products = count_products(compiled.as_text())
     multiplied = ", ".join(f"{kind} {count}" for kind, count in products.most_common())
     memory = compiled.memory_analysis().temp_size_in_bytes / 2**20
@@ -236,7 +237,7 @@ def format_row(compiled: Any, seconds: float) -> str:
 def list_parts(
     name: str, size_px: int, batch: int, has_whole: bool
 ) -> Iterator[tuple[str, str, Callable]]:
-    """What is compiled of a network: its name, the arithmetic, and what does it for a place."""
+    """Yield the parts to compile: a name, the arithmetic, and a function that compiles it."""
     from tfxfer.features.cut import find_cut
 
     backbone, head, cut = build_parts(name, size_px)
@@ -275,7 +276,7 @@ def main() -> None:
                 try:
                     compiled = build(make_place(devices[:count]))
                     cells = format_row(compiled, time.monotonic() - start)
-                except Exception as failure:  # whatever XLA refuses: the other parts count
+                except Exception as failure:  # XLA may refuse one part; the others still count.
                     failures += 1
                     cells = f"– ({first_line(failure)}) | – | –"
                 print(f"| {name} | {part} | {arithmetic} | {count} | {cells} |", flush=True)

@@ -1,4 +1,4 @@
-"""Draw the embedded birds on one sheet, a row a species, and write it as a picture.
+"""Draw the embedded birds on one sheet, with a row for each species, and write it as a picture.
 
 python tools/contact_sheet.py --out tools/pictures/birds.jpg
 """

@@ -2,8 +2,8 @@
 
     python tools/launch_local.py -n 2 -- --preset birds --out runs/two
 
-What follows ``--`` goes to ``python -m tfxfer.train --distributed``. Each process reads its share
-of the pictures; the first one prints and writes the run. Where one ends before its time, the others
+Arguments after ``--`` go to ``python -m tfxfer.train --distributed``. Each process reads its share
+of the pictures; the first one prints and writes the run. If one process ends too early, the others
 are ended too, and the same command goes on where the run was.
 """
 
@@ -18,12 +18,12 @@ from collections.abc import Sequence
 
 from tfxfer.search.workers import find_free_port
 
-# From asking a process to end until it is ended.
+# A process that was asked to end is killed after so many seconds.
 _PATIENCE_SECONDS = 10.0
 
 
 def launch(count: int, arguments: Sequence[str]) -> int:
-    """Start the processes and wait for them; give the exit code of the first one that fails."""
+    """Start the processes and wait for them; return the exit code of the first that fails, or 0."""
     environment = os.environ | {
         "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "jax"),
         "KERAS_DISTRIBUTION_JOB_ADDRESSES": f"127.0.0.1:{find_free_port()}",
@@ -45,7 +45,8 @@ def _wait(processes: Sequence[subprocess.Popen]) -> int:
         codes = [process.poll() for process in processes]
         failed = [(code, index) for index, code in enumerate(codes) if code]
         if failed:
-            # A signal, which is a negative code, comes first: for want of it the others have ended.
+            # A process ended by a signal has a negative code and comes first: the others ended
+            # because of it.
             code, index = min(failed)
             print(
                 f"error: all {len(processes)} processes of a run must go on to its end. "
@@ -77,7 +78,7 @@ def _end(processes: Sequence[subprocess.Popen]) -> None:
 
 
 def main() -> int:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("-n", type=int, default=2, metavar="N", help="processes; default 2")
     parser.add_argument("arguments", nargs="*", help="of python -m tfxfer.train, behind --")

@@ -2,7 +2,8 @@
 
     python tools/make_bad_folder.py OUT
 
-Three classes of good pictures, and a file of each kind in `KINDS`. `tfxfer audit OUT` finds each.
+The folder has three classes of good pictures, and a file of each kind in `KINDS`, all of which
+`tfxfer audit OUT` finds.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ GOOD_PICTURES = 12
 
 
 def draw(name: str, seed: int, width: int = 56, height: int = 48) -> Image.Image:
-    """A picture of the class's colour with soft stains, each seed's its own."""
+    """Return a picture of the class's colour with soft stains that depend on the seed."""
     generator = np.random.default_rng(seed)
     stains = Image.fromarray(generator.integers(0, 120, (6, 7, 3)).astype(np.uint8))
     pixels = np.asarray(stains.resize((width, height), Image.Resampling.BICUBIC)).astype(int)
@@ -42,7 +43,7 @@ def _turned(picture: Image.Image) -> bytes:
 
 
 def _bomb(picture: Image.Image) -> bytes:
-    """A PNG that says it has 400 million pixels, and is small."""
+    """Return a small PNG whose header announces 400 million pixels."""
     header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
     chunk = b"IHDR" + header
     start = encode(picture, "PNG")
@@ -61,7 +62,7 @@ def _frames(picture: Image.Image, kind: str) -> bytes:
 
 
 def _damaged(picture: Image.Image) -> bytes:
-    """A PNG whose pixels' checksum is wrong."""
+    """Return a PNG with a wrong checksum of its pixels."""
     encoded = bytearray(encode(picture, "PNG"))
     place = encoded.index(b"IDAT") + 20
     encoded[place] ^= 0xFF
@@ -83,8 +84,8 @@ def _big(picture: Image.Image) -> bytes:
     return encode(picture.resize((8000, 5100)), "JPEG", quality=30)
 
 
-# Name of the file, how it is made of a picture, and what an audit says of it: a part of the reason
-# why it cannot be used, or its oddities, none for a file that is as good as any.
+# Each file name has a function that makes the file from a picture, and the finding of an audit: a
+# part of the reason why the file cannot be used, or its oddities, which may be none.
 KINDS: dict[str, tuple[Callable[[Image.Image], bytes], str | tuple[str, ...]]] = {
     "empty.jpg": (lambda p: b"", "empty file"),
     "cut.jpg": (lambda p: encode(p, "JPEG")[:400], "broken JPEG file"),
@@ -129,7 +130,7 @@ def make_bad_folder(folder: Path) -> dict[str, str | tuple[str, ...]]:
     """Write the pictures into class folders.
 
     Returns:
-        By path, what an audit says of each file of `KINDS`.
+        The finding of an audit for each file of `KINDS`, by path.
     """
     for position, name in enumerate(CLASSES):
         (folder / name).mkdir(parents=True)

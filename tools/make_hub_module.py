@@ -1,9 +1,9 @@
-"""Turn a backbone into a reusable SavedModel that `--backbone hub:DIR` takes, to share it.
+"""Turn a backbone into a reusable SavedModel that `--backbone hub:DIR` takes.
 
     python tools/make_hub_module.py --run runs/birds-20261121-120000 --out birds-module
     python tools/make_hub_module.py --backbone MobileNetV2 --weights FILE --out module
 
-The first form takes the fine-tuned backbone of a run, the second one as it was published.
+The first form takes the fine-tuned backbone of a run, and the second one a published backbone.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def make_module(arguments: argparse.Namespace) -> None:
     if arguments.run is not None:
         config = load_config(arguments.run / run.CONFIG)
         backbone = build_backbone(config.backbone)
-        # A run of one's own: what it holds is no stranger's program.
+        # The run is the user's own, so that a program in it can be trusted.
         model = load_model(arguments.run, trust=True)
         trained = model.get_layer(backbone.network.name)
-        # The layers are the same; their order is that of the run's network.
+        # Both networks have the same layers, but the weights are in the order of the run's network.
         add_levels(backbone, config.head.levels).network.set_weights(trained.get_weights())
     else:
         chosen = {"backbone.alpha": arguments.alpha, "backbone.image_size_px": arguments.size}

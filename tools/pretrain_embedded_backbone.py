@@ -2,9 +2,9 @@
 
     python tools/pretrain_embedded_backbone.py --data-dir ~/tfxfer_data
 
-writes `mobilenetv2_035_96_fieldguide.weights.h5` and, beside it, a `.json` that says where the
-weights come from. The target species are never seen. Run again after an interruption, it goes on
-from the last whole epoch (the backup lies below --data-dir).
+This writes `mobilenetv2_035_96_fieldguide.weights.h5` and, beside it, a `.json` that says where the
+weights come from. The target species are never seen. If the tool is run again after an
+interruption, it goes on from the last complete epoch (the backup lies below --data-dir).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from tfxfer.modalities.pictures.fieldguide.species import SOURCE_SPECIES, TARGET
 
 NAME = "mobilenetv2_035_96_fieldguide"
 INPUT_SIZE_PX = 96
-# The first half of the epochs sees smaller pictures: nearly twice as fast, and no worse.
+# The first half of the epochs uses smaller pictures, which is nearly twice as fast and no worse.
 SMALL_SIZE_PX = 64
 VALIDATION_PICTURES_PER_SPECIES = 10
 BATCH_SIZE = 64
@@ -45,7 +45,7 @@ LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 0.02
 LABEL_SMOOTHING = 0.1
 WARM_UP_EPOCHS = 1
-# Keras's 0.999 would need thousands of steps to forget the random start.
+# With Keras's 0.999, the statistics would need thousands of steps to forget the random start.
 BATCH_NORM_MOMENTUM = 0.98
 
 
@@ -62,10 +62,10 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def build_backbone() -> keras.Model:
-    """The network of the weights: input [batch, height, width, 3], float32, −1…1.
+    """Return the network of the weights; its input is [batch, height, width, 3], float32, −1…1.
 
-    Fully convolutional, so that one network trains on both picture sizes; the layers are those
-    of the network with `input_shape=(96, 96, 3)`.
+    The network is fully convolutional, so that it trains on both picture sizes; its layers are
+    those of the network with `input_shape=(96, 96, 3)`.
     """
     return keras.applications.MobileNetV2(
         include_top=False, alpha=0.35, input_shape=(None, None, 3), weights=None
@@ -82,7 +82,7 @@ def build_classifier(backbone: keras.Model, class_count: int) -> keras.Model:
 
 
 def augment(images: tf.Tensor, labels: tf.Tensor, size_px: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Random crop, flip and colour jitter of a whole batch, uint8 0…255 to float32 −1…1."""
+    """Crop, flip and recolour a whole batch at random, from uint8 0…255 to float32 −1…1."""
     count = tf.shape(images)[0]
     area = tf.random.uniform([count], 0.4, 1.0)
     aspect = tf.exp(tf.random.uniform([count], math.log(0.8), math.log(1.25)))
@@ -90,7 +90,7 @@ def augment(images: tf.Tensor, labels: tf.Tensor, size_px: int) -> tuple[tf.Tens
     width = tf.minimum(tf.sqrt(area * aspect), 1.0)
     top = tf.random.uniform([count]) * (1.0 - height)
     left = tf.random.uniform([count]) * (1.0 - width)
-    # crop_and_resize mirrors a box whose left and right are exchanged.
+    # `crop_and_resize` mirrors a box whose left and right are exchanged.
     flip = tf.random.uniform([count]) < 0.5
     right = left + width
     boxes = tf.stack(
@@ -107,7 +107,7 @@ def augment(images: tf.Tensor, labels: tf.Tensor, size_px: int) -> tuple[tf.Tens
 
 
 def resize(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The plain picture for validation: uint8 0…255 to float32 −1…1."""
+    """Resize plain pictures for validation, from uint8 0…255 to float32 −1…1."""
     size = (INPUT_SIZE_PX, INPUT_SIZE_PX)
     return tf.image.resize(tf.cast(images, tf.float32), size) / 127.5 - 1.0, labels
 
@@ -115,7 +115,7 @@ def resize(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 def make_datasets(
     arguments: argparse.Namespace,
 ) -> tuple[dict[int, tf.data.Dataset], tf.data.Dataset, int]:
-    """Training batches by picture size, validation batches, and the steps of an epoch."""
+    """Return training batches by picture size, validation batches, and the steps of an epoch."""
     count = arguments.pictures_per_species
     validation_count = VALIDATION_PICTURES_PER_SPECIES
     config = FieldguideConfig(
@@ -159,7 +159,7 @@ def compile_classifier(model: keras.Model, steps: int, epochs: int, class_count:
 
 
 class OneLineAnEpoch(keras.callbacks.Callback):
-    """Prints time, loss and accuracies; nothing else speaks during the training."""
+    """A callback that prints the only output of the training: time, loss and accuracies."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -178,8 +178,8 @@ class OneLineAnEpoch(keras.callbacks.Callback):
 def write_small_weights(backbone: keras.Model, path: Path) -> None:
     """Write weights of half the precision in a compressed file that `load_weights` reads.
 
-    Kernels are rounded to float16 values and stay float32 arrays: their zero low bytes vanish in
-    the compression. BatchNorm's vectors keep all their bits.
+    Kernels are rounded to float16 values but stay float32 arrays, whose zero low bytes compress
+    well. BatchNorm's vectors keep all their bits.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -244,7 +244,7 @@ def main() -> None:
     model = build_classifier(backbone, len(SOURCE_SPECIES))
     compile_classifier(model, steps, arguments.epochs, len(SOURCE_SPECIES))
     backup_dir = arguments.data_dir / f"{NAME}_backup"
-    # Kept between the two halves: the second goes on where the first, or a dead run, stopped.
+    # The backup is kept, because the second half goes on where the first, or a killed run, stopped.
     backup = keras.callbacks.BackupAndRestore(backup_dir, delete_checkpoint=False)
     halves = ((SMALL_SIZE_PX, arguments.epochs // 2), (INPUT_SIZE_PX, arguments.epochs))
     for size_px, last_epoch in halves:
@@ -253,7 +253,7 @@ def main() -> None:
     shutil.rmtree(backup_dir, ignore_errors=True)
     path = arguments.out / f"{NAME}.weights.h5"
     write_small_weights(backbone, path)
-    backbone.load_weights(path)  # what is measured is what is shipped
+    backbone.load_weights(path)  # The measured weights are those in the file.
     _, accuracy = model.evaluate(validation, verbose=0)
     write_provenance(path, arguments, float(accuracy), (time.monotonic() - start) / 60)
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, validation accuracy {accuracy:.4f}")

@@ -2,8 +2,8 @@
 
     python tools/time_presets.py
 
-Times a few steps of each phase on drawn JPEG pictures of 500 x 375 px and random weights, and
-counts them up to the data set's pictures. Early stopping may end a phase sooner.
+The tool times a few steps of each phase on drawn JPEG pictures of 500 x 375 px with random weights,
+and multiplies the times up to the size of the data set. Early stopping may end a phase sooner.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tfxfer.config.presets import load_config
 from tfxfer.kinds import MODALITIES
 from tfxfer.machine import runtime
 
-# Training and validation pictures after the missing splits are cut, and classes.
+# The numbers of training and validation pictures, after missing splits are made, and of classes.
 DATA = {
     "birds-cub200": (5095, 899, 200),
     "flowers": (1020, 1020, 102),
@@ -41,7 +41,7 @@ def draw_pictures(folder: Path) -> tuple[str, ...]:
 
 
 def estimate_seconds(preset: str, paths: tuple[str, ...]) -> list[float]:
-    """Seconds of each phase of a preset."""
+    """Return the estimated seconds of each phase of a preset."""
     from tfxfer.data.items import FileSet, ItemData
     from tfxfer.features.frozen import FrozenLayers
     from tfxfer.modalities.pictures.networks.applications import build_network, wrap_network
