@@ -1,4 +1,4 @@
-"""Small real things that tests share: pictures on disk, weights of a small network."""
+"""Fixtures that tests share: pictures on disk, and the weights of a small network."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import pytest
 
 from tfxfer.machine import runtime
 
-# Read when TensorFlow Datasets is imported: the embedded birds are drawn into a folder of the
-# session's own.
+# TensorFlow Datasets reads this when it is imported, so that the embedded birds are drawn into a
+# folder of the session.
 DATA_DIR = tempfile.TemporaryDirectory(prefix="tfxfer-test-")
 os.environ["TFDS_DATA_DIR"] = DATA_DIR.name
-# Features of frozen layers are stored in a folder of the session's own too.
+# Features of frozen layers are also stored in a folder of the session.
 CACHE_DIR = tempfile.TemporaryDirectory(prefix="tfxfer-test-cache-")
 os.environ["TFXFER_CACHE"] = CACHE_DIR.name
 runtime.import_tensorflow()
@@ -38,9 +38,9 @@ from tfxfer.tasks.heads import (
     build_head,
 )
 
-# What was imported stays, and need not be looked through for garbage between tests.
+# Imported objects stay, so the garbage collector need not look at them between tests.
 gc.freeze()
-# Graphs are thousands of objects that stay: to look for garbage among them is mostly in vain.
+# Graphs are thousands of objects that stay, so the garbage collector rarely finds any among them.
 gc.set_threshold(50_000, 50, 100)
 
 
@@ -53,10 +53,10 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="module", autouse=True)
 def _let_go():
-    """Let a module's models and graphs go: those of the whole suite take many gigabytes.
+    """Free a test module's models and graphs: those of the whole suite take many gigabytes.
 
-    What outlives that stays to the end, and need not be looked through again: each look took
-    seconds.
+    Objects that survive this stay to the end. The garbage collector need not look at them again,
+    because that took seconds each time.
     """
     yield
     keras.backend.clear_session(free_memory=False)
@@ -72,29 +72,29 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def picture_folder(tmp_path_factory) -> Path:
-    """Three classes of 20 pictures, without splits. Tests do not change it."""
+    """A folder with three classes of 20 pictures and no splits, which tests do not change."""
     return write_classes(tmp_path_factory.mktemp("pictures") / "photos", dict.fromkeys(COLOURS, 20))
 
 
 @pytest.fixture
 def own_folder(tmp_path) -> Path:
-    """Three classes of 6 pictures that a test may spoil."""
+    """A folder with three classes of 6 pictures, which a test may spoil."""
     return write_classes(tmp_path / "photos", dict.fromkeys(COLOURS, 6))
 
 
 @pytest.fixture
 def own_cache(tmp_path, monkeypatch) -> Path:
-    """A cache of the test's own, empty."""
+    """An empty cache for one test."""
     monkeypatch.setenv("TFXFER_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
 @pytest.fixture(scope="session")
 def weights_file(tmp_path_factory) -> Path:
-    """Weights of MobileNet, alpha 0.25, saved as a user's file would be.
+    """Weights of MobileNet, alpha 0.25, saved as a user would save them.
 
-    They are random, with BatchNormalization's statistics taken from pictures of noise, so that
-    features tell colours apart.
+    They are random. BatchNormalization's statistics are taken from pictures of noise, so that
+    features of different colours differ.
     """
     keras.utils.set_random_seed(7)
     network = build_network("MobileNet", 32, 0.25)
@@ -109,7 +109,7 @@ def weights_file(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def make_table(tmp_path):
-    """Gives a function from features to a stored table of them."""
+    """A function from features to a stored table of them."""
 
     def make(features) -> Table:
         names = [str(index) for index in range(len(features))]
@@ -131,11 +131,11 @@ def _mobilenet(weights_file) -> Backbone:
 
 @pytest.fixture
 def small_backbone(_mobilenet) -> Iterator[Backbone]:
-    """MobileNet, alpha 0.25, for pictures of 32 px; as new for each test."""
+    """A MobileNet, alpha 0.25, for pictures of 32 px, which is reset for each test."""
     layers = [(layer, layer.trainable) for layer in _mobilenet.network._flatten_layers()]
     weights = [(weight, weight.numpy()) for weight in _mobilenet.network.weights]
     yield _mobilenet
-    for layer, is_trainable in layers:  # the network first, whose flag goes to all the others
+    for layer, is_trainable in layers:  # The network, whose flag sets all the others, comes first.
         layer.trainable = is_trainable
     for weight, value in weights:
         weight.assign(value)
@@ -149,5 +149,5 @@ def small_head() -> Head:
 
 @pytest.fixture
 def small(weights_file) -> dict:
-    """Arguments of `tfxfer.train` for a run of a few seconds."""
+    """The arguments of `tfxfer.train` for a run of a few seconds."""
     return small_arguments(weights_file)

@@ -1,6 +1,6 @@
-"""The import rules of the package, read from the code.
+"""Tests of the package's import rules, which are read from the code.
 
-What breaks a rule today is listed in ``exceptions.toml``. Those lists may only shrink.
+``exceptions.toml`` lists the code that breaks a rule today. Its lists may only shrink.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from support.code import (
 
 import tfxfer
 
-# What a plain `import tfxfer`, its help and its reports do without.
+# A plain `import tfxfer`, its help and its reports load none of these.
 HEAVY = {"tensorflow", "keras", "sklearn", "jax", "h5py", "tensorflow_datasets"}
 LIGHT_ROOMS = ("errors", "config", "records", "run", "report")
 
@@ -89,7 +89,7 @@ def test_importing_and_help_load_no_tensorflow():
 
 
 def heavy_after(code: str) -> set[str]:
-    """Which of the heavy packages a new Python has loaded when it has run some code."""
+    """Return which of the heavy packages a new Python has loaded when it has run some code."""
     code += f"\nimport sys; print(*({HEAVY!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -132,7 +132,7 @@ def test_what_tools_tests_and_documents_import_is_there(path):
 
 
 def names_defined(module: ast.Module) -> set[str]:
-    """The names that a module gives to others: definitions, assignments and imports."""
+    """Return the names that a module gives to others: definitions, assignments and imports."""
     found = {
         alias.asname or alias.name
         for node in ast.walk(module)

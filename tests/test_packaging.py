@@ -1,4 +1,4 @@
-"""What a wheel holds, and that it works away from the checkout."""
+"""Tests of the content of a wheel, and that it works away from the checkout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every command and every Python block in the documents is sound."""
+"""Tests that every command and every Python block in the documents is sound."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run folder is there when all is done, or not at all."""
+"""Tests of the run folder, which appears complete or not at all."""
 
 from __future__ import annotations
 

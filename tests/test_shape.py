@@ -1,6 +1,6 @@
 """The measure of the package, read from the code: folders, functions and words.
 
-What breaks a rule today is listed in ``exceptions.toml``. Those lists may only shrink.
+``exceptions.toml`` lists the code that breaks a rule today. Its lists may only shrink.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import ast
 
 from support.code import PACKAGE, ROOT, check_exceptions, functions, modules
 
-# A reader takes in a folder at a look, and a call without counting its arguments.
+# A reader should see a folder at a glance, and read a call without counting its arguments.
 ROOT_MODULES = 12
 FILES = 15
 POSITIONAL_PARAMETERS = 5

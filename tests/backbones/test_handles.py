@@ -19,7 +19,7 @@ from tfxfer.errors import InputError
 
 @pytest.fixture
 def module(tmp_path) -> Path:
-    """A folder that looks like a SavedModel: nothing here loads it."""
+    """A folder that looks like a SavedModel; no test here loads it."""
     folder = tmp_path / "module"
     (folder / "variables").mkdir(parents=True)
     (folder / "saved_model.pb").write_bytes(b"graph" * 100)
@@ -47,7 +47,7 @@ def pack(folder: Path, path: Path) -> Path:
 
 @pytest.fixture
 def server(module, tmp_path):
-    """Answers with the module, after as many failures as a test asks for."""
+    """A server that answers with the module, after as many failures as a test asks for."""
     packed = pack(module, tmp_path / "served.tar.gz").read_bytes()
 
     class Handler(BaseHTTPRequestHandler):
@@ -129,7 +129,7 @@ def test_a_broken_archive_is_named(tmp_path):
         find_module(str(tmp_path / "cut.tar.gz"))
 
 
-@pytest.mark.slow  # imports tensorflow_hub, and with it tf_keras
+@pytest.mark.slow  # It imports tensorflow_hub, and with it tf_keras.
 def test_a_mirror_is_asked_again_after_failures_and_only_once_after_success(
     server, module, monkeypatch
 ):
@@ -143,7 +143,7 @@ def test_a_mirror_is_asked_again_after_failures_and_only_once_after_success(
     assert found.retries == 2
     assert again == replace(found, retries=0)
     assert len(server.asked) == 3
-    # A Kaggle handle is asked for at the mirror in the same way.
+    # The mirror is asked for a Kaggle handle in the same way.
     kaggle = "someone/features/tensorFlow2/small/1"
     assert find_module(kaggle, server.address).sha256 == found.sha256
     assert server.asked[-1] == f"/{kaggle}?tf-hub-format=compressed"
@@ -162,7 +162,7 @@ def test_an_answer_is_not_asked_for_again(server, hub_cache):
 @pytest.mark.slow
 def test_without_a_network_the_folder_to_fill_is_named_and_works(module, hub_cache, monkeypatch):
     monkeypatch.setattr(handles, "_PAUSES_SECONDS", (0.01, 0.01))
-    handle = "http://127.0.0.1:9/someone/features/1"  # nobody listens there
+    handle = "http://127.0.0.1:9/someone/features/1"  # No server listens there.
     with pytest.raises(InputError, match="put the SavedModel's files into") as caught:
         find_module(handle)
     folder = Path(str(caught.value).split("files into ")[1].split(";")[0])
@@ -171,7 +171,7 @@ def test_without_a_network_the_folder_to_fill_is_named_and_works(module, hub_cac
     assert find_module(handle).folder == folder
 
 
-@pytest.mark.slow  # Kaggle's client asks the network first
+@pytest.mark.slow  # Kaggle's client asks the network first.
 def test_a_kaggle_module_that_was_put_into_the_cache_is_taken(module, tmp_path):
     handle = "someone/features/tensorFlow2/small/1"
     with pytest.raises(InputError, match="put the SavedModel's files into") as caught:

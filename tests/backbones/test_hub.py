@@ -1,4 +1,4 @@
-"""A TF-Hub module is a backbone, and a layer of Keras 3 like any other."""
+"""Tests of TF-Hub modules, which are backbones, and layers of Keras 3 like any other."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_variables_are_weights_with_paths_of_their_own(folder, small_backbone):
 
 
 def train_a_step(backbone, unfreeze, batch_norm="frozen"):
-    """One step of a phase; what each weight of the backbone, and the output, changed by."""
+    """Train one step of a phase; return by how much each weight and the output changed."""
     head = build_head(HeadConfig(dropout=0.0), 3, seed=0)
     unfreeze_top(backbone.network, backbone.blocks, unfreeze, batch_norm)
     model = build_model(backbone, head, trains_batch_norm=batch_norm == "train")
@@ -146,7 +146,7 @@ def test_mixed_precision_casts_at_the_border(folder):
 
 @pytest.mark.parametrize("build_engine", [build_tensorflow, build_openvino])
 def test_the_cut_and_the_engines_work_above_it(folder, small_backbone, small_head, build_engine):
-    """The engine gives what it gives for the network that the module was made of."""
+    """An engine gives the same features as for the network that the module was made of."""
     features = []
     for backbone in (build(folder), small_backbone):
         prefix = build_prefix(backbone, small_head, [find_cut(backbone, small_head, 0)])
@@ -176,7 +176,7 @@ def test_a_saved_model_loads_in_a_new_process_and_is_refused_in_safe_mode(
     folder, small_head, tmp_path
 ):
     model = build_model(build(folder), small_head)
-    weights = [w + 0.01 * np.sign(w) for w in model.get_weights()]  # no longer the module's own
+    weights = [w + 0.01 * np.sign(w) for w in model.get_weights()]  # They differ from the module's.
     model.set_weights(weights)
     model.save(tmp_path / "model.keras")
     np.save(tmp_path / "pictures.npy", pictures())
@@ -308,7 +308,7 @@ def test_a_broken_module_is_named(tmp_path):
 
 
 def test_a_module_of_another_kind_serves_arrays(tmp_path):
-    """The interface of a keyword spotter: spectrograms [49, 10, 1] to words, as logits."""
+    """The module has the interface of a keyword spotter: spectrograms [49, 10, 1] to logits."""
     module = tf.Module()
     kernel = tf.Variable(tf.random.normal([490, 12], seed=1), name="dense/kernel")
     bias = tf.Variable(tf.zeros([12]), name="dense/bias")

@@ -1,4 +1,4 @@
-"""KerasHub's presets are backbones, unfrozen block by block."""
+"""Tests of KerasHub's presets as backbones, which are unfrozen block by block."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RESNET = {
     "stackwise_num_blocks": [2, 2],
     "stackwise_num_strides": [1, 2],
 }
-# Small networks of each family: their settings, and their blocks.
+# The settings and the blocks of a small network of each family.
 SMALL = {
     "ViTBackbone": (
         VIT | {"image_shape": (SIDE, SIDE, 3), "mlp_dim": 32},
@@ -113,7 +113,7 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def presets(tmp_path_factory):
-    """Write the preset of a small network, once for all tests."""
+    """A function that writes the preset of a small network, once for all tests."""
     written: dict[str, tuple[keras.Model, Path]] = {}
 
     def write(name: str) -> tuple[keras.Model, Path]:
@@ -154,7 +154,7 @@ def test_a_preset_is_taken_apart_into_its_blocks(presets, name):
             for path in (w.path for w in backbone.network.get_layer(layer).weights)}  # fmt: skip
     assert held == {weight.path for weight in backbone.network.weights}
     assert sum(block.parameters for block in backbone.blocks) == original.count_params()
-    # The same features as KerasHub's own, with the preset's preprocessing.
+    # The features are those of KerasHub's own network with the preset's preprocessing.
     expected = np.asarray(original(pictures() / 127.5 - 1, training=False))
     if FAMILIES[name].readout == "token":
         expected = expected[:, 0]

@@ -1,4 +1,4 @@
-"""A head that reads the outputs of several blocks."""
+"""Tests of heads that read the outputs of several blocks."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_levels_are_the_blocks_averages_side_by_side():
     [("MobileNetV2", 4), ("VGG16", 9), ("DenseNet121", 6), ("NASNetMobile", 3)],
 )
 def test_prefix_and_suffix_give_what_the_whole_network_gives(name, levels):
-    """Also where the cut is above some of the levels, and where the levels are all the blocks."""
+    """This also holds if the cut is above some of the levels, and if all blocks are levels."""
     keras.utils.set_random_seed(0)
     compare_cuts(build(name, levels), unfrozen=(0, 2))
 

@@ -1,4 +1,4 @@
-"""The doctor names what is wrong with an installation, and what to do."""
+"""Tests of the doctor, which names the problems of an installation and what to do."""
 
 from __future__ import annotations
 

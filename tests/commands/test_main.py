@@ -1,4 +1,4 @@
-"""`tfxfer cache`: what is stored, and away with it."""
+"""Tests of `tfxfer cache`, which shows and removes stored features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pictures show: a row for each file, whatever the file is."""
+"""Tests of `tfxfer predict`, which gives a row for each file, whatever the file is."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def model(weights_file):
 
 @pytest.fixture(scope="module")
 def run_folder(model, tmp_path_factory) -> str:
-    """What a run leaves of its model."""
+    """The folder of a run with its model."""
     folder = tmp_path_factory.mktemp("run")
     model.save(folder / "model.keras")
     (folder / "classes.txt").write_text("\n".join(CLASSES) + "\n", encoding="utf-8")
@@ -49,12 +49,12 @@ def read_csv(path) -> list[dict[str, str]]:
 
 
 def make_bad_kinds() -> dict[str, tuple[bytes, str]]:
-    """Bytes of each kind that cannot be used, and a part of what is said of it."""
+    """Return the bytes of each kind of unusable file, and a part of its error."""
     tool = load_tool("make_bad_folder")
     return {
         name: (make(tool.draw("blue", 1)), said)
         for name, (make, said) in tool.KINDS.items()
-        # The decoder takes a palette's numbers for grey.
+        # The decoder alone would take a palette's numbers for grey.
         if isinstance(said, str) and name != "palette.bmp"
     }
 

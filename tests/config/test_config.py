@@ -1,4 +1,4 @@
-"""Presets, overrides and their rules."""
+"""Tests of presets, overrides and their rules."""
 
 from __future__ import annotations
 

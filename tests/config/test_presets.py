@@ -1,4 +1,4 @@
-"""Every preset is sound, and says in its header what it takes."""
+"""Tests that every preset is sound, and that its header says what it needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An audit finds what is wrong, odd and twice in a folder, and training goes on without it."""
+"""Tests that an audit finds faults, oddities and copies, and that training goes on without them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_training_runs_to_its_end_with_exactly_the_good_ones(bad_folder, small, 
 
 
 def test_audit_training_and_serving_see_the_same_pixels(bad_folder):
-    """`plain_view` is what training and the export's `serve_bytes` call."""
+    """Training and the export's `serve_bytes` both call `plain_view`."""
     for path, expected in bad_folder[1].items():
         if isinstance(expected, str) or "big" in path:
             continue
@@ -99,7 +99,7 @@ def test_what_is_transparent_is_laid_over_white(kind, mode):
     decoded = decode_picture(tf.constant(tool.encode(picture, kind, **options))).numpy()
     white = Image.new("RGBA", picture.size, "white")
     over = Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
-    # The fourth channel of a BMP is filling.
+    # The fourth channel of a BMP is unused.
     expected = picture.convert("RGB") if kind == "BMP" else over
     assert np.abs(decoded.astype(int) - np.asarray(expected)).max() <= 1
 
@@ -120,7 +120,7 @@ def test_a_colour_that_a_png_calls_transparent_becomes_white(mode, key):
 
 
 def test_an_animated_webp_is_refused_in_the_graph_too():
-    """TensorFlow's decoder would take the process down."""
+    """TensorFlow's decoder would crash the process."""
     with pytest.raises(tf.errors.InvalidArgumentError):
         decode_picture(tf.constant(tool._frames(tool.draw("blue", 1), "WEBP")))
 
@@ -146,7 +146,7 @@ def test_what_was_seen_is_remembered_until_the_file_changes(own_folder, tmp_path
 
 
 def leaky_folder(folder: Path) -> Path:
-    """Ten test pictures, of which two are in train as well, one of them saved again."""
+    """Write ten test pictures, of which two are also in train, one of them saved again."""
     for position, (split, count) in enumerate({"train": 8, "val": 4, "test": 4}.items()):
         for name in tool.CLASSES:
             (folder / split / name).mkdir(parents=True)
@@ -212,7 +212,7 @@ def test_the_command_prints_writes_and_says_by_its_code_what_it_found(
 
 
 def test_the_class_folders_of_the_fixtures_hold_no_copies(tmp_path):
-    """Else notes of other tests would speak of leaks."""
+    """If they held copies, the notes in other tests would report leaks."""
     found = audit(write_classes(tmp_path / "photos", {"blue": 20, "green": 20}))
     assert found.copies == ()
 

@@ -1,4 +1,4 @@
-"""From encoded pictures to batches."""
+"""Tests of the pipeline from encoded pictures to batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each class is as likely to be drawn as any other."""
+"""Tests of balanced sampling, which draws each class equally often."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUIET = Console(quiet=True)
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """24, 12 and 3 training pictures of three classes."""
+    """A data set with 24, 12 and 3 training pictures of three classes."""
     root = tmp_path_factory.mktemp("imbalanced")
     write_classes(root / "train", dict(zip(COLOURS, COUNTS, strict=True)))
     for number, split in enumerate(("val", "test"), start=1):
@@ -69,7 +69,7 @@ def test_pictures_are_drawn_evenly_anew_in_each_epoch(pictures):
     epochs = read_epochs(make(), 8)
     assert [len(epoch) for epoch in epochs] == [39 // 8] * 8, "as many steps as without"
     drawn = np.concatenate([y for epoch in epochs for _, y in epoch]).sum(axis=0)
-    # 256 draws: four standard deviations of a binomial are 30.
+    # In 256 draws, four standard deviations of a binomial are 30.
     assert np.abs(drawn - 256 / 3).max() < 30
     assert not np.array_equal(epochs[0][0][0], epochs[1][0][0])
     for ours, theirs in zip(epochs, read_epochs(make(), 2), strict=False):

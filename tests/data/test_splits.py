@@ -1,4 +1,4 @@
-"""Splits, folds and few shots: who goes where, of made-up files where only their names count."""
+"""Tests of splits, folds and few shots; most use made-up files, because only names matter."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLASSES = ("amber", "blue", "green")
 
 @dataclass(frozen=True)
 class NamedSet:
-    """Pictures with names and labels, and no more than every set of pictures has."""
+    """A set of pictures that has names and labels, and only what every such set has."""
 
     names: tuple[str, ...]
     labels: np.ndarray
@@ -34,7 +34,7 @@ class NamedSet:
 
 
 def make_files(count, groups=(), start=0, folder="made-up"):
-    """Files of three classes in turn."""
+    """Return made-up files, whose three classes take turns."""
     labels = np.arange(start, start + count) % 3
     paths = (f"/{folder}/{CLASSES[n]}/{start + i:05d}.jpg" for i, n in enumerate(labels))
     return FileSet(tuple(paths), labels, tuple(groups))
@@ -72,7 +72,7 @@ def test_the_cut_without_settings_is_what_it_always_was():
 
 
 def many_groups(count=600, groups=60, seed=1):
-    """Groups of very different sizes."""
+    """Return the groups of pictures; the groups have very different sizes."""
     generator = np.random.default_rng(seed)
     sizes = generator.exponential(1, groups) + 0.1
     return [f"bird{n}" for n in generator.choice(groups, count, p=sizes / sizes.sum())]
@@ -161,7 +161,7 @@ def test_adding_pictures_moves_none(tmp_path):
 
 
 def make_real(folder, numbers):
-    """Empty files: a file's identity tells its size."""
+    """Write empty files, because a file's identity depends on its size."""
     paths = [folder / CLASSES[n % 9 // 3] / f"{n:04d}.jpg" for n in numbers]
     for path in paths:
         path.parent.mkdir(exist_ok=True)

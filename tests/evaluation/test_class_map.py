@@ -1,4 +1,4 @@
-"""Files that say which of a model's classes each class of some data is."""
+"""Tests of the mapping from the classes of data to the classes of a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of a model on new pictures: the source's classes, bad files, splits, what is written."""
+"""Tests of the evaluation on new pictures: classes, bad files, splits, and written files."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from tfxfer.tasks.heads import build_model
 from tfxfer.tasks.metrics import wilson_interval
 
 QUIET = Console(quiet=True)
-NAMES = ("green", "amber", "blue")  # not in the order of the folders
+NAMES = ("green", "amber", "blue")  # This is not the order of the folders.
 
 
 def make_predictor(model: keras.Model, classes=NAMES) -> Predictor:
-    """A Keras model for pictures of 32 px as what predicts."""
+    """Return a predictor that runs a Keras model on pictures of 32 px."""
     return Predictor(
         "colours", tuple(classes), make_prepare(32),
         lambda batch: Prediction(model.predict_on_batch(np.stack(batch))), 32,
@@ -54,7 +54,7 @@ def model() -> keras.Model:
     dense = keras.layers.Dense(3, activation="softmax")
     model = keras.Model(inputs, dense(pooled))
     colours = np.array([COLOURS[name] for name in NAMES], np.float32)
-    # |x - c|² = |x|² - 2 c·x + |c|², in units that leave some doubt.
+    # |x - c|² = |x|² - 2 c·x + |c|²; the unit is chosen so that probabilities are not all 0 or 1.
     dense.set_weights([2 * colours.T / 5000, -(colours**2).sum(axis=1) / 5000])
     return model
 
@@ -75,7 +75,7 @@ def evaluate(*args, **kwargs):
 
 
 def wrong_folder(folder):
-    """Six pictures a class, but of those called blue two are green."""
+    """Write six pictures of each class, but make two of the blue ones green."""
     write_classes(folder, dict.fromkeys(COLOURS, 6))
     for index in range(2):
         draw_picture("green", 77 + index).save(folder / "blue" / f"{index:03d}.jpg")
@@ -104,7 +104,7 @@ def test_figures_are_by_the_model_s_classes_whatever_their_order(predictor, tmp_
 def test_a_trained_backbone_gives_what_it_gives_in_training(
     small_backbone, small_head, picture_folder
 ):
-    """The same figures as of the way by tf.data that a run takes."""
+    """The metrics equal those that a run computes by tf.data."""
     from tfxfer.data.pipeline import make_evaluation_dataset
     from tfxfer.sources.sources import list_pictures
     from tfxfer.tasks.metrics import evaluate_probabilities
@@ -289,7 +289,7 @@ def several(tmp_path):
     inputs = keras.Input((32, 32, 3))
     dense = keras.layers.Dense(3, activation="sigmoid")
     model = keras.Model(inputs, dense(keras.layers.GlobalAveragePooling2D()(inputs)))
-    # The second label is told badly.
+    # The model sees the second label badly.
     weights = np.diag([0.1, 0.003, 0.1])
     dense.set_weights([weights, -115 * weights.sum(axis=0)])
     return make_predictor(model, ("r", "g", "b")), tmp_path / "list.csv"
@@ -375,7 +375,7 @@ def test_the_command_refuses_before_it_loads_a_model(own_folder, tmp_path, capsy
 
 @pytest.fixture
 def run_folder(model, own_folder, tmp_path):
-    """What a run leaves of a model that was trained on `own_folder`."""
+    """The folder of a run that trained a model on `own_folder`."""
     folder = tmp_path / "run"
     folder.mkdir()
     model.save(folder / "model.keras")
@@ -405,7 +405,7 @@ def test_the_command_evaluates_a_run(run_folder, own_folder, tmp_path, capsys):
 
 def test_python_takes_a_mapping_and_a_data_set(run_folder):
     pictures = np.stack([np.asarray(draw_picture(n, 5)) for n in COLOURS for _ in range(2)])
-    pictures[::2, 0, 0] = 0  # no two are alike
+    pictures[::2, 0, 0] = 0  # This makes all pictures different.
     names = tf.constant([name.upper() for name in COLOURS for _ in range(2)])
     data = tf.data.Dataset.from_tensor_slices((pictures, names))
     report = tfxfer.evaluate(

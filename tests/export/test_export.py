@@ -1,4 +1,4 @@
-"""An export that differs from the model is not passed off as it."""
+"""Tests that an export with other outputs than the model is refused."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_served_files_are_what_the_pipeline_sees(model, tmp_path):
 
 
 def test_a_jax_whose_programs_cannot_be_read_is_refused(monkeypatch):
-    """Before anything is trained: an export comes last."""
+    """The error comes before anything is trained, although the export comes last."""
     from jax.experimental import jax2tf
     from tensorflow.compiler.tf2xla.python.xla import call_module
 
@@ -156,7 +156,7 @@ def test_a_jax_whose_programs_cannot_be_read_is_refused(monkeypatch):
         newer = {"module": b"newer", "version": 10, "platforms": ["CPU"]}
         return lambda given: call_module([given], Tout=[tf.float32], Sout=[[2, 1]], **newer)
 
-    # As on a GPU, whose programs TensorFlow on the CPU beside it does not run.
+    # This is as on a GPU, whose programs TensorFlow on the CPU beside it cannot run.
     monkeypatch.setattr("jax._src.export._export.default_export_platform", lambda: "cuda")
     assert is_readable()
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")

@@ -1,4 +1,4 @@
-"""A run is written for servers and devices, and what differs from it is not kept."""
+"""Tests of `tfxfer export`, which keeps only exports that agree with the run's model."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_versions_are_counted_and_served(finished, tmp_path):
     assert "num_batch_threads { value: " in (base / "batching.config").read_text()
     compose = (base / "docker-compose.yml").read_text()
     assert "--model_config_file=/models/colours/models.config" in compose
-    # What people changed stays.
+    # Settings that people changed are kept.
     (base / "batching.config").write_text("max_batch_size { value: 8 }\n")
     tfxfer.export_run(finished.path, out=base, quiet=True)
     assert (base / "batching.config").read_text() == "max_batch_size { value: 8 }\n"
@@ -135,7 +135,7 @@ def test_a_model_is_named_after_its_run(tmp_path):
 
 
 def test_constants_of_a_network_are_not_taken_for_inputs(tmp_path):
-    """EfficientNetV2 normalises by numbers that are no weights."""
+    """EfficientNetV2 normalises by constants that are no weights."""
     keras.utils.set_random_seed(0)
     pictures = keras.Input((8, 8, 3), name="pictures")
     normalise = keras.layers.Normalization(mean=[100.0, 120, 90], variance=[9.0, 4, 1])

@@ -1,4 +1,4 @@
-"""LiteRT files give what the trained model gives, and say what they are."""
+"""Tests that LiteRT files give the trained model's outputs and describe themselves."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from tfxfer.prediction.predictor import PredictionError
 from tfxfer.tasks.heads import build_head, build_model
 
 SIDE = 32
-# What people call things; a list of lines must bring all of it back.
+# People use names like these; a list of lines must give them back unchanged.
 CLASSES = ("Käfer, grüner", "a\rb\u2028c", ' "quoted" ')
 
 
 def make_pictures(count: int, seed: int) -> np.ndarray:
-    """Pictures of the three colours in turn, lighter or darker, with a little noise."""
+    """Return pictures of three colours in turn, lighter or darker, with a little noise."""
     generator = np.random.default_rng(seed)
     colours = np.resize(np.array(list(COLOURS.values())), (count, 1, 1, 3))
     light = generator.uniform(-15, 15, (count, 1, 1, 1))
@@ -55,7 +55,7 @@ def build(weights_file, levels: int, has_several: bool = False, kind: str = "lin
 
 @pytest.fixture(scope="module")
 def model(weights_file) -> keras.Model:
-    """It tells the colours apart, by what several blocks see."""
+    """A model that tells the colours apart by the outputs of several blocks."""
     model = build(weights_file, levels=4)
     before = keras.Model(model.inputs, model.layers[-1].input)
     features = before.predict(TRAINED_ON, verbose=0)
@@ -67,7 +67,7 @@ def model(weights_file) -> keras.Model:
 
 @pytest.fixture(scope="module")
 def files(model, tmp_path_factory):
-    """Gives a file of each kind, converted once."""
+    """A function that gives the file of each kind, which is converted once."""
     folder = tmp_path_factory.mktemp("litert")
     for kind in KINDS:
         convert_litert(model, kind, folder / f"{kind}.tflite", CLASSES, lambda: iter(TRAINED_ON))
@@ -92,7 +92,7 @@ def test_a_file_gives_what_the_model_gives(model, files, kind, tolerance, mean):
     assert given.dtype == np.float32
     assert np.abs(given - expected).max() < tolerance
     assert np.abs(given - expected).mean() < mean
-    assert np.abs((given - expected).mean(axis=0)).max() < mean  # no class gains on the others
+    assert np.abs((given - expected).mean(axis=0)).max() < mean  # No class is favoured.
     assert (given.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.95
     one = predictor.run([OTHERS[7]]).probabilities
     np.testing.assert_allclose(one, given[7:8], atol=0.05 if kind == "dynamic" else 1e-6)
@@ -124,13 +124,13 @@ def test_names_and_types_are_those_of_the_documentation(files):
         assert taken["shape_signature"].tolist() == [-1, SIDE, SIDE, 3]
         dtype = np.uint8 if kind == "int8" else np.float32
         assert taken["dtype"] == given["dtype"] == dtype
-    # A picture's bytes are taken as they are.
+    # The bytes of a picture are the model's input without a change.
     assert taken["quantization"] == (1.0, 0)
     assert given["quantization"] == (1 / 256, 0)
 
 
 def read_table(content: bytes, place: int):
-    """Gives a function from a field's number to where it lies, or None; of any flatbuffer."""
+    """Return a function from the number of a field of a flatbuffer to its place, or None."""
     slots = place - struct.unpack_from("<i", content, place)[0]
     size = struct.unpack_from("<H", content, slots)[0]
 
@@ -228,14 +228,14 @@ def test_float16_rounds_as_many_weights_as_the_probabilities_bear(files):
         sizes.append(len(mixed))
         entries = schema.ModelT.InitFromPackedBuf(mixed).metadata
         assert b"reduced_precision_support" not in [entry.name for entry in entries]
-    # None, some and all of them.
+    # The models round none, some and all of the weights.
     assert sizes[0] > sizes[1] > sizes[2]
     assert sizes[2] == len(round_weights(exact, list(large)))
 
 
 @pytest.mark.parametrize("kind", ["float32", "int8"])
 def test_several_labels_and_a_hidden_layer(weights_file, tmp_path, kind):
-    """Each probability stands for itself: they do not sum to 1."""
+    """Probabilities of several labels are independent, so that they do not sum to 1."""
     keras.utils.set_random_seed(0)
     model = build(weights_file, levels=1, has_several=True, kind="mlp")
     path = tmp_path / "several.tflite"
@@ -278,7 +278,7 @@ def test_what_is_no_model_of_pictures_is_refused(files, tmp_path):
 
 
 class Digamma(keras.layers.Layer):
-    """An operation that LiteRT has not."""
+    """A layer with an operation that LiteRT lacks."""
 
     def call(self, given):
         return tf.math.digamma(given + 1.0)

@@ -44,13 +44,13 @@ def keras_features(prefix, pictures):
 
 
 def build_flipped(prefix):
-    """An engine that gets the order of the colours wrong."""
+    """Return an engine that gets the order of the colours wrong."""
     run = engines.build_tensorflow(prefix)
     return lambda batches: run(batch[..., ::-1] for batch in batches)
 
 
 def build_half_broken(prefix):
-    """An engine whose last features are no numbers."""
+    """Return an engine whose last features are no numbers."""
     run = engines.build_tensorflow(prefix)
     return lambda batches: ([*parts[:-1], parts[-1] * np.nan] for parts in run(batches))
 

@@ -85,7 +85,7 @@ def phase(**changes) -> ResolvedPhase:
 
 
 def run_prefix(layers, cuts, batches) -> list[np.ndarray]:
-    """What Keras gives for some batches of pictures."""
+    """Return what Keras gives for some batches of pictures."""
     prefix = build_prefix(layers.backbone, layers.head, cuts)
     results = [keras.tree.flatten(prefix(batch, training=False)) for batch in batches]
     return [

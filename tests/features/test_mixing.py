@@ -1,4 +1,4 @@
-"""MixUp and CutMix blend labels in the shares in which they blend examples."""
+"""Tests that MixUp and CutMix blend labels in the same shares as examples."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EYE = np.eye(4, dtype=np.float32)
 
 
 def batches(shape=(6, 6, 2), count=3) -> tf.data.Dataset:
-    """Batches of 4 examples of 4 classes; each example is its class's number everywhere."""
+    """Return batches of 4 examples of 4 classes; all values of an example are its class number."""
     classes = np.tile(np.arange(4, dtype=np.float32), count)
     examples = np.ones((4 * count, *shape), np.float32) * classes.reshape(-1, *[1] * len(shape))
     return tf.data.Dataset.from_tensor_slices((examples, np.tile(EYE, (count, 1)))).batch(4)
@@ -32,14 +32,14 @@ def test_shapes_stay_and_labels_sum_to_one(mixup, cutmix):
         assert examples.shape == (4, 6, 6, 2)
         np.testing.assert_allclose(labels.sum(axis=1), 1, atol=1e-6)
         assert labels.min() >= 0
-        # An example's own class keeps the larger part.
+        # The own class of an example keeps the larger part.
         np.testing.assert_array_equal(labels.argmax(axis=1)[np.diag(labels) != 0.5], range(4))
     assert len({labels.tobytes() for _, labels in results}) > 3, "shares are drawn for each batch"
 
 
 @pytest.mark.parametrize(("mixup", "cutmix"), [(0.4, 0), (0, 1.0), (0.4, 1.0)])
 def test_the_mean_of_an_example_is_that_of_its_labels(mixup, cutmix):
-    """CutMix's pasted area equals the share of the other label, MixUp's weight likewise."""
+    """CutMix's pasted area and MixUp's weight equal the share of the other label."""
     for examples, labels in mixed(mixup, cutmix):
         np.testing.assert_allclose(examples.mean(axis=(1, 2, 3)), labels @ np.arange(4), atol=1e-5)
 
@@ -90,7 +90,7 @@ def test_a_later_epoch_is_the_same_whoever_begins_with_it():
     epochs = Epochs()
     epochs.start(2)
     dataset = mix_batches(batches(), 0.4, 1.0, seed=0, epochs=epochs)
-    iter(dataset)  # as `fit` does, which does not read all that it begins
+    iter(dataset)  # `fit` also makes iterators that it does not read to the end.
     for (ours, _), (theirs, _) in zip(dataset, whole[6:], strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert not np.array_equal(whole[0][0], whole[3][0])

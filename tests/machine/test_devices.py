@@ -1,4 +1,4 @@
-"""What trains is found on both backends, and GPUs are set up before they are used."""
+"""Tests that devices are found on both backends, and GPUs are set up before they are used."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ GPU = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
 
 @pytest.fixture
 def gpus(monkeypatch):
-    """Two GPUs as TensorFlow would show them."""
+    """Two GPUs as TensorFlow would list them."""
     lists = {"GPU": [GPU, GPU]}
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: lists.get(kind, []))
     details = {"device_name": "NVIDIA T4", "compute_capability": (7, 5)}
@@ -42,7 +42,7 @@ def gpus(monkeypatch):
 
 @pytest.fixture
 def on_jax(monkeypatch):
-    """Gives a function that lets Keras be on JAX, with some devices and the error of a full one."""
+    """A function that pretends Keras is on JAX, with given devices and the error of a full one."""
 
     def use(*shown):
         class JaxRuntimeError(RuntimeError):
@@ -184,7 +184,7 @@ def test_deterministic_trainings_come_to_equal_weights(
     try:
         for _ in range(2):
             job = prepare(config, Console(quiet=True))
-            # Trials go by the clock: the first candidates are taken, and tried for their features.
+            # Timings vary, so the first candidate is taken, and only its features are checked.
             assert job.layers.engine_name == engines.list_candidates()[0]
             result = train_phase(job, 0, [], tmp_path, Console(quiet=True))
             weights.append(job.layers.head.layers[-1].get_weights())

@@ -1,4 +1,4 @@
-"""A run is shared out evenly, and each picture counts once."""
+"""Tests that a run is divided evenly among devices and that each picture counts once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures at addresses: listed, stamped and read by TensorFlow, as folders of the machine are."""
+"""Tests that pictures at addresses are listed, stamped and read as those in local folders."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tfxfer.training.load import load_data
 
 @pytest.fixture
 def address(own_folder, tmp_path) -> str:
-    """The pictures of `own_folder` in TensorFlow's file system in memory, a new place a test."""
+    """An address of the pictures of `own_folder` in TensorFlow's file system in memory."""
     target = f"ram://{tmp_path.name}/photos"
     for path in own_folder.rglob("*.jpg"):
         write(f"{target}/{path.relative_to(own_folder)}", path.read_bytes())

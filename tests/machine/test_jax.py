@@ -1,4 +1,4 @@
-"""Where Keras runs on JAX, in processes of their own; TensorFlow is what serves it."""
+"""Tests of Keras on JAX, in separate processes; TensorFlow serves the models."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from tfxfer.modalities.pictures.decode import decode_picture, resize_picture
 
 ROOT = Path(__file__).parents[2]
 LAUNCH = [sys.executable, str(ROOT / "tools" / "launch_local.py"), "-n", "2", "--"]
-# All training pictures are one batch: which of them come together is no question then.
+# All training pictures are one batch, so that no order of the pictures matters.
 BATCH_SIZE = 42
 
 
 @dataclass
 class Done:
-    """What a process with JAX has done.
+    """The results of a process with JAX.
 
     Attributes:
-        ends: exit codes and messages of its commands.
-        metrics: of a whole run, on one device.
-        spread: figures of the same run on two devices.
+        ends: The exit codes and messages of its commands.
+        metrics: The metrics of a whole run on one device.
+        spread: The figures of the same run on two devices.
     """
 
     folder: Path
@@ -49,7 +49,7 @@ def pictures(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def arguments(pictures, weights_file):
-    """Of a two-phase run."""
+    """The arguments of a two-phase run."""
     settings = SETTINGS | {"data.batch_size": BATCH_SIZE, "phases.fine-tune.precision": "auto"}
     chosen = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     network = ["--backbone", "MobileNet", "--weights", str(weights_file)]
@@ -58,7 +58,7 @@ def arguments(pictures, weights_file):
 
 @pytest.fixture(scope="module")
 def on_jax(tmp_path_factory, arguments, pictures, weights_file):
-    """A finished run, its answers, what was refused, and the same run on two devices."""
+    """A finished run, its predictions, refused requests, and the same run on two devices."""
     folder = tmp_path_factory.mktemp("jax")
     run = str(folder / "run")
     shown = [str(path) for path in sorted(pictures.glob("test/*/000.jpg"))]
@@ -112,14 +112,14 @@ def test_what_jax_has_trained_is_served_by_tensorflow(on_jax, picture_folder):
     }.items():
         given = served[name](**inputs)["probabilities"].numpy()
         np.testing.assert_allclose(given, trained, atol=1e-4)
-    # Any number of pictures, of which the program knows nothing beforehand.
+    # The program takes any number of pictures, which it does not know beforehand.
     alone = served["serving_default"](pictures=tf.constant(pictures[:1]))
     assert alone["labels"].numpy()[0, 0] == b"amber"
 
 
 @pytest.mark.slow
 def test_what_jax_has_trained_is_served_on_every_platform(on_jax):
-    """By default, what is trained on a GPU or TPU is for that alone, and no CPU loads it."""
+    """By default, a program exported on a GPU or TPU would not run on a CPU."""
     written = saved_model_pb2.SavedModel()
     written.ParseFromString((on_jax.folder / "run/export/1/saved_model.pb").read_bytes())
     programs = [

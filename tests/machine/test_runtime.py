@@ -1,4 +1,4 @@
-"""What the machine has left, in a container as well."""
+"""Tests of the free memory of a machine or a container."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tfxfer.machine import runtime
 
 @pytest.fixture
 def container(tmp_path, monkeypatch):
-    """Gives a function that writes a container's limits."""
+    """A function that writes a container's limits."""
     monkeypatch.setattr(runtime, "_CGROUP", tmp_path)
 
     def write(limit, used, cached=None):

@@ -1,4 +1,4 @@
-"""An overflow is caught, said with its place, and gone on from in float32."""
+"""Tests that an overflow is reported with its place, and that training goes on in float32."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from tfxfer.phases.precision import in_precision
 QUIET = Console(quiet=True)
 LABELS = np.arange(16) % 3
 TARGETS = np.eye(3, dtype=np.float32)[LABELS]
-STEPS = 2  # of an epoch, of 8 pictures each
+STEPS = 2  # An epoch has so many steps of 8 pictures each.
 
 
 @pytest.fixture
 def cut(small_backbone, small_head):
-    """Below the top block."""
+    """The cut below the top block."""
     return find_cut(small_backbone, small_head, 1)
 
 
 @pytest.fixture
 def top(small_backbone):
-    """The layers of the top block, one of whose channels is switched off by its scale of zero.
+    """The layers of the top block, in which the scale of one channel is zero.
 
-    A number that float16 does not hold is infinite there, and that times zero is no number.
+    A number too large for float16 becomes infinite there, and infinity times zero is NaN.
     """
     names = small_backbone.blocks[-1].operations
     layers = [layer for layer in small_backbone.network.layers if layer.name in names]
@@ -53,7 +53,7 @@ def features(small_backbone, small_head, cut):
 
 @pytest.fixture
 def make_data(cut, features):
-    """Gives a function: what a phase trains on, times a factor in one step of one epoch."""
+    """A function that gives a phase's data, multiplied by a factor in one step of one epoch."""
 
     def make(factor: float, bad_epoch: int, bad_step: int, on_validation: float = 1.0):
         def make_training(first_epoch=0):
@@ -134,7 +134,7 @@ def test_the_state_of_the_last_good_epoch_comes_back(
 
     with in_precision(top, "mixed_float16"):
         model = build("mixed_float16")
-        model.optimizer.dynamic_scale.assign(2.0**8)  # at which no step is left out
+        model.optimizer.dynamic_scale.assign(2.0**8)  # With this scale, no step is left out.
         record = keras.callbacks.LambdaCallback(
             on_epoch_end=lambda *_: after_epoch.append(
                 states(model, model.optimizer.inner_optimizer)

@@ -1,4 +1,4 @@
-"""Freezing, rates and early stopping, on a small real network."""
+"""Tests of freezing, learning rates and early stopping on a small real network."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def head():
 
 @pytest.fixture
 def pictures():
-    """24 pictures of three classes, which differ in brightness."""
+    """An array of 24 pictures of three classes, which differ in brightness."""
     labels = np.arange(24) % 3
     noise = np.random.default_rng(0).uniform(0, 60, (24, 32, 32, 3))
     return (noise + 80 * labels[:, None, None, None]).astype(np.float32)
@@ -54,7 +54,7 @@ def pictures():
 
 @pytest.fixture
 def make_data(backbone, head, pictures):
-    """Gives what a phase trains on: the pictures' features where its frozen layers end."""
+    """A function that gives a phase's data: the pictures' features at the cut."""
 
     def make(unfrozen=0):
         cut = find_cut(backbone, head, unfrozen)
@@ -176,8 +176,8 @@ def test_a_loss_that_is_no_number_is_an_error_with_a_rate_to_try(
 
 
 def test_memory_that_runs_out_is_an_error_with_a_batch_to_try(backbone, head, make_data, tmp_path):
-    def take_memory(features, labels):  # a petabyte: more than a process can address
-        # By NumPy: TensorFlow's own allocator would wait ten seconds for others to give some back.
+    def take_memory(features, labels):  # It takes a petabyte, which no process can address.
+        # NumPy allocates it, because TensorFlow would wait ten seconds for memory to be freed.
         taken = tf.numpy_function(lambda: np.empty(2**48, np.float32)[:1], [], tf.float32)
         return features + tf.ensure_shape(taken, [1]), labels
 
@@ -212,7 +212,7 @@ def test_keep_best_has_patience_with_epochs_that_are_no_better():
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     keeper = KeepBest(2, Standing.of(None), 1_000_000)
     keeper.set_model(model)
-    model.stop_training = False  # as `fit` sets it
+    model.stop_training = False  # `fit` sets this, too.
     keeper.on_train_begin()
     epochs = [(0.5, 1.0), (0.8, 0.9), (0.8, 0.7), (0.7, 0.1), (0.79, 0.8)]
     for epoch, (accuracy, cross_entropy) in enumerate(epochs):

@@ -1,4 +1,4 @@
-"""Arithmetic of a phase: tried without a trace, and set for its layers only."""
+"""Tests of a phase's precision: it is tried without side effects, and set for its layers only."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REWRITE = "auto_mixed_precision_onednn_bfloat16"
 
 @pytest.fixture
 def cut(small_backbone, small_head):
-    """Below the top block."""
+    """The cut below the top block."""
     return find_cut(small_backbone, small_head, 1)
 
 
@@ -97,7 +97,7 @@ def test_a_trial_leaves_weights_optimizer_and_random_states_as_they_were(
 def test_what_is_faster_is_taken_if_its_losses_agree(
     small_backbone, small_head, cut, top, batches, factor, expected
 ):
-    """TensorFlow's rewrite is made the fastest here, with float32's losses or with wrong ones."""
+    """The test makes TensorFlow's rewrite the fastest, with float32's losses or with wrong ones."""
     losses: list[float] = []
 
     def build(_):
@@ -151,7 +151,7 @@ def test_a_mixed_policy_holds_inside_only(top, dtype):
         shape = (1, 2, 2, convolution.kernel.shape[2])
         assert convolution(np.ones(shape, np.float32)).dtype == dtype
         assert not is_rewriting()
-        assert not rounds_float32()  # what is left of it is the head
+        assert not rounds_float32()  # Only the head is outside of the policy.
     assert rounds_float32()
     assert {layer.compute_dtype for layer in top} == {"float32"}
     assert convolution(np.ones(shape, np.float32)).dtype == tf.float32
@@ -196,7 +196,7 @@ def test_a_phase_trains_in_the_precision_that_it_names(
 def test_steps_that_xla_compiles_train_as_others_do(
     small_backbone, cut, top, batches, precision, rtol, monkeypatch
 ):
-    """Keras lets it compile them where TensorFlow has a GPU."""
+    """Keras lets XLA compile the steps if TensorFlow has a GPU."""
     settings = phase(learning_rate=1e-3)
     start, losses = small_backbone.network.get_weights(), []
     for is_compiled in (False, True):
@@ -224,11 +224,11 @@ def test_a_scaled_loss_changes_neither_rates_nor_clipping_nor_the_place_in_the_s
     with in_precision(top, "mixed_float16"):
         model = build("mixed_float16")
         assert isinstance(model.optimizer, LossScale)
-        model.optimizer.dynamic_scale.assign(2.0**8)  # at which no step is left out
-        model.optimizer.iterations.assign(2)  # half the way up
+        model.optimizer.dynamic_scale.assign(2.0**8)  # With this scale, no step is left out.
+        model.optimizer.iterations.assign(2)  # This is in the middle of the warm-up.
         before = [np.array(weight) for weight in model.trainable_variables]
         model.train_on_batch(*next(iter(batches.as_numpy_iterator())))
-        # A step changes the momenta by a tenth of the gradients, as they were clipped.
+        # A step changes the momenta by a tenth of the clipped gradients.
         momenta = [
             np.array(each)
             for each in model.optimizer.inner_optimizer.variables
@@ -237,7 +237,7 @@ def test_a_scaled_loss_changes_neither_rates_nor_clipping_nor_the_place_in_the_s
     assert np.sqrt(sum(np.sum(each**2) for each in momenta)) == pytest.approx(1e-4, rel=1e-3)
     assert int(model.optimizer.iterations) == 3
     assert float(model.optimizer.learning_rate) == pytest.approx(0.75 * settings.learning_rate)
-    # Adam's first change is the rate, but here its means are corrected as in a third step.
+    # Adam's first change equals the rate, but here its means are corrected as in a third step.
     changes = {
         weight.path: np.abs(np.array(weight) - old).max()
         for weight, old in zip(model.trainable_variables, before, strict=True)
@@ -268,7 +268,7 @@ def test_a_head_computes_in_float32_whatever_it_reads(kind):
     pooled = head.pool(read)
     assert {pooled.dtype, head.classify(pooled).dtype} == {"float32"}
     assert {layer.compute_dtype for layer in (*head.poolings, *head.layers)} == {"float32"}
-    # More than float16 holds, from numbers that it does.
+    # The sum exceeds float16's range, although each number lies within it.
     pixels = np.full((1, 2, 2, 4), 60_000, np.float16)
     assert float(keras.ops.max(head.poolings[0](pixels))) == pytest.approx(60_000, rel=1e-3)
 

@@ -1,4 +1,4 @@
-"""What a phase leaves to the number of training pictures."""
+"""Tests of the settings that depend on the number of training pictures."""
 
 from __future__ import annotations
 

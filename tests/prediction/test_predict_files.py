@@ -1,4 +1,4 @@
-"""From what was named to rows: which files are meant, and how batches of them are predicted."""
+"""Tests of the way from named files to rows: the list of files, and their batches."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_folders_patterns_and_links(tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
     assert list_pictures(["**/*.jpg"]).paths == ("amber/000.jpg", "amber/001.jpg", "blue/000.jpg")
     assert list_pictures(["a*"]).paths == tuple(names[:3])
-    # What is there is a file and no pattern.
+    # An existing file is taken as a file, even if its name looks like a pattern.
     assert list_pictures([expected[2]]).paths == expected[2:3]
     assert list_pictures([tmp_path / "gone.jpg"]).paths == (str(tmp_path / "gone.jpg"),)
 

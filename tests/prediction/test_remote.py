@@ -1,4 +1,4 @@
-"""Models behind a server, asked by REST and by gRPC on the loopback, over a real SavedModel."""
+"""Tests of models on a server, by REST and gRPC on the loopback, with a real SavedModel."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CLASSES = ("amber", "blue", "grün")
 
 @pytest.fixture(scope="module")
 def saved(weights_file, tmp_path_factory):
-    """A SavedModel, as TensorFlow Serving loads it."""
+    """A SavedModel in the form that TensorFlow Serving loads."""
     config = tfxfer.BackboneConfig(
         name="MobileNet", weights=str(weights_file), alpha=0.25, image_size_px=32
     )
@@ -38,7 +38,7 @@ def saved(weights_file, tmp_path_factory):
 
 @pytest.fixture(params=["rest", "grpc"])
 def server(request, saved):
-    """What is served, and the address below which it is."""
+    """The served model, and its address."""
     served = Served(saved)
     if request.param == "rest":
         with serve_http(make_handler(served)) as port:
@@ -53,7 +53,7 @@ def refuse():
 
 
 def dead_port() -> int:
-    """One that was free a moment ago."""
+    """Return a port that was free a moment ago."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return one.getsockname()[1]
@@ -77,7 +77,7 @@ def test_a_server_says_what_its_model_says(server, saved, own_folder):
 def test_one_bad_picture_costs_no_other(server, own_folder):
     served, address = server
     files = sorted(own_folder.glob("*/*.jpg"))
-    # Its header is right: the server alone decodes it, and refuses the batch.
+    # The header is right, so that only the server decodes the picture, and refuses the batch.
     files[4].write_bytes(files[4].read_bytes()[:-200])
     bad = load_tool("make_bad_folder")
     for name in ("moving.gif", "bomb.png", "moving.webp", "palette.bmp", "empty.jpg", "text.jpg"):
@@ -88,7 +88,7 @@ def test_one_bad_picture_costs_no_other(server, own_folder):
     assert "broken JPEG file" in rows[4].error
     for row in rows[18:]:
         assert bad.KINDS[os.path.basename(row.path)][1] in row.error
-    # What its header rules out is not sent.
+    # A picture with an unusable header is not sent.
     assert served.batches == [1, 18, *[1] * 18]
 
 
@@ -113,7 +113,7 @@ def test_a_server_that_goes_away_ends_it_and_rows_stay(server, own_folder, tmp_p
     out = tmp_path / "rows.csv"
 
     def go_away_later():
-        if len(served.batches) == 3:  # the probe, and two batches
+        if len(served.batches) == 3:  # These are the probe and two batches.
             refuse()
 
     served.before = go_away_later
@@ -127,7 +127,7 @@ def test_a_server_that_goes_away_ends_it_and_rows_stay(server, own_folder, tmp_p
     served.batches.clear()
     assert main([*given, "--format", "jsonl"]) == 2
     assert len(capsys.readouterr().out.splitlines()) == 8
-    # Nothing comes of it where it is gone from the start.
+    # If the server is gone from the start, no file is written.
     assert main([*given, "--out", str(tmp_path / "none.csv")]) == 2
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["photos", "rows.csv.partial"]
@@ -138,7 +138,7 @@ def test_a_stopped_command_leaves_nothing_half_written(server, own_folder, tmp_p
 
     def interrupt_later():
         if len(served.batches) == 3:
-            os.kill(os.getpid(), signal.SIGTERM)  # which ends a command as Ctrl-C does
+            os.kill(os.getpid(), signal.SIGTERM)  # It ends a command as Ctrl-C does.
 
     served.before = interrupt_later
     given = ["predict", f"{address}/colours", str(own_folder), "--batch-size", "4"]
@@ -208,7 +208,7 @@ def test_requests_are_parted_by_their_bytes(server, tmp_path):
     bad = load_tool("make_bad_folder")
     paths = []
     for number in range(5):
-        # What stands behind a picture's end is not looked at.
+        # Decoders ignore the bytes behind a picture's end.
         encoded = bad.encode(bad.draw("blue", number), "PNG") + bytes(9 * 2**20)
         paths.append(tmp_path / f"{number}.png")
         paths[-1].write_bytes(encoded)

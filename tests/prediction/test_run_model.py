@@ -1,4 +1,4 @@
-"""Models are read back, and modules are made of them."""
+"""Tests that models are read back, and that hub modules are made of them."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_tool_makes_a_module_of_a_run_s_backbone(
     folder.mkdir()
     run.write_config(folder, config)
     network = small_backbone.network
-    network.set_weights([0.9 * weight for weight in network.get_weights()])  # fine-tuned
+    network.set_weights([0.9 * weight for weight in network.get_weights()])  # It looks fine-tuned.
     trained = add_levels(small_backbone, config.head.levels)
     build_model(trained, build_head(config.head, 3, seed=0)).save(folder / run.MODEL)
     done = make_module("--run", folder, "--out", tmp_path / "module")

@@ -1,4 +1,4 @@
-"""Contact sheets show what can be opened, and say so of the rest."""
+"""Tests of contact sheets, which mark pictures that cannot be opened."""
 
 from __future__ import annotations
 

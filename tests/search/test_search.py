@@ -1,4 +1,4 @@
-"""Searches on a tiny network: trials are the training itself, and outlive their processes."""
+"""Tests of searches on a tiny network, whose trials outlive their processes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def space(config):
 
 
 def heads_alone(config):
-    """A search over four points without fine-tuning: heads are fitted in a moment."""
+    """Return a search over four points without fine-tuning, whose heads are fitted quickly."""
     axes = {"head": {"dropout": [0.0, 0.2]}, "augmentation": {"policy": ["none", "light"]}}
     search = config.search.model_copy(update={"unfreeze": (0,), "axes": axes})
     return config.model_copy(update={"search": search})
@@ -75,7 +75,7 @@ def test_a_trial_is_what_training_the_same_config_comes_to(config, space, tmp_pa
     chosen = propose(config, space, DEEP)
     bench = Bench(space.depths, QUIET)
     first = score_config(chosen, bench, Trial(1, DEEP), tmp_path / "trial")
-    again = score_config(chosen, bench, Trial(2, DEEP), tmp_path / "again")  # its head is known
+    again = score_config(chosen, bench, Trial(2, DEEP), tmp_path / "again")  # Its head is known.
     path = tmp_path / "chosen.toml"
     path.write_text(dump_config(chosen))
     result = tfxfer.train(path, out=tmp_path / "run", quiet=True)
@@ -151,14 +151,14 @@ def test_a_search_is_resumed_and_leaves_a_preset_pictures_and_the_winners_run(
     assert load_config(out / places.CONFIG).search is None
     assert (out / places.BEST / run.METRICS).is_file()
 
-    # The same call trains no trial again; more trials go on.
+    # The same call trains no trial again, and a call for more trials goes on.
     marks = {path: path.stat().st_mtime_ns for path in (out / places.TRIALS).rglob("trial.r*.json")}
     more = tfxfer.tune(preset, trials=3, out=out, retrain=True, quiet=True)
     assert len(more.trials) == 4
     counts = more.best.plan.counts
     assert counts["train"] == result.best.plan.counts["train"] + counts["validation"]
     assert more.best.phases[0].inverse_penalty == more.winner.inverse_penalty
-    assert more.best.phases[-1].best_epoch == more.best.phases[-1].epochs  # it keeps the last one
+    assert more.best.phases[-1].best_epoch == more.best.phases[-1].epochs  # It is the last one.
     assert any("trained on too" in note for note in more.best.plan.notes)
     assert all(path.stat().st_mtime_ns == mark for path, mark in marks.items())
 
@@ -180,7 +180,7 @@ def test_other_tuners_propose_different_points(config, tmp_path, name):
     out = start(tmp_path / "out", config, tuner=name)
     _, is_complete = run_trials(config, Wanted(5, name), out, QUIET)
     trials = places.load_trials(out)[1:]
-    assert is_complete and 4 <= len(trials) <= 5  # there are four points
+    assert is_complete and 4 <= len(trials) <= 5  # There are four points.
     assert len({json.dumps(trial.values, sort_keys=True) for trial in trials}) == 4
 
 
@@ -192,7 +192,7 @@ def test_a_longer_rung_goes_on_from_the_shorter_ones_weights(config, space, tmp_
     assert (long.epochs, long.is_cut_short) == (3, False)
     best = max(short, key=lambda trial: trial.score)
     assert long.continues in {t.number for t in short if t.score == best.score}
-    # Just what it would have come to in one go.
+    # The result equals that of a training without a break.
     straight = score_config(
         propose(config, space, long.values), Bench((), QUIET), Trial(9, long.values), tmp_path
     )
@@ -229,16 +229,16 @@ def test_no_trial_is_lost_or_run_twice_when_an_oracle_dies(space, tmp_path):
     oracle.update_trial(done.trial_id, {"val_accuracy": 0.5})
     done.status = "COMPLETED"
     oracle.ongoing_trials["one"] = done
-    state = json.dumps(oracle.get_state())  # as saved before `one` is taken off the list
+    state = json.dumps(oracle.get_state())  # `one` is still on its list.
     oracle.end_trial(done)
     Path(oracle._get_oracle_fname()).write_text(state)
-    stray = tmp_path / places.TRIALS / "trial_3"  # killed before the oracle's own file
+    stray = tmp_path / places.TRIALS / "trial_3"  # The oracle has not noted it yet.
     stray.mkdir()
     (stray / "trial.json").write_text(
         (tmp_path / places.TRIALS / "trial_2" / "trial.json").read_text().replace('"2"', '"3"')
     )
     with lock_of(tmp_path, "three"), lock_of(tmp_path, "four"):
-        # Another process holds the lock of `three`: it is at work.
+        # Another process holds the lock of `three`, so `three` is alive.
         again = oracle_in(tmp_path, space)
         again.reload()
         assert set(again.ongoing_trials) == {"three"}
@@ -275,7 +275,7 @@ def test_two_workers_finish_when_one_and_the_chief_are_killed(config, tmp_path):
             os.kill(pid, signal.SIGKILL)
         for name, pid in killed.items():
             wait_for(lambda n=name, p=pid: find_process(process.pid, n) not in (None, p), process)
-        # The worker that was started anew comes when all is over, and has nobody to ask.
+        # The restarted worker begins when all trials are over and no chief answers.
         late = process_of(process.pid, "worker-1")
         os.kill(late, signal.SIGSTOP)
         wait_for(lambda: find_process(process.pid, "chief") is None, process)
@@ -301,16 +301,16 @@ def wait_for(is_there, process, seconds: float = 120) -> None:
 
 
 def process_of(parent: int, name: str) -> int:
-    """The child that KerasTuner's environment calls so."""
+    """Return the child process to which KerasTuner's environment gives this name."""
     pid = find_process(parent, name)
     assert pid is not None, f"{name} is not there"
     return pid
 
 
 def find_process(parent: int, name: str) -> int | None:
-    """The same; None where it has ended."""
+    """Return the same process, or None if it has ended."""
     for child in psutil.Process(parent).children():
-        with contextlib.suppress(psutil.Error):  # it ends meanwhile
+        with contextlib.suppress(psutil.Error):  # The process may end meanwhile.
             if child.environ().get("KERASTUNER_TUNER_ID") == name:
                 return child.pid
     return None

@@ -1,4 +1,4 @@
-"""The space of a search, what a point of it is as a config, and who wins."""
+"""Tests of the space of a search, of the configs of its points, and of the ranking."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_another_network_has_its_own_size_and_no_more_blocks_than_it_has():
     space = space_of(config)
     other = propose(config, space, {"unfreeze": 12, "backbone.name": "VGG16"})
     assert (other.backbone.name, other.backbone.alpha) == ("VGG16", None)
-    assert other.phases[1].unfreeze == "all"  # it has five blocks
+    assert other.phases[1].unfreeze == "all"  # The network has five blocks.
     same = propose(config, space, {"unfreeze": 12, "backbone.name": "MobileNetV2"})
     assert (same.backbone.alpha, same.phases[1].unfreeze) == (0.35, 12)
 
@@ -125,7 +125,7 @@ def test_axes_of_unfrozen_blocks_are_proposed_for_unfrozen_blocks_alone():
     assert not declared.is_active(by_name["phases.fine-tune.layer_decay"])
     declared.values["unfreeze"] = 4
     assert declared.is_active(by_name["phases.fine-tune.layer_decay"])
-    # Without axes of the head, the head alone is the one that is trained anyway.
+    # Without axes of the head, the head alone need not be proposed, because it is trained anyway.
     plain = {each.name: each for each in declare(space_of(load())).space}
     assert plain["unfreeze"].values == [1, 2, 4, 6, 9]
 
@@ -161,7 +161,7 @@ def test_a_rung_gives_way_to_the_one_that_goes_on_with_it():
 
 def test_the_error_of_a_difference_counts_the_pictures_on_which_they_differ():
     one, other = trial(1, 4, "11110000"), trial(2, 2, "11000001")
-    # Right by the one alone: 2; by the other alone: 1; of 8.
+    # Of 8 pictures, 2 are right only by the one and 1 only by the other.
     assert standard_error(one, other) == pytest.approx(math.sqrt(3 - 1 / 8) / 8)
     assert standard_error(one, one) == 0
     unknown = [replace(each, right="") for each in (one, other)]

@@ -1,4 +1,4 @@
-"""Archives as people pack them are read as the folder that was packed."""
+"""Tests that archives, as people pack them, are read like the folder that was packed."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_names_from_macos_and_windows(own_folder, tmp_path):
 
 @pytest.mark.parametrize("kind", ["before", "after", "comment", "large"])
 def test_what_may_stand_around_a_zip_and_in_its_end(own_folder, tmp_path, monkeypatch, kind):
-    if kind == "large":  # the end of a zip of more members than two bytes can count
+    if kind == "large":  # Such an end belongs to a zip with more members than two bytes can count.
         monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 1)
     archive = pack(tmp_path / "photos.zip", files_of(own_folder))
     content = archive.read_bytes()

@@ -1,4 +1,4 @@
-"""Pictures of records and of TensorFlow Datasets are looked at as files are."""
+"""Tests that pictures in TFRecord files and TensorFlow Datasets are audited like files."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from tfxfer.training.load import load_data
 
 tool = load_tool("make_bad_folder")
 CLASSES = tuple(tool.CLASSES)
-GOOD = 12  # of each class in train, and 4 in test
-# Bytes have no ending that could be wrong.
+GOOD = 12  # Each class has so many good pictures in train, and 4 in test.
+# Bytes have no ending, so these kinds exclude wrong endings.
 BAD = {
     name: (make, expected)
     for name, (make, expected) in tool.KINDS.items()
@@ -41,7 +41,7 @@ def draw(seed: int, label: int) -> Image.Image:
 
 @cache
 def make_rows() -> dict[str, list[tuple[bytes, int, object]]]:
-    """By split, encoded pictures, their labels and what an audit says of each."""
+    """Return encoded pictures with their labels and the audit's findings, by split."""
     train = [
         (tool.encode(draw(100 * n + label, label), "JPEG"), label, ())
         for n in range(GOOD)
@@ -57,7 +57,7 @@ def make_rows() -> dict[str, list[tuple[bytes, int, object]]]:
         train.insert(2 * position, (make(draw(50_000 + position, label)), label, expected))
     train.append(test[0])
     again = Image.fromarray(np.asarray(draw(9001, 1)))
-    # The same picture as the second one of the test split, under another label.
+    # This is the second picture of the test split, saved again with another label.
     train.append((tool.encode(again.resize((96, 72)), "JPEG", quality=75), 2, ()))
     return {"train": train, "test": test}
 
@@ -119,7 +119,7 @@ def write_splits(folder, kind: str) -> dict[str, object]:
 
 @pytest.fixture(scope="module", params=["tfds", "tfrecord", "arrayrecord"])
 def spoiled(request, tmp_path_factory) -> tuple[dict[str, object], dict[str, list[str]]]:
-    """A source's settings, and by split what its pictures are called."""
+    """The settings of a source, and the names of its pictures by split."""
     folder = tmp_path_factory.mktemp(request.param)
     numbers = {name: range(len(rows)) for name, rows in make_rows().items()}
     if request.param == "tfds":
@@ -129,7 +129,7 @@ def spoiled(request, tmp_path_factory) -> tuple[dict[str, object], dict[str, lis
 
 
 def audit(settings, cache=None, **changes):
-    """What is found, and what was said of the progress."""
+    """Return the findings, and the reported progress."""
     said: list[tuple[int, int]] = []
     listing = list_pictures(DataConfig(**{**settings, **changes}))
     return audit_listing(listing, True, cache, lambda *done: said.append(done)), said
@@ -201,7 +201,7 @@ def test_what_was_seen_is_remembered(spoiled, tmp_path):
     assert stored.stat().st_mtime_ns == written
     load_data(DataConfig(**settings, on_bad="quarantine"), 0, tmp_path, pytest.fail)
     if settings["source"].startswith("tfds:"):
-        # Other expressions over the same pictures: none is looked at again, none forgotten.
+        # With another expression over the same pictures, none is looked at again or forgotten.
         part, said = audit(settings, tmp_path, train_split="train[:60%]")
         assert not said
         assert part.looks[:20] == first.looks[:20]
@@ -230,7 +230,7 @@ def test_an_array_record_that_was_replaced_is_opened_anew(tmp_path):
 
 
 def colours_of(sheet) -> set[tuple[int, ...]]:
-    """The colours that take more than a hundredth of a sheet, in steps of 32."""
+    """Return the colours, in steps of 32, that fill more than a hundredth of a sheet."""
     with Image.open(sheet) as picture:
         pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3) // 32
     found, counts = np.unique(pixels, axis=0, return_counts=True)

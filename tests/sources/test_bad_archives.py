@@ -1,4 +1,4 @@
-"""Bad archives are refused and leave nothing behind."""
+"""Tests that bad archives are refused and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_a_broken_archive_is_refused(own_folder, tmp_path, own_cache, ending):
         b"no archive",
         whole[: len(whole) - 10_300],
     ]
-    if ending != ".tar":  # a plain tar has no checksum of what is in its files
+    if ending != ".tar":  # A plain tar has no checksum of its files' contents.
         broken.append(spoilt + whole[middle + 1024 :])
     for content in broken:
         archive.write_bytes(content)
@@ -131,7 +131,7 @@ def test_a_header_that_would_fill_the_memory_is_refused(own_folder, tmp_path, ow
     assert left_in(own_cache) == []
 
 
-# What is written over the directory, from the beginning of its first entry or the end record on.
+# These bytes overwrite the directory, at an offset from its first entry or from the end record.
 DAMAGE = {
     "a comment that takes up all other members": (b"PK\1\2", 32, None, "lists 1 members"),
     "a hidden name": (b"PK\1\2", 46, b".", "File name in directory"),
@@ -159,14 +159,14 @@ def test_a_zip_that_would_lose_pictures_is_refused(own_folder, tmp_path, own_cac
 
 
 def header(name, kind, content=b"", size=None):
-    """A tar file's header with what follows it, filled up to whole blocks."""
+    """Return a tar file's header and the content after it, filled up to whole blocks."""
     info = tarfile.TarInfo(name)
     info.type, info.size = kind, len(content) if size is None else size
     return info.tobuf(tarfile.GNU_FORMAT) + content + bytes(-len(content) % tarfile.BLOCKSIZE)
 
 
 def record(key, value):
-    """A record of a pax header: its length, of six digits, a key and a value."""
+    """Return an entry of a pax header: its length in six digits, a key and a value."""
     return b"%06d %s=%s\n" % (len(key) + len(value) + 9, key, value)
 
 
@@ -217,7 +217,7 @@ def test_many_headers_of_a_tar_are_refused(tmp_path, own_cache, ending, kind):
     def load_at(depth):
         return load_at(depth - 1) if depth else load(archive)
 
-    # tarfile calls itself for each header, until the stack is full: now in Python, now in C.
+    # tarfile calls itself for each header until the stack is full, which happens in Python or in C.
     for depth in range(5):
         with pytest.raises(InputError, match=expected):
             load_at(depth)
@@ -225,7 +225,7 @@ def test_many_headers_of_a_tar_are_refused(tmp_path, own_cache, ending, kind):
 
 
 def test_nothing_is_kept_of_headers_that_were_read(tmp_path):
-    """They count as what is unpacked, and none of the members stays in memory."""
+    """Headers count as unpacked bytes, and none of the members stays in memory."""
     archive = tmp_path / "photos.tar.gz"
     members = [PADDED + header(f"blue/{i}.jpg", tarfile.REGTYPE, b"x") for i in range(40)]
     archive.write_bytes(gzip.compress(b"".join(members) + bytes(2 * tarfile.BLOCKSIZE)))

@@ -1,4 +1,4 @@
-"""Folders of pictures as people have them: what is refused, converted, cut and left out."""
+"""Tests of folders of pictures as people have them: refused, converted and left-out files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Manifests as people write them: columns, roots, several labels, and every wrong line named."""
+"""Tests of manifests as people write them: columns, roots, several labels, and wrong lines."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write(path, text, encoding="utf-8"):
 
 
 def write_rows(path, rows):
-    """Write a manifest of the kind that its ending says."""
+    """Write a manifest of the kind that its ending names."""
     if path.suffix == ".parquet":
         parquet.write_table(pyarrow.Table.from_pylist(rows), path)
         return path

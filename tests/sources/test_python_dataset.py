@@ -1,4 +1,4 @@
-"""A Python data set becomes files in the cache, which are then read as any others."""
+"""Tests of Python data sets, which become files in the cache and are read like any others."""
 
 from __future__ import annotations
 

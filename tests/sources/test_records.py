@@ -1,4 +1,4 @@
-"""Files of records: any schema that is stated, splits by file, what is broken is named."""
+"""Tests of TFRecord and ArrayRecord files: stated schemas, splits by file, broken records."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_a_stated_schema_is_followed_and_names_are_classes(tmp_path):
 
 
 def add_picture(record, key, picture):
-    """A record with one more feature, which holds these bytes."""
+    """Return a record with one more feature, which holds these bytes."""
     parsed = tf.train.Example.FromString(record)
     parsed.features.feature[key].bytes_list.value.append(picture)
     return parsed.SerializeToString()
@@ -170,7 +170,7 @@ def test_of_two_pictures_without_a_customary_name_none_is_taken_unasked(tmp_path
 
 @pytest.mark.parametrize("broken", [b"no picture", encode(0, 0)[6:], b""])
 def test_no_other_picture_is_taken_for_a_broken_one_of_a_customary_name(tmp_path, broken):
-    """A thumbnail is a good picture, and another one than what was to be trained on."""
+    """A thumbnail is a usable picture, but not the one that the user means."""
     records = [add_picture(record, "thumbnail", encode(i % 3, 50 + i))
                for i, record in enumerate(examples(18, picture_key="image"))]  # fmt: skip
     write(tmp_path / "r" / "good", records)
@@ -279,7 +279,7 @@ def test_a_broken_file_is_named_with_the_record(tmp_path, kind, spoil):
 
 
 def test_the_record_at_which_a_file_breaks_is_the_right_one(tmp_path):
-    """A corrupt byte in the 30th record of 40; the 29 before it can be read."""
+    """The 30th record of 40 has a corrupt byte, and the 29 before it can be read."""
     plain = write(tmp_path / "r" / "a", examples(40))
     data = bytearray(plain.read_bytes())
     data[data.index(encode(29 % 3, 29)) + 50] ^= 0xFF

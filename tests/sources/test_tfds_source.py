@@ -1,4 +1,4 @@
-"""TensorFlow Datasets: prepared ones are read, others need a network and say so."""
+"""Tests of TensorFlow Datasets: prepared ones are read, and others need a network."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_cut_of_a_cut_keeps_to_the_first(data_dir):
 
 @pytest.mark.parametrize(("unfreeze", "views"), [("all", 1), (3, "stream"), (3, 1)])
 def test_cut_splits_are_trained_on(data_dir, small_backbone, small_head, tmp_path, unfreeze, views):
-    """What is filtered does not know its length; a phase's batches do."""
+    """A filtered data set does not know its length, but a phase's batches do."""
     pictures = load_data(DataConfig(source="tfds:colours", data_dir=str(data_dir)), seed=0)
     features = FeaturesConfig(engine="tensorflow", cache_dir=str(tmp_path))
     layers = FrozenLayers(small_backbone, small_head, AugmentationConfig(), features, 0,
@@ -209,7 +209,7 @@ def test_a_sequence_of_class_labels_gives_rows(tmp_path):
 
 @pytest.mark.parametrize("shards", [1, 5])
 def test_whole_splits_give_what_tfds_load_gives_in_its_order(tmp_path, shards):
-    """Bit by bit, of one file and of several, which TensorFlow Datasets read in turns."""
+    """The bytes agree for one file and for several, which TensorFlow Datasets reads in turns."""
     splits = {"train": list(examples(60, 0)), "test": list(examples(15, 1000))}
     store(tmp_path, splits, shards=shards)
     listed = list_pictures(DataConfig(source="tfds:colours", data_dir=str(tmp_path))).splits
@@ -227,7 +227,7 @@ def test_whole_splits_give_what_tfds_load_gives_in_its_order(tmp_path, shards):
 
 
 def test_two_pictures_of_one_example_are_told_apart(tmp_path):
-    """Else the stored features of one would be taken for the other's."""
+    """Otherwise the stored features of one picture would be taken for the other's."""
     image = tfds.features.Image(shape=(None, None, 3), encoding_format="png")
     rows = [(k, e | {"mask": e["image"]}) for k, e in examples(24, 0)]
     store(tmp_path, {"train": rows}, mask=image)

@@ -1,4 +1,4 @@
-"""Archives that tests pack, and what unpacking leaves of them."""
+"""Functions that pack archives, and that list the files left after unpacking."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def sizes(data):
 
 
 def left_in(cache):
-    """What unpacking left in its folder."""
+    """Return the files that unpacking left in its folder."""
     return list((cache / "archives").iterdir()) if (cache / "archives").exists() else []
 
 
 def pack(archive, members):
-    """Pack members: a name with bytes, or with a function that changes the member's header."""
+    """Pack members; each name has bytes, or a function that changes the member's header."""
     if archive.suffix == ".zip":
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
             for name, content in members:

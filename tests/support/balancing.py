@@ -1,4 +1,4 @@
-"""What tests of classes of different sizes share."""
+"""Functions that tests of classes of different sizes share."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "tfxfer"
 
 @cache
 def modules() -> dict[str, ast.Module]:
-    """The tree of each module of the library, by the module's name."""
+    """Return the tree of each module of the library, by the module's name."""
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
@@ -24,7 +24,7 @@ def modules() -> dict[str, ast.Module]:
 
 
 def room_of(module: str) -> str:
-    """The folder that a module belongs to; a module at the top is a room of its own.
+    """Return the folder that a module belongs to; a module at the top is a room of its own.
 
     Each modality is a room: ``tfxfer.modalities.pictures.view`` lies in ``modalities.pictures``.
     """
@@ -35,7 +35,7 @@ def room_of(module: str) -> str:
 
 
 def _walk(tree: ast.AST, into_functions: bool) -> Iterator[ast.AST]:
-    """Everything in a tree except what type checkers alone read."""
+    """Yield everything in a tree except what type checkers alone read."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
             continue
@@ -58,14 +58,14 @@ def names_imported(tree: ast.AST, into_functions: bool = True) -> Iterator[str]:
 
 @cache
 def rows() -> set[str]:
-    """The modules of the rows that `kinds.py` lists."""
+    """Return the modules of the rows that `kinds.py` lists."""
     listed = map(_module_of, names_imported(modules().get("tfxfer.kinds", ast.Module([], []))))
     return {name for name in listed if name and room_of(name) not in ("modality", "task")}
 
 
 @cache
 def imports() -> dict[str, set[str]]:
-    """The modules of the library that each of its modules imports.
+    """Return the modules of the library that each of its modules imports.
 
     What a row imports inside its methods does not count: a row stands below the rooms that ask it,
     and above those that it asks when it is called.
@@ -81,7 +81,7 @@ def imports() -> dict[str, set[str]]:
 
 
 def _module_of(name: str) -> str | None:
-    """The module that a dotted name is or lies in; None where it is not of the library."""
+    """Return the module that a dotted name is or lies in; None where it is not of the library."""
     if name in modules():
         return name
     package = name.rpartition(".")[0]
@@ -89,7 +89,7 @@ def _module_of(name: str) -> str | None:
 
 
 def circles() -> list[list[str]]:
-    """The sets of modules that import each other in a circle, however long it is.
+    """Return the sets of modules that import each other in a circle, however long it is.
 
     `tfxfer/__init__` is left out: Python imports it before any of its modules.
     """
@@ -103,7 +103,7 @@ def circles() -> list[list[str]]:
 
 
 def _reach(module: str) -> set[str]:
-    """All modules that a module leads to; itself only where it lies on a circle."""
+    """Return all modules that a module leads to; itself only where it lies on a circle."""
     found: set[str] = set()
     ahead = list(imports()[module])
     while ahead:
@@ -114,7 +114,7 @@ def _reach(module: str) -> set[str]:
 
 
 def functions(tree: ast.AST, inside: str = "") -> Iterator[tuple[str, list[str]]]:
-    """Each function's name, with its classes' before it, and its positional parameters.
+    """Yield each function's name, with its classes' before it, and its positional parameters.
 
     The first parameter of a method is left out.
     """

@@ -1,4 +1,4 @@
-"""A network in one piece, compared with its parts."""
+"""The comparison of a whole network with its parts on both sides of a cut."""
 
 from __future__ import annotations
 
@@ -13,18 +13,22 @@ from tfxfer.tasks.heads import Head, build_model
 
 
 def pooling_head() -> Head:
-    """Gives the pooled features: a softmax would hide those of random weights, which are small."""
+    """Return a head that gives the pooled features.
+
+    A softmax would hide the features of random weights, which are small.
+    """
     return Head((keras.layers.GlobalAveragePooling2D(),), (keras.layers.Identity(),))
 
 
 def compare_cuts(backbone: Backbone, unfrozen: Sequence[int]) -> np.ndarray:
-    """Check that a network cut below some of its blocks gives what it gives in one piece.
+    """Check that a network cut below some of its blocks gives the same features as in one piece.
 
     Args:
-        unfrozen: how many blocks lie above each cut.
+        backbone: The network.
+        unfrozen: The number of blocks above each cut.
 
     Returns:
-        What it gives of two pictures of noise.
+        The features of two pictures of noise.
     """
     head = pooling_head()
     pictures = np.random.default_rng(0).uniform(

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's two protocols on the loopback, over a real SavedModel."""
+"""Servers with TensorFlow Serving's two protocols on the loopback, for a real SavedModel."""
 
 from __future__ import annotations
 
@@ -17,16 +17,21 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 
 class Served:
-    """What TensorFlow Serving does with a request, and what a test lets go wrong."""
+    """A model that answers requests as TensorFlow Serving does, or fails as a test wants."""
 
     def __init__(self, path):
         self.signatures = dict(tf.saved_model.load(str(path)).signatures)
         self.loaded = self.signatures.pop("serving_default")
-        self.batches: list[int] = []  # pictures in each request
-        self.before = lambda: None  # is called before each request is answered
+        self.batches: list[int] = []  # It holds the number of pictures in each request.
+        self.before = lambda: None  # It is called before each request is answered.
 
     def ask(self, name, version, signature, files) -> dict[str, np.ndarray]:
-        """Raises `LookupError` for what is not served, `ValueError` for a bad request."""
+        """Answer a request.
+
+        Raises:
+            LookupError: The model or signature is not served.
+            ValueError: The request is bad.
+        """
         self.before()
         if name != "colours" or version not in (None, 1):
             raise LookupError(f"Servable not found for request: {name}")
@@ -98,7 +103,7 @@ def make_handler(served):
 
 
 def to_rows(outputs):
-    """The row format of TensorFlow Serving: no names where there is one output."""
+    """Return outputs in TensorFlow Serving's row format, without names if there is one output."""
     lists = {
         key: [[x.decode() for x in row] for row in value] if value.dtype == object
         else value.tolist() for key, value in outputs.items()

@@ -1,4 +1,4 @@
-"""Small real things that tests share: pictures on disk, networks without values, a short run."""
+"""Functions that tests share: pictures on disk, networks without values, a short run."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ COLOURS = {"amber": (230, 150, 30), "blue": (40, 80, 200), "green": (50, 160, 60
 
 
 def small_size_px(name: str) -> int:
-    """The smallest picture that a network is built for; its weights do not depend on it."""
+    """Return the smallest picture that a network is built for; its weights do not depend on it."""
     family = NETWORKS[name]
     return family.sizes_px[name] if family.name == "NASNet" else family.min_size_px
 
 
 def outline_network(name: str, size_px: int, alpha: float | None = None) -> keras.Model:
-    """Build a network whose weights have shapes but no values: for counting, in a moment."""
+    """Build a network whose weights have shapes but no values, which is quick."""
     with keras.StatelessScope(initialize_variables=False):
         network = build_network(name, size_px, alpha)
-    # Else Keras gives all of them values when it next leaves such a scope, as some layers do.
+    # Without this, Keras gives all of them values when it next leaves such a scope.
     keras.backend.clear_session(free_memory=False)
     return network
 
 
 @cache
 def outline(name: str) -> keras.Model:
-    """A network whose weights have no values, built once for all tests."""
+    """Return a network whose weights have no values, built once for all tests."""
     return outline_network(name, small_size_px(name))
 
 
 def draw_picture(name: str, seed: int, side: int = 48) -> Image.Image:
-    """A picture of the class's colour with noise on it: easy to tell apart."""
+    """Return a picture of the class's colour with noise, so that classes are easy to learn."""
     generator = np.random.default_rng(seed)
     pixels = np.array(COLOURS[name]) + generator.normal(0, 25, (side, side + 8, 3))
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
 def load_tool(name: str) -> ModuleType:
-    """A script of `tools/` as a module."""
+    """Import a script of `tools/` as a module."""
     path = ROOT / "tools" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up there
+    sys.modules[name] = module  # Dataclasses look their module up there.
     spec.loader.exec_module(module)
     return module
 
@@ -69,10 +69,11 @@ def write_classes(folder: Path, counts: dict[str, int], first_seed: int = 0) -> 
 
 
 def small_arguments(weights_file: Path, **settings: object) -> dict:
-    """Arguments of `tfxfer.train` for a run of a few seconds, without trials of what is faster.
+    """Return arguments of `tfxfer.train` for a run of a few seconds that times no alternatives.
 
     Args:
-        settings: other values by key, ``__`` standing for the dot.
+        weights_file: The weights of the network.
+        settings: Other values by key, in which ``__`` stands for the dot.
     """
     return {
         "backbone": "MobileNet",

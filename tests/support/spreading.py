@@ -1,4 +1,4 @@
-"""A small run on one or more devices or processes, and whether two runs came to the same."""
+"""A small run on one or more devices or processes, and the comparison of two such runs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from support.small import COLOURS, write_classes
 
-# What XLA compiles here runs for moments.
+# XLA need not optimise programs that run only for moments.
 QUICKLY = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
 
-# Without dropout, whose masks each of TensorFlow's replicas draws for itself.
+# There is no dropout, because each of TensorFlow's replicas would draw its own masks.
 SETTINGS = {
     "backbone.alpha": 0.25,
     "backbone.image_size_px": 32,
@@ -28,9 +28,9 @@ SETTINGS = {
     "phases.fine-tune.views": 1,
 }
 
-# Commands of `tfxfer`, one after the other, since importing takes longer than most of them; then
-# runs by strategy on two virtual devices: all but their exports. Prints the commands' exit codes
-# and messages.
+# This program runs commands of `tfxfer` in one process, because importing takes longer than most of
+# them. Then it does runs by strategy on two virtual devices, without their exports. It prints the
+# commands' exit codes and messages.
 PROGRAM = """
 import contextlib, io, json, os, sys
 from dataclasses import asdict
@@ -76,7 +76,7 @@ print(json.dumps(ends))
 
 
 def write_splits(folder: Path) -> Path:
-    """Enough for two; each split has an odd number of pictures, and training an even one."""
+    """Write pictures for two processes; only the training split has an even number of them."""
     for split, counts in {"train": (14, 14, 14), "val": (4, 4, 3), "test": (5, 4, 4)}.items():
         write_classes(folder / split, dict(zip(COLOURS, counts, strict=True)))
     return folder
@@ -86,7 +86,7 @@ def run_spread(backend, folder, pictures, weights_file, batch_size, strategies, 
     """Run `PROGRAM`.
 
     Returns:
-        Exit codes and messages of the commands, and figures by strategy.
+        The exit codes and messages of the commands, and the figures by strategy.
     """
     network = {"data": str(pictures), "backbone": "MobileNet", "weights": str(weights_file)}
     given = {**network, "settings": SETTINGS | {"data.batch_size": batch_size}}
@@ -101,7 +101,7 @@ def run_spread(backend, folder, pictures, weights_file, batch_size, strategies, 
 
 
 def assert_alike(ours, theirs):
-    """The same figures, but for rounding."""
+    """Check that the figures of two runs are equal up to rounding."""
     for one, other in zip(ours["phases"], theirs["phases"], strict=True):
         assert one["val_cross_entropy"] == pytest.approx(other["val_cross_entropy"], rel=2e-3)
         for name, values in other["history"].items():

@@ -1,4 +1,4 @@
-"""Classes of different sizes: what weights and adjusted logits come to."""
+"""Tests of the weights and adjusted logits for classes of different sizes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_the_weighted_loss_weighs_each_picture_by_its_target_mixed_ones_too():
 
 
 def test_the_adjusted_loss_is_that_of_logits_plus_log_priors():
-    """Menon et al. 2021, equation 10; its gradient lives where a probability is all but zero."""
+    """This is equation 10 of Menon et al. 2021; small probabilities still have a gradient."""
     targets = np.eye(3, dtype=np.float32)
     logits = tf.Variable([[1.0, -2.0, 0.5], [0.0, 0.0, 0.0], [30.0, 0.0, -25.0]])
     with tf.GradientTape() as tape:

@@ -1,4 +1,4 @@
-"""What a phase and the solver find of small classes when classes are balanced."""
+"""Tests of phases and the solver on small classes when classes are balanced."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tfxfer.tasks.balance import adjust_by
 from tfxfer.tasks.solver import solve_head
 
 QUIET = Console(quiet=True)
-CHANNELS = 256  # of the small network
+CHANNELS = 256  # The small network has so many channels.
 METHODS = ("class_weights", "sampling", "logit_adjustment")
 
 
 def draw_features(counts, seed) -> tuple[np.ndarray, np.ndarray]:
-    """Classes that overlap, in a few of the channels."""
+    """Return features and labels of classes that overlap in a few of the channels."""
     labels = np.repeat(np.arange(len(counts)), counts)
     centres = np.random.default_rng(99).normal(0, 1.0, (len(counts), 3))
     features = np.random.default_rng(seed).normal(0, 1, (len(labels), CHANNELS)) * 0.05
@@ -39,7 +39,7 @@ def draw_features(counts, seed) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture
 def make_data(small_backbone, small_head, make_table):
-    """Gives what a head-only phase gets: 60, 20 and 6 overlapping training pictures."""
+    """A function that gives a head phase's data: 60, 20 and 6 overlapping training pictures."""
 
     def make(counts=(60, 20, 6), is_stored=True) -> PhaseData:
         training, labels = draw_features(counts, 0)
@@ -77,7 +77,7 @@ def test_balancing_is_chosen_by_macro_recall_and_finds_more_of_the_small_classes
         if layer.built:
             layer.set_weights([np.zeros((CHANNELS, 3)), np.zeros(3)])
         given = data
-        if balance == "sampling":  # what `make_phase_data` would give; the solver reads no batch
+        if balance == "sampling":  # `make_phase_data` would give this; the solver reads no batch.
             args = (data.tables[:1], data.labels[0], 3, 20, 0, True)
             given = replace(data, make_training=lambda *_: make_stored_training(*args))
         result = fit_phase(
@@ -99,7 +99,7 @@ def test_balancing_is_chosen_by_macro_recall_and_finds_more_of_the_small_classes
         if solver == "adamw":
             scores = result.history["val_macro_recall"]
             assert result.val_macro_recall == scores[result.best_epoch - 1]
-            # It is the last epoch that half a standard error does not tell from the best one.
+            # It is the last epoch within half a standard error of the best one.
             floor = max(scores) - 0.5 * standard_error(max(scores), len(labels))
             assert [n for n, score in enumerate(scores, 1) if score >= floor][-1] == (
                 result.best_epoch
@@ -141,7 +141,7 @@ def test_the_solver_s_adjusted_head_is_the_plain_one_less_its_log_priors(make_da
     held_out, labels = draw_features((60, 60, 60), 5)
     rows = softmax(held_out @ adjusted.kernel + adjusted.bias)
     assert adjusted.score == pytest.approx(balanced_accuracy_score(labels, rows.argmax(axis=1)))
-    # The loss of equation 10 does not fall along the gradient of its biases: it is at its least.
+    # The gradient of the biases in the loss of equation 10 is zero, because it is at its minimum.
     features, own = draw_features((60, 20, 6), 0)
     biased = softmax(features @ adjusted.kernel + adjusted.bias + adjust_by((60, 20, 6)))
     np.testing.assert_allclose(biased.sum(axis=0), np.bincount(own), atol=0.3)

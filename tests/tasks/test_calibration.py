@@ -1,4 +1,4 @@
-"""Probabilities become as sure as they are right."""
+"""Tests of calibration, which makes probabilities agree with the shares that are right."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tfxfer.training.load import load_data
 
 
 def draw(count: int, temperature: float) -> tuple[np.ndarray, np.ndarray]:
-    """Labels drawn from a model's true probabilities, and what it says of them, off by a factor."""
+    """Return labels drawn from true probabilities, and logits that are wrong by a factor."""
     generator = np.random.default_rng(3)
     logits = 2 * generator.normal(size=(count, 4))
     labels = np.array([generator.choice(4, p=softmax(row)) for row in logits])
@@ -83,7 +83,7 @@ def test_a_run_is_calibrated_and_says_so(small, picture_folder, tmp_path, capsys
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["calibration"]["temperature"] == calibration.temperature
     assert metrics["calibration"]["test"] == list(calibration.test)
-    # What is saved is what was measured, and the temperature away from what was trained.
+    # The saved model is the measured one; its logits are the trained ones over the temperature.
     model = tfxfer.load_model(tmp_path / "run")
     pictures = load_data(DataConfig(source=str(picture_folder)), seed=0).test
     probabilities = model.predict(

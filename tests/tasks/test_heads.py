@@ -1,4 +1,4 @@
-"""Heads, and the model that they make with a backbone."""
+"""Tests of heads, and of the models that they make with a backbone."""
 
 from __future__ import annotations
 

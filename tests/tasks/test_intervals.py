@@ -1,4 +1,4 @@
-"""Bootstrap intervals against resamples one by one, and calibration errors worked out by hand."""
+"""Tests of bootstrap intervals against single resamples, and of calibration errors by hand."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_intervals_are_those_of_drawing_pictures_one_by_one():
 def test_intervals_of_several_labels_are_too():
     generator = np.random.default_rng(0)
     labels = (generator.random((80, 3)) < 0.3).astype(np.int8)
-    # Few values, so that many scores are equal.
+    # There are only a few different values, so that many scores are equal.
     noise = generator.normal(0, 0.3, (80, 3))
     probabilities = (0.35 + 0.3 * labels + noise).clip(0, 1).round(1).astype(np.float32)
     given = (probabilities >= 0.5).astype(int)
@@ -71,11 +71,11 @@ def test_a_label_that_never_occurs_has_intervals_too():
 def test_the_calibration_error_is_the_gap_weighted_by_pictures():
     rows = np.array([[0.9, 0.1]] * 4 + [[0.4, 0.6]] * 6)
     labels = np.array([0, 0, 0, 1] + [1] * 3 + [0] * 3)
-    # Of those called 90 % sure 3 of 4 are right, of those called 60 % sure 3 of 6.
+    # With a probability of 90 %, 3 of 4 are right; with 60 %, 3 of 6.
     assert expected_calibration_error(labels, rows) == pytest.approx(0.4 * 0.15 + 0.6 * 0.1)
     assert expected_calibration_error(np.array([0]), np.array([[1.0, 0.0]])) == 0.0
     several = np.array([[1, 0], [0, 0]], np.int8)
     given = np.array([[0.8, 0.3], [0.8, 0.3]])
     assert expected_calibration_error(several, given) == pytest.approx((0.3 + 0.3) / 2)
-    # One bin: the mean of all is compared.
+    # With one bin, the means over all pictures are compared.
     assert expected_calibration_error(labels, rows, 1) == pytest.approx(abs(0.6 - 0.72))

@@ -1,4 +1,4 @@
-"""Metrics against small cases worked out by hand."""
+"""Tests of metrics against small cases that were computed by hand."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_top5_is_given_from_21_classes_on():
 
 
 def test_the_interval_is_wilson_s():
-    # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I.
+    # See Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I.
     assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
     assert wilson_interval(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
     assert wilson_interval(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
@@ -60,10 +60,10 @@ def test_several_labels_have_metrics_of_their_own():
     rows = [[0.9, 0.2, 0.1], [0.8, 0.6, 0.1], [0.3, 0.7, 0.2], [0.6, 0.1, 0.3]]
     labels = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0]], np.int8)
     result = evaluate_rows(rows, labels)
-    # By probability: the first label is right, right, wrong, wrong; the second right (0.7), wrong
-    # (0.6), wrong (0.2), right (0.1). The third occurs nowhere.
+    # In the order of probability, the first label is right, right, wrong, wrong; the second is
+    # right (0.7), wrong (0.6), wrong (0.2), right (0.1). The third occurs nowhere.
     assert result.mean_average_precision == pytest.approx((1 + (1 + 2 / 4) / 2) / 2)
-    # From 0.5 on, the first is given to three pictures, two of them right; the second to two.
+    # At 0.5, the first label is given to three pictures, of which two are right; the second to two.
     assert result.per_class_f1 == pytest.approx({"class 0": 0.8, "class 1": 0.5})
     assert result.macro_f1 == pytest.approx(0.65)
     assert result.micro_f1 == pytest.approx(2 * 3 / (5 + 4))

@@ -1,4 +1,4 @@
-"""Pictures with several labels, or none, through the parts of a run."""
+"""Tests of pictures with several labels, or none, in all parts of a run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SEVERAL = Objective(has_several=True)
 
 
 def write_split(folder, count: int, seed: int) -> FileSet:
-    """Pictures in which each channel is bright or dark by itself: a label each."""
+    """Write pictures in which each channel is bright or dark; each bright channel is a label."""
     folder.mkdir(parents=True)
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, 2, (count, 3)).astype(np.int8)
@@ -53,7 +53,7 @@ def write_split(folder, count: int, seed: int) -> FileSet:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory) -> ItemData:
-    """48 training, 24 validation and 16 test pictures."""
+    """A data set with 48 training, 24 validation and 16 test pictures."""
     root = tmp_path_factory.mktemp("several")
     splits = {"train": 48, "validation": 24, "test": 16}
     sets = {
@@ -65,7 +65,7 @@ def pictures(tmp_path_factory) -> ItemData:
 
 @pytest.fixture
 def make_config(weights_file, tmp_path):
-    """Gives the config of a head, and of a phase that fine-tunes."""
+    """A function that gives a config with a head phase and a phase that fine-tunes."""
 
     def make(**fine_tune) -> Config:
         network = {"name": "MobileNet", "alpha": 0.25, "image_size_px": 32}
@@ -173,7 +173,7 @@ def test_a_run_s_parts_take_several_labels_from_stored_features_to_the_export(
 
 
 def check_words(plan, results, validation, test, exported) -> None:
-    """What people and programs read names the metrics as they are."""
+    """Check that texts for people and files for programs name the metrics correctly."""
     result = RunResult(
         path=exported.path, classes=CLASSES, plan=plan, phases=tuple(results),
         validation=validation, test=test, exported=exported, total_parameters=1, engine=None,

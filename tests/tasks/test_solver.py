@@ -1,4 +1,4 @@
-"""The head that the solver fits is scikit-learn's logistic regression, folded into a kernel."""
+"""Tests that the solver's head is scikit-learn's logistic regression, folded into a kernel."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from tfxfer.records.results import PhaseResult
 from tfxfer.tasks.heads import build_head
 from tfxfer.tasks.solver import can_solve, channel_scale, estimate_seconds, solve_head
 
-CHANNELS = 256  # of the small network
+CHANNELS = 256  # The small network has so many channels.
 
 
 def draw_features(classes, count, seed) -> tuple[np.ndarray, np.ndarray]:
-    """Overlapping classes; channels lie far from zero, at scales of their own, one is constant."""
+    """Return overlapping classes; channels are far from zero, with different scales, one of 0."""
     generator = np.random.default_rng(seed)
     labels = np.arange(count) % classes
     centres = np.random.default_rng(99).normal(0, 0.3, (classes, CHANNELS))
@@ -42,7 +42,7 @@ def softmax(logits) -> np.ndarray:
 
 
 def objective(kernel, bias, features, labels, strength) -> float:
-    """What ridge logistic regression minimises: cross-entropy, and the kernel's squares."""
+    """Return the loss of ridge logistic regression: cross-entropy plus the kernel's squares."""
     probabilities = softmax(features @ kernel + bias)
     cross_entropies = -np.log(probabilities[np.arange(len(labels)), labels])
     return cross_entropies.sum() + (kernel**2).sum() / (2 * strength)
@@ -69,7 +69,7 @@ def test_the_head_gives_scikit_learn_s_probabilities_on_features_as_they_are(
     scaled = (features - mean) / scale
     reference.fit(scaled, labels)
     kernel, bias = reference.coef_.T, reference.intercept_
-    if classes == 2:  # scikit-learn leaves out the first class's column of zeros
+    if classes == 2:  # scikit-learn leaves out the first class's column of zeros.
         kernel, bias = np.hstack([0 * kernel, kernel]), np.append(0, bias)
     least = objective(kernel, bias, scaled, labels, solution.strength)
     ours = solution.kernel * scale[:, None], solution.bias + mean @ solution.kernel
@@ -139,7 +139,7 @@ def make_batches(*arrays) -> tf.data.Dataset:
 
 @pytest.fixture
 def data(small_backbone, small_head, make_table):
-    """What a head-only phase gets, with its features stored."""
+    """The data of a head phase, whose features are stored."""
     training, labels = draw_features(3, 48, 0)
     validation, validation_labels = draw_features(3, 24, 1)
     one_hot = np.eye(3, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What the tools that measure devices and backends print, from real measurements of a moment."""
+"""Tests of the output of tools that measure devices and backends, from short measurements."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tfxfer.phases.memory import out_of_memory
 from tfxfer.tasks.heads import build_head
 
 bench, backends = load_tool("bench_devices"), load_tool("compare_backends")
-ahead = load_tool("compile_ahead")  # which imports the first of them
+ahead = load_tool("compile_ahead")  # It imports the first of them.
 SECONDS = 0.05
 
 
@@ -65,7 +65,7 @@ def test_what_a_process_fails_with_is_shown():
 
 @pytest.mark.slow
 def test_what_a_run_computes_is_compiled_ahead():
-    """For this machine's CPU, whose compiler needs no package of its own."""
+    """The target is this machine's CPU, whose compiler needs no other package."""
     given = ["cpu", "--networks", "MobileNet", "--size", "32", "--batch", "4"]
     done = subprocess.run(
         [sys.executable, ahead.__file__, *given], env=QUICKLY, capture_output=True, text=True

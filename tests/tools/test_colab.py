@@ -1,4 +1,4 @@
-"""The file for Colab: every cell runs, in one process, without Colab and without a network."""
+"""Tests that every cell of the notebook for Colab runs, without Colab and without a network."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def code_cells(notebook: nbformat.NotebookNode) -> dict[str, nbformat.NotebookNo
 
 
 def fill_in(cell: nbformat.NotebookNode, **fields: object) -> None:
-    """Give a cell's form fields other values, as Colab's form does: in its source."""
+    """Give a cell's form fields other values in its source, as Colab's form does."""
     for name, value in fields.items():
         field = re.compile(rf"^{name} = .*(?=  # @param )", re.M)
         assert len(field.findall(cell.source)) == 1, name
@@ -38,17 +38,17 @@ def fill_in(cell: nbformat.NotebookNode, **fields: object) -> None:
 
 
 def text_of(cell: nbformat.NotebookNode) -> str:
-    """What a cell has printed."""
+    """Return the text that a cell has printed."""
     return "".join(output.text for output in cell.outputs if output.output_type == "stream")
 
 
 def data_of(cell: nbformat.NotebookNode, kind: str) -> str:
-    """What a cell has shown of a MIME type."""
+    """Return the output of a cell with a MIME type."""
     return "".join(output.data.get(kind, "") for output in cell.outputs if "data" in output)
 
 
 def write_nvidia_smi(folder: Path) -> Path:
-    """A program that answers as NVIDIA's does where there is a GPU."""
+    """Write a program that answers like NVIDIA's on a machine with a GPU."""
     folder.mkdir()
     (folder / "nvidia-smi").write_text("#!/bin/sh\necho GPU 0: Tesla T4\n")
     (folder / "nvidia-smi").chmod(0o755)
@@ -57,7 +57,7 @@ def write_nvidia_smi(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory, weights_file):
-    """The notebook after a run, small by its form fields alone, and the folder that it ran in."""
+    """The notebook after a run that only its form fields make small, and the run's folder."""
     folder = tmp_path_factory.mktemp("colab")
     (folder / "tmp").mkdir()
     notebook = read_notebook()
@@ -85,8 +85,8 @@ def executed(tmp_path_factory, weights_file):
         "PATH": os.pathsep.join(map(str, programs)),
         "PYTHONPATH": str(ROOT),
         "CUDA_VISIBLE_DEVICES": "-1",
-        "PIP_NO_INDEX": "1",  # what is not there cannot be installed
-        "TMPDIR": str(folder / "tmp"),  # where TensorBoard looks for others
+        "PIP_NO_INDEX": "1",  # Missing packages cannot be installed.
+        "TMPDIR": str(folder / "tmp"),  # TensorBoard looks for other instances there.
         "IPYTHONDIR": str(folder / "ipython"),
     }
     client = NotebookClient(notebook, timeout=200, resources={"metadata": {"path": str(folder)}})
@@ -136,7 +136,7 @@ def test_the_cells_leave_what_they_say(executed):
 
 
 def set_up() -> dict:
-    """The functions and tables of the first cell, without what it does."""
+    """Return the functions and tables of the first cell without its actions."""
     tree = ast.parse(code_cells(read_notebook())["set-up"].source)
     kept = (ast.Import, ast.ImportFrom, ast.FunctionDef)
     tree.body = [
@@ -157,7 +157,7 @@ def set_up() -> dict:
         (None, None, True, ["cpu", "gpu"]),
         ("dev/accel0", None, False, ["cpu", "tpu"]),
         ("dev/vfio/0", None, False, ["cpu", "tpu"]),
-        ("dev/vfio/vfio", None, False, ["cpu"]),  # any machine that hands devices on has it
+        ("dev/vfio/vfio", None, False, ["cpu"]),  # Any machine that passes devices on has this.
         (None, "TPU_NAME", True, ["cpu", "gpu", "tpu"]),
     ],
 )

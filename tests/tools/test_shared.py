@@ -1,4 +1,4 @@
-"""Real weights and photographs, where they are at hand."""
+"""Tests with real weights and photographs, if they are available."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WEIGHTS = "weights/mobilenetv2_100_224_{}_notop.weights.h5"
 @pytest.mark.shared
 @pytest.mark.slow
 def test_a_network_that_knows_birds_tells_ten_species_apart(shared, tmp_path):
-    """A linear head comes to 0.97 and more; chance is 0.10."""
+    """A linear head reaches an accuracy of 0.97 and more; chance is 0.10."""
     preset = tmp_path / "head.toml"
     preset.write_text('[[phases]]\nname = "head"\nlearning_rate = 1e-3\n')
     result = tfxfer.train(

@@ -1,4 +1,4 @@
-"""What an unfinished run keeps is read back as it was, or left aside; never taken in part."""
+"""Tests that the state of an unfinished run is read back exactly or not at all."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_epochs_of_a_phase_that_is_finished_do_not_count(place):
     left = (place / EPOCHS).read_bytes()
     write_phases(place, build(1), finished)
     assert not (place / EPOCHS).exists()
-    (place / EPOCHS).write_bytes(left)  # as if the process had been killed in between
+    (place / EPOCHS).write_bytes(left)  # The process might have been killed in between.
     assert find_checkpoint(place, build(1), pytest.fail) == finished
 
 
@@ -158,7 +158,7 @@ def test_no_flipped_bit_changes_what_is_read(place):
         except StateError:
             found += 1
             continue
-        assert state.about == whole.about, position  # such as the time in a header
+        assert state.about == whole.about, position  # The bit may belong to the time in a header.
         for ours, theirs in zip(state.groups["variable"], whole.groups["variable"], strict=True):
             np.testing.assert_array_equal(ours, theirs)
     assert found > len(data) / 5 / 2
@@ -193,7 +193,7 @@ KEY, OTHER = "0" * 32, "1" * 32
 
 
 def stop(cache, error: BaseException, key: str = KEY, is_fresh: bool = False) -> list[str]:
-    """Keep a finished phase, unless there is one, end by an error, and give its notes."""
+    """Keep a finished phase unless there is one, end by an error, and return its notes."""
     with (
         pytest.raises(type(error)) as caught,
         reserve_place(cache, key, is_fresh, pytest.fail) as place,

@@ -1,4 +1,4 @@
-"""A small network learns from a run."""
+"""Tests of distillation, in which a small network learns from a run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tfxfer.training.teacher import add_teacher, find_logits, soften
 
 @pytest.fixture(scope="module")
 def teacher(weights_file, picture_folder, tmp_path_factory):
-    """A run on pictures of three colours, whose probabilities are as they were trained."""
+    """A run on pictures of three colours, whose probabilities are not calibrated."""
     out = tmp_path_factory.mktemp("teacher") / "run"
     given = small_arguments(weights_file, calibrate=False)
     return tfxfer.train("photos", data=picture_folder, out=out, **given)
@@ -64,7 +64,7 @@ def test_targets_go_with_their_pictures(picture_folder, own_cache, teacher):
     for pictures, targets in dataset:
         said = model.predict_on_batch(pictures)
         np.testing.assert_allclose(said, targets, atol=2e-4)
-    # The logits are stored: a model that says other things of the same name is asked anew.
+    # The logits are stored by the model's content, so that a changed model is asked again.
     place = locate(None)
     console = make_console(is_quiet=True)
     first = find_logits(model, data, place, console)
@@ -97,12 +97,12 @@ def test_a_student_learns_and_is_compared(teacher, weights_file, tmp_path, capsy
     assert result.test.accuracy > 0.8
     assert result.phases[-1].name == "distil"
     assert any("the teacher run has 70% of the say" in note for note in result.plan.notes)
-    # What the teacher was told holds for its student.
+    # The teacher's setting of calibration holds for its student.
     assert teacher.calibration is None
     assert result.calibration is None
     printed = capsys.readouterr().out
     assert "teacher" in printed and "student" in printed and "test accuracy" in printed
-    # Its config replays it, teacher included.
+    # Its config names the teacher, so that the run can be replayed.
     config = load_config(tmp_path / "student" / "config.toml")
     assert config.distillation.teacher == str(teacher.path)
     plan = make_plan(config, prepare(config, make_console(is_quiet=True)))

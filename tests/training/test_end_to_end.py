@@ -1,4 +1,4 @@
-"""The main job on small real pictures: train, look at the run folder, serve, replay."""
+"""Tests of the main job on small real pictures: train, check the run folder, serve, replay."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ def test_streamed_views_learn_the_colours_and_store_nothing(finished, tmp_path):
 
 
 def test_a_run_that_draws_its_pictures_starts_as_one_that_finds_them_drawn():
-    """Drawing them takes random numbers too: a run is seeded when its pictures are there."""
+    """Drawing pictures takes random numbers, too, so a run is seeded after they are drawn."""
     shutil.rmtree(os.environ["TFDS_DATA_DIR"], ignore_errors=True)
     config = load_config("birds")
     starts = []
@@ -241,7 +241,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
     monkeypatch.setenv("TFXFER_CACHE", str(tmp_path / "cache"))
     preset = str(finished.path / "config.toml")
     assert train_main(["--preset", preset, "--dry-run"]) == 0
-    printed = " ".join(capsys.readouterr().out.split())  # lines are broken where a path is long
+    printed = " ".join(capsys.readouterr().out.split())  # Long paths break lines.
     for expected in ("42 train", "9 validation", "9 test", "13 blocks", "conv_pw_13", "trained",
                      "fine-tune", "run once: 1 view", "run once: 6 views", "logistic regression",
                      "at most", "771", "class by class"):  # fmt: skip
@@ -349,7 +349,7 @@ def test_the_list_of_backbones_counts_blocks_and_parameters(capsys):
 
 
 def test_the_command_is_quiet_and_replays_a_run_with_an_empty_cache(finished, tmp_path):
-    """As a person calls it: no start-up noise of TensorFlow on either stream."""
+    """A user's call shows no start-up messages of TensorFlow on either stream."""
     done = subprocess.run(
         [sys.executable, "-m", "tfxfer.train", "--preset", finished.path / "config.toml",
          "--set", f"features.cache_dir={tmp_path / 'empty'}", "--out", tmp_path / "run"],

@@ -1,4 +1,4 @@
-"""Cross-validation: a run a fold, one of which is stopped and taken up again."""
+"""Tests of cross-validation: a run for each fold, one of which is stopped and continued."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_folds_are_trained_taken_up_again_and_put_together(
     first = (out / "fold-1" / run.METRICS).read_bytes()
 
     check_that_other_folds_are_not_mixed_in(out, config, picture_folder)
-    # The config file of a run names all that its arguments did.
+    # The config file of a run holds everything that its arguments said.
     whole = tmp_path / "whole.toml"
     run.write_config(tmp_path, config)
     (tmp_path / run.CONFIG).rename(whole)
@@ -88,7 +88,7 @@ def test_folds_are_trained_taken_up_again_and_put_together(
     second = load_config(out / "fold-2" / run.CONFIG)
     assert (second.data.folds, second.data.fold) == (2, 2)
     check_figures(out, result)
-    # Each picture's features were computed once, whatever fold it is in.
+    # The features of each picture were computed once, although it is in several folds' runs.
     assert sum(line.pictures for line in list_stored(tmp_path / "cache")) == 60
     with pytest.raises(InputError, match="must name a new or an empty folder"):
         tfxfer.train(whole, out=out, quiet=True)

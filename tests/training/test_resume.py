@@ -1,4 +1,4 @@
-"""A run whose process was killed goes on where it was, and comes to the same."""
+"""Tests that a killed run goes on where it was, with the same result."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tfxfer.training.resume.place import FOLDER
 from tfxfer.training.train import run_training
 
 DONE, EPOCH_COUNT = 2, 4
-# Kills itself after an epoch of fine-tuning; `watch` was called after the head's phase too.
+# This program kills itself after an epoch of fine-tuning; the head's phase calls `watch`, too.
 KILLED = f"""
 import os, signal, sys
 from pathlib import Path
@@ -47,12 +47,12 @@ run_training(config, out, make_console(True), watch=watch, every_seconds=0)
 
 
 class StoppedError(Exception):
-    """Ends a run, as nothing in it would."""
+    """An error that ends a run and that nothing in it raises."""
 
 
 @pytest.fixture(scope="module")
 def preset(tmp_path_factory, picture_folder, weights_file) -> Path:
-    """A head, and a phase in which much is by chance: views, MixUp, dropout."""
+    """A preset with a head phase and a phase with much randomness: views, MixUp, dropout."""
     fine_tune = {"epochs": EPOCH_COUNT, "views": 2, "mixup": 0.4}
     chosen = {f"phases__fine-tune__{key}": value for key, value in fine_tune.items()}
     arguments = small_arguments(weights_file, calibrate=False, **chosen)
@@ -64,7 +64,7 @@ def preset(tmp_path_factory, picture_folder, weights_file) -> Path:
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory, preset) -> Path:
-    """The cache that a killed run has left."""
+    """The cache that a killed run left."""
     place = tmp_path_factory.mktemp("killed")
     done = subprocess.run(
         [sys.executable, "-c", KILLED, preset, place / "run"],
@@ -78,7 +78,7 @@ def killed(tmp_path_factory, preset) -> Path:
 
 @pytest.fixture
 def left(killed, own_cache) -> Path:
-    """A copy of what the killed run has kept of itself, in a cache of the test's own."""
+    """A copy of the killed run's checkpoint, in a cache for one test."""
     shutil.copytree(killed, own_cache)
     (place,) = (own_cache / FOLDER).iterdir()
     assert {path.name for path in place.iterdir()} == {PHASES, EPOCHS, "tensorboard"}
@@ -86,7 +86,7 @@ def left(killed, own_cache) -> Path:
 
 
 def run_until(calls: int, preset: Path, out: Path, **how) -> tuple[str, list[np.ndarray]]:
-    """End a run when so many epochs and phases are over; what it said, and its weights then."""
+    """End a run after so many epochs and phases; return its messages and its weights then."""
     said, weights = io.StringIO(), []
     left = iter(range(calls - 1, -1, -1))
 
@@ -103,7 +103,7 @@ def run_until(calls: int, preset: Path, out: Path, **how) -> tuple[str, list[np.
 
 @pytest.fixture
 def whole(killed, preset, tmp_path, monkeypatch):
-    """Phases and weights of the same run without a break, and what it said; it started anew."""
+    """The phases, weights and messages of the same run without a break, from the beginning."""
     cache = shutil.copytree(killed, tmp_path / "other")
     with monkeypatch.context() as patch:
         patch.setenv("TFXFER_CACHE", str(cache))
@@ -132,7 +132,7 @@ def test_a_killed_run_goes_on_and_comes_to_the_same(preset, left, whole, tmp_pat
     for ours, theirs in zip(model.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
-    # Curves of both processes, and nothing else that was kept.
+    # The curves of both processes are kept, and nothing else of the stopped run.
     assert len(list((tmp_path / "run/tensorboard/fine-tune/train").iterdir())) == 2
     assert not left.exists() and "checkpoints" not in measure_others(left.parent.parent)
 

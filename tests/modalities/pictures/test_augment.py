@@ -1,4 +1,4 @@
-"""Augmentation policies: what each one does to a picture, and which features it makes."""
+"""Tests of augmentation policies: their effect on pictures, and the features of their views."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from tfxfer.phases.schedules import resolve_phase
 from tfxfer.training.load import load_data
 
 SIZE = 24
-# Of three views, as the code gave them that knew one policy.
+# These are the corners of three views from the version that had only one policy.
 EXPECTED_CORNERS = [[101.09, 101.33, 94.35], [149.83, 134.49, 127.95], [113.95, 101.3, 94.32]]
 WHOLE = {"crop_min_area": 1.0, "flip": False}
 
 
 def draw(seed: int = 0) -> np.ndarray:
-    """A smooth picture without symmetry, 24 px, and some noise."""
+    """Return a smooth picture of 24 px without symmetry, with some noise."""
     rows, columns = np.mgrid[0:SIZE, 0:SIZE] / SIZE
     channels = [0.2 + 0.6 * columns, 0.1 + 0.7 * rows, 0.3 + 0.4 * rows * columns]
     noise = np.random.default_rng(seed).uniform(0, 0.1, (SIZE, SIZE, 3))
@@ -45,13 +45,13 @@ def encode(picture: np.ndarray) -> tf.Tensor:
 
 
 def view(config: AugmentationConfig, number: int, encoded: tf.Tensor | None = None) -> np.ndarray:
-    """One view of a picture, by the function that training uses."""
+    """Return one view of a picture, by the function that training uses."""
     encoded = encode(draw()) if encoded is None else encoded
     return augmented_view(SIZE, config)(encoded, tf.constant([5, number], tf.int64)).numpy()
 
 
 def change(name: str, picture: np.ndarray, amount: float, fill: str = "REFLECT") -> np.ndarray:
-    """An operation alone."""
+    """Apply a single operation to a picture."""
     return np.asarray(
         OPERATIONS[name].change(tf.constant(picture, tf.float32), tf.constant(amount), fill)
     )
@@ -75,7 +75,7 @@ def test_a_seed_decides_a_view_which_stays_in_range(policy, erasing):
 
 
 def test_standard_is_what_it_was_before_there_were_policies():
-    """Features of views that were stored then are found, so the views must not move."""
+    """Features that were stored then are still found, so the views must not change."""
     config = AugmentationConfig(rotate=True)
     values = np.stack([view(config, number) for number in range(3)])
     corners = values[:, ::23, ::23].mean(axis=(1, 2))
@@ -94,7 +94,7 @@ def test_light_keeps_colours_and_most_of_the_picture():
     for number in range(8):
         colours = view(config, number, encoded).reshape(-1, 3)
         np.testing.assert_allclose(colours, [[200, 90, 30]] * SIZE**2, atol=1e-3)
-    # A corner of a fifth of the picture is in each crop of four fifths in part.
+    # A crop of four fifths always contains a part of the corner regions.
     marked = np.zeros((SIZE, SIZE, 3), np.uint8)
     marked[4:-4, 4:-4] = 255
     shares = [view(config, number, encode(marked)).mean() / 255 for number in range(20)]
@@ -103,7 +103,7 @@ def test_light_keeps_colours_and_most_of_the_picture():
 
 @pytest.mark.parametrize("policy", ["standard", "randaugment"])
 def test_what_must_not_be_mirrored_never_is(policy):
-    """Left is dark and right is bright, in every view; reflected borders would be mirrors too."""
+    """Every view is dark on the left; reflected borders would be mirror images, too."""
     ramp = np.tile(np.linspace(40, 215, SIZE)[:, None], (SIZE, 1, 3)).astype(np.uint8)
 
     def ramps(flip: bool) -> list[np.ndarray]:
@@ -119,7 +119,7 @@ def test_what_must_not_be_mirrored_never_is(policy):
 
 @pytest.mark.parametrize("policy", ["randaugment", "trivialaugment"])
 def test_every_operation_comes_up(policy):
-    """Each one alone, at its strength, is among the views of a picture."""
+    """The views of a picture include each single operation at its strength."""
     config = AugmentationConfig(policy=policy, magnitude=1.0, **WHOLE)
     seeds = tf.stack([tf.zeros(500, tf.int64), tf.range(500, dtype=tf.int64)], axis=1)
     encoded = encode(draw())
@@ -182,7 +182,7 @@ def test_a_domain_limits_the_operations():
 def test_erasing_puts_noise_in_one_rectangle_as_often_as_asked():
     white = encode(np.full((SIZE, SIZE, 3), 255, np.uint8))
     config = AugmentationConfig(policy="light", erasing=0.5, **WHOLE)
-    # The light policy crops as well; white stays white.
+    # The light policy also crops, which does not change a white picture.
     erased = [(view(config, number, white) < 254.5).any(axis=2) for number in range(80)]
     shares = np.array([one.mean() for one in erased])
     assert 25 < (shares > 0).sum() < 55

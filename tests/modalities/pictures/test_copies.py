@@ -1,4 +1,4 @@
-"""Copies are found however they were saved again, and what only looks alike is not."""
+"""Tests that copies are found in whatever way they were saved, and similar pictures are not."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ COUNT = 60
 
 
 def draw(seed: int, width: int = 240, height: int = 160) -> Image.Image:
-    """A picture of soft blots, each its own."""
+    """Return a picture of soft blots that depend on the seed."""
     blots = np.random.default_rng(seed).integers(0, 256, (6, 9, 3)).astype(np.uint8)
     return Image.fromarray(blots).resize((width, height), Image.Resampling.BICUBIC)
 
 
 def shrink(picture: Image.Image) -> np.ndarray:
-    # PIL's bilinear filter is antialiased, as the one of `tf.image.resize` is.
+    # Pillow's bilinear filter is antialiased, like the one of `tf.image.resize`.
     return np.asarray(picture.convert("RGB").resize((16, 16), Image.Resampling.BILINEAR))
 
 
@@ -95,7 +95,7 @@ def test_one_colour_over_another_is_no_copy():
 
 
 def test_a_changed_detail_is_no_copy():
-    """As of a fixed camera: the same scene, with something in it or without."""
+    """A fixed camera shows the same scene with or without an object in it."""
     scene, visited = draw(4), draw(4)
     visited.paste((255, 255, 255), (100, 50, 160, 110))
     assert not search([scene, visited])
@@ -110,7 +110,7 @@ def test_stripes_and_other_shapes_are_told_apart():
 
 
 def test_a_chain_is_not_one_group_and_no_pair_of_it_is_lost():
-    """A camera that moves on by a little in each frame: neighbours are copies, others are not."""
+    """If a camera moves a little in each frame, only neighbouring frames are copies."""
     scene = draw(5, 400, 300)
     frames = [scene.crop((4 * step, 0, 4 * step + 240, 300)) for step in range(20)]
     groups = search(frames)

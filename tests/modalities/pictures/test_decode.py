@@ -1,4 +1,4 @@
-"""JPEGs are decoded at the least size that is needed, and only where a crop needs them."""
+"""Tests that JPEGs are decoded at the smallest size that is needed, and only inside a crop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tfxfer.modalities.pictures.settings import AugmentationConfig
 
 
 def draw_waves(width: int, height: int) -> np.ndarray:
-    """A smooth picture, no two sides alike."""
+    """Return a smooth picture whose four sides differ."""
     x, y = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
     waves = [np.sin(5 * x + 2 * y), np.cos(7 * x * y), np.sin(3 * y) * x]
     return (127 + 100 * np.stack(waves, axis=-1)).astype(np.uint8)
@@ -130,7 +130,7 @@ def test_a_broken_jpeg_is_an_error_at_every_scale():
 
 
 def test_augmentation_decodes_what_it_shows():
-    """Without crops, colours and flips, a view is the whole picture as evaluation sees it."""
+    """Without crops, recolouring and flips, a view is the whole picture as in evaluation."""
     encoded = tf.constant(encode(draw_waves(200, 160), "JPEG"))
     config = AugmentationConfig(crop_min_area=1, flip=False, colour=0)
     view = decode_augmented(encoded, [0, 1], config, 32)

@@ -1,4 +1,4 @@
-"""Photographs are turned as their EXIF data say, as Pillow turns them."""
+"""Tests that photographs are turned as their EXIF data say, in the same way as by Pillow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tfxfer.modalities.pictures.exif import read_orientation
 
 
 def photograph(orientation: int | None, endian: str = "<", more: bool = False) -> bytes:
-    """A smooth JPEG picture of 24 x 16 px, no two sides alike."""
+    """Return a smooth JPEG picture of 24 x 16 px whose four sides differ."""
     x, y = np.meshgrid(np.arange(24), np.arange(16))
     pixels = np.stack([10 * x, 15 * y, 5 * (x + y)], axis=-1).clip(0, 255).astype(np.uint8)
     exif = Image.Exif()

@@ -1,4 +1,4 @@
-"""The embedded data set: its species, its pictures, its builder and the shipped weights."""
+"""Tests of the embedded data set: its species, pictures, builder and weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A picture that announces more pixels than the limit is decoded nowhere."""
+"""Tests that a picture whose header announces too many pixels is never decoded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tfxfer.modalities.pictures.look import look_at_encoded
 from tfxfer.modalities.pictures.view import plain_view
 
 WIDTH, HEIGHT = 80, 60
-# Squares on both sides of the limit.
+# Squares with these sides lie just below and just above the limit.
 FITTING, TOO_LARGE = 13_377, 13_378
 
 
@@ -62,7 +62,7 @@ KINDS = {
 
 
 def make(kind: str, width: int = WIDTH, height: int = HEIGHT) -> bytes:
-    """A small picture that says it has another size."""
+    """Return a small picture whose header announces another size."""
     format_, mode, options, announce = KINDS[kind]
     pixels = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, len(mode)))
     buffer = io.BytesIO()
@@ -87,7 +87,7 @@ def test_what_has_no_header_announces_nothing(encoded):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_audit_training_and_serving_have_the_same_limit(kind):
-    """`plain_view` is what the export's `serve_bytes` calls."""
+    """The export's `serve_bytes` calls `plain_view`."""
     small, bomb = tf.constant(make(kind)), tf.constant(make(kind, TOO_LARGE, TOO_LARGE))
     ways = (
         decode_picture,

@@ -1,4 +1,4 @@
-"""Keras Applications networks fall into blocks; what the blocks of each hold is in test_split."""
+"""Tests of the blocks of Keras Applications networks; `test_cut` tests what each block holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where weights come from, and those that do not fit."""
+"""Tests of the sources of weights, and of weights that do not fit."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_a_size_below_the_network_s_smallest_is_refused():
 
 
 def test_efficientnet_s_imagenet_file_is_normalised_by_the_deviation(tmp_path):
-    """The file that Keras publishes holds deviations where the layer takes variances."""
+    """Keras's published file holds standard deviations where the layer expects variances."""
     network = build_network("EfficientNetB0", 32)
     layer = next(x for x in network.layers if isinstance(x, keras.layers.Normalization))
     layer.adapt_mean.assign(TORCH_MEAN)
