@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tfxfer.config.config import Config
+from tfxfer.config.former import identify
 from tfxfer.config.places import is_among_pictures
 from tfxfer.config.presets import dump_config
 from tfxfer.errors import InputError
@@ -264,7 +265,7 @@ def load_unfinished(
     if overwrite or not path.is_file():
         return {}
     held = json.loads(path.read_text(encoding="utf-8"))
-    if held["config"] != dump_config(config):
+    if held["config"] != identify(config):
         raise InputError(
             "Finished folds can be completed with the config that they were trained with. "
             f"Received: {str(folder)!r}, whose folds are of another one (in {UNFINISHED}). Say "
@@ -276,7 +277,7 @@ def load_unfinished(
 def write_unfinished(folder: Path, config: Config, folds: Mapping[int, Mapping[str, str]]) -> None:
     """Write which folds are done and which pictures each had, so that a later call can go on."""
     staging = folder / f".{fold_name(max(folds))}.{UNFINISHED.partition('.')[0]}"
-    _write_json(staging, {"config": dump_config(config), "folds": folds})
+    _write_json(staging, {"config": identify(config), "folds": folds})
     staging.replace(folder / UNFINISHED)
 
 

@@ -46,7 +46,7 @@ def main() -> None:
                     quiet=True,
                 )
             if not isinstance(result, RunResult):
-                raise SystemExit("Compare settings of single runs, without data.folds.")
+                raise SystemExit("Compare settings of single runs, without data.split.folds.")
             results.append(result)
         tests = [result.test.accuracy for result in results]
         print(

@@ -63,7 +63,7 @@ def test_paths_are_saved_absolute(tmp_path, monkeypatch):
         ({"settings": {"phases": 3}}, "phases"),
         ({"settings": {"summary.x": 3}}, "--set takes the key of a value"),
         ({"settings": {"seed": "many"}}, "Received: 'many'"),
-        ({"settings": {"data.validation_fraction": 0.9}}, "less than 0.5"),
+        ({"settings": {"data.split.validation_fraction": 0.9}}, "less than 0.5"),
         ({"settings": {"phases.0.unfreeze": -1}}, "from 0 up"),
         ({"settings": {"phases.0.batch_norm": "train"}}, "needs unfrozen blocks"),
         ({"settings": {"phases.1.name": "head"}}, "names of their own"),
@@ -182,9 +182,9 @@ def test_a_setting_without_a_value_is_refused():
 
 def test_data_are_read_without_a_preset(tmp_path):
     told = load_data_settings(
-        tmp_path, {"data.label_column": "species", "augmentation.flip": False}
+        tmp_path, {"data.reading.label_column": "species", "augmentation.flip": False}
     )
-    assert (told.data.source, told.data.label_column) == (str(tmp_path), "species")
+    assert (told.data.source, told.data.reading.label_column) == (str(tmp_path), "species")
     assert not told.augmentation.flip
     with pytest.raises(InputError, match=r"unknown key 'phases'.* top level: data, augmentation"):
         load_data_settings(tmp_path, {"phases.0.epochs": 3})

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from support.settings import data_config
 from support.small import load_tool, write_classes
 
 import tfxfer
 from tfxfer.commands.main import main
-from tfxfer.config.data import DataConfig
 from tfxfer.data.audit import audit_listing
 from tfxfer.data.items import FileSet
 from tfxfer.errors import InputError
@@ -33,7 +33,7 @@ def bad_folder(tmp_path_factory):
 
 
 def audit(folder, cache=None, **changes):
-    return audit_listing(list_pictures(DataConfig(source=str(folder), **changes)), cache=cache)
+    return audit_listing(list_pictures(data_config(source=str(folder), **changes)), cache=cache)
 
 
 def test_every_kind_of_bad_and_odd_file_is_found_and_named(bad_folder):
@@ -63,7 +63,7 @@ def test_pictures_are_seen_alike_together_one_by_one_and_beside_broken_ones(bad_
 
 def test_training_runs_to_its_end_with_exactly_the_good_ones(bad_folder, small, tmp_path):
     folder, said = bad_folder
-    small["settings"] |= {"data.on_bad": "quarantine"}
+    small["settings"] |= {"data.reading.on_bad": "quarantine"}
     result = tfxfer.train("photos", data=folder, out=tmp_path / "run", **small)
     bad = {path for path, expected in said.items() if isinstance(expected, str)}
     assert {file.path for file in result.quarantined} == bad
@@ -166,9 +166,9 @@ def test_leaks_are_told_and_left_out_of_training_alone(tmp_path):
     leaking = {Path(found.looks[row].path).name for row in found.leaks}
     assert leaking == {"same.png", "again.jpg"}
     assert len(found.conflicts) == 1, "one of them lies in another class"
-    told = load_data(DataConfig(source=str(folder)), 0)
+    told = load_data(data_config(source=str(folder)), 0)
     assert any("2 pictures have a copy in a later split" in note for note in told.notes)
-    fixed = load_data(DataConfig(source=str(folder), fix_leaks=True), 0)
+    fixed = load_data(data_config(source=str(folder), fix_leaks=True), 0)
     assert set(told.train.paths) - set(fixed.train.paths) == {
         str(folder / "train" / "blue" / "same.png"),
         str(folder / "train" / "green" / "again.jpg"),
@@ -184,7 +184,7 @@ def test_copies_that_a_cut_tears_apart_are_leaks_too(tmp_path):
             encoded = tool.encode(tool.draw(name, index), "JPEG")
             for copy in "ab":
                 (folder / name / f"{index}{copy}.jpg").write_bytes(encoded)
-    data = load_data(DataConfig(source=str(folder), fix_leaks=True), 0)
+    data = load_data(data_config(source=str(folder), fix_leaks=True), 0)
     stems = [{Path(p).name[0] + Path(p).parent.name for p in s.paths}
              for s in (data.train, data.validation, data.test)]  # fmt: skip
     assert not stems[0] & stems[2] and not stems[0] & stems[1] and not stems[1] & stems[2]
@@ -229,4 +229,4 @@ def test_a_split_of_copies_alone_cannot_be_emptied(tmp_path):
         twin = folder / "test" / path.parent.name / path.name
         path.write_bytes(twin.read_bytes())
     with pytest.raises(InputError, match="validation with 12 pictures, all of them copies"):
-        load_data(DataConfig(source=str(folder), fix_leaks=True), 0)
+        load_data(data_config(source=str(folder), fix_leaks=True), 0)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from support.settings import data_config
 
-from tfxfer.config.data import DataConfig
 from tfxfer.data.cuts import deal_groups, hash_names, pick_shots
 from tfxfer.data.items import FileSet, Identity
 from tfxfer.data.splits import complete_splits
@@ -47,7 +47,7 @@ def make_named(count):
 
 def split(train, seed=0, others=None, **settings):
     return complete_splits(
-        {"train": train, **(others or {})}, CLASSES, DataConfig(**settings), seed
+        {"train": train, **(others or {})}, CLASSES, data_config(**settings), seed
     )
 
 
@@ -151,8 +151,8 @@ def test_groups_are_dealt_in_any_shares():
 
 def test_adding_pictures_moves_none(tmp_path):
     files = make_real(tmp_path, range(0, 900, 3))
-    before, notes = split(files, split_by="hash")
-    after, _ = split(make_real(tmp_path, range(900)), split_by="hash")
+    before, notes = split(files, by="hash")
+    after, _ = split(make_real(tmp_path, range(900)), by="hash")
     for name in before:
         assert names_of(before[name]) == names_of(after[name]) & set(files.paths), name
     assert len(after["test"].paths) == pytest.approx(135, abs=35)
@@ -174,7 +174,7 @@ def test_the_fold_of_a_picture_stays_when_pictures_are_added():
     few, many = make_named(300), make_named(900)
     for fold in (1, 2, 3):
         before, after = (
-            split(pictures, folds=3, fold=fold, split_by="hash")[0] for pictures in (few, many)
+            split(pictures, folds=3, fold=fold, by="hash")[0] for pictures in (few, many)
         )
         for name in before:
             assert names_of(before[name]) == names_of(after[name]) & set(few.names)
@@ -182,16 +182,16 @@ def test_the_fold_of_a_picture_stays_when_pictures_are_added():
 
 def test_groups_go_by_their_own_hash():
     groups = [f"bird{n // 3}" for n in range(600)]
-    parts, _ = split(make_files(600, groups), split_by="hash")
+    parts, _ = split(make_files(600, groups), by="hash")
     held = [set(part.groups) for part in parts.values()]
     assert sum(map(len, held)) == len(set.union(*held)) == 200
-    renamed, _ = split(make_files(600, groups, folder="elsewhere"), split_by="hash")
+    renamed, _ = split(make_files(600, groups, folder="elsewhere"), by="hash")
     assert renamed["test"].groups == parts["test"].groups
 
 
 def test_the_seed_salts_the_hash():
     pictures = make_named(300)
-    first, other = (split(pictures, seed, split_by="hash")[0]["test"].names for seed in (0, 1))
+    first, other = (split(pictures, seed, by="hash")[0]["test"].names for seed in (0, 1))
     assert first != other
 
 
@@ -206,7 +206,7 @@ def test_hashes_are_even_and_stay_what_they_are():
 def test_a_hash_that_leaves_a_split_empty_is_an_error():
     pictures = NamedSet(tuple(f"{n}" for n in range(9)), np.arange(9) % 3)
     with pytest.raises(InputError, match="a test split without amber, blue, green"):
-        split(pictures, split_by="hash", test_fraction=0.001)
+        split(pictures, by="hash", test_fraction=0.001)
 
 
 # --- folds ---
@@ -223,7 +223,7 @@ def test_every_picture_is_in_exactly_one_fold(kind):
     by = "hash" if kind == "hash" else "random"
     held_out = []
     for fold in range(1, 6):
-        parts, notes = split(pictures, folds=5, fold=fold, split_by=by)
+        parts, notes = split(pictures, folds=5, fold=fold, by=by)
         names = [names_of(part) for part in parts.values()]
         assert sum(map(len, names)) == len(set.union(*names)) == 103
         held_out.append(names_of(parts["test"]))
@@ -275,9 +275,9 @@ def test_classes_that_are_too_small_for_folds_are_named():
 
 def test_a_fold_needs_folds():
     with pytest.raises(ValueError, match="fold=3, folds=None"):
-        DataConfig(fold=3)
+        data_config(fold=3)
     with pytest.raises(ValueError, match="fold=6, folds=5"):
-        DataConfig(fold=6, folds=5)
+        data_config(fold=6, folds=5)
 
 
 def test_folds_of_pictures_with_several_labels_are_even():

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from rich.console import Console
+from support.settings import data_key
 from support.small import COLOURS, draw_picture, write_classes
 
 import tfxfer
@@ -65,7 +66,7 @@ def predictor(model) -> Predictor:
 
 
 def run(predictor, data, split=None, mapping=None, trained_on=None, **settings):
-    settings = {f"data.{key}": value for key, value in settings.items()}
+    settings = {data_key(key): value for key, value in settings.items()}
     config = load_data_settings(data, settings)
     return run_evaluation(predictor, config, QUIET, split, mapping, trained_on)
 

@@ -12,12 +12,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from support.settings import data_config
 from support.small import load_tool
 
 import tfxfer
 from tfxfer.commands import checks
 from tfxfer.config.backbone import BackboneConfig
-from tfxfer.config.data import DataConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.data.pipeline import make_evaluation_dataset
 from tfxfer.errors import InputError
@@ -44,7 +44,7 @@ def model(weights_file):
 
 
 def test_an_export_that_differs_fails_loudly(model, picture_folder, tmp_path):
-    validation = load_data(DataConfig(source=str(picture_folder)), seed=0).validation
+    validation = load_data(data_config(source=str(picture_folder)), seed=0).validation
     exported = export_saved_model(model, ["a", "b", "c"], tmp_path / "1", validation)
     assert exported.max_difference < 1e-5
     assert exported.pictures_compared == 9
@@ -77,7 +77,7 @@ print(json.dumps(replayed))
 
 
 def test_warm_up_requests_replay_without_keras(model, picture_folder, tmp_path):
-    validation = load_data(DataConfig(source=str(picture_folder)), seed=0).validation
+    validation = load_data(data_config(source=str(picture_folder)), seed=0).validation
     export_saved_model(model, ["a", "ü, b", "c"], tmp_path / "1", validation, 2, "colours")
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_KERAS, tmp_path / "1"],
@@ -104,7 +104,7 @@ def test_warm_up_requests_replay_without_keras(model, picture_folder, tmp_path):
 
 
 def test_a_saved_model_predicts_as_its_run_does(model, picture_folder, tmp_path):
-    validation = load_data(DataConfig(source=str(picture_folder)), seed=0).validation
+    validation = load_data(data_config(source=str(picture_folder)), seed=0).validation
     export_saved_model(model, ["a", "b", "c"], tmp_path / "models" / "7", validation)
     model.save(tmp_path / "model.keras")
     (tmp_path / "classes.txt").write_text("a\nb\nc\n")
@@ -134,7 +134,7 @@ def test_served_files_are_what_the_pipeline_sees(model, tmp_path):
     folder = tmp_path / "odd"
     folder.mkdir()
     load_tool("make_bad_folder").make_bad_folder(folder)
-    data = load_data(DataConfig(source=str(folder), on_bad="quarantine"), seed=0)
+    data = load_data(data_config(source=str(folder), on_bad="quarantine"), seed=0)
     assert data.quarantined
     pictures = data.train
     write_saved_model(model, data.classes, tmp_path / "1")

@@ -10,10 +10,10 @@ import pyarrow
 import pytest
 import tensorflow as tf
 from pyarrow import parquet
+from support.settings import data_config
 from support.small import COLOURS
 
 from tfxfer import run
-from tfxfer.config.data import DataConfig
 from tfxfer.config.features import FeaturesConfig
 from tfxfer.errors import InputError
 from tfxfer.machine.files import join, read_bytes, stamp
@@ -54,7 +54,7 @@ def as_csv(listed) -> bytes:
 
 
 def load(source, **changes):
-    return load_data(DataConfig(source=str(source), **changes), seed=0)
+    return load_data(data_config(source=str(source), **changes), seed=0)
 
 
 def below(paths, root) -> list[str]:
@@ -79,7 +79,7 @@ def test_split_folders_endings_and_groups_at_an_address(own_folder, tmp_path):
         write(f"{root}/{split}/{path.parent.name}/deep/{path.name}", path.read_bytes())
     write(f"{root}/train/blue/notes.txt", b"mine")
     write(f"{root}/train/blue/.hidden.jpg", b"")
-    listed = list_pictures(DataConfig(source=root, group_pattern=r"/(\d+)\.jpg"))
+    listed = list_pictures(data_config(source=root, group_pattern=r"/(\d+)\.jpg"))
     assert {name: len(split.paths) for name, split in listed.splits.items()} == {
         "test": 3,
         "train": 12,
@@ -107,7 +107,7 @@ def test_a_manifest_here_lists_pictures_at_an_address_and_in_roots_there(own_fol
     write(moved, read_bytes(f"{address}/amber/000.jpg"))
     tf.io.gfile.remove(f"{address}/amber/000.jpg")
     manifest.write_bytes(as_csv(rows()))
-    listed = list_pictures(DataConfig(source=str(manifest), roots=(address, f"{address}-more")))
+    listed = list_pictures(data_config(source=str(manifest), roots=(address, f"{address}-more")))
     assert listed.splits["train"].paths[0] == moved
     manifest.write_bytes(as_csv([row | {"path": f"{address}/{row['path']}"} for row in rows()]))
     with pytest.raises(InputError, match=r"1 of 18 that are not") as caught:
@@ -126,20 +126,20 @@ def test_a_picture_that_is_replaced_has_another_stamp(address):
 
 
 def test_an_address_of_file_is_a_path(own_folder):
-    assert DataConfig(source=f"file://{own_folder}").source == str(own_folder)
-    assert DataConfig(roots=(f"file://localhost{own_folder}",)).roots == (str(own_folder),)
+    assert data_config(source=f"file://{own_folder}").source == str(own_folder)
+    assert data_config(roots=(f"file://localhost{own_folder}",)).reading.roots == (str(own_folder),)
     with pytest.raises(InputError, match="--out must lie outside"):
-        source = DataConfig(source=f"file://{own_folder}").source
+        source = data_config(source=f"file://{own_folder}").source
         run.check_folder(own_folder / "run", False, source)
     with pytest.raises(ValueError, match="on this machine"):
-        DataConfig(source="file://elsewhere/photos")
+        data_config(source="file://elsewhere/photos")
 
 
 @pytest.mark.parametrize("source", ["s3://bucket/photos", "s3://bucket/list.csv"])
 def test_an_address_that_tensorflow_has_no_file_system_for_is_refused(own_folder, source):
     for changes in ({"source": source}, {"source": str(own_folder), "roots": (source,)}):
         with pytest.raises(InputError, match=r"ram://.*Received: 's3://bucket/"):
-            list_pictures(DataConfig(**changes))
+            list_pictures(data_config(**changes))
 
 
 def test_nothing_at_an_address_is_said(address):

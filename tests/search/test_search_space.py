@@ -95,7 +95,7 @@ def test_another_network_has_its_own_size_and_no_more_blocks_than_it_has():
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"search.axes.data.shots": [1, 2]}, r"Received: 'data\.shots'"),
+        ({"search.axes.data.split.shots": [1, 2]}, r"Received: 'data\.split\.shots'"),
         ({"search.axes.seed": [1, 2]}, r"Received: 'seed'"),
         ({"search.axes.phases.fine-tune.unfreeze": [1]}, r"search\.unfreeze"),
         ({"search.axes.head.dropout": []}, r"head\.dropout = \[\]"),

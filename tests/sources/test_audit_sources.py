@@ -12,11 +12,11 @@ import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordWriter
 from PIL import Image, ImageOps
 from rich.console import Console
+from support.settings import data_config, data_key
 from support.small import load_tool, write_classes
 
 from tfxfer.commands.audit import audit_data
 from tfxfer.commands.main import main
-from tfxfer.config.data import DataConfig
 from tfxfer.config.presets import load_config
 from tfxfer.data.audit import audit_listing
 from tfxfer.errors import InputError
@@ -113,7 +113,7 @@ def write_records(path, rows, kind: str) -> None:
 def write_splits(folder, kind: str) -> dict[str, object]:
     for name, rows in make_rows().items():
         write_records(folder / name, rows, kind)
-    splits = {"train_split": "train", "test_split": "test", "class_names": CLASSES}
+    splits = {"train": "train", "test": "test", "class_names": CLASSES}
     return {"source": f"{kind}:{folder}", **splits}
 
 
@@ -131,7 +131,7 @@ def spoiled(request, tmp_path_factory) -> tuple[dict[str, object], dict[str, lis
 def audit(settings, cache=None, **changes):
     """Return the findings, and the reported progress."""
     said: list[tuple[int, int]] = []
-    listing = list_pictures(DataConfig(**{**settings, **changes}))
+    listing = list_pictures(data_config(**{**settings, **changes}))
     return audit_listing(listing, True, cache, lambda *done: said.append(done)), said
 
 
@@ -170,14 +170,14 @@ def test_a_run_refuses_or_leaves_out_what_is_bad_and_what_leaks(spoiled, tmp_pat
     ]
     total = sum(map(len, make_rows().values()))
     with pytest.raises(InputError, match=f"Received: {len(bad)} of {total} ") as caught:
-        load_data(DataConfig(**settings), 0, tmp_path)
+        load_data(data_config(**settings), 0, tmp_path)
     assert f"\n  {bad[0]}: empty file\n" in str(caught.value)
-    told = load_data(DataConfig(**settings, on_bad="quarantine"), 0, tmp_path)
+    told = load_data(data_config(**settings, on_bad="quarantine"), 0, tmp_path)
     assert [file.path for file in told.quarantined] == bad
     assert any("2 pictures have a copy in a later split" in note for note in told.notes)
     assert any("1 groups of copies have different labels" in note for note in told.notes)
     assert any("1 cmyk" in note and "1 turned" in note for note in told.notes)
-    fixed = load_data(DataConfig(**settings, on_bad="quarantine", fix_leaks=True), 0, tmp_path)
+    fixed = load_data(data_config(**settings, on_bad="quarantine", fix_leaks=True), 0, tmp_path)
     leaking = {called["train"][row] for row in leaking_rows()}
     for data, left_out in ((told, {*bad}), (fixed, {*bad, *leaking})):
         seen = []
@@ -199,10 +199,10 @@ def test_what_was_seen_is_remembered(spoiled, tmp_path):
     written = stored.stat().st_mtime_ns
     assert audit(settings, tmp_path) == (first, [])
     assert stored.stat().st_mtime_ns == written
-    load_data(DataConfig(**settings, on_bad="quarantine"), 0, tmp_path, pytest.fail)
+    load_data(data_config(**settings, on_bad="quarantine"), 0, tmp_path, pytest.fail)
     if settings["source"].startswith("tfds:"):
         # With another expression over the same pictures, none is looked at again or forgotten.
-        part, said = audit(settings, tmp_path, train_split="train[:60%]")
+        part, said = audit(settings, tmp_path, train="train[:60%]")
         assert not said
         assert part.looks[:20] == first.looks[:20]
     assert audit(settings, tmp_path) == (first, [])
@@ -224,7 +224,7 @@ def test_an_array_record_that_was_replaced_is_opened_anew(tmp_path):
     path = tmp_path / "records"
     for rows in (make_rows()["test"], make_rows()["test"][::-1][:9]):
         write_records(path, rows, "arrayrecord")
-        config = DataConfig(source=f"arrayrecord:{path}", class_names=CLASSES)
+        config = data_config(source=f"arrayrecord:{path}", class_names=CLASSES)
         listed = list_pictures(config).splits["train"]
         assert read(listed) == [row[:2] for row in rows]
 
@@ -239,7 +239,7 @@ def colours_of(sheet) -> set[tuple[int, ...]]:
 
 def test_the_command_writes_what_it_found_and_shows_the_pictures(spoiled, tmp_path, capsys):
     settings, called = spoiled
-    arguments = [f"data.{k}={json.dumps(v)}" for k, v in settings.items() if k != "source"]
+    arguments = [f"{data_key(k)}={json.dumps(v)}" for k, v in settings.items() if k != "source"]
     assert main(["audit", settings["source"], "--out", str(tmp_path), "--set", *arguments]) == 1
     printed = capsys.readouterr().out
     for expected in ("cannot be used", "conflicting labels", "same bytes twice", "cmyk"):

@@ -9,16 +9,16 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
+from support.settings import data_config
 from support.small import COLOURS, draw_picture, write_classes
 
-from tfxfer.config.data import DataConfig
 from tfxfer.errors import InputError
 from tfxfer.modalities.pictures.decode import decode_picture
 from tfxfer.training.load import load_data
 
 
 def load(folder, **changes):
-    return load_data(DataConfig(source=str(folder), **changes), seed=0)
+    return load_data(data_config(source=str(folder), **changes), seed=0)
 
 
 def sizes(data):
@@ -37,7 +37,7 @@ def test_missing_splits_are_cut_from_every_class(picture_folder):
 
 
 def test_the_seed_decides_the_cut(picture_folder):
-    config = DataConfig(source=str(picture_folder))
+    config = data_config(source=str(picture_folder))
     first, again, other = (load_data(config, seed).test.paths for seed in (0, 0, 1))
     assert first == again != other
 
@@ -174,7 +174,7 @@ def test_an_unreadable_picture_is_named_before_training(own_folder, name):
     with pytest.raises(InputError, match="1 of 19 that are not") as caught:
         load(own_folder)
     assert f"{own_folder / 'blue' / name}: {reason}" in str(caught.value)
-    assert "data.on_bad=quarantine" in str(caught.value)
+    assert "data.reading.on_bad=quarantine" in str(caught.value)
 
 
 def test_quarantine_leaves_out_exactly_the_bad_files(own_folder):
@@ -233,7 +233,7 @@ def test_what_is_not_read_is_said(own_folder):
 
 def test_no_data_named_is_an_error_that_says_how():
     with pytest.raises(InputError, match="--data FOLDER"):
-        load_data(DataConfig(), seed=0)
+        load_data(data_config(), seed=0)
 
 
 @pytest.mark.parametrize("splits", [False, True])

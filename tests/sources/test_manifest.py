@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow
 import pytest
 from pyarrow import parquet
+from support.settings import data_config
 from support.small import COLOURS
 
-from tfxfer.config.data import DataConfig
 from tfxfer.errors import InputError
 from tfxfer.training.load import load_data
 
@@ -18,7 +18,7 @@ SPLITS = {"000": "train", "001": "", "002": "training", "003": "Val", "004": "te
 
 
 def load(manifest, **changes):
-    return load_data(DataConfig(source=str(manifest), **changes), seed=0)
+    return load_data(data_config(source=str(manifest), **changes), seed=0)
 
 
 def sizes(data):
@@ -192,8 +192,8 @@ def test_a_table_that_is_no_manifest_is_refused(own_folder, text, expected):
 
 
 def test_a_column_that_was_named_must_be_there(csv_file):
-    for key in ("split_column", "group_column"):
-        with pytest.raises(InputError, match=rf"Did you mean 'split'\?.*data\.{key}=NAME"):
+    for key, place in (("split_column", "reading"), ("group_column", "split")):
+        with pytest.raises(InputError, match=rf"Did you mean 'split'\?.*data\.{place}\.{key}=NAME"):
             load(csv_file, **{key: "splits"})
     with pytest.raises(InputError, match="line 3: no group in the column 'split'"):
         load(csv_file, group_column="split")
@@ -219,7 +219,7 @@ def test_a_wrong_json_line_is_named(own_folder, line, expected):
 def test_a_group_of_broken_characters_is_named(own_folder):
     line = '{"path": "blue/000.jpg", "label": "blue", "bird": "\\ud800"}'
     with pytest.raises(InputError, match=r"line 1: the group '\\ud800' holds a broken character"):
-        load(write(own_folder / "list.jsonl", line), group_column="bird", split_by="hash")
+        load(write(own_folder / "list.jsonl", line), group_column="bird", by="hash")
 
 
 @pytest.mark.parametrize("kind", ["broken text", "times"])

@@ -108,7 +108,7 @@ def test_what_cannot_be_read_is_refused_and_leaves_nothing(tmp_path, data, expec
 
 def test_a_data_set_is_planned_as_any_data_and_leaves_nothing(small, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    settings = {**small["settings"], "data.class_names": list(NAMES)}
+    settings = {**small["settings"], "data.reading.class_names": list(NAMES)}
     settings["features.cache_dir"] = str(tmp_path / "cache")
     plan = tfxfer.plan("photos", data=PAIRS, **{**small, "settings": settings})
     assert plan.class_counts == dict.fromkeys(NAMES, 4)

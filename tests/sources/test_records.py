@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from array_record.python.array_record_module import ArrayRecordWriter
+from support.settings import data_config
 from support.small import COLOURS, draw_picture
 
-from tfxfer.config.data import DataConfig
 from tfxfer.errors import InputError
 from tfxfer.sources.label_lists import to_labels
 from tfxfer.training.load import load_data
@@ -54,7 +54,7 @@ def write(path, records, kind="tfrecord", compression=""):
 
 
 def load(kind, pattern, **changes):
-    return load_data(DataConfig(source=f"{kind}:{pattern}", **changes), seed=0)
+    return load_data(data_config(source=f"{kind}:{pattern}", **changes), seed=0)
 
 
 def read(pictures, shuffle_seed=None):
@@ -108,11 +108,11 @@ def test_splits_are_patterns_of_files(tmp_path):
     for name, count, first in (("train-0", 9, 0), ("train-1", 6, 20), ("val", 6, 40)):
         write(tmp_path / "r" / name, examples(count, first))
     write(tmp_path / "r" / "test", examples(3, 60))
-    splits = {"train_split": "train-*", "validation_split": "val", "test_split": "test"}
+    splits = {"train": "train-*", "validation": "val", "test": "test"}
     data = load("tfrecord", tmp_path / "r", **splits)
     assert [len(s.labels) for s in (data.train, data.validation, data.test)] == [15, 6, 3]
     # Without train_split, the source's other files are for training.
-    del splits["train_split"]
+    del splits["train"]
     again = load("tfrecord", tmp_path / "r" / "*", **splits)
     assert again.train.identities() == data.train.identities()
 
@@ -120,8 +120,8 @@ def test_splits_are_patterns_of_files(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"train_split": "t*"}, "/test' in train and in test"),
-        ({"train_split": "none-*"}, "matches none. In .* there are test, train"),
+        ({"train": "t*"}, "/test' in train and in test"),
+        ({"train": "none-*"}, "matches none. In .* there are test, train"),
         ({}, "which is a folder. Its files are test, train"),
     ],
 )
@@ -129,7 +129,7 @@ def test_patterns_that_do_not_part_the_files_are_refused(tmp_path, changes, expe
     for name in ("train", "test"):
         write(tmp_path / "r" / name, examples(6))
     with pytest.raises(InputError, match="Received: ") as caught:
-        load("tfrecord", tmp_path / "r", test_split="test", **changes)
+        load("tfrecord", tmp_path / "r", test="test", **changes)
     assert caught.match(expected)
 
 
@@ -138,14 +138,14 @@ def test_a_stated_schema_is_followed_and_names_are_classes(tmp_path):
     records = [example(encode(i % 3, i), NAMES[i % 3].encode(), "jpeg", "species")
                for i in range(18)]  # fmt: skip
     write(tmp_path / "r" / "a", records)
-    with pytest.raises(InputError, match=r"data\.label_key must name .* has jpeg, species"):
+    with pytest.raises(InputError, match=r"reading\.label_key must name .* has jpeg, species"):
         load("tfrecord", tmp_path / "r" / "a")
     with pytest.raises(InputError, match="Did you mean 'jpeg'"):
         load("tfrecord", tmp_path / "r" / "a", picture_key="jpg", label_key="species")
     data = load("tfrecord", tmp_path / "r" / "a", **keys)
     assert data.classes == tuple(sorted(NAMES))
     assert np.bincount(data.train.labels).tolist() == [4, 4, 4]
-    with pytest.raises(InputError, match=r"among data.class_names .* Received: 'green'"):
+    with pytest.raises(InputError, match=r"among data.reading.class_names .* Received: 'green'"):
         load("tfrecord", tmp_path / "r" / "a", **keys, class_names=("amber", "blue"))
 
 
@@ -163,7 +163,7 @@ def test_of_two_pictures_without_a_customary_name_none_is_taken_unasked(tmp_path
     with pytest.raises(InputError, match="must hold one picture") as caught:
         load("tfrecord", tmp_path / "r" / "a")
     assert "Received: pictures in 'back', 'front' of the first record" in str(caught.value)
-    assert "Set data.picture_key to the feature that is meant" in str(caught.value)
+    assert "Set data.reading.picture_key to the feature that is meant" in str(caught.value)
     train = load("tfrecord", tmp_path / "r" / "a", picture_key="front").train
     assert read(train)[0][0] in {encode(i % 3, i) for i in range(18)}
 
@@ -239,7 +239,7 @@ def test_bad_pictures_are_named_by_file_and_record_or_left_out(tmp_path, kind):
 def test_a_split_without_a_readable_picture_is_refused(tmp_path, record):
     write(tmp_path / "r" / "train", examples(12))
     write(tmp_path / "r" / "test", [record])
-    splits = {"train_split": "train", "test_split": "test"}
+    splits = {"train": "train", "test": "test"}
     with pytest.raises(InputError, match="1 of 13 records"):
         load("tfrecord", tmp_path / "r", **splits)
     with pytest.raises(InputError, match="none in the records of the test split"):
@@ -302,8 +302,8 @@ def test_missing_shards_are_noted(tmp_path):
 
 def test_a_pattern_is_kept_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert DataConfig(source="tfrecord:a/b-*").source == f"tfrecord:{tmp_path}/a/b-*"
-    assert DataConfig(source="tfrecord:gs://a/b-*").source == "tfrecord:gs://a/b-*"
+    assert data_config(source="tfrecord:a/b-*").source == f"tfrecord:{tmp_path}/a/b-*"
+    assert data_config(source="tfrecord:gs://a/b-*").source == "tfrecord:gs://a/b-*"
 
 
 def test_labels_that_are_rows_of_zeros_and_ones_need_names():
@@ -311,7 +311,7 @@ def test_labels_that_are_rows_of_zeros_and_ones_need_names():
     classes, labels = to_labels(rows, NAMES)
     assert classes == NAMES
     np.testing.assert_array_equal(labels["train"], [[1, 0, 0], [0, 1, 1]])
-    with pytest.raises(InputError, match=r"need data\.class_names"):
+    with pytest.raises(InputError, match=r"need data\.reading\.class_names"):
         to_labels(rows)
 
 

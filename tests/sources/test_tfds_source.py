@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from rich.console import Console
+from support.settings import data_config
 from support.small import COLOURS, draw_picture
 
-from tfxfer.config.data import DataConfig
 from tfxfer.config.features import FeaturesConfig
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.errors import InputError
@@ -63,7 +63,7 @@ def data_dir(tmp_path_factory):
 
 
 def test_a_prepared_data_set_is_read_and_its_missing_split_cut(data_dir):
-    config = DataConfig(source="tfds:colours", data_dir=str(data_dir))
+    config = data_config(source="tfds:colours", data_dir=str(data_dir))
     data = load_data(config, seed=0)
     assert data.classes == tuple(COLOURS)
     assert [len(s.labels) for s in (data.train, data.validation, data.test)] == [51, 9, 15]
@@ -79,12 +79,12 @@ def test_a_prepared_data_set_is_read_and_its_missing_split_cut(data_dir):
     assert len(train | validation) == 60
 
 
-@pytest.mark.parametrize("split_by", ["random", "hash"])
-def test_folds_and_shots_of_a_data_set_have_the_labels_of_their_pictures(data_dir, split_by):
+@pytest.mark.parametrize("by", ["random", "hash"])
+def test_folds_and_shots_of_a_data_set_have_the_labels_of_their_pictures(data_dir, by):
     held_out = []
     for fold in (1, 2, 3):
-        settings = {"folds": 3, "fold": fold, "shots": 5, "split_by": split_by}
-        config = DataConfig(source="tfds:colours", data_dir=str(data_dir), **settings)
+        settings = {"folds": 3, "fold": fold, "shots": 5, "by": by}
+        config = data_config(source="tfds:colours", data_dir=str(data_dir), **settings)
         data = load_data(config, seed=0)
         for part in (data.train, data.validation):
             assert [int(label) for _, label in part.encoded()] == part.labels.tolist()
@@ -94,7 +94,7 @@ def test_folds_and_shots_of_a_data_set_have_the_labels_of_their_pictures(data_di
 
 
 def test_a_seed_shuffles_the_same_way_again(data_dir):
-    config = DataConfig(source="tfds:colours", data_dir=str(data_dir))
+    config = data_config(source="tfds:colours", data_dir=str(data_dir))
     train = load_data(config, seed=0).train
     orders = [[int(y) for _, y in train.encoded(s).as_numpy_iterator()] for s in (1, 1, 2)]
     assert orders[0] == orders[1] != orders[2]
@@ -102,7 +102,7 @@ def test_a_seed_shuffles_the_same_way_again(data_dir):
 
 
 def test_a_cut_of_a_cut_keeps_to_the_first(data_dir):
-    config = DataConfig(source="tfds:colours", data_dir=str(data_dir))
+    config = data_config(source="tfds:colours", data_dir=str(data_dir))
     train = load_data(config, seed=0).train
     chosen = train.choose(np.array([5, 1, 30]))
     everything = [bytes(x) for x, _ in train.encoded().as_numpy_iterator()]
@@ -113,7 +113,7 @@ def test_a_cut_of_a_cut_keeps_to_the_first(data_dir):
 @pytest.mark.parametrize(("unfreeze", "views"), [("all", 1), (3, "stream"), (3, 1)])
 def test_cut_splits_are_trained_on(data_dir, small_backbone, small_head, tmp_path, unfreeze, views):
     """A filtered data set does not know its length, but a phase's batches do."""
-    pictures = load_data(DataConfig(source="tfds:colours", data_dir=str(data_dir)), seed=0)
+    pictures = load_data(data_config(source="tfds:colours", data_dir=str(data_dir)), seed=0)
     features = FeaturesConfig(engine="tensorflow", cache_dir=str(tmp_path))
     layers = FrozenLayers(small_backbone, small_head, AugmentationConfig(), features, 0,
                           Console(quiet=True))  # fmt: skip
@@ -128,17 +128,17 @@ def test_cut_splits_are_trained_on(data_dir, small_backbone, small_head, tmp_pat
 
 def test_an_unknown_name_is_an_error_with_the_nearest():
     with pytest.raises(InputError, match="Did you mean 'oxford_flowers102'"):
-        load_data(DataConfig(source="tfds:oxford_flowers_102"), seed=0)
+        load_data(data_config(source="tfds:oxford_flowers_102"), seed=0)
 
 
 def test_without_a_network_the_error_says_what_works(tmp_path):
     started = time.monotonic()
     with pytest.raises(InputError, match="could not be downloaded") as caught:
-        load_data(DataConfig(source="tfds:oxford_flowers102", data_dir=str(tmp_path)), seed=0)
+        load_data(data_config(source="tfds:oxford_flowers102", data_dir=str(tmp_path)), seed=0)
     assert time.monotonic() - started < 60, "no minutes of retries"
     message = str(caught.value)
     assert str(tmp_path) in message
-    assert "data.data_dir=" in message
+    assert "data.reading.data_dir=" in message
     assert "--preset birds" in message
 
 
@@ -146,7 +146,7 @@ def test_a_data_set_without_class_labels_is_refused(tmp_path):
     unlabelled = [(key, {"image": e["image"], "label": b"x"}) for key, e in examples(3, 0)]
     store(tmp_path, {"train": unlabelled}, label=tfds.features.Text())
     with pytest.raises(InputError, match="one picture and one class label"):
-        load_data(DataConfig(source="tfds:colours", data_dir=str(tmp_path)), seed=0)
+        load_data(data_config(source="tfds:colours", data_dir=str(tmp_path)), seed=0)
 
 
 def pictures_of(split):
@@ -154,15 +154,9 @@ def pictures_of(split):
 
 
 def test_expressions_choose_splits_and_names_stay(data_dir):
-    whole = load_data(DataConfig(source="tfds:colours", data_dir=str(data_dir)), seed=0)
-    config = DataConfig(
-        source="tfds:colours",
-        data_dir=str(data_dir),
-        train_split="train[:80%]",
-        validation_split="train[80%:]",
-        test_split="test",
-    )
-    data = load_data(config, seed=0)
+    whole = load_data(data_config(source="tfds:colours", data_dir=str(data_dir)), seed=0)
+    settings = {"source": "tfds:colours", "data_dir": str(data_dir), "validation": "train[80%:]"}
+    data = load_data(data_config(**settings, train="train[:80%]", test="test"), seed=0)
     assert [len(s.labels) for s in (data.train, data.validation, data.test)] == [48, 12, 15]
     named = {}
     for split in (whole.train, whole.validation, whole.test):
@@ -170,8 +164,8 @@ def test_expressions_choose_splits_and_names_stay(data_dir):
     for split in (data.train, data.validation, data.test):
         # The same picture has the same identity, whichever expression chose it.
         assert [named[identity] for identity in split.identities()] == pictures_of(split)
-    mixed = load_data(config.model_copy(update={"train_split": "train[:40%]+test[:50%]",
-                                                "test_split": "test[50%:]"}), 0)  # fmt: skip
+    settings |= {"train": "train[:40%]+test[:50%]", "test": "test[50%:]"}
+    mixed = load_data(data_config(**settings), 0)
     for split in (mixed.train, mixed.test):
         assert [named[identity] for identity in split.identities()] == pictures_of(split)
 
@@ -179,14 +173,14 @@ def test_expressions_choose_splits_and_names_stay(data_dir):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"train_split": "trian[:80%]"}, "Did you mean 'train'"),
-        ({"train_split": "train[:80%"}, "must be an expression over the splits train, test"),
-        ({"train_split": "train[:80%]", "test_split": "train[70%:]"}, "which share 6"),
+        ({"train": "trian[:80%]"}, "Did you mean 'train'"),
+        ({"train": "train[:80%"}, "must be an expression over the splits train, test"),
+        ({"train": "train[:80%]", "test": "train[70%:]"}, "which share 6"),
         ({"label_key": "lable"}, "Did you mean 'label'"),
     ],
 )
 def test_an_expression_that_does_not_fit_is_refused(data_dir, changes, expected):
-    config = DataConfig(source="tfds:colours", data_dir=str(data_dir), **changes)
+    config = data_config(source="tfds:colours", data_dir=str(data_dir), **changes)
     with pytest.raises(InputError, match="Received: ") as caught:
         load_data(config, seed=0)
     assert expected in str(caught.value)
@@ -197,10 +191,10 @@ def test_a_sequence_of_class_labels_gives_rows(tmp_path):
     rows = [(k, {"image": e["image"], "label": sets[k % 4]}) for k, e in examples(24, 0)]
     label = tfds.features.Sequence(tfds.features.ClassLabel(names=list(COLOURS)))
     store(tmp_path, {"photos": rows}, label=label)
-    config = DataConfig(source="tfds:colours", data_dir=str(tmp_path))
+    settings = {"source": "tfds:colours", "data_dir": str(tmp_path)}
     with pytest.raises(InputError, match="needs a split `train`, or data"):
-        load_data(config, seed=0)
-    data = load_data(config.model_copy(update={"train_split": "photos"}), seed=0)
+        load_data(data_config(**settings), seed=0)
+    data = load_data(data_config(**settings, train="photos"), seed=0)
     expected = {e["image"]: np.isin(range(3), sets[k % 4]) for k, (_, e) in enumerate(rows)}
     for split in (data.train, data.validation, data.test):
         for picture, row in split.encoded().as_numpy_iterator():
@@ -212,7 +206,7 @@ def test_whole_splits_give_what_tfds_load_gives_in_its_order(tmp_path, shards):
     """The bytes agree for one file and for several, which TensorFlow Datasets reads in turns."""
     splits = {"train": list(examples(60, 0)), "test": list(examples(15, 1000))}
     store(tmp_path, splits, shards=shards)
-    listed = list_pictures(DataConfig(source="tfds:colours", data_dir=str(tmp_path))).splits
+    listed = list_pictures(data_config(source="tfds:colours", data_dir=str(tmp_path))).splits
     for name in splits:
         options = {"split": name, "data_dir": tmp_path}
         skip = {"image": tfds.decode.SkipDecoding()}
@@ -231,9 +225,9 @@ def test_two_pictures_of_one_example_are_told_apart(tmp_path):
     image = tfds.features.Image(shape=(None, None, 3), encoding_format="png")
     rows = [(k, e | {"mask": e["image"]}) for k, e in examples(24, 0)]
     store(tmp_path, {"train": rows}, mask=image)
-    config = DataConfig(source="tfds:colours", data_dir=str(tmp_path), label_key="label")
+    settings = {"source": "tfds:colours", "data_dir": str(tmp_path), "label_key": "label"}
     image, mask = (
-        load_data(config.model_copy(update={"picture_key": key}), 0).train.identities()
+        load_data(data_config(**settings, picture_key=key), 0).train.identities()
         for key in ("image", "mask")
     )
     assert [each.name for each in image] == [each.name for each in mask]
@@ -243,6 +237,6 @@ def test_two_pictures_of_one_example_are_told_apart(tmp_path):
 def test_plain_numbers_take_names_from_the_config(tmp_path):
     label = tfds.features.Scalar(np.int64)
     store(tmp_path, {"train": list(examples(24, 0))}, label=label)
-    config = DataConfig(source="tfds:colours", data_dir=str(tmp_path), picture_key="image",
+    config = data_config(source="tfds:colours", data_dir=str(tmp_path), picture_key="image",
                         label_key="label", class_names=tuple(COLOURS))  # fmt: skip
     assert load_data(config, seed=0).classes == tuple(COLOURS)

@@ -6,12 +6,13 @@ import io
 import tarfile
 import zipfile
 
-from tfxfer.config.data import DataConfig
+from support.settings import data_config
+
 from tfxfer.training.load import load_data
 
 
 def load(archive, **changes):
-    return load_data(DataConfig(source=str(archive), **changes), seed=0)
+    return load_data(data_config(source=str(archive), **changes), seed=0)
 
 
 def sizes(data):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from support.balancing import COUNTS, objective, softmax
+from support.settings import data_config
 
-from tfxfer.config.data import DataConfig
 from tfxfer.errors import InputError
 from tfxfer.tasks.balance import adjust_by, note_imbalance, weigh_classes
 from tfxfer.tasks.losses import make_loss
@@ -66,8 +66,8 @@ def test_the_adjusted_loss_is_that_of_logits_plus_log_priors():
 
 def test_balance_needs_one_label_a_picture(own_folder):
     with pytest.raises(ValueError, match="balance and shots need one label a picture"):
-        DataConfig(source="x.csv", label_separator=";", balance="sampling")
-    pictures = load_data(DataConfig(source=str(own_folder)), seed=0)
+        data_config(source="x.csv", label_separator=";", balance="sampling")
+    pictures = load_data(data_config(source=str(own_folder)), seed=0)
     labels = np.ones((len(pictures.train.labels), 3), np.int8)
     several = replace(pictures, train=replace(pictures.train, labels=labels))
     with pytest.raises(InputError, match="balance needs one label a picture"):

@@ -219,7 +219,7 @@ def test_logistic_regression_refuses_several_labels_before_anything_is_done(make
     with pytest.raises(InputError, match=r"fits one label a picture.*phase 'head'"):
         make_plan(asked_config, make_job(asked_config, pictures, QUIET))
     table = asked_config.model_dump()
-    table["data"]["label_separator"] = ";"
+    table["data"]["reading"]["label_separator"] = ";"
     with pytest.raises(ValueError, match="label_separator=';', solver='logistic'"):
         Config.model_validate(table)
 

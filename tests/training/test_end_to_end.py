@@ -269,7 +269,7 @@ def test_three_phases_unfreeze_step_by_step_without_the_bad_files(small, own_fol
     settings = {
         key: value for key, value in small["settings"].items() if not key.startswith("phases")
     }
-    settings |= {"data.on_bad": "quarantine", "features.engine": "auto"}
+    settings |= {"data.reading.on_bad": "quarantine", "features.engine": "auto"}
     for position, name in enumerate(("head", "top", "deeper")):
         settings |= {
             f"phases.{name}.epochs": 1,

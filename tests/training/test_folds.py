@@ -10,10 +10,10 @@ from statistics import mean, stdev
 
 import pytest
 from rich.console import Console
+from support.settings import data_config
 
 import tfxfer
 from tfxfer import run
-from tfxfer.config.data import DataConfig
 from tfxfer.config.presets import load_config
 from tfxfer.errors import InputError, exit_code
 from tfxfer.features.store.cache import list_stored
@@ -54,7 +54,7 @@ def config(tmp_path, picture_folder, weights_file):
         settings={
             "backbone.alpha": 0.25,
             "backbone.image_size_px": 32,
-            "data.folds": 2,
+            "data.split.folds": 2,
             "features.cache_dir": str(tmp_path / "cache"),
             "features.engine": "tensorflow",
         },
@@ -86,7 +86,7 @@ def test_folds_are_trained_taken_up_again_and_put_together(
     assert {path.name for path in out.iterdir()} == {"fold-1", "fold-2", run.FOLDS, run.CONFIG}
     assert load_config(out / run.CONFIG) == config
     second = load_config(out / "fold-2" / run.CONFIG)
-    assert (second.data.folds, second.data.fold) == (2, 2)
+    assert (second.data.split.folds, second.data.split.fold) == (2, 2)
     check_figures(out, result)
     # The features of each picture were computed once, although it is in several folds' runs.
     assert sum(line.pictures for line in list_stored(tmp_path / "cache")) == 60
@@ -147,7 +147,7 @@ def test_a_dry_run_says_how_many_runs_there_will_be(config, tmp_path, capsys):
 
 def test_one_fold_is_an_ordinary_split(picture_folder):
     held_out = [
-        load_data(DataConfig(source=str(picture_folder), folds=3, fold=fold), 0).test.paths
+        load_data(data_config(source=str(picture_folder), folds=3, fold=fold), 0).test.paths
         for fold in (1, 2, 3)
     ]
     assert len(set(held_out[0] + held_out[1] + held_out[2])) == 60

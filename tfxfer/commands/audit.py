@@ -36,8 +36,8 @@ def audit_data(
 
     Args:
         data: what `tfxfer.train` takes as ``data``.
-        settings: other values by dotted key, such as ``{"data.label_column": "species"}``; with
-            ``{"augmentation.mirrors": False}``, mirror images are no copies.
+        settings: other values by dotted key, such as ``{"data.reading.label_column": "species"}``;
+            with ``{"augmentation.flip": False}``, mirror images are no copies.
         out: a folder for ``audit.json`` and contact sheets; None: none are written.
         quiet: print nothing.
 
@@ -95,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a folder, a manifest, an archive, tfds:NAME, tfrecord:PATTERN or arrayrecord:PATTERN",
     )
     parser.add_argument("--out", metavar="DIR", help="write audit.json and contact sheets there")
-    add_settings(parser, "how the data are read, such as data.label_column=species")
+    add_settings(parser, "how the data are read, such as data.reading.label_column=species")
 
 
 def call(arguments: argparse.Namespace) -> int:

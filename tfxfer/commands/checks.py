@@ -29,7 +29,8 @@ _TIMEOUT_SECONDS = 4.0
 HUBS = {
     "storage.googleapis.com": (
         "ImageNet weights of Keras and TensorFlow Datasets",
-        "name a weights file (--weights FILE) and a prepared folder (--set data.data_dir=DIR)",
+        "name a weights file (--weights FILE) and a prepared folder "
+        "(--set data.reading.data_dir=DIR)",
     ),
     "tfhub.dev": ("hub:https://tfhub.dev/…", "name a module's folder: --backbone hub:FOLDER"),
     "www.kaggle.com": ("hub:OWNER/MODEL/…", "name a module's folder: --backbone hub:FOLDER"),

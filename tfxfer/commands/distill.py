@@ -111,7 +111,7 @@ def make_student_config(
         "summary": f"{student}, taught by {teacher.name}",
         "phases": [dict(phase) for phase in _PHASES],
         "features.engine": "auto",
-        "data.train_on_validation": False,
+        "data.split.train_on_validation": False,
         "search": None,
         "distillation": {
             "teacher": str(teacher),

@@ -50,7 +50,7 @@ def evaluate(
             the data have one, else all pictures.
         classes: A mapping of the data's class names to the model's, where they differ, or a TOML,
             JSON or CSV file with one; ``""`` leaves a class out.
-        settings: Other values by dotted key, such as ``{"data.label_column": "species"}``.
+        settings: Other values by dotted key, such as ``{"data.reading.label_column": "species"}``.
         out: A ``.json`` file for all figures.
         predictions: A ``.csv`` file with a line for each picture.
         overwrite: Whether these files are replaced if they exist.
@@ -166,7 +166,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the model's class for each of the data's, where names differ: TOML, JSON or CSV",
     )
-    add_settings(parser, "how the data are read, such as data.label_column=species")
+    add_settings(parser, "how the data are read, such as data.reading.label_column=species")
     parser.add_argument("--out", metavar="FILE", help="a .json file for all figures")
     parser.add_argument("--predictions", metavar="FILE", help="a .csv file with a line a picture")
     parser.add_argument("--overwrite", action="store_true", help="replace these files")

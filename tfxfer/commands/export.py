@@ -143,7 +143,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trust", action="store_true", help="load a hub module, which is a program"
     )
-    add_settings(parser, "how the data are read, such as data.label_column=species")
+    add_settings(parser, "how the data are read, such as data.reading.label_column=species")
 
 
 def call(arguments: argparse.Namespace) -> int:

@@ -53,4 +53,4 @@ def as_source(
     runtime.import_tensorflow()
     from tfxfer.sources.python_dataset import write_dataset
 
-    return write_dataset(data, folder or config.features.cache_dir, config.data.class_names)
+    return write_dataset(data, folder or config.features.cache_dir, config.data.reading.class_names)

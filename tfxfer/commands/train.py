@@ -35,7 +35,7 @@ def train(
     fresh: bool = False,
     distributed: bool = False,
 ) -> RunResult | FoldsResult:
-    """Train a preset and write its run folder, or one for each fold if ``data.folds`` is set.
+    """Train a preset and write its run folder, or one for each of ``data.split.folds``.
 
     If a run is stopped, the same call goes on where it was, provided that the config, the pictures
     and the versions of the packages are the same.
@@ -71,7 +71,7 @@ def train(
     load = partial(load_config, preset, backbone=backbone, weights=weights, settings=settings)
     config = load(data=as_source(data, load))
     folder = Path(out) if out is not None else run.default_folder(str(preset))
-    all_folds = config.data.folds is not None and config.data.fold is None
+    all_folds = config.data.split.folds is not None and config.data.split.fold is None
     is_first = not distributed or _join(config, all_folds)
     if is_first:
         run.check_folder(folder, overwrite, config.data.source, config if all_folds else None)
@@ -92,7 +92,8 @@ def _join(config: Config, all_folds: bool) -> bool:
     if all_folds:
         raise InputError(
             "Several processes train one run together. Received: --distributed with "
-            f"data.folds={config.data.folds}. Name one of the folds: --set data.fold=1."
+            f"data.split.folds={config.data.split.folds}. Name one of the folds: "
+            "--set data.split.fold=1."
         )
     runtime.import_tensorflow()
     from tfxfer.machine import processes
@@ -134,7 +135,7 @@ def plan(
         console = make_console(quiet)
         with console.status("Starting TensorFlow"):
             runtime.import_tensorflow()
-        if config.data.folds is not None and config.data.fold is None:
+        if config.data.split.folds is not None and config.data.split.fold is None:
             from tfxfer.training.folds import plan_folds
 
             return plan_folds(config, console)

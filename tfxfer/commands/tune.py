@@ -75,11 +75,11 @@ def tune(
     _check(trials, tuner, budget, workers)
     load = partial(load_config, preset, backbone=backbone, weights=weights, settings=settings)
     config = load(data=as_source(data, load))
-    if config.data.folds is not None:
+    if config.data.split.folds is not None:
         raise InputError(
             "A search compares trials on one validation split. Received: "
-            f"data.folds={config.data.folds}. Leave it out, and cross-validate the winner: "
-            "tfxfer train --preset …/best.toml --set data.folds=5"
+            f"data.split.folds={config.data.split.folds}. Leave it out, and cross-validate the "
+            "winner: tfxfer train --preset …/best.toml --set data.split.folds=5"
         )
     folder = Path(out) if out is not None else _default_folder(str(preset))
     asked = {"tuner": tuner, "objective": objective}

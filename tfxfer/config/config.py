@@ -18,7 +18,7 @@ from pydantic import (
 
 from tfxfer.config.augmentation import Augmentation
 from tfxfer.config.backbone import BackboneConfig
-from tfxfer.config.data import DataConfig
+from tfxfer.config.data import FORMER_KEYS, DataConfig
 from tfxfer.config.features import DevicesConfig, FeaturesConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.config.phases import PhaseConfig
@@ -125,10 +125,11 @@ class Config(Table):
     @model_validator(mode="after")
     def _several_labels_are_not_solved(self) -> Config:
         solved = [phase.name for phase in self.phases if phase.solver == "logistic"]
-        if solved and self.data.label_separator is not None:
+        separator = self.data.reading.label_separator
+        if solved and separator is not None:
             raise InputError(
                 "solver='logistic' fits one label a picture: its probabilities sum to 1. Received: "
-                f"label_separator={self.data.label_separator!r}, solver='logistic' in phase "
+                f"label_separator={separator!r}, solver='logistic' in phase "
                 f"{solved[0]!r}. Take solver='auto', which trains such a head by gradient steps."
             )
         return self
@@ -182,6 +183,11 @@ def _explain(item: Any, whole: type[Table], modality: Modality) -> str:
     key = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
         *parents, last = item["loc"]
+        if parents == ["data"] and last in FORMER_KEYS:
+            return (
+                f"- the keys of [data] lie in [data], [data.reading] and [data.split]. Received: "
+                f"the earlier key data.{last}. Write data.{FORMER_KEYS[last]} for it."
+            )
         allowed = list(_model_at(parents, whole, modality).model_fields)
         where = f"[{'.'.join(map(str, parents))}]" if parents else "the top level"
         return (

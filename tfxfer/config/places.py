@@ -33,6 +33,22 @@ def to_place(path: str) -> str:
     return absolute(local)
 
 
+def to_source(source: str | None) -> str | None:
+    """A source or a place, absolute; what is told by a prefix is left as it is.
+
+    Raises:
+        InputError: it is blank.
+    """
+    prefix, _, pattern = (source or "").partition(":")
+    if prefix in ("tfrecord", "arrayrecord") and pattern and not is_address(pattern):
+        return f"{prefix}:{absolute(pattern)}"
+    if source is None or source.startswith(SOURCE_PREFIXES):
+        return source
+    if not source.strip():
+        raise InputError("a folder, a file, tfds:NAME or embedded:birds is needed. Received: ''.")
+    return to_place(source)
+
+
 def is_among_pictures(path: str | Path, source: str | None) -> bool:
     """Whether a path lies in the folder of pictures that a source names.
 

@@ -14,6 +14,7 @@ from typing import Any
 import tomli_w
 
 from tfxfer.config.config import Config, DataSettings, validate
+from tfxfer.config.former import read_former
 from tfxfer.errors import InputError, nearest
 
 _PACKAGE = Path(__file__).parent.parent
@@ -57,6 +58,7 @@ def load_config(
         raise InputError(
             f"A preset must be a readable TOML file. Received: {path}: {error}."
         ) from error
+    table = read_former(table)
     if backbone is not None:
         table["backbone"] = {"name": backbone}
     for key, value in {"data.source": data, "backbone.weights": weights}.items():

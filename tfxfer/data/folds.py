@@ -30,7 +30,7 @@ def take_fold(
         InputError: too few pictures or groups for the folds; said of all folds, whichever it is.
     """
     name = "validation" if "test" in splits else "test"
-    train, folds, fold = splits["train"], config.folds or 0, config.fold or 1
+    train, folds, fold = splits["train"], config.split.folds or 0, config.split.fold or 1
     places = _deal(train, folds, config, seed)
     counts = np.array(
         [count_classes(train.labels[places == place], len(classes)) for place in range(folds)]
@@ -65,7 +65,7 @@ def take_fold(
 def _deal(train: ItemSet, folds: int, config: DataConfig, seed: int) -> np.ndarray:
     """The fold of each picture, ``[pictures]`` in 0…folds-1."""
     strata, groups = stratify_by(train.labels), groups_of(train)
-    if config.split_by == "hash":
+    if config.split.by == "hash":
         places = (hash_names(names_to_hash(train), f"{seed}/folds") * folds).astype(np.int64)
     elif groups:
         check_group_count(groups, folds, f"{folds} folds")
@@ -81,7 +81,7 @@ def _deal(train: ItemSet, folds: int, config: DataConfig, seed: int) -> np.ndarr
     empty = np.setdiff1d(np.arange(folds), places) + 1
     if len(empty):
         raise InputError(
-            f"Every fold needs pictures. Received: folds={folds}, split_by={config.split_by!r}, "
-            f"and none in fold {empty[0]}. Take fewer folds, another seed, or split_by='random'."
+            f"Every fold needs pictures. Received: folds={folds}, split.by={config.split.by!r}, "
+            f"and none in fold {empty[0]}. Take fewer folds, another seed, or by='random'."
         )
     return places

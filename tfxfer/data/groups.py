@@ -25,7 +25,7 @@ def check_groups(splits: Mapping[str, ItemSet], config: DataConfig) -> None:
         InputError: with what to take instead.
     """
     for name in ("group_column", "group_pattern"):
-        value = getattr(config, name)
+        value = getattr(config.split, name)
         if value is not None and not groups_of(splits["train"]):
             raise InputError(
                 "Groups are known of files: group_column of a manifest's, group_pattern of any. "
@@ -60,7 +60,8 @@ def part_groups(
             parted["train"] = splits["train"].choose(np.array(kept, np.int64))
             notes.append(f"{said}: {len(groups) - len(kept):,} training pictures were left out")
         else:
-            notes.append(f"{said}, which flatters; data.fix_leaks=true leaves them out of training")
+            remedy = "data.split.fix_leaks=true leaves them out of training"
+            notes.append(f"{said}, which flatters; {remedy}")
     both = held.get("validation", set()) & held.get("test", set())
     if both:
         notes.append(
@@ -89,7 +90,7 @@ def check_group_count(groups: Sequence[str], needed: int, what: str) -> None:
 def describe_cut(pictures: ItemSet, config: DataConfig, seed: int) -> str:
     """How pictures are parted, for notes."""
     groups = len(set(groups_of(pictures)))
-    if config.split_by == "hash":
+    if config.split.by == "hash":
         return f"by the hash of {'its group' if groups else 'each name'} (seed {seed})"
     if groups:
         return f"in whole groups, of which there are {groups:,} (seed {seed})"

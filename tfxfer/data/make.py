@@ -44,11 +44,11 @@ def make_data(listing: Listing, audit: Audit | None, config: DataConfig, seed: i
         audit: what was found in the pictures; None: they are known to be good and distinct.
 
     Raises:
-        InputError: pictures cannot be decoded and ``config.on_bad`` is ``"fail"``, a split has no
-            readable picture, or a class too few.
+        InputError: pictures cannot be decoded and ``on_bad`` is ``"fail"``, a split has no readable
+            picture, or a class too few.
     """
     bad = tuple(BadFile(look.path, str(look.fault)) for look in audit.faults) if audit else ()
-    if config.on_bad == "fail" and audit:
+    if config.reading.on_bad == "fail" and audit:
         _fail_on_bad(bad, len(audit.looks), listing)
     bad_places = {file.path for file in bad}
     good = {name: _without(split, bad_places) for name, split in listing.splits.items()}
@@ -56,7 +56,7 @@ def make_data(listing: Listing, audit: Audit | None, config: DataConfig, seed: i
     parted, cut_notes = complete_splits(good, listing.classes, config, seed)
     found: list[str] = []
     if audit:
-        parted, leak_notes = _part_copies(parted, audit, config.fix_leaks)
+        parted, leak_notes = _part_copies(parted, audit, config.split.fix_leaks)
         found = [*_describe(audit), *leak_notes]
     return ItemData(
         source=listing.source,
@@ -88,7 +88,7 @@ def _fail_on_bad(bad: Sequence[BadFile], total: int, listing: Listing) -> None:
                 f"{demand} Received: {len(bad)} of {total:,} {those}:",
                 *lines,
                 f"{remedy}, or leave them out of this run with "
-                "--set data.on_bad=quarantine (the run folder then lists them).",
+                "--set data.reading.on_bad=quarantine (the run folder then lists them).",
             ]
         )
     )
@@ -112,7 +112,7 @@ def _look_at(name: str, split: ItemSet, listing: Listing) -> list[str]:
     if not len(split.labels):
         raise InputError(
             f"Every split needs readable pictures. Received: none in the {listing.unit} of the "
-            f"{name} split. Check data.{name}_split."
+            f"{name} split. Check data.split.{name}."
         )
     counts = count_classes(split.labels, len(listing.classes))
     absent = [label for label, count in zip(listing.classes, counts, strict=True) if not count]
@@ -145,7 +145,7 @@ def _part_copies(
     if not fixes:
         return dict(splits), [
             f"{len(leaking):,} pictures have a copy in a later split, such as {first}: figures "
-            "flatter. `tfxfer audit` shows them; --set data.fix_leaks=true leaves them out"
+            "flatter. `tfxfer audit` shows them; --set data.split.fix_leaks=true leaves them out"
         ]
     kept = {name: _without(split, leaking) for name, split in splits.items()}
     emptied = [name for name, split in kept.items() if not len(split.labels)]

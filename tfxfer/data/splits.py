@@ -28,10 +28,10 @@ def complete_splits(
     """Cut ``validation`` and ``test`` from ``train`` where they are missing.
 
     The cut is stratified: every class gives its share, at least one picture, and keeps at least
-    one. Groups stay whole, and are parted as evenly as they allow. With ``split_by="hash"`` each
+    one. Groups stay whole, and are parted as evenly as they allow. With ``by="hash"`` each
     picture's name, or its group's, decides alone. The same pictures and seed give the same cut.
 
-    With ``folds``, the fold that ``config.fold`` names (None: the first) is the test split, or
+    With ``folds``, the fold that ``fold`` names (None: the first) is the test split, or
     the validation split where the source has a test split. With ``shots``, so many training
     pictures of each class are kept.
 
@@ -42,9 +42,9 @@ def complete_splits(
         InputError: a class, or the groups, have too few pictures for the splits.
     """
     check_groups(splits, config)
-    parted, notes = part_groups(splits, config.fix_leaks)
+    parted, notes = part_groups(splits, config.split.fix_leaks)
     total = len(parted["train"].labels)
-    if config.folds:
+    if config.split.folds:
         parted, fold_notes = take_fold(parted, classes, config, seed)
         notes += fold_notes
     missing = [name for name in ("test", "validation") if name not in parted]
@@ -60,8 +60,8 @@ def complete_splits(
         )
     parted["train"] = train.choose(cut["train"])
     notes += _check_cut(parted, missing, classes, how)
-    if config.shots:
-        parted["train"], note = take_shots(parted["train"], classes, config.shots, seed)
+    if config.split.shots:
+        parted["train"], note = take_shots(parted["train"], classes, config.split.shots, seed)
         notes.append(note)
     return parted, tuple(notes)
 
@@ -75,11 +75,11 @@ def cut_missing(
         missing: names of the splits to cut.
         total: training pictures of the source, of which the fractions are shares.
     """
-    fractions = {"test": config.test_fraction, "validation": config.validation_fraction}
+    fractions = {"test": config.split.test_fraction, "validation": config.split.validation_fraction}
     groups = groups_of(train)
-    if config.split_by == "hash":
+    if config.split.by == "hash":
         # Not by the number of pictures, which changes when some are added.
-        scale = 1 / (1 - 1 / config.folds) if config.folds else 1.0
+        scale = 1 / (1 - 1 / config.split.folds) if config.split.folds else 1.0
         ends = np.cumsum([fractions[name] * scale for name in missing])
         places = np.searchsorted(ends, hash_names(names_to_hash(train), str(seed)), side="right")
     elif groups and missing:
@@ -161,7 +161,7 @@ def _check_cut(
             raise InputError(
                 "Every split needs pictures, and the training split some of each class. Received: "
                 f"a {name} split without {', '.join(absent[:20])}, cut {how}. Add pictures, take "
-                "another seed or other fractions, or leave split_by and groups out."
+                "another seed or other fractions, or leave data.split.by and groups out."
             )
         if absent:
             notes.append(f"the {name} split has no pictures of {', '.join(absent)}")

@@ -145,7 +145,7 @@ class FoldResult:
 
 @dataclass(frozen=True)
 class FoldsResult:
-    """What `tfxfer.train` returns where ``data.folds`` is set; fractions in 0…1.
+    """What `tfxfer.train` returns where ``data.split.folds`` is set; fractions in 0…1.
 
     Attributes:
         path: The folder with a run folder for each fold.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tfxfer.config.config import Config
+from tfxfer.config.former import identify
 from tfxfer.config.presets import dump_config
 from tfxfer.errors import InputError
 from tfxfer.records.searches import SearchResult, Trial
@@ -62,7 +63,7 @@ def check_folder(folder: Path, config: Config, asked: Mapping[str, Any], overwri
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ASKED
-    asked = {"config": dump_config(config), **asked}
+    asked = {"config": identify(config), **asked}
     if path.is_file():
         before = json.loads(path.read_text(encoding="utf-8"))
         changed = [key for key in asked if before.get(key) != asked[key]]

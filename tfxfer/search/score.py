@@ -16,7 +16,7 @@ from tfxfer import run
 from tfxfer.backbones.blocks import resolve_unfreeze
 from tfxfer.cache.digest import digest
 from tfxfer.config.config import Config
-from tfxfer.config.presets import dump_config
+from tfxfer.config.former import identify
 from tfxfer.data.items import ItemData
 from tfxfer.errors import InputError
 from tfxfer.features.cut import Cut, find_cut
@@ -200,4 +200,4 @@ def _sum_up(trial: Trial, job: Job, outcomes: list[Outcome], span: Span) -> Tria
 def _key(config: Config, position: int) -> str:
     """Return a digest of all that decides how the first phases of a config end."""
     phases = config.phases[: position + 1]
-    return digest(dump_config(config.model_copy(update={"phases": phases, "summary": ""})))
+    return digest(identify(config.model_copy(update={"phases": phases, "summary": ""})))

@@ -149,7 +149,8 @@ def train_on_all(config: Config, trial: Trial) -> Config:
     phases = [*earlier, last.model_copy(update=chosen)]
     penalty = {"inverse_penalty": trial.inverse_penalty, "evenness": trial.evenness}
     phases[0] = phases[0].model_copy(update=penalty)
-    data = config.data.model_copy(update={"train_on_validation": True})
+    split = config.data.split.model_copy(update={"train_on_validation": True})
+    data = config.data.model_copy(update={"split": split})
     return config.model_copy(update={"data": data, "phases": tuple(phases)})
 
 

@@ -78,12 +78,16 @@ def read_folder(root: str, source: str, config: DataConfig, notes: Sequence[str]
 
 def _check_columns_are_unused(config: DataConfig, source: str) -> None:
     """Refuse settings of manifests, which would do nothing here."""
-    for key in ("group_column", "label_separator"):
-        if getattr(config, key) is not None:
+    unused = {
+        "split.group_column": config.split.group_column,
+        "reading.label_separator": config.reading.label_separator,
+    }
+    for key, value in unused.items():
+        if value is not None:
             raise InputError(
                 f"data.{key} is for manifests; folders have one label a picture and take "
-                f"data.group_pattern. Received: {key}={getattr(config, key)!r} with {source!r}. "
-                "Leave it out, or list the pictures in a manifest."
+                f"data.split.group_pattern. Received: {key.rpartition('.')[2]}={value!r} with "
+                f"{source!r}. Leave it out, or list the pictures in a manifest."
             )
 
 
@@ -203,7 +207,7 @@ def _make_set(
     # All paths begin with the root, which is removed here.
     start = len(join(root, "").rstrip("/")) + 1
     groups = find_groups(
-        [path[start:].replace(os.sep, "/") for path in paths], config.group_pattern
+        [path[start:].replace(os.sep, "/") for path in paths], config.split.group_pattern
     )
     return FileSet(tuple(paths), np.array(labels, np.int64), groups)
 

@@ -39,8 +39,8 @@ def to_labels(
         width = len(everything[0])
         if width != len(class_names):
             raise InputError(
-                "Rows of zeros and ones need data.class_names, a name for each place. Received: "
-                f"rows of {width}, {len(class_names)} names. Set data.class_names."
+                "Rows of zeros and ones need data.reading.class_names, a name for each place. "
+                f"Received: rows of {width}, {len(class_names)} names. Name them."
             )
         rows = {n: [tuple(np.flatnonzero(r).tolist()) for r in split] for n, split in rows.items()}
         several = True
@@ -83,14 +83,15 @@ def _name_classes(
         return tuple(map(str, order)), {label: place for place, label in enumerate(order)}
     if len(set(class_names)) != len(class_names):
         raise InputError(
-            f"data.class_names must differ. Received: {', '.join(class_names)}. Name each once."
+            f"data.reading.class_names must differ. Received: {', '.join(class_names)}. Name each "
+            "once."
         )
     names: list[int | str] = [*class_names] if are_names else [*range(len(class_names))]
     places = {label: place for place, label in enumerate(names)}
     unknown = sorted(found - set(places), key=str)
     if unknown:
         allowed = ", ".join(class_names[:_SHOWN]) if are_names else f"0 to {len(class_names) - 1}"
-        _refuse(unknown, f"among data.class_names ({allowed})")
+        _refuse(unknown, f"among data.reading.class_names ({allowed})")
     return tuple(map(str, class_names)), places
 
 

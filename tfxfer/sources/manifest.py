@@ -49,21 +49,21 @@ class _Entry:
 def list_manifest(config: DataConfig, cache: Path) -> Listing:
     """Read a table of pictures.
 
-    A relative path lies below the first of ``config.roots`` that has the file or, if there are no
+    A relative path lies below the first of ``roots`` that has the file or, if there are no
     roots, beside the manifest. Classes are sorted. Pictures have several labels if
-    ``config.label_separator`` is set or a label is a list.
+    ``label_separator`` is set or a label is a list.
 
     Raises:
         InputError: The manifest cannot be read, lacks a column, or has lines that are wrong.
     """
     manifest = str(config.source)
     rows = read_rows(manifest, config)
-    several = config.label_separator is not None or any(row.is_list for row in rows)
+    several = config.reading.label_separator is not None or any(row.is_list for row in rows)
     _check_several(config, manifest, several)
     entries, notes = _look_at(rows, config, manifest, several)
     classes = _find_classes(entries, manifest)
-    groups = find_groups([entry.name for entry in entries], config.group_pattern)
-    if config.group_column is not None:
+    groups = find_groups([entry.name for entry in entries], config.split.group_pattern)
+    if config.split.group_column is not None:
         groups = tuple(entry.group for entry in entries)
     listed = _make_sets(entries, groups, classes, several)
     return Listing(manifest, classes, listed, config.row, tuple(notes))
@@ -71,10 +71,10 @@ def list_manifest(config: DataConfig, cache: Path) -> Listing:
 
 def _check_several(config: DataConfig, manifest: str, several: bool) -> None:
     """Refuse settings that need one label a picture if labels turned out to be lists."""
-    if several and (config.balance != "none" or config.shots):
+    if several and (config.balance != "none" or config.split.shots):
         raise InputError(
             "balance and shots need one label a picture. Received: "
-            f"balance={config.balance!r}, shots={config.shots}, and lists of labels in "
+            f"balance={config.balance!r}, shots={config.split.shots}, and lists of labels in "
             f"{manifest!r}. Leave them out."
         )
 
@@ -83,7 +83,7 @@ def _look_at(
     rows: Sequence[Row], config: DataConfig, manifest: str, several: bool
 ) -> tuple[list[_Entry], list[str]]:
     """Turn lines into pictures; refuse all wrong lines together, and note repeated ones."""
-    roots = config.roots or (os.path.dirname(manifest),)
+    roots = config.reading.roots or (os.path.dirname(manifest),)
     entries: dict[str, _Entry] = {}
     faults, repeated = [], []
     for row in rows:
@@ -115,11 +115,11 @@ def _find_fault(row: Row, config: DataConfig, several: bool) -> str | None:
     if row.fault:
         return row.fault
     if not row.path.strip():
-        return f"no path in the column {config.path_column!r}"
+        return f"no path in the column {config.reading.path_column!r}"
     if not _is_path(row.path):
         return f"{row.path!r} cannot be a path"
     if not row.labels and not several:
-        return f"no label in the column {config.label_column!r}"
+        return f"no label in the column {config.reading.label_column!r}"
     unprintable = [label for label in row.labels if not label.isprintable()]
     if unprintable:
         return f"the label {unprintable[0]!r} is not printable text"
@@ -128,8 +128,8 @@ def _find_fault(row: Row, config: DataConfig, several: bool) -> str | None:
     if row.split and row.split.lower() not in SPLIT_NAMES:
         known = ", ".join(SPLIT_NAMES)
         return f"unknown split {row.split!r}, not of {known}.{nearest(row.split, SPLIT_NAMES)}"
-    if config.group_column is not None and not row.group:
-        return f"no group in the column {config.group_column!r}"
+    if config.split.group_column is not None and not row.group:
+        return f"no group in the column {config.split.group_column!r}"
     return None
 
 

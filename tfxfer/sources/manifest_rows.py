@@ -73,11 +73,15 @@ def _is_there(manifest: str) -> bool:
 
 def _columns(config: DataConfig) -> dict[str, str]:
     """Return the required columns by the key that names them; a default split column may lack."""
-    columns = {"path_column": config.path_column, "label_column": config.label_column}
-    if config.split_column != type(config).model_fields["split_column"].default:
-        columns["split_column"] = config.split_column
-    if config.group_column is not None:
-        columns["group_column"] = config.group_column
+    reading = config.reading
+    columns = {
+        "reading.path_column": reading.path_column,
+        "reading.label_column": reading.label_column,
+    }
+    if reading.split_column != type(reading).model_fields["split_column"].default:
+        columns["reading.split_column"] = reading.split_column
+    if config.split.group_column is not None:
+        columns["split.group_column"] = config.split.group_column
     return columns
 
 
@@ -106,20 +110,20 @@ def _make_row(line: int, cells: Mapping[str, Any] | str, config: DataConfig) -> 
     missing = [name for name in _columns(config).values() if name not in cells]
     if missing:
         return Row(line, fault=f"no key {missing[0]!r}.{nearest(missing[0], cells)}".rstrip("."))
-    label = cells[config.label_column]
+    reading = config.reading
+    label = cells[reading.label_column]
     is_list = isinstance(label, list)
     try:
         labels = [_text(item).strip() for item in (label if is_list else [label])]
-        if config.label_separator is not None:
-            labels = [
-                part.strip() for item in labels for part in item.split(config.label_separator)
-            ]
+        if reading.label_separator is not None:
+            parts = (part for item in labels for part in item.split(reading.label_separator))
+            labels = [part.strip() for part in parts]
         return Row(
             line,
-            _text(cells[config.path_column]),
+            _text(cells[reading.path_column]),
             tuple(text for text in labels if text),
-            _text(cells.get(config.split_column)).strip(),
-            _text(cells.get(config.group_column or "")).strip(),
+            _text(cells.get(reading.split_column)).strip(),
+            _text(cells.get(config.split.group_column or "")).strip(),
             is_list,
         )
     except TypeError as error:
@@ -226,7 +230,7 @@ def _read_parquet(manifest: str, config: DataConfig) -> tuple[list[str], Iterato
         file = io.BytesIO(read_bytes(manifest)) if is_address(manifest) else manifest
         names = list(parquet.read_schema(file).names)
         # Other columns are not read, because they may hold whole pictures.
-        wanted = [*_columns(config).values(), config.split_column]
+        wanted = [*_columns(config).values(), config.reading.split_column]
         columns = [name for name in names if name in wanted]
         rows = parquet.read_table(file, columns=columns).to_pylist()
     # Text that is not UTF-8, and times that Python has no type for, raise plain ValueErrors.

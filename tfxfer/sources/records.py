@@ -30,9 +30,9 @@ def list_record_files(config: DataConfig, cache: Path) -> Listing:
     ``picture_key`` names a bytes feature with an encoded picture; by default it is
     ``image/encoded`` or ``image``, else the only picture. ``label_key`` names a feature with one
     or several class numbers (int64) or class names (bytes); by default it is
-    ``image/class/label`` or ``label``. ``train_split``, ``validation_split`` and ``test_split``
-    are patterns of files relative to the source's folder. Without ``train_split``, all files of
-    the source that no other pattern matches are for training.
+    ``image/class/label`` or ``label``. ``train``, ``validation`` and ``test`` of
+    ``[data.split]`` are patterns of files relative to the source's folder. Without ``train``, all
+    files of the source that no other pattern matches are for training.
 
     Raises:
         InputError: There are no such files, a file is truncated or corrupt or in two splits, or
@@ -42,7 +42,8 @@ def list_record_files(config: DataConfig, cache: Path) -> Listing:
     files = find_files(str(config.source).removeprefix(kind), config)
     keys = _find_keys(kind, files, config)
     found = {name: list_records(kind, paths, keys) for name, paths in files.items()}
-    classes, labels = to_labels({n: each.labels for n, each in found.items()}, config.class_names)
+    listed = {name: each.labels for name, each in found.items()}
+    classes, labels = to_labels(listed, config.reading.class_names)
     splits: dict[str, ItemSet] = {
         name: RecordSet(kind, tuple(files[name]), each.counts, keys[0], labels[name], each.places)
         for name, each in found.items()
@@ -72,13 +73,13 @@ def find_files(source: str, config: DataConfig) -> dict[str, list[str]]:
     patterns = {
         name: os.path.join(folder, pattern)
         for name in ("train", "validation", "test")
-        if (pattern := getattr(config, f"{name}_split"))
+        if (pattern := getattr(config.split, name))
     }
     found = {name: _match(pattern, folder) for name, pattern in patterns.items()}
     if "train" not in found:
         if folder == source:
             raise InputError(
-                "Records are named by a pattern of files, or by a folder and data.train_split. "
+                "Records are named by a pattern of files, or by a folder and data.split.train. "
                 f"Received: {source!r}, which is a folder. Its files are {_describe(folder)}."
             )
         held_out = {path for paths in found.values() for path in paths}
@@ -87,7 +88,7 @@ def find_files(source: str, config: DataConfig) -> dict[str, list[str]]:
             raise InputError(
                 "Some files must be left for training. Received: "
                 f"{source!r}, all of whose files are in {' or '.join(found)}. "
-                "Name those for training with data.train_split."
+                "Name those for training with data.split.train."
             )
         found = {"train": rest, **found}
     owners: dict[str, str] = {}
@@ -96,8 +97,8 @@ def find_files(source: str, config: DataConfig) -> dict[str, list[str]]:
             if path in owners:
                 raise InputError(
                     "A file of records belongs to one split: what was trained on proves nothing. "
-                    f"Received: {path!r} in {owners[path]} and in {name}. Set data.{name}_split "
-                    f"or data.{owners[path]}_split to other files."
+                    f"Received: {path!r} in {owners[path]} and in {name}. Set data.split.{name} "
+                    f"or data.split.{owners[path]} to other files."
                 )
             owners[path] = name
     return found
@@ -138,7 +139,7 @@ def _describe(folder: str) -> str:
 def _find_keys(kind: str, files: Mapping[str, list[str]], config: DataConfig) -> tuple[str, str]:
     for path in files["train"]:
         for record in read_records(kind, path):
-            return find_keys(record, path, config.picture_key, config.label_key)
+            return find_keys(record, path, config.reading.picture_key, config.reading.label_key)
     raise InputError(
         "Files of records must hold some. Received: none in "
         f"{', '.join(map(repr, files['train'][:5]))}. Write the files again."

@@ -100,9 +100,9 @@ def find_keys(
         if not is_there:
             hint = nearest(key, names) if key else ""
             raise InputError(
-                f"data.{role}_key must name the feature that holds the {role}. Received: "
+                f"data.reading.{role}_key must name the feature that holds the {role}. Received: "
                 f"{role}_key={key!r}; the first record of {where!r} has {', '.join(names)}.{hint} "
-                f"Set data.{role}_key to one of them."
+                f"Set data.reading.{role}_key to one of them."
             )
     return str(picture_key), str(label)
 
@@ -126,7 +126,7 @@ def _choose_picture(features: Mapping[str, Any], where: str) -> str | None:
     raise InputError(
         "A record must hold one picture, or one that is called "
         f"{' or '.join(map(repr, _PICTURE_KEYS))}. Received: pictures in {found} of the first "
-        f"record of {where!r}{broken}. Set data.picture_key to the feature that is meant."
+        f"record of {where!r}{broken}. Set data.reading.picture_key to the feature that is meant."
     )
 
 

@@ -60,7 +60,7 @@ def list_pictures(config: DataConfig, cache: Path | None = None) -> Listing:
     for prefix, list_source in PREFIXES.items():
         if source.startswith(prefix):
             return list_source(config, folder)
-    for place in (source, *config.roots):
+    for place in (source, *config.reading.roots):
         check_address(place)
     by_ending = [list_ for ending, list_ in ENDINGS.items() if source.lower().endswith(ending)]
     list_source = by_ending[0] if by_ending and not is_folder(source) else list_folder

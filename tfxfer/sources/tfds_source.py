@@ -25,7 +25,7 @@ def list_embedded(config: DataConfig, cache: Path) -> Listing:
 
     if config.source != "embedded:birds":
         raise InputError(f"The embedded data are embedded:birds. Received: data={config.source!r}.")
-    builder = prepare_fieldguide(config.data_dir)
+    builder = prepare_fieldguide(config.reading.data_dir)
     return _list(builder, config)
 
 
@@ -42,7 +42,7 @@ def list_tfds(config: DataConfig, cache: Path) -> Listing:
 
     name = str(config.source).removeprefix("tfds:")
     try:
-        builder = tfds.builder(name, data_dir=config.data_dir)
+        builder = tfds.builder(name, data_dir=config.reading.data_dir)
     # An unknown version raises AssertionError, a bad name ValueError, and so on.
     except Exception as error:
         raise InputError(
@@ -67,7 +67,7 @@ def _list(builder: Any, config: DataConfig) -> Listing:
     if isinstance(next(iter(read.values())), np.ndarray) and own_names:
         classes, labels = tuple(own_names), read
     else:
-        classes, labels = to_labels(read, config.class_names or tuple(own_names or ()))
+        classes, labels = to_labels(read, config.reading.class_names or tuple(own_names or ()))
     splits: dict[str, ItemSet] = {
         name: TfdsSet(builder, text, keys[0], labels[name], names=names[name])
         for name, text in expressions.items()
@@ -88,14 +88,15 @@ def _find_keys(builder: Any, config: DataConfig) -> tuple[str, str]:
     names = builder.info.supervised_keys or tuple(features)
     pictures = [name for name in names if isinstance(features[name], tfds.features.Image)]
     labels = [name for name in names if _is_class_label(features[name])]
-    if config.picture_key:
-        pictures = [config.picture_key]
-    if config.label_key:
-        labels = [config.label_key]
-    for role, chosen in (("picture", config.picture_key), ("label", config.label_key)):
+    picture_key, label_key = config.reading.picture_key, config.reading.label_key
+    if picture_key:
+        pictures = [picture_key]
+    if label_key:
+        labels = [label_key]
+    for role, chosen in (("picture", picture_key), ("label", label_key)):
         if chosen and _feature_at(builder, chosen) is None:
             raise InputError(
-                f"data.{role}_key must name a feature of the data set. Received: "
+                f"data.reading.{role}_key must name a feature of the data set. Received: "
                 f"{role}_key={chosen!r}; {builder.info.full_name} has {', '.join(features)}."
                 f"{nearest(chosen, features)}"
             )
@@ -103,12 +104,12 @@ def _find_keys(builder: Any, config: DataConfig) -> tuple[str, str]:
         raise InputError(
             "A TensorFlow Dataset must give one picture and one class label an example. "
             f"Received: {builder.info.full_name} with {', '.join(map(str, names))}. "
-            "Name them with data.picture_key and data.label_key, take another data set, or write "
-            "its pictures into class folders."
+            "Name them with data.reading.picture_key and data.reading.label_key, take another data "
+            "set, or write its pictures into class folders."
         )
     if not isinstance(_feature_at(builder, pictures[0]), tfds.features.Image):
         raise InputError(
-            "data.picture_key must name a picture. Received: "
+            "data.reading.picture_key must name a picture. Received: "
             f"picture_key={pictures[0]!r}, which is none in {builder.info.full_name}. "
             f"Its features are {', '.join(features)}."
         )
@@ -152,7 +153,7 @@ def _prepare(builder: Any) -> None:
             f"{first_line(error)}\n"
             f"Without a network, copy a prepared {builder.info.full_name} folder into "
             f"{root} (or name its place with "
-            "--set data.data_dir=…), give --data FOLDER, or train the preset that needs no "
+            "--set data.reading.data_dir=…), give --data FOLDER, or train the preset that needs no "
             "download: python -m tfxfer.train --preset birds"
         ) from error
 

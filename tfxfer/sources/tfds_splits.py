@@ -33,7 +33,7 @@ def choose_splits(builder: Any, config: DataConfig) -> tuple[dict[str, str], lis
         InputError: There is no such split, a split has no pictures, or splits share pictures.
     """
     available = list(builder.info.splits)
-    stated = {name: getattr(config, f"{name}_split") for name in _SPLITS}
+    stated = {name: getattr(config.split, name) for name in _SPLITS}
     chosen = {name: expression for name, expression in stated.items() if expression}
     parts = {name: find_parts(builder, text, name) for name, text in chosen.items()}
     _check_overlaps(chosen, parts)
@@ -49,9 +49,9 @@ def choose_splits(builder: Any, config: DataConfig) -> tuple[dict[str, str], lis
             chosen[name], parts[name] = name, own
     if "train" not in chosen:
         raise InputError(
-            "A TensorFlow Dataset needs a split `train`, or data.train_split. Received: "
+            "A TensorFlow Dataset needs a split `train`, or data.split.train. Received: "
             f"{builder.info.full_name} with {', '.join(available)}. "
-            "Set data.train_split to an expression such as "
+            "Set data.split.train to an expression such as "
             f"{available[0] + '[:80%]' if available else 'train[:80%]'!r}."
         )
     return {name: chosen[name] for name in _SPLITS if name in chosen}, notes
@@ -68,13 +68,13 @@ def find_parts(builder: Any, expression: str, name: str) -> list[Part]:
         unknown = [word for word in words if word not in (*available, "all")]
         hint = nearest(unknown[0], available) if unknown else ""
         raise InputError(
-            f"data.{name}_split must be an expression over the splits {', '.join(available)}, such "
+            f"data.split.{name} must be an expression over the splits {', '.join(available)}, such "
             f"as '{available[0]}[:80%]'. Received: {expression!r}.{hint} ({first_line(error)})"
         ) from error
     parts = [Part(i.filename, i.skip, i.skip + i.take) for i in instructions if i.take]
     if not parts:
         raise InputError(
-            f"Every split needs pictures. Received: data.{name}_split={expression!r}, which holds "
+            f"Every split needs pictures. Received: data.split.{name}={expression!r}, which holds "
             "none. Take a larger share."
         )
     return parts
@@ -117,7 +117,7 @@ def _check_overlaps(chosen: Mapping[str, str], parts: Mapping[str, list[Part]]) 
         if shared := _overlap(parts[one], parts[other]):
             raise InputError(
                 "Splits must not share pictures: what was trained on proves nothing. Received: "
-                f"{one}_split={chosen[one]!r} and {other}_split={chosen[other]!r}, which share "
+                f"split.{one}={chosen[one]!r} and split.{other}={chosen[other]!r}, which share "
                 f"{shared:,}. Let one begin where the other ends, such as 'train[:80%]' and "
                 "'train[80%:]'."
             )

@@ -108,7 +108,7 @@ def check_solver(
     if is_solved and objective.keeps_last and phase.inverse_penalty is None:
         raise InputError(
             "Logistic regression chooses its penalty on validation pictures, which are trained on "
-            f"here. Received: data.train_on_validation=true, phase {phase.name!r} without "
+            f"here. Received: data.split.train_on_validation=true, phase {phase.name!r} without "
             "inverse_penalty. Take that of an earlier run (metrics.json), such as "
             f"--set phases.{phase.name}.inverse_penalty=1, or solver=adamw."
         )

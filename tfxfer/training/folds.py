@@ -44,7 +44,7 @@ def run_folds(
     Raises:
         InputError: a fold cannot be trained; the folds before it stay.
     """
-    count = config.data.folds or 0
+    count = config.data.split.folds or 0
     finished = {} if overwrite else run.load_unfinished(folder, config)
     may_replace = overwrite or bool(finished)
     for fold in range(1, count + 1):
@@ -72,7 +72,7 @@ def run_folds(
 
 def plan_folds(config: Config, console: Console) -> Plan:
     """Print the plan of the first fold, with a timed estimate, and say that there are more."""
-    count = config.data.folds or 0
+    count = config.data.split.folds or 0
     plan = dry_run(choose_fold(config, 1), console)
     seconds = [phase.seconds for phase in plan.phases if phase.seconds is not None]
     note = (
@@ -85,7 +85,8 @@ def plan_folds(config: Config, console: Console) -> Plan:
 
 def choose_fold(config: Config, fold: int) -> Config:
     """The config of one fold, which trains it alone."""
-    data = config.data.model_copy(update={"fold": fold})
+    split = config.data.split.model_copy(update={"fold": fold})
+    data = config.data.model_copy(update={"split": split})
     return config.model_copy(update={"data": data})
 
 

@@ -106,7 +106,7 @@ def make_job(config: Config, pictures: ItemData, console: Console, share: Share 
     if config.deterministic:
         make_deterministic()
     check_splits(pictures.counts, share)
-    objective = make_objective(pictures, config.data.balance, config.data.train_on_validation)
+    objective = make_objective(pictures, config.data.balance, config.data.split.train_on_validation)
     # Not earlier: preparing a data set draws random numbers as well.
     keras.utils.set_random_seed(config.seed)
     with console.status("Building the network"):

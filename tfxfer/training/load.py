@@ -45,4 +45,4 @@ def load_data(
     kept_in = cache if keeps else None
     audit = None if is_drawn else audit_listing(listing, mirrored, kept_in, show, share)
     data = make_data(listing, audit, config, seed)
-    return join_validation(data) if config.train_on_validation else data
+    return join_validation(data) if config.split.train_on_validation else data

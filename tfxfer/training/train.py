@@ -78,7 +78,7 @@ def run_training(
             keeper = keeper.take_up(model, job.phases, share) if keeper else None
             results = train_phases(job, model, staging, console, watch, keeper)
             # Of pictures that were trained on, the model is too sure.
-            calibrates = config.calibrate and not config.data.train_on_validation
+            calibrates = config.calibrate and not config.data.split.train_on_validation
             with console.status("Evaluating"):
                 validation, test, calibration = judge(model, job.pictures, calibrates, share)
         with console.status("Exporting"):

@@ -18,7 +18,7 @@ from tfxfer.cache.digest import digest
 from tfxfer.cache.folder import list_others
 from tfxfer.cache.in_use import claim
 from tfxfer.config.config import Config
-from tfxfer.config.presets import dump_config
+from tfxfer.config.former import identify
 from tfxfer.data.items import ItemData
 from tfxfer.data.soft_targets import targets_of
 from tfxfer.errors import InputError
@@ -39,7 +39,7 @@ def name_run(config: Config, pictures: ItemData, model: keras.Model) -> str:
     """
     splits = (pictures.train, pictures.validation)
     return digest(
-        dump_config(config),
+        identify(config),
         repr(pictures.classes),
         *(repr(split.identities()) for split in splits),
         *(targets_of(split).tobytes() for split in splits),
