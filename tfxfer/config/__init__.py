@@ -1,1 +1,1 @@
-"""What a run is told to do: frozen tables of values, and presets. Imports no TensorFlow."""
+"""The settings of a run: frozen tables of values, and presets. They need no TensorFlow."""

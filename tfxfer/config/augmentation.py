@@ -1,4 +1,4 @@
-"""What the random changes of every modality have in common. Imports no TensorFlow."""
+"""The common part of every modality's augmentation. This module imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Augmentation(Table):
 
     @property
     def is_unusual(self) -> bool:
-        """Whether changes are asked for that are neither none nor the usual ones."""
+        """Whether the changes differ from none and from the usual ones."""
         return False
 
     def describe(self) -> str:
-        """Return all that decides the changes: two that agree give the same views."""
+        """Return a text of all that decides the changes; equal texts give the same views."""
         return "none" if self.policy == "none" else self.model_dump_json()

@@ -1,6 +1,6 @@
-"""Which pretrained network a config asks for, and where its weights come from.
+"""The settings of the pretrained network and its weights.
 
-Imports no TensorFlow.
+This module imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from tfxfer.modalities.pictures.networks.families import (
     find_family,
 )
 
-# Prefixes of names that are no Keras Applications network.
+# Names with these prefixes are no Keras Applications networks.
 HUB, KERAS_HUB = "hub:", "keras_hub:"
-# Where the weights come from, where it is no file: "own" ones come with a module or preset.
+# The sources of weights other than a file; "own" weights come with a hub module or a preset.
 WEIGHTS = ("imagenet", "embedded", "none", "own")
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -32,18 +32,25 @@ _KERAS_HUB_PRESET = re.compile(r"[\w.-]+")
 
 
 class BackboneConfig(Table):
-    """The pretrained network."""
+    """The settings of the pretrained network.
+
+    Example:
+        >>> import tfxfer
+        >>> config = tfxfer.BackboneConfig(name="MobileNetV2", weights="none", alpha=0.35)
+        >>> config.name, config.alpha, config.image_size_px
+        ('MobileNetV2', 0.35, None)
+    """
 
     # A Keras Applications network, "hub:HANDLE_OR_PATH" or "keras_hub:PRESET_OR_FOLDER".
     name: str = "EfficientNetV2B0"
     weights: str = "imagenet"  # one of WEIGHTS, or a file
-    alpha: float | None = Field(None, gt=0)  # width, for the MobileNet families
-    image_size_px: int | None = Field(None, ge=32)  # None: the network's own
-    # Of a hub module:
-    mirror: str | None = None  # asked instead of tfhub.dev and Kaggle
-    signature: str | None = None  # called instead of the module itself
-    output: str | None = None  # which one, where it gives several by name
-    arguments: dict[str, bool | int | float] | None = None  # hyper-parameters of its call
+    alpha: float | None = Field(None, gt=0)  # the width multiplier of the MobileNet families
+    image_size_px: int | None = Field(None, ge=32)  # None takes the network's own size.
+    # The following keys are for hub modules.
+    mirror: str | None = None  # an address that is asked instead of tfhub.dev and Kaggle
+    signature: str | None = None  # a signature that is called instead of the module itself
+    output: str | None = None  # the output that is taken if there are several by name
+    arguments: dict[str, bool | int | float] | None = None  # the hyper-parameters of its call
 
     @model_validator(mode="before")
     @classmethod
@@ -133,12 +140,12 @@ class BackboneConfig(Table):
 
 
 def is_hub_handle(place: str) -> bool:
-    """Whether a module is to be fetched: an address or a Kaggle handle, no path."""
+    """Return whether a text is the address or Kaggle handle of a hub module, and not a path."""
     is_kaggle = bool(_KAGGLE_HANDLE.fullmatch(place)) and not Path(place).exists()
     return bool(_ADDRESS.match(place)) or is_kaggle
 
 
 def is_keras_hub_preset(place: str) -> bool:
-    """Whether this is the name or the address of a KerasHub preset, no folder."""
+    """Return whether a text is the name or address of a KerasHub preset, and not a folder."""
     is_name = bool(_KERAS_HUB_PRESET.fullmatch(place)) and not Path(place).exists()
     return bool(_ADDRESS.match(place)) or is_name

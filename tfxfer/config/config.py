@@ -1,4 +1,4 @@
-"""What a run is told to do, and the rules that it keeps. Imports no TensorFlow."""
+"""The settings of a whole run, and the rules that they keep. This imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ Whole = TypeVar("Whole", bound=Table)
 
 
 def _check_augmentation(augmentation: Any, info: ValidationInfo) -> Augmentation:
-    data = info.data.get("data", DataConfig())  # where the data are wrong, that alone is said
+    data = info.data.get("data", DataConfig())  # If `data` is wrong, only that error is reported.
     return data.row.augmentation.model_validate(augmentation)
 
 
-# Random changes to training items: the table that the row of their modality names.
+# The augmentation is the table that the row of the modality names.
 OfModality = Annotated[SerializeAsAny[Augmentation], PlainValidator(_check_augmentation)]
 
 
 class DistillationConfig(Table):
-    """A larger model that the run learns from, beside the labels: see `teacher.py`."""
+    """A larger model from which a run learns besides the labels (`training/teacher.py`)."""
 
-    teacher: str  # a run's folder, of the same classes
-    temperature: float = Field(2.0, ge=1, le=20)  # evens out what the teacher says
-    weight: float = Field(0.7, gt=0, le=1)  # of what it says; the rest is the label's
-    trust: bool = False  # it may hold a program: see `tfxfer.load_model`
+    teacher: str  # the folder of a run with the same classes
+    temperature: float = Field(2.0, ge=1, le=20)  # It makes the teacher's probabilities more even.
+    weight: float = Field(0.7, gt=0, le=1)  # The rest is the weight of the labels.
+    trust: bool = False  # whether the teacher may hold a program, as in `tfxfer.load_model`
 
     @field_validator("teacher")
     @classmethod
@@ -56,7 +56,7 @@ class DistillationConfig(Table):
 
 
 class DataSettings(Table):
-    """What is told to a command that looks at data and trains nothing."""
+    """The settings of a command that looks at data and trains nothing."""
 
     data: DataConfig = DataConfig()
     augmentation: OfModality = Field({}, validate_default=True)
@@ -69,13 +69,20 @@ class DataSettings(Table):
 
 
 class Config(Table):
-    """A whole run, resolved: the same config gives the same run."""
+    """All settings of a run: the same config gives the same run.
+
+    Example:
+        >>> import tfxfer
+        >>> config = tfxfer.load_config("birds")
+        >>> [(phase.name, phase.unfreeze) for phase in config.phases]
+        [('head', 0), ('fine-tune', 6)]
+    """
 
     summary: str = ""
     seed: int = Field(0, ge=0, lt=2**31)
-    deterministic: bool = False  # the same weights again, bit for bit, on the same machine
+    deterministic: bool = False  # gives the same weights, bit for bit, on the same machine
     calibrate: bool = (
-        True  # make the probabilities as sure as they are right: `tasks/calibration.py`
+        True  # makes probabilities agree with the shares that are right (`tasks/calibration.py`)
     )
     data: DataConfig = DataConfig()
     augmentation: OfModality = Field({}, validate_default=True)
@@ -167,7 +174,11 @@ def _check_cache(features: FeaturesConfig, data: DataConfig) -> None:
 
 
 def validate(table: Mapping[str, Any], where: str, whole: type[Whole]) -> Whole:
-    """Check a table of values; `InputError` names every value that does not fit."""
+    """Check a table of values.
+
+    Raises:
+        InputError: Values do not fit; the error names all of them.
+    """
     try:
         return whole.model_validate(table)
     except ValidationError as error:
@@ -179,7 +190,7 @@ def validate(table: Mapping[str, Any], where: str, whole: type[Whole]) -> Whole:
 
 
 def _explain(item: Any, whole: type[Table], modality: Modality) -> str:
-    """One line on one of pydantic's findings."""
+    """Return a line that explains one of pydantic's errors."""
     key = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
         *parents, last = item["loc"]
@@ -202,7 +213,7 @@ def _explain(item: Any, whole: type[Table], modality: Modality) -> str:
 
 
 def _model_at(location: list[Any], whole: type[Table], modality: Modality) -> type[BaseModel]:
-    """The model whose keys stand at a location such as ``("phases", 0)``."""
+    """Return the model whose keys stand at a location such as ``("phases", 0)``."""
     model: type[BaseModel] = whole
     for part in location:
         if part == "augmentation":

@@ -1,4 +1,4 @@
-"""How frozen layers run and on which devices. Imports no TensorFlow."""
+"""The settings of frozen layers and of devices. This module imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tfxfer.errors import InputError
 
 
 class FeaturesConfig(Table):
-    """How the frozen layers run, and what is kept of them."""
+    """The engine of frozen layers, and the cache of their features."""
 
     engine: Literal["auto", "openvino", "tensorflow", "xla", "jax"] = "auto"
-    cache_dir: str | None = None  # None: $TFXFER_CACHE or ~/.cache/tfxfer
-    max_disk_gb: float | None = Field(None, ge=0, le=1e6)  # of the cache; None: by free space
+    cache_dir: str | None = None  # None takes $TFXFER_CACHE or ~/.cache/tfxfer.
+    max_disk_gb: float | None = Field(None, ge=0, le=1e6)  # None decides by the free space.
 
     @field_validator("cache_dir")
     @classmethod
@@ -32,7 +32,7 @@ class FeaturesConfig(Table):
 
 
 class DevicesConfig(Table):
-    """What a run is spread over; see `machine/strategy.py`."""
+    """The devices that a run is spread over (`machine/strategy.py`)."""
 
-    # "auto": all GPUs, TPU cores or virtual CPU devices of the machine; "single": the first one.
+    # "auto" takes all GPUs, TPU cores or virtual CPU devices of the machine, "single" the first.
     strategy: Literal["auto", "single"] = "auto"

@@ -1,4 +1,4 @@
-"""What the head is made of. Imports no TensorFlow."""
+"""The settings of the head. This module imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -11,14 +11,20 @@ from tfxfer.errors import InputError
 
 
 class HeadConfig(Table):
-    """What stands on the backbone: pooling, then layers up to the class probabilities."""
+    """The settings of the head: pooling, then layers up to the class probabilities.
+
+    Example:
+        >>> import tfxfer
+        >>> tfxfer.HeadConfig(kind="mlp", hidden_units=256).dropout
+        0.2
+    """
 
     kind: Literal["linear", "mlp"] = "linear"
     pooling: Literal["avg", "max", "avg_max"] = "avg"
-    # Blocks from the top whose averaged outputs it reads, side by side; see backbones/levels.py.
+    # The head reads the averaged outputs of so many blocks from the top (`backbones/levels.py`).
     levels: int = Field(1, ge=1)
     dropout: float = Field(0.2, ge=0, lt=1)
-    hidden_units: int = Field(512, ge=1)  # of the "mlp" head
+    hidden_units: int = Field(512, ge=1)  # the width of the "mlp" head
 
     @model_validator(mode="after")
     def _levels_are_averaged(self) -> HeadConfig:

@@ -1,4 +1,4 @@
-"""What a phase of training is told to do. Imports no TensorFlow."""
+"""The settings of a phase of training. This module imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -11,38 +11,46 @@ from tfxfer.errors import InputError
 
 
 class PhaseConfig(Table):
-    """One phase of training: what is unfrozen, at which rate, for how long.
+    """The settings of one phase: what is unfrozen, at which rate, for how long.
 
-    What is None is chosen by the number of training pictures (`phases/schedules.py`).
+    Values of None depend on the number of training items (`phases/schedules.py`).
+
+    Example:
+        >>> import tfxfer
+        >>> phase = tfxfer.PhaseConfig(name="fine-tune", unfreeze=3, learning_rate=3e-4)
+        >>> phase.epochs is None, phase.batch_norm
+        (True, 'frozen')
     """
 
     name: str = Field(min_length=1, pattern=r"^[\w-]+$")
     unfreeze: int | str = 0  # blocks from the top, "all", or a block's name
     epochs: int | None = Field(None, ge=1)
-    # Stored views of each picture, the first as it is; "stream": a new one in every epoch.
+    # So many views of each item are stored, the plain one first; "stream" makes a new one in every
+    # epoch.
     views: int | Literal["stream"] | None = None
-    # Policy of its views but the first; None: that of [augmentation].
+    # This is the policy of all views except the plain one; None takes that of [augmentation].
     augmentation: str | None = None
-    # Of a head alone; "auto": "logistic" where it is linear, its features are stored and nothing
-    # is mixed. It knows no epochs, rates and label smoothing; the ridge penalty stands for them.
+    # A head alone can be solved. "auto" takes "logistic" if the head is linear, its features are
+    # stored and nothing is mixed. Logistic regression has no epochs, rates and label smoothing; the
+    # ridge penalty takes their place.
     solver: Literal["auto", "logistic", "adamw"] = "auto"
-    # Of logistic regression; None: those that are best on validation (`tasks/solver.py`).
+    # These belong to logistic regression; None takes the best on validation (`tasks/solver.py`).
     inverse_penalty: float | None = Field(None, gt=0)
     evenness: float | None = Field(None, ge=0, le=1)
-    # "auto": what a short trial shows to be fastest; see `CANDIDATES` in phases/precision.py.
+    # "auto" takes the fastest in a short comparison (`CANDIDATES` in `phases/precision.py`).
     precision: Literal["auto", "float32", "bfloat16_rewrite", "mixed_float16", "mixed_bfloat16"] = (
         "auto"
     )
-    mixup: float | None = Field(None, ge=0)  # of the Beta distribution; 0: none
+    mixup: float | None = Field(None, ge=0)  # the parameter of the Beta distribution; 0 mixes none
     cutmix: float = Field(0.0, ge=0)
     learning_rate: float = Field(gt=0)
-    warmup: float = Field(0.1, ge=0, lt=1)  # share of the phase's steps
-    layer_decay: float = Field(1.0, gt=0, le=1)  # of the rate, for each block further down
+    warmup: float = Field(0.1, ge=0, lt=1)  # a share of the phase's steps
+    layer_decay: float = Field(1.0, gt=0, le=1)  # the factor of the rate for each deeper block
     weight_decay: float = Field(1e-4, ge=0)
-    label_smoothing: float = Field(0.1, ge=0, lt=1)  # of gradient steps
-    clip_norm: float = Field(1.0, gt=0)  # of all gradients together
-    # Epochs in a row that are no better on validation end a phase; None: it takes all of its
-    # epochs, since the last ones, at a low rate, are often the best.
+    label_smoothing: float = Field(0.1, ge=0, lt=1)  # used by gradient steps only
+    clip_norm: float = Field(1.0, gt=0)  # the limit of the norm of all gradients together
+    # So many epochs in a row without improvement on validation end the phase. With None, it takes
+    # all of its epochs, because the last ones, at a low rate, are often the best.
     patience: int | None = Field(None, ge=1)
     batch_norm: Literal["frozen", "train"] = "frozen"
 
@@ -100,7 +108,7 @@ class PhaseConfig(Table):
 
 
 class ResolvedPhase(PhaseConfig):
-    """A phase in which nothing is left to the number of pictures."""
+    """The settings of a phase without values that depend on the number of items."""
 
     epochs: int = Field(ge=1)
     views: int | Literal["stream"]

@@ -1,4 +1,4 @@
-"""Tell paths from addresses and from other sources. Imports no TensorFlow."""
+"""The distinction of paths, addresses and other sources. This module imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ SOURCE_PREFIXES = ("tfds:", "embedded:", "tfrecord:", "arrayrecord:", "dataset:"
 
 
 def is_address(source: str) -> bool:
-    """Whether a source is somewhere else than in the file system: ``gs://…``."""
+    """Return whether a source is an address such as ``gs://…`` and not a path."""
     return re.match(r"[a-z][a-z0-9+.-]*://", source, re.IGNORECASE) is not None
 
 
 def to_place(path: str) -> str:
-    """An absolute path, or an address as it is; ``file:///…`` is a path like any other.
+    """Return an absolute path, or an unchanged address; ``file:///…`` becomes a path.
 
     Raises:
-        InputError: a ``file://`` address names another machine.
+        InputError: A ``file://`` address names another machine.
     """
     if not path.lower().startswith("file://"):
         return path if is_address(path) else absolute(path)
@@ -50,10 +50,10 @@ def to_source(source: str | None) -> str | None:
 
 
 def is_among_pictures(path: str | Path, source: str | None) -> bool:
-    """Whether a path lies in the folder of pictures that a source names.
+    """Return whether a path lies in the folder of pictures that a source names.
 
-    Manifests, archives and records are files, which nothing can be written into; what is written
-    beside them is not taken for pictures.
+    Manifests, archives and TFRecord files are files, into which nothing can be written, and files
+    beside them are not taken for pictures.
     """
     if source is None or source.startswith(SOURCE_PREFIXES) or is_address(source):
         return False

@@ -1,6 +1,6 @@
-"""Presets and what is laid over them: from names and ``key=value`` to a config.
+"""Presets, and the overrides ``key=value`` that turn them into a config.
 
-Imports no TensorFlow.
+This module imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from tfxfer.errors import InputError, nearest
 _PACKAGE = Path(__file__).parent.parent
 PRESET_FOLDERS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
 
-# A new head bears a higher rate than a whole network from random weights does.
+# A whole network with random weights needs a lower rate than a new head.
 _SCRATCH_RATE = 2e-3
 
 
 def list_presets() -> dict[str, Path]:
-    """Map each preset's name to its file; they lie in the wheel, or beside the package."""
+    """Map each preset's name to its file, in the wheel or beside the package."""
     folder = next((folder for folder in PRESET_FOLDERS if folder.is_dir()), PRESET_FOLDERS[0])
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
@@ -38,18 +38,28 @@ def load_config(
     weights: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Config:
-    """Read a preset and lay the overrides over it.
+    """Read a preset and apply overrides to it.
 
     Args:
-        preset: a preset's name or the path of a TOML file, such as a run's ``config.toml``.
-        data: replaces ``data.source``.
-        backbone: replaces the whole ``[backbone]`` table by this network at its own size.
-        weights: replaces ``backbone.weights``; ``"none"`` makes every phase train everything.
-        settings: other values by dotted key; a phase by its name or its number from 0:
+        preset: A preset's name or the path of a TOML file, such as a run's ``config.toml``.
+        data: A new ``data.source``.
+        backbone: A network that replaces the whole ``[backbone]`` table, at its own size.
+        weights: New ``backbone.weights``; ``"none"`` makes every phase train everything.
+        settings: Other values by dotted key. A phase is named by its name or its number from 0:
             ``{"phases.fine-tune.unfreeze": 4}``.
 
+    Returns:
+        The config.
+
     Raises:
-        InputError: unknown preset or key (with the nearest match), or a rule that is broken.
+        InputError: A preset or a key is unknown (the error names the most similar one), or a value
+            breaks a rule.
+
+    Example:
+        >>> import tfxfer
+        >>> config = tfxfer.load_config("birds", settings={"phases.fine-tune.unfreeze": 4})
+        >>> config.phases[-1].unfreeze
+        4
     """
     path = _find_preset(str(preset))
     try:
@@ -74,15 +84,16 @@ def load_config(
 def load_data_settings(
     data: str | Path | None, settings: Mapping[str, Any] | None = None
 ) -> DataSettings:
-    """What a command is told that looks at data and trains nothing.
+    """Return the settings of a command that looks at data and trains nothing.
 
     Args:
-        data: its ``data.source``.
-        settings: other values by dotted key: those of ``[data]``, ``[augmentation]`` and
+        data: The value of ``data.source``.
+        settings: Other values by dotted key, of the tables ``[data]``, ``[augmentation]`` and
             ``[features]``.
 
     Raises:
-        InputError: unknown key (with the nearest match), or a rule that is broken.
+        InputError: A key is unknown (the error names the most similar one), or a value breaks a
+            rule.
     """
     table: dict[str, Any] = {}
     for key, value in {"data.source": data and str(data), **(settings or {})}.items():
@@ -96,7 +107,7 @@ def dump_config(config: Config) -> str:
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """Split ``key=value``; the value is TOML where it reads as such and a string elsewhere."""
+    """Divide ``key=value``; the value is read as TOML if possible, else as a string."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise InputError(f"--set takes key=value. Received: {text!r}. Example: --set seed=1")
@@ -107,7 +118,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
 
 
 def set_value(table: dict[str, Any], key: str, value: Any) -> None:
-    """Lay one value into nested tables by its dotted key; a phase by its name or number."""
+    """Set one value in nested tables by its dotted key; phases have a name or a number."""
     *parents, last = key.split(".")
     current: Any = table
     for parent in parents:
@@ -126,7 +137,8 @@ def add_settings(parser: argparse.ArgumentParser, about: str) -> None:
     """Declare ``--set``, whose values `parse_setting` splits.
 
     Args:
-        about: what can be set, for ``--help``.
+        parser: The parser of the command.
+        about: The help text, which says what can be set.
     """
     parser.add_argument(
         "--set",
@@ -168,7 +180,7 @@ def _phase(phases: list[dict[str, Any]], which: str, key: str) -> dict[str, Any]
 
 
 def train_everything(table: dict[str, Any]) -> None:
-    """Let every phase train the whole network: random weights are not worth freezing."""
+    """Let every phase train the whole network, because random weights are not worth freezing."""
     phases = table.get("phases")
     for phase in phases if isinstance(phases, list) else []:
         if not isinstance(phase, dict):

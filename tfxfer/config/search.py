@@ -1,4 +1,4 @@
-"""What a search may vary: the table ``[search]`` of a preset. Imports no TensorFlow."""
+"""The table ``[search]`` of a preset, which says what is varied. This imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from tfxfer.config.table import Table
 from tfxfer.errors import InputError
 
-# Keys that say what is trained on, where it is stored and how often: the same in all trials.
+# These keys name the data, the store and the like, which are the same in all trials.
 _FIXED = ("data", "features", "seed", "summary", "search", "phases")
 _FREE = ("data.batch_size", "data.balance", "phases.")
 
@@ -19,12 +19,12 @@ Choice = tuple[str, ...] | tuple[int, ...] | tuple[float, ...] | tuple[bool, ...
 
 
 class Range(Table):
-    """Numbers from `low` to `high`; with `log`, each order of magnitude is as likely."""
+    """Numbers from `low` to `high`; with `log`, all orders of magnitude are equally likely."""
 
     low: float
     high: float
     log: bool = False
-    steps: int = Field(5, ge=2)  # values that a grid takes of it
+    steps: int = Field(5, ge=2)  # the number of values in a grid
 
     @model_validator(mode="after")
     def _rises(self) -> Range:
@@ -36,7 +36,7 @@ class Range(Table):
         return self
 
     def spread(self) -> list[float]:
-        """Values for a grid, from end to end."""
+        """Return `steps` values for a grid, from end to end."""
         low, high = (math.log(end) if self.log else end for end in (self.low, self.high))
         points = [low + (high - low) * step / (self.steps - 1) for step in range(self.steps)]
         return [math.exp(point) if self.log else point for point in points]
@@ -46,11 +46,11 @@ Axis = Choice | Range
 
 
 class SearchConfig(Table):
-    """Axes of a search; what is None is filled in by `tfxfer.search.space`."""
+    """The axes of a search; `tfxfer.search.space` fills in values of None."""
 
-    # Depths of the last fine-tuning phase: blocks from the top, "all" or a block's name.
+    # The depths of the last phase are numbers of blocks from the top, "all", or names of blocks.
     unfreeze: tuple[int | str, ...] | None = Field(None, min_length=1)
-    # By the keys of a config, as nested tables: a list of values, or low, high and log.
+    # Axes are nested tables with a config's keys; each is a list of values, or low, high and log.
     axes: dict[str, Any] | None = None
 
     @field_validator("axes")
@@ -62,7 +62,7 @@ class SearchConfig(Table):
 
 
 def flatten(axes: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Axes by dotted key."""
+    """Yield axes by dotted key."""
     for key, value in axes.items():
         if isinstance(value, Mapping) and not {"low", "high"} & set(value):
             yield from flatten(value, f"{prefix}{key}.")
@@ -71,10 +71,10 @@ def flatten(axes: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def read_axis(key: str, value: Any) -> Axis:
-    """An axis as a preset names it.
+    """Return the axis that a preset's value describes.
 
     Raises:
-        InputError: it is none, or its key is not for a search.
+        InputError: The value describes no axis, or its key cannot be searched.
     """
     if key.startswith(_FIXED) and not key.startswith(_FREE):
         raise InputError(

@@ -1,4 +1,4 @@
-"""What every table of a config has in common. Imports no TensorFlow."""
+"""The base of every table of a config. This module imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tfxfer.errors import InputError
 
 
 def absolute(path: str) -> str:
-    """A saved config replays its run from whatever folder it is called in."""
+    """Return a path as absolute, so that a saved config works from any folder."""
     return str(Path(path).expanduser().absolute())
 
 
@@ -23,7 +23,7 @@ class Table(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _numbers_are_no_truth_values(cls, values: Any) -> Any:
-        """Pydantic would read true as 1."""
+        """Refuse true and false for numbers, because pydantic would read true as 1."""
         for key, value in values.items() if isinstance(values, dict) else ():
             field = cls.model_fields.get(key)
             if isinstance(value, bool) and field is not None and field.annotation is not bool:
