@@ -1,1 +1,1 @@
-"""The last look at a trained model, and the evaluation of one on new data."""
+"""The final evaluation of a run, and the evaluation of a model on new data."""

@@ -1,4 +1,4 @@
-"""Pictures to evaluate a model on: of one split or all, good, and of the model's classes."""
+"""The choice of the pictures to evaluate: of a split, usable, and of the model's classes."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ def choose_split(listing: Listing, split: str | None) -> tuple[str, Listing, tup
     """Keep the pictures of a split.
 
     Args:
-        split: ``"train"``, ``"validation"``, ``"test"``, ``"all"``, or None: test where the source
-            has it, else all.
+        listing: The pictures of a source.
+        split: ``"train"``, ``"validation"``, ``"test"`` or ``"all"``; None takes the test split if
+            the source has one, else all pictures.
 
     Returns:
-        The split's name, the listing of its pictures alone, and notes.
+        The split's name, a listing of only its pictures, and notes.
 
     Raises:
-        InputError: there is no such split.
+        InputError: There is no such split.
     """
     present = [name for name in SPLITS if name in listing.splits]
     notes: tuple[str, ...] = ()
@@ -51,8 +52,8 @@ def choose_split(listing: Listing, split: str | None) -> tuple[str, Listing, tup
         return split, listing, notes
     part = replace(
         listing,
-        # What is remembered of a source is what the last look saw: that of training, at all of
-        # its pictures, must not be forgotten for a look at one split.
+        # The findings of the last look at a source are stored under its name. Another name keeps
+        # those of training, which cover all pictures, from being replaced by those of one split.
         source=f"{listing.source} ({split})",
         splits={name: listing.splits[name] for name in names},
         bad={name: files for name, files in listing.bad.items() if name in names},
@@ -63,12 +64,13 @@ def choose_split(listing: Listing, split: str | None) -> tuple[str, Listing, tup
 def find_bad(
     listing: Listing, cache: Path | None, show: Callable[[int, int], None]
 ) -> tuple[BadFile, ...]:
-    """Look at pictures, and name those that cannot be used.
+    """Look at pictures, and return those that cannot be used.
 
     Args:
-        cache, show: as of `audit_listing`.
+        listing: The pictures.
+        cache, show: The same as in `audit_listing`.
     """
-    # Copies do not matter here, and so neither do mirror images.
+    # Copies do not matter here, and neither do mirror images.
     audit = audit_listing(listing, False, cache, show)
     return tuple(BadFile(look.path, str(look.fault)) for look in audit.faults)
 
@@ -76,23 +78,25 @@ def find_bad(
 def keep(
     listing: Listing, numbers: np.ndarray, class_count: int, bad: Sequence[BadFile]
 ) -> list[tuple[ItemSet, np.ndarray]]:
-    """Keep the pictures that are good and of the model's classes.
+    """Keep the pictures that are usable and of the model's classes.
 
     Args:
-        numbers, class_count: as of `relabel`.
+        listing: The pictures.
+        numbers, class_count: The same as in `relabel`.
+        bad: The pictures that cannot be used.
 
     Returns:
-        By split, the pictures, and their labels among the model's classes.
+        The pictures of each split, with their labels among the model's classes.
 
     Raises:
-        InputError: none is left.
+        InputError: No picture is left.
     """
     left_out = {file.path for file in bad}
     kept = []
     for pictures in listing.splits.values():
         labels, stays = relabel(pictures.labels, numbers, class_count)
         stays &= np.array([place not in left_out for place in pictures.where()], bool)
-        # What is whole is read from start to end, without a choice.
+        # A whole split is read from start to end, which is faster than a choice from it.
         chosen = pictures if stays.all() else pictures.choose(np.flatnonzero(stays))
         kept.append((chosen, labels[stays]))
     if not any(len(labels) for _, labels in kept):

@@ -1,4 +1,4 @@
-"""Classes of new data against those of a model: by their names, or by a file that maps them."""
+"""The mapping from the classes of new data to those of a model, by names or by a file."""
 
 from __future__ import annotations
 
@@ -25,14 +25,17 @@ _HOW = (
 
 
 def read_class_map(path: str | Path) -> dict[str, str]:
-    """Read which class of a model each class of some data is; ``""``: it is left out.
+    """Read a file that maps classes of data to classes of a model, or to ``""`` for none.
 
     Args:
-        path: a TOML file or a JSON object of names, or a CSV file of two columns without a header:
-            the data's name, the model's name.
+        path: A TOML file or a JSON object of names, or a CSV file of two columns without a header:
+            the data's name and the model's name.
+
+    Returns:
+        The model's name, or ``""`` for a class that is left out, by the data's name.
 
     Raises:
-        InputError: it cannot be read as what its ending says, or names a class twice.
+        InputError: The file cannot be read as its ending says, or names a class twice.
     """
     file = Path(path)
     read = _READERS.get(file.suffix.lower())
@@ -70,7 +73,7 @@ def _read_toml(text: str) -> list[tuple[str, Any]]:
 
 
 def _read_json(text: str) -> list[tuple[str, Any]]:
-    # As pairs: an object would forget a name that stands in it twice. Lists stay lists.
+    # Pairs are kept, because a dictionary would forget a name that occurs twice. Lists stay lists.
     pairs = json.loads(text, object_pairs_hook=tuple)
     if not isinstance(pairs, tuple):
         raise ValueError("not a JSON object {…}")
@@ -102,20 +105,20 @@ def map_classes(
     model: Sequence[str],
     mapping: Mapping[str, str] | None = None,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Find each class of some data among a model's.
+    """Find each class of the data among the model's classes.
 
     Args:
-        labels: as of `ItemSet`; classes without pictures need not be known to the model.
-        own: the data's class names, in the order of the labels' numbers.
-        model: the model's, in the order of its outputs.
-        mapping: as of `read_class_map`; what it does not name is looked for by its own name.
+        labels: The labels, as in `ItemSet`. The model need not know classes without pictures.
+        own: The data's class names, in the order of the labels' numbers.
+        model: The model's class names, in the order of its outputs.
+        mapping: The mapping from `read_class_map`. Classes that it does not name keep their names.
 
     Returns:
-        ``[classes of the data]`` int64, the model's number of each, or `LEFT_OUT`; and a note for
-        each thing that the user should know.
+        ``[classes of the data]`` int64, the model's number of each class or `LEFT_OUT`; and notes
+        for the user.
 
     Raises:
-        InputError: a class is none of the model's, or the mapping names one that is not.
+        InputError: The model has no such class, or the mapping names a class that it does not have.
     """
     places = {_plain(name): number for number, name in enumerate(model)}
     mapped = {_plain(name): target for name, target in (mapping or {}).items()}
@@ -146,16 +149,16 @@ def map_classes(
 def relabel(
     labels: np.ndarray, numbers: np.ndarray, class_count: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Turn labels of the data into the model's.
+    """Turn the data's labels into the model's.
 
     Args:
-        labels: ``[pictures]``, or ``[pictures, classes of the data]`` zeros and ones.
-        numbers: as of `map_classes`.
-        class_count: how many classes the model has.
+        labels: ``[pictures]``, or ``[pictures, classes of the data]`` of zeros and ones.
+        numbers: The model's number of each class, from `map_classes`.
+        class_count: The number of the model's classes.
 
     Returns:
         The labels, ``[pictures]`` or ``[pictures, classes]``, and which pictures stay,
-        ``[pictures]`` bool: of several labels all, though the labels of some may be left out.
+        ``[pictures]`` bool. Pictures with several labels all stay, even without some labels.
     """
     if not has_several(labels):
         found = numbers[labels]
@@ -168,7 +171,7 @@ def relabel(
 
 
 def _plain(name: str) -> str:
-    """A name in one spelling: an umlaut is one character or two, as the file system likes."""
+    """Return a name in one spelling: file systems write an umlaut as one or two characters."""
     return normalize("NFC", name)
 
 

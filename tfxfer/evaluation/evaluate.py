@@ -1,4 +1,4 @@
-"""The path of an evaluation: pictures → what a ready model says of them → figures."""
+"""The evaluation of a model: it predicts pictures and compares the results with their labels."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from tfxfer.tasks.calibration import expected_calibration_error
 from tfxfer.tasks.intervals import bootstrap_intervals
 from tfxfer.tasks.metrics import evaluate_probabilities
 
-# Above 1 by no more than rounding.
+# A probability may exceed 1 by a rounding error.
 _MOST_PROBABLE = 1.001
 
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What was predicted of the pictures that could be.
+    """The predictions for all readable pictures.
 
     Attributes:
-        places: where each lies.
-        labels: ``[pictures]`` the model's class numbers, or ``[pictures, classes]``.
-        probabilities: ``[pictures, classes]``.
-        unread: the pictures that could not be read.
+        places: Where each picture lies.
+        labels: ``[pictures]``, the model's class numbers, or ``[pictures, classes]``.
+        probabilities: ``[pictures, classes]`` float32.
+        unread: The pictures that could not be read.
     """
 
     places: tuple[str, ...]
@@ -56,20 +56,21 @@ def run_evaluation(
     mapping: Mapping[str, str] | None = None,
     trained_on: str | None = None,
 ) -> tuple[EvaluationReport, Iterator[PictureResult]]:
-    """Look at pictures, predict those that are good, and compare with their labels.
+    """Look at pictures, predict the usable ones, and compare the results with their labels.
 
     Args:
-        predictor: the model.
-        config: its ``data`` says which pictures.
-        split: as of `choose_split`.
-        mapping: as of `map_classes`.
-        trained_on: the source that the model was trained on, where it is known.
+        predictor: The model.
+        config: The settings, whose ``data`` names the pictures.
+        console: The terminal to write to.
+        split: The split, as in `choose_split`.
+        mapping: The mapping of classes, as in `map_classes`.
+        trained_on: The source that the model was trained on, if it is known.
 
     Returns:
-        The figures, and what the model says of each picture.
+        The figures, and the results of all pictures.
 
     Raises:
-        InputError: the pictures cannot be read or have unknown classes, none is left, or the model
+        InputError: The pictures cannot be read or have unknown classes, none is left, or the model
             cannot predict them.
     """
     with console.status("Listing the pictures"):
@@ -113,9 +114,9 @@ def _warn_of_training(config: DataSettings, split: str, trained_on: str | None) 
 
 
 def _look(listing: Listing, config: DataSettings, console: Console) -> tuple[BadFile, ...]:
-    """The pictures that cannot be used."""
+    """Return the pictures that cannot be used."""
     if str(config.data.source).startswith("embedded:"):
-        return ()  # drawn by this package, and good
+        return ()  # This package draws these pictures, so they are usable.
     folder = locate(config.features.cache_dir)
     with counting_pictures(console, "Looking at the pictures") as show:
         return find_bad(listing, folder, show)
@@ -157,7 +158,7 @@ def _predict(
 
 
 def _check(outcome: _Outcome, predictor: Predictor) -> None:
-    """Refuse what no figures can be made of."""
+    """Refuse an outcome without pictures, and outputs that are no probabilities."""
     if not outcome.places:
         first = outcome.unread[0]
         raise InputError(
@@ -165,7 +166,7 @@ def _check(outcome: _Outcome, predictor: Predictor) -> None:
             f"{len(outcome.unread):,}, of which it reads none, such as {first.path} "
             f"({first.reason}). Convert them to JPEG or PNG."
         )
-    # What is not a number is neither.
+    # Both comparisons are false for NaN, so NaN is refused as well.
     is_one = (outcome.probabilities >= 0) & (outcome.probabilities <= _MOST_PROBABLE)
     if not is_one.all():
         row, number = (int(each[0]) for each in np.nonzero(~is_one))

@@ -1,4 +1,4 @@
-"""The last look at a trained model: calibrate it on validation, then read the test pictures."""
+"""The final evaluation of a trained model: calibration on validation, then metrics on test."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ from tfxfer.tasks.calibration import (
 )
 from tfxfer.tasks.metrics import evaluate_probabilities
 
-# A batch for training may be larger than what the whole network can take.
+# Training may use batches that are too large for the whole network, so this size is fixed.
 _BATCH = 32
 
 
 def judge(
     model: keras.Model, pictures: ItemData, calibrates: bool, share: Share = ALONE
 ) -> tuple[Evaluation, Evaluation, Calibration | None]:
-    """Calibrate a model on validation, and look at the test pictures.
+    """Calibrate a model on validation, and evaluate it on validation and test.
 
     Args:
-        model: from pictures to probabilities; its last layer gets the temperature.
-        calibrates: whether it is calibrated; else it stays as it is.
-        share: what this process reads; the metrics are those of all pictures.
+        model: A model from pictures to probabilities; its last layer gets the temperature.
+        pictures: The pictures of all splits.
+        calibrates: Whether the model is calibrated; otherwise it is not changed.
+        share: The part of the run that this process does; the metrics are those of all pictures.
 
     Returns:
-        Metrics of the model on validation and test, and what calibration did.
+        The metrics on validation and test, and the calibration errors.
     """
     labels, several = pictures.validation.labels, pictures.has_several
     call = compile_model(model)
