@@ -1,1 +1,1 @@
-"""Pretrained networks: the table of families, their blocks, and how one is built."""
+"""Pretrained networks: their blocks, and how they are built."""

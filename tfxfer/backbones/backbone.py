@@ -12,15 +12,22 @@ from tfxfer.modality import InputSpec, Preprocessing
 
 @dataclass(frozen=True)
 class Backbone:
-    """A headless network, its blocks and what it expects of its input.
+    """A headless network, its blocks and its preprocessing.
 
     Attributes:
-        network: `keras.Model` from a preprocessed batch of items to a feature map ``[batch, h, w,
-            channels]`` or a vector ``[batch, channels]``.
-        blocks: its blocks from input to output.
-        preprocessing: what it expects of its input.
-        input: the array that it takes of one item, before the preprocessing.
-        notes: what the user should know of where it came from.
+        network: A `keras.Model` from a preprocessed batch of items to a feature map ``[batch,
+            height, width, channels]`` or a vector ``[batch, channels]``.
+        blocks: Its blocks from input to output.
+        preprocessing: The preprocessing that it expects.
+        input: The array that it takes for one item, before the preprocessing.
+        notes: What the user should know about its origin.
+
+    Example:
+        >>> import tfxfer
+        >>> config = tfxfer.BackboneConfig(name="MobileNetV2", weights="none", alpha=0.35)
+        >>> backbone = tfxfer.build_backbone(config)
+        >>> len(backbone.blocks), backbone.network.output.shape
+        (18, (None, 7, 7, 1280))
     """
 
     network: keras.Model
@@ -30,6 +37,6 @@ class Backbone:
     notes: tuple[str, ...] = ()
 
     def start(self) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-        """Return a new symbolic input of a model, and what the network takes of it."""
+        """Return a new symbolic input of a model, and the same input after the preprocessing."""
         inputs = keras.Input(self.input.shape, name=self.input.name, dtype=self.input.dtype)
         return inputs, self.preprocessing.apply(inputs)

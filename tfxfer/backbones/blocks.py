@@ -13,16 +13,23 @@ from tfxfer.errors import InputError, nearest
 
 @dataclass(frozen=True)
 class Block:
-    """A run of operations that is frozen or unfrozen as one.
+    """A sequence of operations that is frozen or unfrozen as a whole.
 
     Attributes:
-        name: the block's name, unique in its backbone.
-        layers: names of the layers in it that hold weights.
-        parameters: number of their weights' elements.
-        operations: names of all operations in it, with and without weights.
-        end: name of the operation at which the block ends.
-        why_whole: why the backbone has no other block; empty where it has.
-        why_frozen: why the block cannot be trained; empty where it can.
+        name: The block's name, which is unique in its backbone.
+        layers: The names of its layers that have weights.
+        parameters: The number of elements of these weights.
+        operations: The names of all its operations, with and without weights.
+        end: The name of the operation at which the block ends.
+        why_whole: Why the backbone has no other block; empty if it has others.
+        why_frozen: Why the block cannot be trained; empty if it can.
+
+    Example:
+        >>> import tfxfer
+        >>> config = tfxfer.BackboneConfig(name="MobileNetV2", weights="none", alpha=0.35)
+        >>> block = tfxfer.build_backbone(config).blocks[-1]
+        >>> block.name, block.parameters
+        ('out', 148480)
     """
 
     name: str
@@ -35,7 +42,7 @@ class Block:
 
 
 class HasBlocks(Protocol):
-    """What says where the blocks of a network end: a row in a table of families."""
+    """A row in a table of families, which says where the blocks of a network end."""
 
     @property
     def name(self) -> str: ...
@@ -47,14 +54,29 @@ class HasBlocks(Protocol):
 def list_blocks(backbone: keras.Model, family: HasBlocks) -> tuple[Block, ...]:
     """List the blocks of a backbone from input to output.
 
-    A block is every ancestor of its ending operation that no earlier block holds. Endings without
-    weights of their own (the addition behind a projection, say) extend the block before, and so
-    does what follows the last ending.
+    A block consists of all ancestors of its last operation that no earlier block holds. If a block
+    would have no weights (such as the addition behind a projection), its operations extend the
+    block before.
+
+    Args:
+        backbone: A network without its top.
+        family: The row that says at which operations blocks end.
+
+    Returns:
+        The blocks, which together hold every weight once.
 
     Raises:
-        InputError: an operation with weights stands behind the last block's end.
+        InputError: An operation with weights follows the end of the last block.
+
+    Example:
+        >>> import tfxfer
+        >>> from tfxfer.modalities.pictures.networks.families import find_family
+        >>> config = tfxfer.BackboneConfig(name="MobileNetV2", weights="none", alpha=0.35)
+        >>> network = tfxfer.build_backbone(config).network
+        >>> [block.name for block in tfxfer.list_blocks(network, find_family("MobileNetV2"))][:2]
+        ['expanded_conv', 'block_1']
     """
-    # A layer may stand in other networks as well.
+    # A layer may be part of other networks, too, whose nodes do not count.
     nodes = {id(node) for level in backbone._nodes_by_depth.values() for node in level}
     claimed: set[str] = set()
     blocks: list[Block] = []
@@ -94,12 +116,12 @@ def resolve_unfreeze(unfreeze: int | str, blocks: tuple[Block, ...]) -> int:
     """Return how many of the top blocks to unfreeze.
 
     Args:
-        unfreeze: a number of blocks from the top, ``"all"``, or a block's name (that block and
-            all above it).
-        blocks: the backbone's blocks from input to output.
+        unfreeze: A number of blocks from the top, ``"all"``, or the name of the lowest unfrozen
+            block.
+        blocks: The backbone's blocks from input to output.
 
     Raises:
-        InputError: the number is out of range, no block has that name, or a block that cannot be
+        InputError: The number is out of range, no block has that name, or a block that cannot be
             trained would be unfrozen.
     """
     count = _count_unfrozen(unfreeze, blocks)
@@ -137,7 +159,7 @@ def _count_unfrozen(unfreeze: int | str, blocks: tuple[Block, ...]) -> int:
 
 
 def _unclaimed_ancestors(operation, claimed: set[str], nodes: set[int]) -> list:
-    """The operation and what leads to it by some nodes, without what is claimed already."""
+    """Return an operation and its ancestors through some nodes, except those already claimed."""
     found, stack = {}, [operation]
     while stack:
         current = stack.pop()
@@ -158,7 +180,7 @@ def _unique(name: str, blocks: list[Block]) -> str:
 def match_block_end(block_end: str, operation_name: str) -> str | None:
     """Return the block's name if a block ends at this operation.
 
-    Returns None where no block ends, and an empty string for a block that has no name of its own.
+    None means that no block ends here, and an empty string that the block has no name of its own.
     """
     found = re.match(block_end, operation_name)
     if found is None:

@@ -1,4 +1,4 @@
-"""Build a backbone with its preprocessing, so that it takes pictures as they are: 0…255 RGB."""
+"""The building of a backbone with its preprocessing, so that it takes plain RGB pictures, 0…255."""
 
 from __future__ import annotations
 
@@ -17,9 +17,23 @@ from tfxfer.modalities.pictures.networks.families import find_family
 def build_backbone(config: BackboneConfig) -> Backbone:
     """Build the network that a config names, with its weights loaded.
 
+    Args:
+        config: The name of the network, its weights, width and size.
+
+    Returns:
+        The backbone, which takes ``[batch, size, size, 3]`` float32, RGB, 0…255, before its
+        preprocessing.
+
     Raises:
-        InputError: unknown network, size or width that it does not take, weights that cannot be
-            had or that belong to another network.
+        InputError: The network is unknown or does not take this size or width, or its weights
+            cannot be loaded.
+
+    Example:
+        >>> import tfxfer
+        >>> config = tfxfer.BackboneConfig(name="ResNet50", weights="none", image_size_px=64)
+        >>> backbone = tfxfer.build_backbone(config)
+        >>> [block.name for block in backbone.blocks][-2:]
+        ['conv5_block2', 'conv5_block3']
     """
     for prefix, build in _BUILDERS.items():
         if config.name.startswith(prefix):
@@ -51,5 +65,5 @@ def _build_keras_hub(config: BackboneConfig) -> Backbone:
     return build_keras_hub_backbone(config)
 
 
-# What names with a prefix stand for; both are imported when they are asked for.
+# Names with these prefixes have their own builders, which are imported only when they are used.
 _BUILDERS = {HUB: _build_hub, KERAS_HUB: _build_keras_hub}

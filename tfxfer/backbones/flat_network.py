@@ -1,4 +1,4 @@
-"""KerasHub's networks, taken apart into layers between which they can be cut."""
+"""KerasHub's networks, taken apart into layers, so that a cut can go between them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tfxfer.modalities.pictures.networks.hub_families import FAMILIES
 class FlatNetwork(keras.Model):
     """The layers of a KerasHub backbone, one after the other, up to its features.
 
-    It is saved as the backbone that it was made of: its inner layers cannot be made from their own
-    configs.
+    The network is saved as the backbone that it was made of, because its inner layers cannot be
+    made from their own configs.
 
     Args:
-        backbone: a KerasHub backbone of a family in `FAMILIES`; its layers are shared.
-        size_px: side of the input pictures.
+        backbone: A KerasHub backbone of a family in `FAMILIES`; its layers are shared.
+        size_px: The side of the input pictures.
     """
 
     def __init__(self, backbone: keras.Model, size_px: int):

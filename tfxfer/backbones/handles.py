@@ -1,4 +1,4 @@
-"""Where a hub module comes from: a folder, an archive, an address or a Kaggle handle."""
+"""The sources of hub modules: folders, archives, addresses and Kaggle handles."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tfxfer.errors import InputError, first_line
 
 _SAVED_MODEL = ("saved_model.pb", "saved_model.pbtxt")
 _ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
-_PAUSES_SECONDS = (1.0, 2.0)  # before the second and the third attempt
+_PAUSES_SECONDS = (1.0, 2.0)  # These pauses come before the second and the third attempt.
 _TIMEOUT_SECONDS = 30.0
 
 
@@ -36,10 +36,10 @@ class FoundModule:
     """A SavedModel on this machine.
 
     Attributes:
-        folder: where it lies.
-        bytes: size of its files.
-        sha256: of the names and contents of its files.
-        retries: connections that failed before it was fetched.
+        folder: Where it lies.
+        bytes: The size of its files.
+        sha256: The hash of the names and contents of its files.
+        retries: The number of failed attempts before it was fetched.
     """
 
     folder: Path
@@ -49,17 +49,17 @@ class FoundModule:
 
 
 def find_module(place: str, mirror: str | None = None) -> FoundModule:
-    """Find a SavedModel, and fetch it where it is not on this machine.
+    """Find a SavedModel, and fetch it if it is not on this machine.
 
     Args:
-        place: a SavedModel's folder, an archive of one (.tar.gz, .tgz, .tar, .zip), an address
+        place: A SavedModel's folder, an archive of one (.tar.gz, .tgz, .tar, .zip), an address
             (``https://tfhub.dev/…`` or that of an archive), or a Kaggle handle
             (``google/mobilenet-v2/tensorFlow2/035-128-feature-vector/2``).
-        mirror: an address that is asked instead of tfhub.dev and Kaggle, for
-            ``<mirror>/<what follows the host, or the Kaggle handle>``; it answers with a tar.gz.
+        mirror: An address that is asked instead of tfhub.dev and Kaggle. It gets the path of the
+            address, or the Kaggle handle, appended, and must answer with a tar.gz.
 
     Raises:
-        InputError: there is none, it cannot be fetched, or it is no SavedModel.
+        InputError: There is no module, it cannot be fetched, or it is no SavedModel.
     """
     retries = 0
     if is_hub_handle(place):
@@ -87,13 +87,13 @@ def find_module(place: str, mirror: str | None = None) -> FoundModule:
 
 
 def hub_cache() -> Path:
-    """Where TF-Hub keeps what it has fetched: ``$TFHUB_CACHE_DIR``, else a temporary folder."""
+    """Return the folder of TF-Hub's cache: ``$TFHUB_CACHE_DIR``, else a temporary folder."""
     named = os.environ.get("TFHUB_CACHE_DIR")
     return Path(named) if named else Path(tempfile.gettempdir()) / "tfhub_modules"
 
 
 def _holding_saved_model(folder: Path, place: str) -> Path:
-    """The folder itself, or the only folder in it, whichever holds the SavedModel."""
+    """Return the folder that holds the SavedModel: this one, or the only one in it."""
     inner = [path for path in folder.iterdir() if path.is_dir()]
     for candidate in (folder, *(inner if len(inner) == 1 else ())):
         if any((candidate / name).is_file() for name in _SAVED_MODEL):
@@ -106,7 +106,7 @@ def _holding_saved_model(folder: Path, place: str) -> Path:
 
 
 def _fetch(handle: str, mirror: str | None) -> tuple[Path, int]:
-    """The folder of a module that is fetched or was before, and how often that was tried again."""
+    """Return a module's folder, fetched now or earlier, and the number of failed attempts."""
     is_address = "://" in handle
     path = urlsplit(handle).path.strip("/") if is_address else handle
     address = f"{mirror.rstrip('/')}/{path}" if mirror else handle
@@ -116,10 +116,10 @@ def _fetch(handle: str, mirror: str | None) -> tuple[Path, int]:
                 "A hub module is fetched from https://, http://, or from an archive at gs://. "
                 f"Received: {address!r}. Copy it into a folder, and name that."
             )
-        name = hashlib.sha1(address.encode()).hexdigest()  # TF-Hub's own rule
+        name = hashlib.sha1(address.encode()).hexdigest()  # TF-Hub names its folders in this way.
         cached = hub_cache() / name
         if cached.is_dir() and any(cached.iterdir()):
-            return cached, 0  # without TF-Hub, whose import takes seconds
+            return cached, 0  # This spares the import of TF-Hub, which takes seconds.
         fetch: Callable[[str], tuple[str, int]] = _resolve_address
     else:
         base = os.environ.get("KAGGLEHUB_CACHE") or Path.home() / ".cache" / "kagglehub"
@@ -129,10 +129,10 @@ def _fetch(handle: str, mirror: str | None) -> tuple[Path, int]:
     try:
         folder, retries = fetch(address)
         return Path(folder), retries
-    # Both libraries raise whatever their transport does.
+    # Both libraries pass on errors of any type from their HTTP clients.
     except Exception as error:
         if (cached / _SAVED_MODEL[0]).is_file():
-            return cached, 0  # put there by hand, without Kaggle's mark of a whole download
+            return cached, 0  # A user put it there, without Kaggle's mark of a complete download.
         is_open = "<version>" in cached.name
         hint = " Kaggle is asked for the newest version: add a number to spare that." * is_open
         raise InputError(
@@ -144,17 +144,17 @@ def _fetch(handle: str, mirror: str | None) -> tuple[Path, int]:
 
 
 def _resolve_address(address: str) -> tuple[str, int]:
-    """Let TF-Hub fetch and keep a module; a connection that fails is tried again."""
+    """Let TF-Hub fetch and keep a module, and try again if a connection fails."""
     hub = _import_tensorflow_hub()
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_TIMEOUT_SECONDS)  # TF-Hub sets none, and would wait for ever
+    socket.setdefaulttimeout(_TIMEOUT_SECONDS)  # TF-Hub sets no timeout and might wait forever.
     try:
         for retries, pause in enumerate(_PAUSES_SECONDS):
             try:
                 return hub.resolve(address), retries
             except OSError as error:
                 if isinstance(error, HTTPError) and error.code < 500:
-                    raise  # an answer, which would be the same again
+                    raise  # The server has answered, and would give the same answer again.
                 time.sleep(pause)
         return hub.resolve(address), len(_PAUSES_SECONDS)
     finally:
@@ -164,7 +164,7 @@ def _resolve_address(address: str) -> tuple[str, int]:
 def _resolve_kaggle(handle: str) -> tuple[str, int]:
     import kagglehub
 
-    # It tries again by itself, says so, and compares checksums.
+    # Kaggle's client tries again by itself and compares checksums.
     return kagglehub.model_download(handle), 0
 
 
@@ -176,7 +176,7 @@ def _import_tensorflow_hub() -> ModuleType:
 
 @contextmanager
 def _parse_version_at_hand() -> Iterator[None]:
-    """TF-Hub 0.16.1 takes `parse_version` from `pkg_resources`, which setuptools has dropped."""
+    """Provide `pkg_resources.parse_version`, which TF-Hub 0.16.1 needs and setuptools dropped."""
     if "pkg_resources" in sys.modules or importlib.util.find_spec("pkg_resources"):
         yield
         return
@@ -205,13 +205,13 @@ def _unpack(archive: Path) -> Path:
     try:
         if archive.name.endswith(".zip"):
             with zipfile.ZipFile(archive) as packed:
-                packed.extractall(staging)  # it keeps names inside of the folder
+                packed.extractall(staging)  # zipfile writes no member outside of the folder.
         else:
             with tarfile.open(archive) as packed:
-                packed.extractall(staging, filter="data")  # no path and no link leads outside
+                packed.extractall(staging, filter="data")  # The filter refuses paths outside.
         staging.rename(folder)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError, OSError) as error:
-        if not folder.is_dir():  # another process may have been quicker
+        if not folder.is_dir():  # Another process may have been quicker.
             raise InputError(
                 f"An archive of a hub module must be whole. Received: {str(archive)!r} "
                 f"({first_line(error)}). Fetch it again, or unpack it yourself and name the folder."

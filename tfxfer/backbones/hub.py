@@ -18,16 +18,16 @@ from tfxfer.errors import InputError
 from tfxfer.modalities.pictures.networks.preprocessing import PREPROCESSINGS
 from tfxfer.modalities.pictures.settings import input_spec
 
-# https://www.tensorflow.org/hub/common_signatures/images: what every image module takes.
+# Every image module takes this: https://www.tensorflow.org/hub/common_signatures/images.
 _PREPROCESSING = PREPROCESSINGS["unit"]
 
 
 def build_hub_backbone(config: BackboneConfig) -> Backbone:
-    """Find a module, check that it makes features of pictures, and wrap it.
+    """Find a module, check that it turns pictures into features, and wrap it.
 
     Raises:
-        InputError: there is no such module, it is broken, it takes no pictures of this size, or
-            gives no features.
+        InputError: There is no such module, it is broken, takes no pictures of this size, or gives
+            no features.
     """
     place = config.name.removeprefix(HUB)
     found = find_module(place, config.mirror)
@@ -44,7 +44,7 @@ def build_hub_backbone(config: BackboneConfig) -> Backbone:
     _check_features(layer, place)
     inputs = keras.Input((size_px, size_px, 3), name="pictures_0_1")
     words = re.sub(r"\W+", "_", PurePosixPath(place).name.split(".")[0]).strip("_")
-    # Stored features go by the network's name: whatever decides them is in it.
+    # Stored features are identified by the network's name, so it has to contain what decides them.
     how = [layer.interface[key] for key in ("signature", "output", "arguments")]
     key = hashlib.sha256(f"{found.sha256} {how}".encode()).hexdigest()[:12]
     network = keras.Model(inputs, layer(inputs), name=f"hub_{words}_{key}")
@@ -68,10 +68,11 @@ def build_hub_backbone(config: BackboneConfig) -> Backbone:
 def choose_size(
     input_shape: tuple[int | None, ...], input_dtype: str, config: BackboneConfig
 ) -> int:
-    """The side of the pictures that a module takes.
+    """Return the side of the pictures that a module takes.
 
     Raises:
-        InputError: it takes no pictures, others than those asked for, or any, and none are named.
+        InputError: The module takes no pictures or another size, or it takes any size and the
+            config names none.
     """
     if len(input_shape) != 3 or input_shape[2] not in (3, None) or input_dtype != "float32":
         raise InputError(

@@ -1,4 +1,4 @@
-"""How the networks of one of KerasHub's classes are taken apart."""
+"""A row of the table of KerasHub's families."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ class KerasHubFamily:
     """How the networks of one of KerasHub's backbone classes are taken apart.
 
     Attributes:
-        name: name of the class.
-        block_end: as in `families.Family`.
-        container: name of the layer class that holds the blocks, where the network hides them in
-            one; it is replaced by its parts.
-        take_apart: runs such a layer part by part.
-        readout: ``"token"`` takes the first one of a sequence, ``"mean"`` the mean of all.
+        name: The name of the class.
+        block_end: The expression on the last operation of a block, as in `families.Family`.
+        container: The class of a layer that hides the blocks, if the network has one; the layer is
+            replaced by its parts.
+        take_apart: A function that runs such a layer part by part.
+        readout: ``"token"`` takes the first token of a sequence, ``"mean"`` the mean of all
+            tokens, and ``"map"`` keeps a feature map.
     """
 
     name: str

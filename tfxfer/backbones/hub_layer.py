@@ -1,4 +1,4 @@
-"""A TF-Hub module as a layer of Keras 3: it freezes, trains, saves and exports like any other."""
+"""TF-Hub modules as layers of Keras 3, which freeze, train, save and export like any others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-# Keras's own name for what `safe_mode` of the loading function was; it has no public one.
+# This tells the value of `safe_mode` while Keras loads a model; Keras has no public way to ask.
 from keras.src.saving.serialization_lib import in_safe_mode
 
 from tfxfer.backbones.saved_model import Module, load_saved_model, trace_output
@@ -21,43 +21,49 @@ from tfxfer.machine.compiled import check_backend
 
 @keras.saving.register_keras_serializable("tfxfer")
 class HubModule(keras.layers.Layer):
-    """A SavedModel as a layer, over the SavedModel's own variables.
+    """A layer that runs a SavedModel with the SavedModel's own variables.
 
-    Make one with `load_hub_module`. A model that holds one is saved with the module in its
-    ``.keras`` file, and is loaded with ``safe_mode=False`` alone: a SavedModel is a program.
+    `load_hub_module` makes such layers. A model with one is saved with the SavedModel in its
+    ``.keras`` file. It is only loaded with ``safe_mode=False``, because a SavedModel is a program.
 
-    `trainable` counts for all of its variables. It runs in training mode only where it is trainable
-    and the call's mode is; its regularization losses are added where it is trainable. It computes
-    in its own dtype, and gives the layer's compute dtype.
+    `trainable` applies to all variables. The module runs in training mode only if it is trainable
+    and the call is in training mode. Its regularization losses are added only if it is trainable.
+    The module computes in its own dtype, and the layer gives its compute dtype.
 
     Args:
-        interface: what the module is, as `load_hub_module` found it.
-        follows_mode: False keeps it in inference mode always, as its BatchNormalization needs to
-            be where it is not to be trained. The argument ``training=False`` does not: Keras
-            3.15.1 hands a model's own mode to the layers of the models in it.
+        interface: The description of the module that `load_hub_module` made.
+        follows_mode: Whether the module may run in training mode. False keeps it in inference mode
+            always, so that its BatchNormalization is not trained. The argument ``training=False``
+            cannot do this, because Keras 3.15.1 gives a model's own mode to the layers of models
+            in it.
+
+    Example:
+        # "module" is a folder that `export_hub_module` wrote.
+        layer = tfxfer.load_hub_module("module")  # a `HubModule`
+        features = layer(np.zeros((1, 224, 224, 3), np.float32))  # [1, channels]
     """
 
     def __init__(self, interface: dict[str, Any], follows_mode: bool = True, **kwargs: Any):
         super().__init__(autocast=False, **kwargs)
         self.interface = interface
         self.follows_mode = follows_mode
-        self.supports_jit = False  # who knows what a module holds
+        self.supports_jit = False  # A module may hold operations that cannot be compiled.
         self._module: Module | None = None
         self._folder: Path | None = None
         self.built = True
 
     @property
     def why_frozen(self) -> str:
-        """Why the module cannot be trained; empty where it can."""
+        """The reason why the module cannot be trained; empty if it can."""
         return self.interface["why_frozen"]
 
     @property
     def loaded(self) -> Any:
-        """What `tf.saved_model.load` gave: an export carries along what it holds."""
+        """The object from `tf.saved_model.load`; an export has to include the things in it."""
         return self._module.loaded if self._module else None
 
     def bind(self, module: Module, folder: Path) -> None:
-        """Take the variables of a loaded module for this layer's."""
+        """Make the variables of a loaded module this layer's own."""
         for variable in module.variables:
             own = keras.Variable(
                 variable.value,
@@ -123,17 +129,17 @@ class HubModule(keras.layers.Layer):
         shutil.copytree(self._folder, dir_path, dirs_exist_ok=True)
 
     def load_assets(self, dir_path: str) -> None:
-        """Take the module out of a ``.keras`` file, and give it the weights loaded before."""
-        # Keras removes its folder, and the layer may be saved again.
+        """Take the module from a ``.keras`` file, and give it the weights loaded before."""
+        # The module is copied, because Keras removes its folder and the layer may be saved again.
         kept = tempfile.TemporaryDirectory(prefix="tfxfer-module-")
-        self._kept = kept  # goes with the layer
+        self._kept = kept  # The copy is removed together with the layer.
         folder = Path(kept.name)
         shutil.copytree(dir_path, folder, dirs_exist_ok=True)
         module = load_saved_model(folder, self.interface["signature"])
         own = {variable.name: variable for variable in self.variables}
         for variable in module.variables:
             variable.value.assign(own[variable.name].value)
-            own[variable.name]._value = variable.value  # Keras has no public way to do this
+            own[variable.name]._value = variable.value  # Keras has no public way to do this.
         self._module, self._folder = module, folder
 
 
@@ -149,18 +155,31 @@ def load_hub_module(
     """Make a layer of a SavedModel.
 
     Args:
-        folder: the SavedModel.
-        input_shape: of one example; None: as the module says.
-        signature: call this one, frozen; None: the module itself where that is possible.
-        output: the output to take, where the module gives several by name.
-        arguments: hyper-parameters of its call.
+        folder: The SavedModel's folder.
+        input_shape: The shape of one example; None takes the shape that the module states.
+        signature: A signature to call, which is always frozen; None calls the module itself if
+            that is possible.
+        output: The output to take if the module gives several by name.
+        arguments: Hyper-parameters of the call.
+        name: The name of the layer.
 
     Returns:
         A layer from batches ``[batch, *input_shape]`` to ``[batch, *output_shape]``.
 
     Raises:
-        InputError: it is broken, cannot be called in this way, or Keras runs on another backend
-            than TensorFlow.
+        InputError: The module is broken or cannot be called in this way, or Keras runs on another
+            backend than TensorFlow.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> import tfxfer
+        >>> config = tfxfer.BackboneConfig(name="MobileNetV2", weights="none", alpha=0.35)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     tfxfer.export_hub_module(tfxfer.build_backbone(config), Path(folder) / "module")
+        ...     layer = tfxfer.load_hub_module(Path(folder) / "module")
+        >>> layer(np.zeros((1, 224, 224, 3), np.float32)).shape.as_list()
+        [1, 1280]
     """
     module = load_saved_model(Path(folder), signature)
     return make_hub_layer(
@@ -176,7 +195,7 @@ def make_hub_layer(
     arguments: Mapping[str, Any],
     name: str | None = None,
 ) -> HubModule:
-    """Make a layer of a module that is loaded from a folder; see `load_hub_module`."""
+    """Make a layer of a loaded module; the arguments are those of `load_hub_module`."""
     check_backend("A hub module's program", "take a Keras Applications or KerasHub backbone")
     chosen, output_shape, output_dtype = trace_output(module, input_shape, arguments, output)
     interface = {

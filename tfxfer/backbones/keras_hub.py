@@ -1,4 +1,4 @@
-"""Backbones from KerasHub's presets, cut into the blocks in which they are unfrozen."""
+"""Backbones from KerasHub's presets, divided into blocks."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _DEFAULT_SIZE_PX = 224
 
 
 def build_keras_hub_backbone(config: BackboneConfig) -> Backbone:
-    """Load a preset, with its preprocessing, and find its blocks.
+    """Load a preset with its preprocessing, and find its blocks.
 
     Raises:
-        InputError: KerasHub is not installed, there is no such preset, it is of no family of
-            pictures that is known, or takes no pictures of this size.
+        InputError: KerasHub is not installed, there is no such preset, its family is not in
+            `FAMILIES`, or it takes no pictures of this size.
     """
     preset = config.name.removeprefix(KERAS_HUB)
     keras_hub = _import_keras_hub()
@@ -72,7 +72,7 @@ def _load_preset(keras_hub: ModuleType, preset: str, config: BackboneConfig) -> 
         backbone = keras_hub.models.Backbone.from_preset(
             preset, load_weights=config.weights == "own"
         )
-    except Exception as error:  # whatever the hubs' clients and Keras's reader raise
+    except Exception as error:  # The hubs' clients and Keras raise errors of many types.
         cache = os.environ.get("KAGGLEHUB_CACHE") or "~/.cache/kagglehub"
         raise InputError(
             f"The KerasHub preset {preset!r} could not be loaded ({first_line(error)}). Its names "
@@ -88,7 +88,7 @@ def _load_preset(keras_hub: ModuleType, preset: str, config: BackboneConfig) -> 
 def _load_converter(keras_hub: ModuleType, preset: str) -> tuple[Any, list[str]]:
     try:
         return keras_hub.layers.ImageConverter.from_preset(preset), []
-    except Exception:  # a preset of a backbone alone; one that cannot be read failed before
+    except Exception:  # The preset holds only a backbone; an unreadable one has failed earlier.
         return None, [f"the preset {preset} does not say what pictures it expects; it is given 0…1"]
 
 
@@ -126,7 +126,7 @@ def _choose_size(backbone: Any, converter: Any, config: BackboneConfig) -> int:
 
 
 def _merge_norm(blocks: tuple[Block, ...], network: keras.Model) -> tuple[Block, ...]:
-    """Count the last normalisation to the last block: alone it is not worth unfreezing."""
+    """Add the last normalisation to the last block, because it is no useful block by itself."""
     if len(blocks) < 2:
         return blocks
     *others, before, last = blocks

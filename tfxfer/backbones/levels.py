@@ -1,8 +1,8 @@
-"""Let the head read the outputs of several blocks, not of the last one alone.
+"""The outputs of several blocks as the features of a head, instead of only those of the last one.
 
-What is best for the classes of the pretraining is not always best for others: features from before
-the last block often tell new classes apart better. A head on all of them, each averaged over the
-picture, chooses by itself (Evci et al. 2022, "Head2Toe").
+The best features for the classes of the pretraining are not always the best for other classes:
+outputs of earlier blocks often separate new classes better. A head on all of them, each averaged
+over the picture, chooses by itself (Evci et al. 2022, "Head2Toe").
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from tfxfer.backbones.flat_network import FlatNetwork
 
 
 def add_levels(backbone: Backbone, levels: int) -> Backbone:
-    """Make a backbone give the averaged outputs of its last blocks, side by side.
+    """Make a backbone give the averaged outputs of its last blocks in one vector.
 
-    The layers and their weights are the backbone's own.
+    The layers and their weights are shared with the given backbone.
 
     Args:
-        levels: how many blocks from the top, or all where there are fewer; 1 changes nothing. A
-            hub module, a network of KerasHub and one whose blocks give no maps stay as they are,
-            with a note that says so.
+        backbone: The backbone.
+        levels: The number of blocks from the top; a larger number than there are takes all, and 1
+            changes nothing. A hub module, a network of KerasHub and a network whose blocks give no
+            maps are not changed, and get a note that says so.
 
     Returns:
-        A backbone whose network gives a vector ``[batch, channels]``: the blocks' channels, from
-        the last block down.
+        A backbone whose network gives a vector ``[batch, channels]`` with the channels of the last
+        block first.
     """
     if levels == 1:
         return backbone
@@ -35,7 +36,7 @@ def add_levels(backbone: Backbone, levels: int) -> Backbone:
     operations = {operation.name: operation for operation in network.operations}
     tapped = blocks[-levels:]
     maps = [operations[block.end].output for block in tapped]
-    # A network of KerasHub is saved as what it was made of, which knows of no levels.
+    # A network of KerasHub is saved as the backbone that it was made of, which has no levels.
     is_whole = len(blocks) == 1 or isinstance(network, FlatNetwork)
     if is_whole or any(len(each.shape) != 4 for each in maps):
         note = "the head reads the last block alone: this backbone has no others that it could read"
@@ -44,8 +45,8 @@ def add_levels(backbone: Backbone, levels: int) -> Backbone:
     pooled = [pooling(each) for pooling, each in zip(poolings, maps, strict=True)]
     joined = keras.layers.Concatenate(name="levels")
     with_levels = keras.Model(network.inputs, joined(pooled[::-1]), name=network.name)
-    # The block above reads an average as it reads the map: a cut between both goes through the
-    # map alone.
+    # The average belongs to the block above, which also reads the map, so that a cut between both
+    # blocks goes through the map alone.
     first = len(blocks) - len(tapped)
     extended = list(blocks)
     for number, pooling in enumerate(poolings, start=first):

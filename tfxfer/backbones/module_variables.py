@@ -1,4 +1,4 @@
-"""The variables of a loaded SavedModel, under names that tell them apart."""
+"""The variables of a loaded SavedModel, with unique names."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ class Variable:
     """A variable of a module.
 
     Attributes:
-        name: its path, unique in the module; parts are divided by dots.
-        shape: of its value.
-        dtype: of its value.
-        is_trainable: whether the module says that it may be trained.
-        value: the variable itself.
+        name: Its path, which is unique in the module; dots separate the parts.
+        shape, dtype: The shape and dtype of its value.
+        is_trainable: Whether the module says that it may be trained.
+        value: The variable itself.
     """
 
     name: str
@@ -29,12 +28,12 @@ class Variable:
 
 
 def list_variables(loaded: Any, functions: Sequence[Any]) -> tuple[Variable, ...]:
-    """List a module's variables, those that train first, in its own order.
+    """List a module's variables in its own order, the trainable ones first.
 
     Args:
-        loaded: what `tf.saved_model.load` gave.
-        functions: concrete functions that it is called by; their variables count where it lists
-            none.
+        loaded: The object from `tf.saved_model.load`.
+        functions: The concrete functions of its call, whose variables are taken if the module
+            lists none.
     """
     used = {id(v): v for function in functions for v in function.graph.variables}
     given = list(getattr(loaded, "variables", None) or used.values())
@@ -51,7 +50,7 @@ def list_variables(loaded: Any, functions: Sequence[Any]) -> tuple[Variable, ...
 
 
 def _name_variables(loaded: Any, variables: Sequence[tf.Variable]) -> list[str]:
-    """Give each variable its own name where that is unique, else its place in the module."""
+    """Name the variables by their own names if these are unique, else by their places."""
     own = [variable.name.split(":")[0].replace("/", ".") for variable in variables]
     if len(set(own)) == len(own):
         return own
@@ -66,7 +65,7 @@ def _name_variables(loaded: Any, variables: Sequence[tf.Variable]) -> list[str]:
 
 
 def _find_places(loaded: Any) -> dict[int, str]:
-    """Where each object lies in a module; places in lists say less than names do."""
+    """Return the place of each object in a module; names are preferred to positions in lists."""
     view = tf.train.TrackableView(loaded)
     places: dict[int, tuple[str, ...]] = {id(loaded): ()}
     queue = [loaded]

@@ -1,8 +1,8 @@
-"""Look into a SavedModel: how it is called, what it takes and gives, and what in it trains.
+"""The interface of a SavedModel: its call, its inputs and outputs, and its trainable variables.
 
 The interface of a *reusable* SavedModel is TF-Hub's: an object that can be called on a batch, with
 `trainable_variables`, `variables` and `regularization_losses`, and perhaps an argument `training`
-(https://www.tensorflow.org/hub/reusable_saved_models). Others have signatures only.
+(https://www.tensorflow.org/hub/reusable_saved_models). Other SavedModels have only signatures.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tfxfer.backbones.module_variables import Variable, list_variables
 from tfxfer.errors import InputError, first_line
 
 _TF1_MODULE = "tfhub_module.pb"
-# The names that signatures and outputs have by convention, the first that is there counts.
+# Signatures and outputs have these names by convention; the first one that exists is taken.
 _SIGNATURES = ("default", "serving_default", "image_feature_vector")
 _OUTPUTS = ("default", "feature_vector", "pooled_output")
 
@@ -29,15 +29,15 @@ class Module:
     """A loaded SavedModel.
 
     Attributes:
-        loaded: what `tf.saved_model.load` gave; keep it as long as the module is in use.
-        call: from a batch, and keyword arguments, to what the module gives.
-        signature: the signature that is called; None: the module itself.
-        input_shape: of one example; None for a side that may be anything.
-        input_dtype: of a batch.
-        takes_training: whether `call` has an argument `training`.
-        variables: those that it uses.
-        regularization_losses: functions, each of which gives a scalar.
-        why_frozen: why it cannot be trained; empty where it can.
+        loaded: The object from `tf.saved_model.load`, which has to live as long as the module.
+        call: A function from a batch and keyword arguments to the module's outputs.
+        signature: The signature that is called; None if the module itself is called.
+        input_shape: The shape of one example; None stands for a side of any length.
+        input_dtype: The dtype of a batch.
+        takes_training: Whether `call` has an argument `training`.
+        variables: The variables that it uses.
+        regularization_losses: Functions that each return a scalar.
+        why_frozen: Why it cannot be trained; empty if it can.
     """
 
     loaded: Any
@@ -55,17 +55,18 @@ def load_saved_model(folder: Path, signature: str | None = None) -> Module:
     """Load a SavedModel of TensorFlow 2, or of TensorFlow 1, and find out how to call it.
 
     Args:
-        signature: call this one; None: the module itself where it can be called, else the
+        folder: The SavedModel's folder.
+        signature: The signature to call. None calls the module itself if possible, else the
             signature `default` or `serving_default`, or the only one.
 
     Raises:
-        InputError: it is broken, or there is no telling how to call it.
+        InputError: The SavedModel is broken, or it is unclear how to call it.
     """
     is_tf1_module = (folder / _TF1_MODULE).is_file()
     try:
-        # A module of TF1 holds graphs by tags; the one without tags is for inference.
+        # A module of TF1 holds several graphs with tags; the graph without tags is for inference.
         loaded = tf.saved_model.load(str(folder), tags=[] if is_tf1_module else None)
-    except Exception as error:  # TensorFlow raises whatever its parsers and readers do
+    except Exception as error:  # TensorFlow's parsers and readers raise errors of many types.
         raise InputError(
             f"A hub module must be a SavedModel that TensorFlow {tf.__version__} can load. "
             f"Received: {str(folder)!r} ({first_line(error)}). Fetch or export it again."
@@ -110,18 +111,20 @@ def trace_output(
     arguments: Mapping[str, Any],
     output: str | None = None,
 ) -> tuple[str | None, tuple[int | None, ...], str]:
-    """Find out what a module gives for examples of a shape.
+    """Find out the output of a module for examples of a shape.
 
     Args:
-        arguments: hyper-parameters of the call.
-        output: the one to take, where it gives several by name.
+        module: The module.
+        input_shape: The shape of one example.
+        arguments: Hyper-parameters of the call.
+        output: The output to take if there are several by name.
 
     Returns:
-        The name of the output, or None where there is but one without a name; the shape of one
-        example's; its dtype.
+        The name of the output, or None if there is a single one without a name; its shape for one
+        example; and its dtype.
 
     Raises:
-        InputError: it does not take these examples or arguments, or gives no single tensor.
+        InputError: The module does not take these examples or arguments, or gives no single tensor.
     """
 
     @tf.function
@@ -190,7 +193,7 @@ def _why_frozen(is_tf1_module: bool) -> str:
 
 
 def _arguments(function: Any) -> dict[str, Any]:
-    """Arguments of a concrete function by name: the specs of tensors, and values of others."""
+    """Return a concrete function's arguments by name: specs of tensors, and other values."""
     positional, keywords = function.structured_input_signature
     names = [
         name
@@ -201,7 +204,7 @@ def _arguments(function: Any) -> dict[str, Any]:
 
 
 def _input_specs(function: Any) -> dict[str, tf.TensorSpec]:
-    """The batch that a module is called on: its first argument. Others have defaults."""
+    """Return the spec of the batch, which is the first argument; all others have defaults."""
     first = next(iter(_arguments(function).items()), None)
     if first is None or not isinstance(first[1], tf.TensorSpec):
         return {}

@@ -1,4 +1,4 @@
-"""Where a backbone's weights come from: ImageNet, the package, a file, or nowhere."""
+"""The loading of weights from a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from tfxfer.errors import InputError
 
 
 def load_file(network: keras.Model, path: Path) -> None:
-    """Load a file of weights; `InputError` where it is not there or of another network."""
+    """Load a file of weights into a network.
+
+    Raises:
+        InputError: The file does not exist, or belongs to another network.
+    """
     if not path.is_file():
         raise InputError(
             f"weights must name a file that exists. Received: weights={str(path)!r}, "
@@ -29,7 +33,7 @@ def load_file(network: keras.Model, path: Path) -> None:
 
 
 def _check_tensor_count(network: keras.Model, path: Path) -> None:
-    """Refuse a file of a larger network, which Keras would load in part without a word."""
+    """Refuse a file of a larger network, from which Keras would silently load a part."""
     shapes: list[tuple[int, ...]] = []
 
     def collect(name: str, item: object) -> None:
