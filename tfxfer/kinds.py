@@ -1,6 +1,6 @@
-"""Which modalities and tasks there are: the one file that names their rooms.
+"""The tables of modalities and tasks; only this file names their rooms.
 
-Imports no TensorFlow: a row imports what it needs when it is asked.
+This module imports no TensorFlow, because a row imports what it needs only when it is used.
 """
 
 from __future__ import annotations
@@ -8,5 +8,5 @@ from __future__ import annotations
 from tfxfer.modalities.pictures.modality import Pictures
 from tfxfer.modality import Modality
 
-# What goes in, by the name that a config has for it.
+# The modalities by their names in configs.
 MODALITIES: dict[str, Modality] = {"pictures": Pictures()}

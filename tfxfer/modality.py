@@ -1,7 +1,7 @@
-"""What goes in: the protocol that each modality's row in `kinds.py` keeps. Imports no TensorFlow.
+"""The protocol of a modality's row in `kinds.py`. This module imports no TensorFlow.
 
-A modality is one kind of item, such as pictures. Its row says how an item is read, changed, looked
-at and drawn, and which networks take it; everything else is the same for all of them.
+A modality is one kind of item, such as pictures. Its row says how an item is read, augmented,
+audited and drawn, and which networks take it; everything else is the same for all modalities.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from tfxfer.data.items import ItemSet
     from tfxfer.data.looks import Copies, Look
 
-# From an encoded item to one array, or from an encoded item and a seed ``[2]`` int64 to one.
+# A view is a function from an encoded item, perhaps with a seed ``[2]`` int64, to an array.
 View = Callable[..., Any]
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """The array that a network takes of one item.
+    """The array that a network takes for one item.
 
     Attributes:
-        name: of the model's input, such as ``"pictures"``.
-        shape: of one item; None stands for an axis of any length, of which there is at most one.
-        dtype: such as ``"float32"``.
+        name: The name of the model's input, such as ``"pictures"``.
+        shape: The shape of one item; None stands for an axis of any length. There is at most one.
+        dtype: The dtype, such as ``"float32"``.
     """
 
     name: str
@@ -37,30 +37,30 @@ class InputSpec:
 
     @classmethod
     def of(cls, model: Any) -> InputSpec:
-        """Return what a `keras.Model` takes of one item."""
+        """Return the array that a `keras.Model` takes for one item."""
         (taken,) = model.inputs
         return cls(taken.name, tuple(taken.shape[1:]), taken.dtype)
 
 
 class Preprocessing(Protocol):
-    """What a network expects of its input; its representation decides stored features' keys."""
+    """The preprocessing that a network expects; its `repr` is part of stored features' keys."""
 
     def apply(self, inputs: Any) -> Any:
-        """Apply it to a batch of inputs inside the model."""
+        """Apply the preprocessing to a batch of inputs inside the model."""
 
 
 class Modality(Protocol):
     """One kind of item.
 
     Attributes:
-        name: its key in `kinds.MODALITIES`, and what several items are called.
-        item: what one item is called.
-        endings: endings of files that are taken for items, in lower case with their dots.
-        formats: names of the formats that can be read, for people.
-        oddities: what may be unusual about an item that can be used, with what it means.
-        policies: names of the policies of augmentation.
-        augmentation: the table of a config's ``[augmentation]``.
-        usual_input: what is drawn in a preview where the network's own input is not known yet.
+        name: Its key in `kinds.MODALITIES`, which is also the word for several items.
+        item: The word for one item.
+        endings: The endings of files that are taken for items, in lower case with their dots.
+        formats: The names of the readable formats, for people.
+        oddities: The oddities that a usable item may have, with their meanings.
+        policies: The names of the policies of augmentation.
+        augmentation: The class of a config's table ``[augmentation]``.
+        usual_input: The input that previews use if the network's own is not known yet.
     """
 
     @property
@@ -81,28 +81,28 @@ class Modality(Protocol):
     def usual_input(self) -> InputSpec: ...
 
     def sniff(self, encoded: bytes) -> str | None:
-        """Return the format of an encoded item by its first bytes; None where it is no item."""
+        """Return the format of an encoded item by its first bytes; None if it is no item."""
 
     def input_of(self, backbone: BackboneConfig) -> InputSpec | None:
-        """Return what a network takes of an item; None where it is known when it is loaded."""
+        """Return the input of a network; None if it is known only when the network is loaded."""
 
     def draw(self, view: Any) -> Any:
-        """Return the picture of a view, ``[height, width, 3]`` uint8, for previews and reports."""
+        """Draw a view as a picture ``[height, width, 3]`` uint8 for previews and reports."""
 
     def plain_view(self, spec: InputSpec) -> View:
-        """Return a function from an encoded item to its array as it is; traced once."""
+        """Return a function, traced once, from an encoded item to its plain array."""
 
     def augmented_view(self, spec: InputSpec, augmentation: Any) -> View:
-        """Return a function from an encoded item and a seed to its changed array; traced once."""
+        """Return a function, traced once, from an encoded item and a seed to an augmented array."""
 
     def look(self, items: ItemSet, show: Callable[[int], None]) -> list[Look]:
-        """Look at items with the decoder that training and serving use, in their order."""
+        """Look at items, in order, with the decoder that training and serving use."""
 
     def look_at_encoded(self, encoded: bytes, header_only: bool = False) -> Look:
-        """Look at one encoded item, or at its header alone."""
+        """Look at one encoded item, or only at its header."""
 
     def find_copies(self, looks: Sequence[Look], mirrored: bool) -> tuple[Copies, ...]:
-        """Find the items that are copies of one another; rows are positions in the looks."""
+        """Find the items that are copies of one another; their rows are positions in `looks`."""
 
     def build_backbone(self, config: BackboneConfig) -> Backbone:
         """Build the network that a config names, with its weights loaded."""

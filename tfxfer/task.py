@@ -1,4 +1,4 @@
-"""What comes out of a run's model: what the rooms below the tasks ask of a task."""
+"""The protocols by which the rooms below the tasks know a task."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import keras
 
 
 class Head(Protocol):
-    """What stands on the backbone, as those see it who cut the model in two.
+    """The head of a model, as the code around the cut sees it.
 
     Attributes:
-        poolings: the layers that turn a map into a vector. They stand below the cut where nothing
-            is unfrozen, and so their kinds decide which features are stored.
+        poolings: The layers that turn a map into a vector. If nothing is unfrozen, they lie below
+            the cut, so that their kinds decide which features are stored.
     """
 
     @property
     def poolings(self) -> tuple[keras.layers.Layer, ...]: ...
 
     def count_pooled(self, shape: tuple[Any, ...]) -> int:
-        """Number of channels that `pool` gives for features of a shape, the batch included."""
+        """Return the number of channels that `pool` gives for features of a shape with batch."""
 
     def pool(self, features: keras.KerasTensor) -> keras.KerasTensor:
         """Map the backbone's features ``[batch, …]`` to vectors ``[batch, channels]``."""
 
     def classify(self, pooled: keras.KerasTensor) -> keras.KerasTensor:
-        """Map pooled features ``[batch, channels]`` to what the model gives."""
+        """Map pooled features ``[batch, channels]`` to the model's outputs."""

@@ -1,4 +1,4 @@
-"""The row of pictures: what goes in where items are pictures. Imports no TensorFlow by itself."""
+"""The row of pictures in the table of modalities. This module itself imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _USUAL_INPUT = input_spec(224)
 
 @dataclass(frozen=True)
 class Pictures:
-    """Encoded pictures, each decoded to ``[size, size, 3]`` float32, RGB, 0…255."""
+    """The modality of encoded pictures, whose views are ``[size, size, 3]`` float32, RGB, 0…255."""
 
     name: str = "pictures"
     item: str = "picture"
@@ -42,14 +42,14 @@ class Pictures:
     usual_input: InputSpec = _USUAL_INPUT
 
     def input_of(self, backbone: BackboneConfig) -> InputSpec | None:
-        """Return what a network takes of a picture; None where it is known when it is loaded."""
+        """Return the input of a network; None if it is known only when the network is loaded."""
         if backbone.image_size_px:
             return input_spec(backbone.image_size_px)
         family = NETWORKS.get(backbone.name)
         return input_spec(family.sizes_px[backbone.name]) if family else None
 
     def sniff(self, encoded: bytes) -> str | None:
-        """Return the format of an encoded picture by its first bytes; None where it is none."""
+        """Return the format of an encoded picture by its first bytes; None if it is no picture."""
         from tfxfer.modalities.pictures.decode import sniff
 
         return sniff(encoded)
@@ -59,13 +59,13 @@ class Pictures:
         return np.round(view).astype(np.uint8)
 
     def plain_view(self, spec: InputSpec) -> View:
-        """Return a function from an encoded picture to its pixels as they are."""
+        """Return a function from an encoded picture to its plain view."""
         from tfxfer.modalities.pictures.view import plain_view
 
         return plain_view(_side_px(spec))
 
     def augmented_view(self, spec: InputSpec, augmentation: AugmentationConfig) -> View:
-        """Return a function from an encoded picture and a seed to its changed pixels."""
+        """Return a function from an encoded picture and a seed to an augmented view."""
         from tfxfer.modalities.pictures.view import augmented_view
 
         return augmented_view(_side_px(spec), augmentation)
