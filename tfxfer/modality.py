@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from tfxfer.backbones.backbone import Backbone
+    from tfxfer.backbones.hub_family import KerasHubFamily
     from tfxfer.config.augmentation import Augmentation
     from tfxfer.config.backbone import BackboneConfig
+    from tfxfer.config.data import DataConfig
     from tfxfer.data.items import ItemSet
-    from tfxfer.data.looks import Copies, Look
+    from tfxfer.records.audits import Copies, Look
 
 # A view is a function from an encoded item, perhaps with a seed ``[2]`` int64, to an array.
 View = Callable[..., Any]
@@ -42,6 +44,46 @@ class InputSpec:
         return cls(taken.name, tuple(taken.shape[1:]), taken.dtype)
 
 
+@dataclass(frozen=True)
+class Network:
+    """A pretrained network that a config may name without a prefix.
+
+    Attributes:
+        parameters: number of its weights, at width 1.
+        blocks: number of its blocks.
+        takes: what it takes of one item at its own size, for people.
+        preprocessing: what it expects of its input, for people.
+        licence: the licence of its pretrained weights.
+        alphas: width multipliers that it has pretrained weights for; empty where it has none.
+    """
+
+    parameters: int
+    blocks: int
+    takes: str
+    preprocessing: str
+    licence: str
+    alphas: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One way to ask an exported model.
+
+    Attributes:
+        name: of the signature.
+        spec: `tf.TensorSpec` of a batch of what it takes, with the input's name.
+        convert: from such a batch to a batch of what the network takes.
+        gives_embeddings: it gives what the head reads, and not probabilities.
+        is_encoded: it takes items as they lie in files.
+    """
+
+    name: str
+    spec: Any
+    convert: Callable[[Any], Any]
+    gives_embeddings: bool = False
+    is_encoded: bool = False
+
+
 class Preprocessing(Protocol):
     """The preprocessing that a network expects; its `repr` is part of stored features' keys."""
 
@@ -53,14 +95,16 @@ class Modality(Protocol):
     """One kind of item.
 
     Attributes:
-        name: Its key in `kinds.MODALITIES`, which is also the word for several items.
-        item: The word for one item.
-        endings: The endings of files that are taken for items, in lower case with their dots.
-        formats: The names of the readable formats, for people.
-        oddities: The oddities that a usable item may have, with their meanings.
-        policies: The names of the policies of augmentation.
-        augmentation: The class of a config's table ``[augmentation]``.
-        usual_input: The input that previews use if the network's own is not known yet.
+        name: its key in `kinds.MODALITIES`, and what several items are called.
+        item: what one item is called.
+        endings: endings of files that are taken for items, in lower case with their dots.
+        formats: names of the formats that can be read, for people.
+        oddities: what may be unusual about an item that can be used, with what it means.
+        policies: names of the policies of augmentation.
+        augmentation: the table of a config's ``[augmentation]``.
+        networks: the networks that a config may name without a prefix, by name.
+        embedded: name and width of the network whose weights ship in the package.
+        usual_input: what is drawn in a preview where the network's own input is not known yet.
     """
 
     @property
@@ -79,6 +123,13 @@ class Modality(Protocol):
     def augmentation(self) -> type[Augmentation]: ...
     @property
     def usual_input(self) -> InputSpec: ...
+    @property
+    def networks(self) -> Mapping[str, Network]: ...
+    @property
+    def embedded(self) -> tuple[str, float]: ...
+
+    def list_embedded(self, config: DataConfig) -> Any:
+        """Prepare the set of items that the package draws, as TensorFlow Datasets give it."""
 
     def sniff(self, encoded: bytes) -> str | None:
         """Return the format of an encoded item by its first bytes; None if it is no item."""
@@ -101,8 +152,27 @@ class Modality(Protocol):
     def look_at_encoded(self, encoded: bytes, header_only: bool = False) -> Look:
         """Look at one encoded item, or only at its header."""
 
+    def find_fault(self, encoded: bytes) -> str | None:
+        """Return why an item would be decoded to something that it is not; None where it is not."""
+
     def find_copies(self, looks: Sequence[Look], mirrored: bool) -> tuple[Copies, ...]:
         """Find the items that are copies of one another; their rows are positions in `looks`."""
 
-    def build_backbone(self, config: BackboneConfig) -> Backbone:
-        """Build the network that a config names, with its weights loaded."""
+    def build_network(self, config: BackboneConfig) -> Backbone:
+        """Build a network of `networks` as a config asks for it, with its weights loaded."""
+
+    def fit_module(
+        self, shape: tuple[int | None, ...], dtype: str, config: BackboneConfig
+    ) -> tuple[InputSpec, Preprocessing]:
+        """Return what a TF-Hub module of this input takes; refuse one of another modality."""
+
+    def fit_preset(
+        self, network: Any, preset: str, config: BackboneConfig
+    ) -> tuple[InputSpec, Preprocessing, tuple[str, ...]]:
+        """Return what a KerasHub preset takes, and what the user should know of it."""
+
+    def hub_families(self) -> Mapping[str, KerasHubFamily]:
+        """Return how KerasHub's networks are taken apart, by the name of their class."""
+
+    def signatures(self, spec: InputSpec) -> tuple[Signature, ...]:
+        """Return what an exported model can be asked, and by what."""

@@ -45,7 +45,7 @@ def estimate_seconds(preset: str, paths: tuple[str, ...]) -> list[float]:
     from tfxfer.data.items import FileSet, ItemData
     from tfxfer.features.frozen import FrozenLayers
     from tfxfer.modalities.pictures.networks.applications import build_network, wrap_network
-    from tfxfer.modalities.pictures.networks.families import find_family
+    from tfxfer.modalities.pictures.networks.families import NETWORKS
     from tfxfer.phases.schedules import resolve_phase
     from tfxfer.report.console import make_console
     from tfxfer.tasks.heads import build_head
@@ -53,7 +53,7 @@ def estimate_seconds(preset: str, paths: tuple[str, ...]) -> list[float]:
 
     config = load_config(preset)
     train, validation, classes = DATA[preset]
-    family = find_family(config.backbone.name)
+    family = NETWORKS[config.backbone.name]
     size_px = config.backbone.image_size_px or family.sizes_px[config.backbone.name]
     network = build_network(config.backbone.name, size_px, config.backbone.alpha)
     backbone = wrap_network(network, family, size_px)

@@ -7,7 +7,7 @@ from support.small import outline_network
 
 from tfxfer.backbones.blocks import list_blocks, resolve_unfreeze
 from tfxfer.config.presets import list_presets, load_config
-from tfxfer.modalities.pictures.networks.families import find_family
+from tfxfer.modalities.pictures.networks.families import NETWORKS
 
 REQUIRED = {
     "birds",
@@ -30,7 +30,7 @@ def test_a_preset_fits_its_backbone(name):
     config = load_config(name)
     assert config.summary
     backbone = config.backbone
-    family = find_family(backbone.name)
+    family = NETWORKS[backbone.name]
     network = outline_network(backbone.name, backbone.image_size_px or 96, backbone.alpha)
     blocks = list_blocks(network, family)
     depths = [resolve_unfreeze(phase.unfreeze, blocks) for phase in config.phases]

@@ -113,7 +113,7 @@ def test_a_saved_model_predicts_as_its_run_does(model, picture_folder, tmp_path)
     for place in (tmp_path, tmp_path / "model.keras", tmp_path / "models"):
         predictor = load_predictor(place, with_embeddings=True)
         assert predictor.classes == ("a", "b", "c")
-        assert predictor.size_px == 32
+        assert predictor.input.shape == (32, 32, 3)
         predictions.append(predictor.run([predictor.prepare(item) for item in encoded]))
     for prediction in predictions[1:]:
         np.testing.assert_allclose(

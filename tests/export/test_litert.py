@@ -85,7 +85,7 @@ def files(model, tmp_path_factory):
 )
 def test_a_file_gives_what_the_model_gives(model, files, kind, tolerance, mean):
     predictor = load_litert(files / f"{kind}.tflite", with_embeddings=False)
-    assert predictor.size_px == SIDE
+    assert predictor.input.shape == (SIDE, SIDE, 3)
     expected = model.predict(OTHERS, verbose=0)
     given = [predictor.run(list(OTHERS[start : start + 5])) for start in range(0, 60, 5)]
     given = np.concatenate([each.probabilities for each in given])

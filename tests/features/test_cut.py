@@ -13,7 +13,7 @@ from tfxfer.backbones.blocks import list_blocks
 from tfxfer.config.head import HeadConfig
 from tfxfer.features.cut import build_prefix, build_suffix, find_cut
 from tfxfer.modalities.pictures.networks.applications import build_network, wrap_network
-from tfxfer.modalities.pictures.networks.families import COUNTS, FAMILIES, NETWORKS, find_family
+from tfxfer.modalities.pictures.networks.families import COUNTS, FAMILIES, NETWORKS
 from tfxfer.tasks.heads import build_head
 
 # The smallest network of each family: the others repeat its blocks or widen them.
@@ -28,7 +28,7 @@ def outline_backbone(name: str) -> Backbone:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_blocks_hold_all_weights_once(name):
     network = outline(name)
-    blocks = list_blocks(network, find_family(name))
+    blocks = list_blocks(network, NETWORKS[name])
     layers = [layer for block in blocks for layer in block.layers]
     assert sorted(layers) == sorted(layer.name for layer in network.layers if layer.weights)
     assert sum(block.parameters for block in blocks) == network.count_params()

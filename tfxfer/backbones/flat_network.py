@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from tfxfer.modalities.pictures.networks.hub_families import FAMILIES
+from tfxfer.backbones.hub_family import KerasHubFamily
+from tfxfer.kinds import MODALITIES
 
 
 @keras.saving.register_keras_serializable("tfxfer")
@@ -17,12 +19,12 @@ class FlatNetwork(keras.Model):
     made from their own configs.
 
     Args:
-        backbone: A KerasHub backbone of a family in `FAMILIES`; its layers are shared.
-        size_px: The side of the input pictures.
+        backbone: a KerasHub backbone of a family that a modality lists; its layers are shared.
+        shape: of one item, as the network takes it.
     """
 
-    def __init__(self, backbone: keras.Model, size_px: int):
-        family = FAMILIES[type(backbone).__name__]
+    def __init__(self, backbone: keras.Model, shape: Sequence[int | None]):
+        family = _find_family(type(backbone).__name__)
 
         def call(layer: Any, *arguments: Any, **keywords: Any) -> Any:
             if family.take_apart is not None and type(layer).__name__ == family.container:
@@ -33,7 +35,7 @@ class FlatNetwork(keras.Model):
             keras.Model(backbone.inputs, backbone.output),
             clone_function=lambda layer: layer,
             call_function=call,
-            input_tensors=[keras.Input((size_px, size_px, 3), name="images")],
+            input_tensors=[keras.Input(tuple(shape), name="images")],
         )
         features = flat.output
         if family.readout == "token" and getattr(backbone, "use_class_token", True):
@@ -43,7 +45,7 @@ class FlatNetwork(keras.Model):
         super().__init__(inputs=flat.inputs, outputs=features, name=backbone.name)
         self._original = {
             "backbone": keras.saving.serialize_keras_object(backbone),
-            "size_px": size_px,
+            "shape": list(shape),
         }
 
     def get_config(self) -> dict[str, Any]:
@@ -52,4 +54,12 @@ class FlatNetwork(keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> FlatNetwork:
         backbone = keras.saving.deserialize_keras_object(config["backbone"], custom_objects)
-        return cls(backbone, config["size_px"])
+        # Models of pictures that were saved before other shapes were possible name their side.
+        side = config.get("size_px")
+        return cls(backbone, config.get("shape") or (side, side, 3))
+
+
+def _find_family(name: str) -> KerasHubFamily:
+    """Return how a class of KerasHub's networks is taken apart, whichever modality lists it."""
+    listed = (row.hub_families() for row in MODALITIES.values())
+    return next(families[name] for families in listed if name in families)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -17,15 +16,11 @@ from tfxfer.backbones.flat_network import FlatNetwork
 from tfxfer.backbones.weights import load_file
 from tfxfer.config.backbone import KERAS_HUB, BackboneConfig, is_keras_hub_preset
 from tfxfer.errors import InputError, first_line
-from tfxfer.modalities.pictures.networks.hub_families import FAMILIES
-from tfxfer.modalities.pictures.networks.preprocessing import PREPROCESSINGS, Preprocessing
-from tfxfer.modalities.pictures.settings import input_spec
-
-_DEFAULT_SIZE_PX = 224
+from tfxfer.modality import Modality
 
 
-def build_keras_hub_backbone(config: BackboneConfig) -> Backbone:
-    """Load a preset with its preprocessing, and find its blocks.
+def build_keras_hub_backbone(config: BackboneConfig, modality: Modality) -> Backbone:
+    """Load a preset, with its preprocessing, and find its blocks.
 
     Raises:
         InputError: KerasHub is not installed, there is no such preset, its family is not in
@@ -35,19 +30,16 @@ def build_keras_hub_backbone(config: BackboneConfig) -> Backbone:
     keras_hub = _import_keras_hub()
     original = _load_preset(keras_hub, preset, config)
     kind = type(original).__name__
-    if kind not in FAMILIES:
+    families = modality.hub_families()
+    if kind not in families:
         raise InputError(
-            f"A KerasHub preset must be one of {', '.join(FAMILIES)}. Received: {preset!r}, which "
+            f"A KerasHub preset must be one of {', '.join(families)}. Received: {preset!r}, which "
             f"is a {kind}. Take another preset."
         )
-    family = FAMILIES[kind]
-    converter, notes = _load_converter(keras_hub, preset)
-    size_px = _choose_size(original, converter, config)
-    network = FlatNetwork(original, size_px)
-    blocks = _merge_norm(list_blocks(network, family), network)
-    return Backbone(
-        network, blocks, _describe_converter(converter), input_spec(size_px), tuple(notes)
-    )
+    spec, preprocessing, notes = modality.fit_preset(original, preset, config)
+    network = FlatNetwork(original, spec.shape)
+    blocks = _merge_norm(list_blocks(network, families[kind]), network)
+    return Backbone(network, blocks, preprocessing, spec, notes)
 
 
 def _import_keras_hub() -> ModuleType:
@@ -83,46 +75,6 @@ def _load_preset(keras_hub: ModuleType, preset: str, config: BackboneConfig) -> 
     if config.weights not in ("own", "none"):
         load_file(backbone, Path(config.weights))
     return backbone
-
-
-def _load_converter(keras_hub: ModuleType, preset: str) -> tuple[Any, list[str]]:
-    try:
-        return keras_hub.layers.ImageConverter.from_preset(preset), []
-    except Exception:  # The preset holds only a backbone; an unreadable one has failed earlier.
-        return None, [f"the preset {preset} does not say what pictures it expects; it is given 0…1"]
-
-
-def _describe_converter(converter: Any) -> Preprocessing:
-    if converter is None:
-        return PREPROCESSINGS["unit"]
-    return Preprocessing(
-        "as the preset says",
-        _numbers(converter.scale, 1.0),
-        _numbers(converter.offset, 0.0),
-    )
-
-
-def _numbers(value: Any, default: float) -> tuple[float, ...]:
-    if value is None:
-        return (default,)
-    return tuple(map(float, value)) if isinstance(value, Sequence) else (float(value),)
-
-
-def _choose_size(backbone: Any, converter: Any, config: BackboneConfig) -> int:
-    height, width, *_ = backbone.inputs[0].shape[1:]
-    if height != width:
-        raise InputError(
-            f"A backbone must take square pictures. Received: {config.name!r}, which takes "
-            f"{height} × {width}. Take another preset."
-        )
-    if height is not None and config.image_size_px not in (None, height):
-        raise InputError(
-            f"image_size_px must be {height} for {config.name!r}, whose patches have places of "
-            f"their own. Received: image_size_px={config.image_size_px}. Leave it out, or take a "
-            "preset of another size."
-        )
-    suggested = converter.image_size[0] if converter is not None and converter.image_size else None
-    return int(height or config.image_size_px or suggested or _DEFAULT_SIZE_PX)
 
 
 def _merge_norm(blocks: tuple[Block, ...], network: keras.Model) -> tuple[Block, ...]:

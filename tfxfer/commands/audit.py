@@ -20,7 +20,7 @@ from tfxfer.machine import runtime
 from tfxfer.report.console import make_console
 
 if TYPE_CHECKING:
-    from tfxfer.data.looks import Audit
+    from tfxfer.records.audits import Audit
 
 
 def audit_data(

@@ -7,7 +7,7 @@ import argparse
 from rich.table import Table
 
 from tfxfer.config.presets import list_presets, load_config
-from tfxfer.modalities.pictures.networks.families import COUNTS, NETWORKS
+from tfxfer.kinds import MODALITIES
 from tfxfer.report.console import make_console
 
 
@@ -21,18 +21,14 @@ def list_presets_command(arguments: argparse.Namespace) -> None:
 
 def list_backbones_command(arguments: argparse.Namespace) -> None:
     """Print each network with its parameters, blocks, size and preprocessing."""
-    # This module imports Keras, which the help of all commands does not need.
-    from tfxfer.modalities.pictures.networks.preprocessing import PREPROCESSINGS
-
     table = Table("network", "parameters", "blocks", "size", "preprocessing", "weights", box=None)
-    for name, family in NETWORKS.items():
-        parameters, blocks = COUNTS[name]
+    for name, network in (pair for row in MODALITIES.values() for pair in row.networks.items()):
         table.add_row(
             name,
-            f"{parameters / 1e6:.1f} M",
-            str(blocks),
-            f"{family.sizes_px[name]} px",
-            PREPROCESSINGS[family.preprocessing].about,
-            family.weights_licence,
+            f"{network.parameters / 1e6:.1f} M",
+            str(network.blocks),
+            network.takes,
+            network.preprocessing,
+            network.licence,
         )
     make_console().print(table)

@@ -13,11 +13,8 @@ from pydantic import Field, field_validator, model_validator
 
 from tfxfer.config.table import Table, absolute
 from tfxfer.errors import InputError, nearest
-from tfxfer.modalities.pictures.networks.families import (
-    EMBEDDED_ALPHA,
-    EMBEDDED_NETWORK,
-    find_family,
-)
+from tfxfer.kinds import MODALITIES
+from tfxfer.modality import Network
 
 # Names with these prefixes are no Keras Applications networks.
 HUB, KERAS_HUB = "hub:", "keras_hub:"
@@ -68,7 +65,7 @@ class BackboneConfig(Table):
                 if not place.strip():
                     raise InputError(f"{prefix} takes a handle or a path. Received: {name!r}.")
                 return name if is_handle(place) else prefix + absolute(place)
-        find_family(name)
+        find_network(name)
         return name
 
     @field_validator("weights")
@@ -112,10 +109,11 @@ class BackboneConfig(Table):
                 "weights='own' belong to a hub module or a KerasHub preset. Received: "
                 f"name={self.name!r}. Take imagenet, none or a file."
             )
-        is_embedded_network = (self.name, self.alpha) == (EMBEDDED_NETWORK, EMBEDDED_ALPHA)
-        if self.weights == "embedded" and not is_embedded_network:
+        embedded = [row.embedded for row in MODALITIES.values()]
+        if self.weights == "embedded" and (self.name, self.alpha) not in embedded:
+            allowed = " or ".join(f"{name} with alpha={alpha}" for name, alpha in embedded)
             raise InputError(
-                f"weights='embedded' belong to {EMBEDDED_NETWORK} with alpha={EMBEDDED_ALPHA}. "
+                f"weights='embedded' belong to {allowed}. "
                 f"Received: name={self.name!r}, alpha={self.alpha}. "
                 "Use --weights imagenet, none or a file with this backbone."
             )
@@ -124,7 +122,7 @@ class BackboneConfig(Table):
     @model_validator(mode="after")
     def _keys_fit(self) -> BackboneConfig:
         is_application = not self.name.startswith((HUB, KERAS_HUB))
-        if self.alpha is not None and not (is_application and find_family(self.name).alphas):
+        if self.alpha is not None and not (is_application and find_network(self.name).alphas):
             raise InputError(
                 "alpha (the width multiplier) is for the MobileNet families only. Received: "
                 f"name={self.name!r}, alpha={self.alpha}. Leave alpha out."
@@ -137,6 +135,22 @@ class BackboneConfig(Table):
                 f"name={self.name!r} with {', '.join(given)}. Leave them out."
             )
         return self
+
+
+def find_network(name: str) -> Network:
+    """Return a network by its name.
+
+    Raises:
+        InputError: There is none of this name; the nearest one is named.
+    """
+    networks = {key: each for row in MODALITIES.values() for key, each in row.networks.items()}
+    if name not in networks:
+        raise InputError(
+            "backbone must be a Keras Applications network, hub:HANDLE_OR_PATH or "
+            f"keras_hub:PRESET. Received: backbone={name!r}.{nearest(name, networks)} "
+            "`tfxfer backbones` lists the networks."
+        )
+    return networks[name]
 
 
 def is_hub_handle(place: str) -> bool:

@@ -11,10 +11,10 @@ import numpy as np
 from tfxfer.data.items import FileSet, ItemSet
 from tfxfer.data.leaks import find_conflicts, find_leaks
 from tfxfer.data.listing import Listing
-from tfxfer.data.looks import Audit, Look
 from tfxfer.data.seen import place_of, read_looks, write_looks
 from tfxfer.machine.files import for_each, read_bytes, stamp
 from tfxfer.machine.processes import ALONE, Share
+from tfxfer.records.audits import Audit, Look
 from tfxfer.tasks.labels import has_several
 
 
@@ -51,6 +51,7 @@ def audit_listing(
         conflicts=find_conflicts(copies, labels),
         leaks=tuple(find_leaks(copies, splits)),
         unit=listing.unit,
+        meanings=listing.modality.oddities,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfxfer.data.looks import Copies
+from tfxfer.records.audits import Copies
 
 _SPLIT_RANKS = {"train": 0, "validation": 1, "test": 2, "0": 0, "1": 1, "2": 2}
 

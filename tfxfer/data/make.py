@@ -10,9 +10,9 @@ from tfxfer.config.data import DataConfig
 from tfxfer.data.items import ItemData, ItemSet
 from tfxfer.data.leaks import find_leaks
 from tfxfer.data.listing import EXAMPLES, FILES, RECORDS, Listing
-from tfxfer.data.looks import Audit, Copies
 from tfxfer.data.splits import complete_splits
 from tfxfer.errors import InputError
+from tfxfer.records.audits import Audit, Copies
 from tfxfer.records.plans import BadFile
 from tfxfer.tasks.labels import count_classes
 

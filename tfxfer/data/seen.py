@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tfxfer.cache.digest import digest
-from tfxfer.data.looks import Look
+from tfxfer.records.audits import Look
 
 # Below the cache's folder; raised when the same picture would be seen in another way.
 _FOLDER, _VERSION = "audit", 2

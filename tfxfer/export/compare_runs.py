@@ -27,16 +27,14 @@ def compare_runs(folders: Mapping[str, Path], trust: bool = False) -> tuple[RunF
         metrics = json.loads((folder / run.METRICS).read_text(encoding="utf-8"))
         config = load_config(folder / run.CONFIG)
         predictor = load_predictor(folder, trust=trust)
-        size_px = predictor.size_px or 0
-        noise = np.random.default_rng(0).uniform(
-            0, 255, (ExportedFormat.BATCH, size_px, size_px, 3)
-        )
+        shape = tuple(side or 0 for side in predictor.input.shape) if predictor.input else ()
+        noise = np.random.default_rng(0).uniform(0, 255, (ExportedFormat.BATCH, *shape))
         batch = noise.astype(np.float32)
         saved = folder / run.EXPORT
         rows.append(
             RunFigures(
                 name=name,
-                network=f"{config.backbone.name}, {size_px} px",
+                network=f"{config.backbone.name}, {shape[0]} px",
                 parameters=metrics["parameters"]["total"],
                 size_bytes=measure_bytes(saved) if saved.is_dir() else 0,
                 latency_ms=(time_calls(predictor, batch[:1]), time_calls(predictor, batch)),

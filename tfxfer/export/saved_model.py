@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,9 +15,10 @@ from tfxfer import run
 from tfxfer.backbones.hub_layer import HubModule
 from tfxfer.data.items import ItemSet, spread
 from tfxfer.export.jax_program import trace_jax
-from tfxfer.export.warm_up import write_warm_up
+from tfxfer.export.warm_up import feed, write_warm_up
 from tfxfer.machine.compiled import call_model, exact_float32, is_on
-from tfxfer.modalities.pictures.view import plain_view
+from tfxfer.modality import InputSpec, Signature
+from tfxfer.prediction.prepare import find_modality
 from tfxfer.records.exports import Exported
 from tfxfer.tasks.heads import add_embeddings
 
@@ -69,7 +71,7 @@ def export_saved_model(
     """
     write_saved_model(model, classes, path, top_k)
     encoded = choose_encoded(validation, _COMPARED)
-    write_warm_up(path, name, encoded, model.input_shape[1])
+    write_warm_up(path, name, encoded, list_signatures(model))
     return compare_export(model, path, encoded)
 
 
@@ -77,22 +79,14 @@ def write_saved_model(
     model: keras.Model, classes: Sequence[str], path: Path, top_k: int = TOP_K
 ) -> None:
     """Write a SavedModel with the signatures of `export_saved_model`."""
-    size_px = model.input_shape[1]
     names = tf.constant(list(classes))
     count = min(top_k, len(classes))
     module = tf.Module()
     # All signatures share one function, so that the network is traced once.
     answer = trace_jax(model, module) if is_on("jax") else _trace(model, module)
 
-    def decode(image_bytes: tf.Tensor) -> tf.Tensor:
-        return tf.map_fn(
-            plain_view(size_px),
-            image_bytes,
-            fn_output_signature=tf.TensorSpec([size_px, size_px, 3], tf.float32),
-        )
-
-    def classify(pictures: tf.Tensor) -> Outputs:
-        probabilities, _ = answer(tf.cast(pictures, tf.float32))
+    def classify(inputs: tf.Tensor) -> Outputs:
+        probabilities, _ = answer(inputs)
         rows = tf.shape(probabilities)[0]
         scores, best = tf.math.top_k(probabilities, count)
         return {
@@ -102,30 +96,18 @@ def write_saved_model(
             "scores": scores,
         }
 
-    def embed(pictures: tf.Tensor) -> Outputs:
-        _, embeddings = answer(pictures)
+    def embed(inputs: tf.Tensor) -> Outputs:
+        _, embeddings = answer(inputs)
         return {"embeddings": embeddings}
 
-    def classify_bytes(image_bytes: tf.Tensor) -> Outputs:
-        return classify(decode(image_bytes))
+    def trace(signature: Signature) -> Any:
+        give = embed if signature.gives_embeddings else classify
+        # The name of a function's parameter is that of the signature's input.
+        return tf.function(
+            lambda given: give(signature.convert(given)), autograph=False
+        ).get_concrete_function(signature.spec)
 
-    def embed_bytes(image_bytes: tf.Tensor) -> Outputs:
-        return embed(decode(image_bytes))
-
-    floats = tf.TensorSpec([None, size_px, size_px, 3], tf.float32, "pictures")
-    whole = tf.TensorSpec([None, size_px, size_px, 3], tf.uint8, "pictures")
-    encoded = tf.TensorSpec([None], tf.string, "image_bytes")
-    functions: dict[str, tuple[Callable[[tf.Tensor], Outputs], tf.TensorSpec]] = {
-        "serving_default": (classify, floats),
-        "serve_uint8": (classify, whole),
-        "serve_bytes": (classify_bytes, encoded),
-        "features": (embed, floats),
-        "features_bytes": (embed_bytes, encoded),
-    }
-    signatures = {
-        key: tf.function(function, autograph=False).get_concrete_function(spec)
-        for key, (function, spec) in functions.items()
-    }
+    signatures = {each.name: trace(each) for each in list_signatures(model)}
     with tempfile.TemporaryDirectory() as folder:
         run.write_classes(Path(folder), classes)
         module.classes = tf.saved_model.Asset(str(Path(folder) / run.CLASSES))
@@ -147,6 +129,12 @@ def _trace(model: keras.Model, module: tf.Module) -> Answer:
     )
 
 
+def list_signatures(model: keras.Model) -> tuple[Signature, ...]:
+    """Return what an export of a model can be asked."""
+    spec = InputSpec.of(model)
+    return find_modality(spec.name).signatures(spec)
+
+
 def choose_encoded(pictures: ItemSet, count: int) -> list[bytes]:
     """Return `count` encoded pictures, spread evenly over the set."""
     chosen = spread(pictures, count).encoded()
@@ -160,29 +148,23 @@ def compare_export(model: keras.Model, path: Path, encoded: Sequence[bytes]) -> 
         ExportMismatchError: A probability differs by more than 1e-4, or an embedding by more than
             1e-4 of the largest one.
     """
-    view = plain_view(model.input_shape[1])
-    pictures = tf.stack([view(item) for item in encoded])
-    rounded = tf.cast(tf.round(pictures), tf.uint8)
-    signatures = tf.saved_model.load(str(path)).signatures
-    files = {"image_bytes": tf.constant(list(encoded))}
-    trials = {
-        "serving_default": (pictures, {"pictures": pictures}),
-        "serve_uint8": (rounded, {"pictures": rounded}),
-        "serve_bytes": (pictures, files),
-        "features": (pictures, {"pictures": pictures}),
-        "features_bytes": (pictures, files),
-    }
+    spec = InputSpec.of(model)
+    view = find_modality(spec.name).plain_view(spec)
+    views = tf.stack([view(item) for item in encoded])
+    loaded = tf.saved_model.load(str(path)).signatures
     trained = call_model(add_embeddings(model))
     differences = {}
-    for name, (given, inputs) in trials.items():
+    for signature in list_signatures(model):
+        inputs = feed(signature, encoded, views)
+        given = views if signature.is_encoded else tf.cast(inputs, spec.dtype)
         with exact_float32():
-            probabilities, embeddings = trained(tf.cast(given, tf.float32).numpy())
-            answer = signatures[name](**inputs)
+            probabilities, embeddings = trained(given.numpy())
+            answer = loaded[signature.name](**{signature.spec.name: inputs})
         key, wanted = "probabilities", probabilities
-        if name.startswith("features"):
+        if signature.gives_embeddings:
             key, wanted = "embeddings", embeddings
         scale = max(1.0, float(np.abs(wanted).max()))
-        differences[name] = float(np.abs(answer[key].numpy() - wanted).max()) / scale
+        differences[signature.name] = float(np.abs(answer[key].numpy() - wanted).max()) / scale
     for name, difference in differences.items():
         if not difference <= _TOLERANCE:
             raise ExportMismatchError(

@@ -11,39 +11,55 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from tfxfer.modalities.pictures.view import plain_view
+from tfxfer.modality import Signature
 
 WARM_UP_FILE = "assets.extra/tf_serving_warmup_requests"
-# The file holds so many encoded pictures, which is enough for a batch and still small.
-_PICTURES = 4
+# Encoded pictures in it: enough for both kinds of files and a batch, small enough to ship.
+_ITEMS = 4
 
 
-def write_warm_up(path: Path, name: str, encoded: Sequence[bytes], size_px: int) -> None:
-    """Write requests for each signature, with single pictures and with a batch.
+def write_warm_up(
+    path: Path, name: str, encoded: Sequence[bytes], signatures: Sequence[Signature]
+) -> None:
+    """Write requests for each signature: of single items, and of a batch.
 
     Args:
         path: The SavedModel's folder.
-        name: The name under which the model will be served.
-        encoded: Typical pictures, of which those of medium size are taken.
-        size_px: The side of the network's pictures.
+        name: The name under which it will be served.
+        encoded: Typical items; those of middle size are taken.
+        signatures: What the SavedModel can be asked.
     """
     by_size = sorted(encoded, key=len)
-    start = max(0, (len(by_size) - _PICTURES) // 2)
-    chosen = by_size[start : start + _PICTURES]
-    decoded = plain_view(size_px)(chosen[0])[tf.newaxis]
-    requests: list[tuple[str, Mapping[str, tf.Tensor]]] = [
-        *(("serve_bytes", {"image_bytes": tf.constant([item])}) for item in chosen),
-        ("serve_bytes", {"image_bytes": tf.constant(chosen)}),
-        ("features_bytes", {"image_bytes": tf.constant(chosen[:1])}),
-        ("serving_default", {"pictures": decoded}),
-        ("features", {"pictures": decoded}),
-        ("serve_uint8", {"pictures": tf.cast(tf.round(decoded), tf.uint8)}),
-    ]
+    start = max(0, (len(by_size) - _ITEMS) // 2)
+    chosen = by_size[start : start + _ITEMS]
+    decode = next(each.convert for each in signatures if each.is_encoded)
+    view = decode(tf.constant(chosen[:1]))
+    requests: list[tuple[Signature, tf.Tensor]] = []
+    for signature in signatures:
+        if signature.is_encoded and not signature.gives_embeddings:
+            requests += [(signature, feed(signature, [item], view)) for item in chosen]
+            requests.append((signature, feed(signature, chosen, view)))
+        else:
+            requests.append((signature, feed(signature, chosen[:1], view)))
     file = path / WARM_UP_FILE
     file.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(file)) as writer:
         for signature, inputs in requests:
-            writer.write(_make_log(name, signature, inputs).SerializeToString())
+            named = {signature.spec.name: inputs}
+            writer.write(_make_log(name, signature.name, named).SerializeToString())
+
+
+def feed(signature: Signature, encoded: Sequence[bytes], views: tf.Tensor) -> tf.Tensor:
+    """Return what a signature takes for some items.
+
+    Args:
+        encoded: The items as they lie in files.
+        views: The same items as the network takes them.
+    """
+    if signature.is_encoded:
+        return tf.constant(list(encoded))
+    dtype = signature.spec.dtype
+    return tf.cast(tf.round(views), dtype) if dtype.is_integer else views
 
 
 def _make_log(

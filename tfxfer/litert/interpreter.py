@@ -8,13 +8,14 @@ import numpy as np
 
 from tfxfer.litert.file import import_litert
 from tfxfer.machine import runtime
+from tfxfer.modality import InputSpec
 
 
 class LiteModel:
     """A LiteRT model that maps pictures to rows of numbers, whatever type it computes in.
 
     Attributes:
-        size_px: The side of its pictures.
+        input: What it takes of one item.
         width: The length of the row that it gives for a picture.
 
     Raises:
@@ -41,7 +42,7 @@ class LiteModel:
         _, *sides = self._input["shape"]
         if len(sides) != 3 or sides[0] != sides[1] or sides[2] != 3:
             raise ValueError(f"its input has the shape {self._input['shape_signature'].tolist()}")
-        self.size_px = int(sides[0])
+        self.input = InputSpec(str(self._input["name"]), tuple(map(int, sides)))
         self.width = int(self._output["shape"][-1])
         self._rows = int(self._input["shape"][0])
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfxfer.errors import InputError, first_line
 from tfxfer.machine.compiled import compile_model
+from tfxfer.modality import InputSpec
 from tfxfer.prediction.predictor import Prediction, Predictor
 from tfxfer.prediction.prepare import make_prepare, read_classes
 from tfxfer.prediction.run_model import load_model
@@ -25,13 +26,13 @@ def load_run(path: Path, with_embeddings: bool, trust: bool) -> Predictor:
     """
     model = load_model(path, trust)
     classes = read_classes(path if path.is_dir() else path.parent, model.output_shape[-1])
-    size_px = model.input_shape[1]
+    spec = InputSpec.of(model)
     call = compile_model(add_embeddings(model) if with_embeddings else model)
 
     def run_batch(pictures: Sequence[np.ndarray]) -> Prediction:
         return Prediction(*call(np.stack(pictures)))
 
-    return Predictor(str(path), classes, make_prepare(size_px), run_batch, size_px)
+    return Predictor(str(path), classes, make_prepare(spec), run_batch, spec)
 
 
 def load_saved_model(path: Path, with_embeddings: bool) -> Predictor:
@@ -56,19 +57,19 @@ def load_saved_model(path: Path, with_embeddings: bool) -> Predictor:
             "Export it again: tfxfer export RUN."
         )
     classify = signatures["serving_default"]
-    specs = classify.structured_input_signature[1]
-    size_px = specs["pictures"].shape[1]
+    ((name, taken),) = classify.structured_input_signature[1].items()
+    spec = InputSpec(name, tuple(taken.shape[1:]), taken.dtype.name)
     count = classify.structured_outputs["probabilities"].shape[-1]
     classes = read_classes(path / "assets", count)
 
-    def call(pictures: tf.Tensor) -> dict[str, tf.Tensor]:
+    def call(batch: tf.Tensor) -> dict[str, tf.Tensor]:
         # The signatures are looked up in `loaded` each time, because they need it to stay alive.
-        outputs = loaded.signatures["serving_default"](pictures=pictures)
+        outputs = loaded.signatures["serving_default"](**{name: batch})
         if with_embeddings:
-            outputs |= loaded.signatures["features"](pictures=pictures)
+            outputs |= loaded.signatures["features"](**{name: batch})
         return outputs
 
-    return Predictor(str(path), classes, make_prepare(size_px), _run_by(call), size_px)
+    return Predictor(str(path), classes, make_prepare(spec), _run_by(call), spec)
 
 
 def _run_by(

@@ -49,7 +49,7 @@ def load_litert(path: Path, with_embeddings: bool) -> Predictor:
         except (RuntimeError, ValueError) as error:
             raise PredictionError(f"LiteRT cannot run the model: {first_line(error)}") from error
 
-    return Predictor(str(path), classes, make_prepare(model.size_px), predict, model.size_px)
+    return Predictor(str(path), classes, make_prepare(model.input), predict, model.input)
 
 
 def _load_classes(path: Path, count: int) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tfxfer.errors import InputError, first_line
+from tfxfer.modality import InputSpec
 from tfxfer.prediction.predictor import Prediction, Predictor, refuse_embeddings, refuse_missing
 from tfxfer.prediction.prepare import make_prepare, read_classes
 
@@ -31,10 +32,10 @@ def load_onnx(path: Path, with_embeddings: bool) -> Predictor:
             "Export it again."
         ) from error
     taken, given = session.get_inputs()[0], session.get_outputs()[0]
-    size_px = int(taken.shape[1])
+    spec = InputSpec(taken.name, tuple(map(int, taken.shape[1:])))
     classes = read_classes(path.parent, int(given.shape[-1]))
 
     def run_batch(pictures: Sequence[np.ndarray]) -> Prediction:
         return Prediction(session.run([given.name], {taken.name: np.stack(pictures)})[0])
 
-    return Predictor(str(path), classes, make_prepare(size_px), run_batch, size_px)
+    return Predictor(str(path), classes, make_prepare(spec), run_batch, spec)

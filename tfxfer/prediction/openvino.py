@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tfxfer.errors import InputError, first_line
+from tfxfer.modality import InputSpec
 from tfxfer.prediction.predictor import Prediction, Predictor, refuse_embeddings, refuse_missing
 from tfxfer.prediction.prepare import make_prepare, read_classes
 
@@ -32,7 +33,9 @@ def load_openvino(path: Path, with_embeddings: bool) -> Predictor:
             "An .xml file must be a network of OpenVINO, with its weights in the .bin file beside "
             f"it. Received: {str(path)!r} ({first_line(error)}). Export it again."
         ) from error
-    size_px = int(compiled.input(0).partial_shape[1].get_length())
+    taken = compiled.input(0)
+    shape = tuple(side.get_length() for side in list(taken.partial_shape)[1:])
+    spec = InputSpec(next(iter(taken.names), ""), shape)
     count = int(compiled.output(0).partial_shape[1].get_length())
     classes = read_classes(path.parent, count)
 
@@ -40,4 +43,4 @@ def load_openvino(path: Path, with_embeddings: bool) -> Predictor:
         outputs = compiled(np.stack(pictures))
         return Prediction(np.array(outputs[0]))
 
-    return Predictor(str(path), classes, make_prepare(size_px), run_batch, size_px)
+    return Predictor(str(path), classes, make_prepare(spec), run_batch, spec)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfxfer.errors import InputError
+from tfxfer.modality import InputSpec
 
 
 class PredictionError(RuntimeError):
@@ -42,14 +43,14 @@ class Predictor:
             0…255. For servers it returns the bytes. Several threads may call it at a time. It
             raises `PredictionError` if the bytes are no usable picture.
         run: A function that predicts a batch, and raises `PredictionError` if it cannot.
-        size_px: The side of the pictures; None for a server, which resizes them itself.
+        input: What the model takes of one item; None for a server, which decodes items itself.
     """
 
     name: str
     classes: tuple[str, ...]
     prepare: Callable[[bytes], Any]
     run: Callable[[Sequence[Any]], Prediction]
-    size_px: int | None = None
+    input: InputSpec | None = None
 
 
 def refuse_missing(path: Path, package: str, wanted: str) -> None:

@@ -10,27 +10,36 @@ import tensorflow as tf
 
 from tfxfer import run
 from tfxfer.errors import InputError
-from tfxfer.modalities.pictures.look import look_at_encoded, look_at_header
-from tfxfer.modalities.pictures.view import plain_view
+from tfxfer.kinds import MODALITIES
+from tfxfer.modality import InputSpec, Modality
 from tfxfer.prediction.predictor import PredictionError
 
 
-def make_prepare(size_px: int) -> Callable[[bytes], np.ndarray]:
-    """Return a function from an encoded picture to ``[size, size, 3]`` float32, 0…255.
+def find_modality(input_name: str) -> Modality:
+    """Return the modality of a model by its input's name, which says what its items are.
+
+    Converters put words around the name. Where it was lost, the first modality is taken.
+    """
+    rows = list(MODALITIES.values())
+    return next((row for row in rows if row.name in input_name), rows[0])
+
+
+def make_prepare(spec: InputSpec) -> Callable[[bytes], np.ndarray]:
+    """Return a function from an encoded item to the array that a model takes of it.
 
     The function raises `PredictionError` with the fault that an audit would name.
     """
-    view = plain_view(size_px)
+    row = find_modality(spec.name)
+    view = row.plain_view(spec)
 
     def prepare(encoded: bytes) -> np.ndarray:
-        # TensorFlow would decode a BMP file with a palette to the colours' numbers.
-        fault = look_at_header("", encoded).fault if encoded.startswith(b"BM") else None
+        fault = row.find_fault(encoded)
         if fault:
             raise PredictionError(fault)
         try:
             return view(tf.constant(encoded)).numpy()
         except tf.errors.OpError as error:
-            fault = look_at_encoded("", encoded).fault or "cannot be decoded"
+            fault = row.look_at_encoded(encoded).fault or "cannot be decoded"
             raise PredictionError(fault) from error
 
     return prepare

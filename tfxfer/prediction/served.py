@@ -9,10 +9,11 @@ import numpy as np
 from PIL import Image
 
 from tfxfer.errors import InputError
-from tfxfer.modalities.pictures.look import look_at_encoded, look_at_header
+from tfxfer.kinds import MODALITIES
 from tfxfer.prediction.predictor import Prediction, PredictionError, Predictor
 
 # These signatures take encoded pictures (export/saved_model.py).
+_PICTURES = MODALITIES["pictures"]
 CLASSIFY, EMBED = "serve_bytes", "features_bytes"
 # The pictures of a request may have so many bytes; as base64, they stay below 32 MiB.
 _MOST_BYTES = 23 * 2**20
@@ -50,7 +51,7 @@ def make_predictor(address: str, ask: Ask, with_embeddings: bool) -> Predictor:
             return Prediction(np.concatenate(rows), np.concatenate(vectors))
         except PredictionError as error:
             # For a single picture, the audit's words for the fault are better than the server's.
-            fault = look_at_encoded("", pictures[0]).fault if len(pictures) == 1 else None
+            fault = _PICTURES.look_at_encoded(pictures[0]).fault if len(pictures) == 1 else None
             raise PredictionError(fault or str(error)) from error
 
     return Predictor(address, classes, _refuse_no_picture, run)
@@ -84,7 +85,7 @@ def _learn_classes(address: str, ask: Ask, with_embeddings: bool) -> tuple[str, 
 
 def _refuse_no_picture(encoded: bytes) -> bytes:
     """Return an encoded picture unless its first bytes show that it cannot be used."""
-    fault = look_at_header("", encoded).fault
+    fault = _PICTURES.look_at_encoded(encoded, header_only=True).fault
     if fault:
         raise PredictionError(fault)
     return encoded

@@ -12,8 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tfxfer.data.looks import Audit, Copies
-from tfxfer.modalities.pictures.oddities import ODDITIES
+from tfxfer.records.audits import Audit, Copies
 from tfxfer.report.sheets import MOST_ROWS, Row, Tile, open_small, write_sheet
 
 JSON = "audit.json"
@@ -68,7 +67,7 @@ def list_findings(audit: Audit) -> list[tuple[str, Sequence[int], str]]:
         ("conflicting labels", conflicts, "copies in different classes"),
         ("same bytes twice", exact, "the same file, saved or listed again"),
         ("same picture twice", near, "saved again or resized"),
-        *((key, rows, ODDITIES[key]) for key, rows in audit.oddities.items()),
+        *((key, rows, audit.meanings[key]) for key, rows in audit.oddities.items()),
     ]
     return [finding for finding in findings if len(finding[1])]
 
@@ -179,7 +178,7 @@ def _list_sheets(audit: Audit) -> list[tuple[str, str, list[tuple[str, list[int]
         ]
         for number, name in enumerate(audit.classes)
     }
-    odd = {f"{key}: {ODDITIES[key]}": list(rows) for key, rows in audit.oddities.items()}
+    odd = {f"{key}: {audit.meanings[key]}": list(rows) for key, rows in audit.oddities.items()}
     titles = {"leaks": "copies across splits", "conflicts": "copies with different labels",
               "copies": "pictures that are there twice"}  # fmt: skip
     return [

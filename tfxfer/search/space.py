@@ -12,7 +12,6 @@ from tfxfer.config.phases import PhaseConfig
 from tfxfer.config.presets import set_value
 from tfxfer.config.search import Axis, Range, flatten, read_axis
 from tfxfer.errors import InputError
-from tfxfer.modalities.pictures.networks.families import COUNTS
 from tfxfer.records.searches import Trial
 
 DEPTH = "unfreeze"
@@ -121,7 +120,7 @@ def propose(config: Config, space: Space, values: Mapping[str, Any]) -> Config:
     """
     table = config.model_dump(mode="json", exclude_none=True, exclude={"search"})
     name = values.get(BACKBONE, config.backbone.name)
-    blocks = space.blocks if name == config.backbone.name else COUNTS[name][1]
+    blocks = space.blocks if name == config.backbone.name else config.data.row.networks[name].blocks
     depth = min(values.get(DEPTH, space.depths[-1]), blocks)
     for key, value in values.items():
         if key in space.axes and (depth or not space.needs_depth(key)):

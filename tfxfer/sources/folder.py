@@ -13,10 +13,13 @@ from tfxfer.config.places import is_address
 from tfxfer.data.items import FileSet
 from tfxfer.data.listing import Listing
 from tfxfer.errors import InputError, nearest
+from tfxfer.kinds import MODALITIES
 from tfxfer.machine.files import exists, is_folder, join, list_address
-from tfxfer.modalities.pictures.settings import PICTURE_ENDINGS
+from tfxfer.modality import Modality
 from tfxfer.sources.groups_in_paths import find_groups
 
+# Addresses do not say what is a file: these endings do.
+_ENDINGS = {ending for row in MODALITIES.values() for ending in row.endings}
 # The names that splits may have in folders and manifests, and their names in tfxfer.
 SPLIT_NAMES = {
     "train": "train",
@@ -68,7 +71,7 @@ def read_folder(root: str, source: str, config: DataConfig, notes: Sequence[str]
     _check_columns_are_unused(config, source)
     all_notes = [*notes]
     found_splits = _find_splits(root, all_notes)
-    listed = {name: _list_classes(folder, all_notes) for name, folder in found_splits}
+    listed = {name: _list_classes(folder, all_notes, config.row) for name, folder in found_splits}
     classes = tuple(listed["train"])
     for name, found in listed.items():
         _check_classes(name, found, classes)
@@ -110,18 +113,18 @@ def _find_splits(root: str, notes: list[str]) -> list[tuple[str, str]]:
     return [("train", root)]
 
 
-def _list_classes(folder: str, notes: list[str]) -> dict[str, list[str]]:
+def _list_classes(folder: str, notes: list[str], row: Modality) -> dict[str, list[str]]:
     """Map each class folder's name to the pictures in it, at any depth, in sorted order."""
     classes: dict[str, list[str]] = {}
     other: list[str] = []
     for name in visible_folders(folder):
         pictures = classes[name] = []
         for file in _list_files(join(folder, name)):
-            (pictures if Path(file).suffix.lower() in PICTURE_ENDINGS else other).append(file)
+            (pictures if Path(file).suffix.lower() in row.endings else other).append(file)
     if other:
         shown = ", ".join(Path(file).name for file in other[:5]) + (", …" if len(other) > 5 else "")
         notes.append(f"{len(other)} files without a picture's ending are not read: {shown}")
-    loose = [name for name in _list_here(folder)[1] if Path(name).suffix.lower() in PICTURE_ENDINGS]
+    loose = [name for name in _list_here(folder)[1] if Path(name).suffix.lower() in row.endings]
     if loose and classes:
         notes.append(
             f"{len(loose)} pictures beside the class folders of {folder} have no class and are "
@@ -134,7 +137,7 @@ def _list_here(folder: str) -> tuple[Sequence[str], Sequence[str]]:
     """Return the names of the folders and of the files in a folder, each sorted."""
     if is_address(folder):
         try:
-            return list_address(folder, PICTURE_ENDINGS)
+            return list_address(folder, _ENDINGS)
         except OSError as error:
             raise InputError(
                 "Every folder of pictures must be readable. Received: "

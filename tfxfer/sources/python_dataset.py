@@ -20,7 +20,7 @@ from tfxfer.config.data import DataConfig
 from tfxfer.data.items import FileSet
 from tfxfer.data.listing import Listing
 from tfxfer.errors import InputError, nearest
-from tfxfer.modalities.pictures.decode import sniff
+from tfxfer.kinds import MODALITIES
 from tfxfer.sources.label_lists import LabelList, to_labels
 
 PREFIX, _INDEX, FOLDER = "dataset:", "dataset.json", "datasets"
@@ -178,7 +178,7 @@ def _write_split(
             encoded = _encode(picture, where)
         else:
             encoded = picture
-        ending = _ENDINGS.get(sniff(encoded[:16]) or "", "bin")
+        ending = _ENDINGS.get(MODALITIES["pictures"].sniff(encoded[:16]) or "", "bin")
         name_of = digest(encoded)
         seen[name_of] = seen.get(name_of, 0) + 1
         file = f"{name}/{name_of}-{seen[name_of]}.{ending}"

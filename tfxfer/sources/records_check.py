@@ -11,11 +11,12 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from tfxfer.errors import InputError, nearest
-from tfxfer.modalities.pictures.decode import sniff
+from tfxfer.kinds import MODALITIES
 from tfxfer.records.plans import BadFile
 from tfxfer.sources.label_lists import LabelList
 from tfxfer.sources.records_files import name_record, read_records
 
+_PICTURES = MODALITIES["pictures"]
 _PICTURE_KEYS = ("image/encoded", "image")
 _LABEL_KEYS = ("image/class/label", "label")
 
@@ -137,7 +138,7 @@ def _is_bytes(feature: Any) -> bool:
 
 def _is_picture(feature: Any) -> bool:
     values = feature.bytes_list.value
-    return len(values) == 1 and sniff(values[0][:16]) is not None
+    return len(values) == 1 and _PICTURES.sniff(values[0][:16]) is not None
 
 
 def _read(record: bytes, keys: tuple[str, str]) -> tuple[str | None, LabelList]:

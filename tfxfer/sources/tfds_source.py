@@ -21,11 +21,9 @@ _TIMEOUT_S = 20
 
 def list_embedded(config: DataConfig, cache: Path) -> Listing:
     """List the field guide's birds, which are rendered on first use."""
-    from tfxfer.modalities.pictures.fieldguide.builder import prepare_fieldguide
-
     if config.source != "embedded:birds":
         raise InputError(f"The embedded data are embedded:birds. Received: data={config.source!r}.")
-    builder = prepare_fieldguide(config.reading.data_dir)
+    builder = config.row.list_embedded(config)
     return _list(builder, config)
 
 

@@ -110,7 +110,9 @@ def make_job(config: Config, pictures: ItemData, console: Console, share: Share 
     # Not earlier: preparing a data set draws random numbers as well.
     keras.utils.set_random_seed(config.seed)
     with console.status("Building the network"):
-        backbone = add_levels(build_backbone(config.backbone), config.head.levels)
+        backbone = add_levels(
+            build_backbone(config.backbone, pictures.modality), config.head.levels
+        )
     head = build_head(config.head, len(pictures.classes), config.seed, pictures.has_several)
     layers = FrozenLayers(
         backbone,

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from tfxfer.data.leaks import find_conflicts, find_leaks
-from tfxfer.data.looks import Copies
 from tfxfer.modalities.pictures.copies import find_copies
+from tfxfer.records.audits import Copies
 
 COUNT = 60
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy.fft import dctn
 
-from tfxfer.data.looks import Copies
 from tfxfer.modalities.pictures.oddities import THUMBNAIL_PX
+from tfxfer.records.audits import Copies
 
 _FREQUENCIES = 8
 # So many rows are hashed at a time, and so many pairs compared at a time.

@@ -17,13 +17,13 @@ import tensorflow as tf
 from PIL import Image
 
 from tfxfer.data.items import PARALLEL_CALLS, FileSet, ItemSet, untuned
-from tfxfer.data.looks import Copies, Look
 from tfxfer.machine.files import read_bytes
 from tfxfer.modalities.pictures.copies import find_copies
 from tfxfer.modalities.pictures.decode import decode_picture, sniff
 from tfxfer.modalities.pictures.headers import MOST_PIXELS
 from tfxfer.modalities.pictures.oddities import THUMBNAIL_PX
 from tfxfer.modalities.pictures.settings import FORMATS
+from tfxfer.records.audits import Copies, Look
 
 _TOO_LARGE = f"of more than {MOST_PIXELS:,} pixels; shrink it"
 _GIGANTIC_PIXELS, _TINY_PX, _NARROW_RATIO = 40_000_000, 32, 4.0

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfxfer.modalities.pictures.networks.families import NETWORKS
+from tfxfer.modalities.pictures.networks.families import (
+    COUNTS,
+    EMBEDDED_ALPHA,
+    EMBEDDED_NETWORK,
+    NETWORKS,
+    Family,
+)
+from tfxfer.modalities.pictures.networks.preprocessing import PREPROCESSINGS, Preprocessing
 from tfxfer.modalities.pictures.oddities import ODDITIES
 from tfxfer.modalities.pictures.settings import (
     FORMATS,
@@ -17,13 +25,15 @@ from tfxfer.modalities.pictures.settings import (
     AugmentationConfig,
     input_spec,
 )
-from tfxfer.modality import InputSpec, View
+from tfxfer.modality import InputSpec, Network, Signature, View
 
 if TYPE_CHECKING:
     from tfxfer.backbones.backbone import Backbone
+    from tfxfer.backbones.hub_family import KerasHubFamily
     from tfxfer.config.backbone import BackboneConfig
+    from tfxfer.config.data import DataConfig
     from tfxfer.data.items import ItemSet
-    from tfxfer.data.looks import Copies, Look
+    from tfxfer.records.audits import Copies, Look
 
 _USUAL_INPUT = input_spec(224)
 
@@ -40,6 +50,12 @@ class Pictures:
     policies: tuple[str, ...] = POLICIES
     augmentation: type[AugmentationConfig] = AugmentationConfig
     usual_input: InputSpec = _USUAL_INPUT
+    embedded: tuple[str, float] = (EMBEDDED_NETWORK, EMBEDDED_ALPHA)
+
+    @cached_property
+    def networks(self) -> Mapping[str, Network]:
+        """The networks of Keras Applications."""
+        return {name: _describe(name, family) for name, family in NETWORKS.items()}
 
     def input_of(self, backbone: BackboneConfig) -> InputSpec | None:
         """Return the input of a network; None if it is known only when the network is loaded."""
@@ -82,17 +98,69 @@ class Pictures:
 
         return look_at_header("", encoded) if header_only else look_at_encoded("", encoded)
 
+    def find_fault(self, encoded: bytes) -> str | None:
+        """Return the fault of a BMP file: with a palette, its colours' numbers are decoded."""
+        return (
+            self.look_at_encoded(encoded, header_only=True).fault if encoded[:2] == b"BM" else None
+        )
+
     def find_copies(self, looks: Sequence[Look], mirrored: bool) -> tuple[Copies, ...]:
         """Find the pictures that are copies of one another, mirrored ones too where that is so."""
         from tfxfer.modalities.pictures.look import find_copies_by_looks
 
         return find_copies_by_looks(looks, mirrored)
 
-    def build_backbone(self, config: BackboneConfig) -> Backbone:
+    def build_network(self, config: BackboneConfig) -> Backbone:
         """Build a network of Keras Applications, with its weights loaded."""
         from tfxfer.modalities.pictures.networks.applications import build_application
 
         return build_application(config)
+
+    def fit_module(
+        self, shape: tuple[int | None, ...], dtype: str, config: BackboneConfig
+    ) -> tuple[InputSpec, Preprocessing]:
+        """Return the pictures that a module of TF-Hub takes; refuse one that takes none."""
+        from tfxfer.modalities.pictures.networks.hub_inputs import fit_module
+
+        return fit_module(shape, dtype, config)
+
+    def fit_preset(
+        self, network: Any, preset: str, config: BackboneConfig
+    ) -> tuple[InputSpec, Preprocessing, tuple[str, ...]]:
+        """Return the pictures that a preset of KerasHub takes, and notes on it."""
+        from tfxfer.modalities.pictures.networks.hub_inputs import fit_preset
+
+        return fit_preset(network, preset, config)
+
+    def hub_families(self) -> Mapping[str, KerasHubFamily]:
+        """Return how KerasHub's networks of pictures are taken apart."""
+        from tfxfer.modalities.pictures.networks.hub_families import FAMILIES
+
+        return FAMILIES
+
+    def list_embedded(self, config: DataConfig) -> Any:
+        """Draw the embedded birds, unless they are there, and return their builder."""
+        from tfxfer.modalities.pictures.fieldguide.builder import prepare_fieldguide
+
+        return prepare_fieldguide(config.reading.data_dir)
+
+    def signatures(self, spec: InputSpec) -> tuple[Signature, ...]:
+        """Return what an exported model of pictures can be asked."""
+        from tfxfer.modalities.pictures.signatures import signatures
+
+        return signatures(spec)
+
+
+def _describe(name: str, family: Family) -> Network:
+    parameters, blocks = COUNTS[name]
+    return Network(
+        parameters,
+        blocks,
+        f"{family.sizes_px[name]} px",
+        PREPROCESSINGS[family.preprocessing].about,
+        family.weights_licence,
+        family.alphas,
+    )
 
 
 def _side_px(spec: InputSpec) -> int:

@@ -11,7 +11,7 @@ from support.small import outline_network
 
 from tfxfer.backbones.blocks import list_blocks, resolve_unfreeze
 from tfxfer.errors import InputError
-from tfxfer.modalities.pictures.networks.families import FAMILIES, NETWORKS, Family, find_family
+from tfxfer.modalities.pictures.networks.families import FAMILIES, NETWORKS, Family
 from tfxfer.modalities.pictures.networks.preprocessing import PREPROCESSINGS
 
 
@@ -25,8 +25,8 @@ def test_the_table_holds_every_network_of_keras():
 
 
 def test_block_names_do_not_depend_on_what_was_built_before():
-    first = list_blocks(outline_network("Xception", 71), find_family("Xception"))
-    second = list_blocks(outline_network("Xception", 71), find_family("Xception"))
+    first = list_blocks(outline_network("Xception", 71), NETWORKS["Xception"])
+    second = list_blocks(outline_network("Xception", 71), NETWORKS["Xception"])
     assert [block.name for block in first] == [block.name for block in second]
 
 
@@ -37,7 +37,7 @@ def test_weights_outside_of_all_blocks_are_refused():
 
 
 def test_unfreeze_is_a_number_all_or_a_name():
-    blocks = list_blocks(outline_network("VGG16", 32), find_family("VGG16"))
+    blocks = list_blocks(outline_network("VGG16", 32), NETWORKS["VGG16"])
     assert resolve_unfreeze(2, blocks) == 2
     assert resolve_unfreeze("all", blocks) == 5
     assert resolve_unfreeze("block4", blocks) == 2

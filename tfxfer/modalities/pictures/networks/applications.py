@@ -13,7 +13,7 @@ from tfxfer.backbones.blocks import list_blocks
 from tfxfer.backbones.weights import load_file
 from tfxfer.config.backbone import BackboneConfig
 from tfxfer.errors import InputError, first_line
-from tfxfer.modalities.pictures.networks.families import EMBEDDED_FILE, Family, find_family
+from tfxfer.modalities.pictures.networks.families import EMBEDDED_FILE, NETWORKS, Family
 from tfxfer.modalities.pictures.networks.preprocessing import PREPROCESSINGS, TORCH_STD
 from tfxfer.modalities.pictures.settings import input_spec
 
@@ -25,7 +25,7 @@ def build_application(config: BackboneConfig) -> Backbone:
         InputError: unknown network, size or width that it does not take, weights that cannot be
             had or that belong to another network.
     """
-    family = find_family(config.name)
+    family = NETWORKS[config.name]
     size_px = config.image_size_px or family.sizes_px[config.name]
     if size_px < family.min_size_px:
         raise InputError(
@@ -80,7 +80,7 @@ def build_imagenet(config: BackboneConfig, size_px: int) -> keras.Model:
     Raises:
         InputError: There are no weights for this width, or they cannot be fetched.
     """
-    family = find_family(config.name)
+    family = NETWORKS[config.name]
     if family.alphas and (config.alpha or 1.0) not in family.alphas:
         raise InputError(
             f"ImageNet weights of {config.name} exist for alpha in {family.alphas}. "

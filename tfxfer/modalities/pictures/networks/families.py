@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tfxfer.errors import InputError, nearest
-
 
 @dataclass(frozen=True)
 class Family:
@@ -207,18 +205,3 @@ EMBEDDED_NETWORK = "MobileNetV2"
 EMBEDDED_ALPHA = 0.35
 EMBEDDED_SIZE_PX = 96
 EMBEDDED_FILE = "mobilenetv2_035_96_fieldguide.weights.h5"
-
-
-def find_family(network: str) -> Family:
-    """Return the family of a network.
-
-    Raises:
-        InputError: There is no such network; the error names the most similar one.
-    """
-    if network not in NETWORKS:
-        raise InputError(
-            "backbone must be a Keras Applications network, hub:HANDLE_OR_PATH or "
-            f"keras_hub:PRESET. Received: backbone={network!r}.{nearest(network, NETWORKS)} "
-            "`tfxfer backbones` lists the networks."
-        )
-    return NETWORKS[network]

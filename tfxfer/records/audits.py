@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -18,7 +19,7 @@ class Look:
         kind: its format by its content; None: it is no picture.
         height_px, width_px: as stored, before it is turned upright; 0 where they are not known.
         fault: why it cannot be used; None where it can.
-        oddities: what is unusual about it, though it can be used: keys of `ODDITIES`.
+        oddities: what is unusual about it, though it can be used: keys of the modality's oddities.
         digest: hash of its bytes.
         thumbnail: ``16 * 16 * 3`` bytes: RGB, upright, squashed to a square; empty with a fault.
     """
@@ -61,6 +62,7 @@ class Audit:
         conflicts: those of them whose labels differ.
         leaks: training pictures with a copy in validation or test, and validation ones with a copy
             in test.
+        meanings: what each oddity means, for people.
         unit: what the source is made of: ``"files"``, ``"records"`` or ``"examples"``.
     """
 
@@ -73,6 +75,7 @@ class Audit:
     conflicts: tuple[Copies, ...]
     leaks: tuple[int, ...]
     unit: str = "files"
+    meanings: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def faults(self) -> tuple[Look, ...]:
