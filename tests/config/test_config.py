@@ -75,7 +75,7 @@ def test_paths_are_saved_absolute(tmp_path, monkeypatch):
         ({"settings": {"head": 3}}, "head"),
         ({"weights": "imagnet"}, "Did you mean 'imagenet'"),
         ({"weights": ""}, "weights=''"),
-        ({"data": ""}, "is needed"),
+        ({"data": ""}, "data must be a folder of class folders"),
         ({"settings": {"backbone.weights": "embedded", "backbone.alpha": 1.0}}, "embedded"),
         ({"settings": {"phases.0.views": 0}}, "from 1 to 64, or 'stream'"),
         ({"settings": {"phases.0.views": 65}}, "from 1 to 64, or 'stream'"),

@@ -16,6 +16,7 @@ from tensorflow.python.framework.config import (
     is_op_determinism_enabled,
 )
 
+from tfxfer.config.phases import PRECISIONS
 from tfxfer.config.presets import load_config
 from tfxfer.errors import InputError
 from tfxfer.features import engines
@@ -23,7 +24,7 @@ from tfxfer.machine import runtime
 from tfxfer.machine.compiled import exact_float32
 from tfxfer.machine.devices import Device, find_device, share_gpus
 from tfxfer.phases.memory import memory_errors
-from tfxfer.phases.precision import PRECISIONS, check_precision, list_candidates
+from tfxfer.phases.precision import check_precision, list_candidates
 from tfxfer.search.workers import check_workers
 from tfxfer.training.job import prepare
 from tfxfer.training.phase import train_phase

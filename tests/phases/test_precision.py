@@ -11,13 +11,13 @@ import tensorflow as tf
 from rich.console import Console
 
 from tfxfer.config.head import HeadConfig
-from tfxfer.config.phases import ResolvedPhase
+from tfxfer.config.phases import PRECISIONS, ResolvedPhase
 from tfxfer.data.items import untuned
 from tfxfer.features.cut import build_prefix, find_cut
 from tfxfer.features.feed import PhaseData
 from tfxfer.phases.fit import fit_phase, prepare_phase
 from tfxfer.phases.keep_best import KeepBest, Standing
-from tfxfer.phases.precision import PRECISIONS, agree, choose_precision, in_precision
+from tfxfer.phases.precision import agree, choose_precision, in_precision
 from tfxfer.phases.span import load_state, save_state
 from tfxfer.tasks.heads import build_head
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from tfxfer.config.places import is_among_pictures
+from tfxfer.config.places import ALLOWED_SOURCES, is_among_pictures
 from tfxfer.config.presets import add_settings, load_data_settings, parse_setting
 from tfxfer.errors import InputError
 from tfxfer.machine import runtime
@@ -92,7 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "data",
         metavar="DATA",
-        help="a folder, a manifest, an archive, tfds:NAME, tfrecord:PATTERN or arrayrecord:PATTERN",
+        help=ALLOWED_SOURCES,
     )
     parser.add_argument("--out", metavar="DIR", help="write audit.json and contact sheets there")
     add_settings(parser, "how the data are read, such as data.reading.label_column=species")

@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from tfxfer import run
 from tfxfer.commands.options import as_source
-from tfxfer.config.places import is_address, is_among_pictures
+from tfxfer.config.places import ALLOWED_SOURCES, is_address, is_among_pictures
 from tfxfer.config.presets import add_settings, load_data_settings, parse_setting
 from tfxfer.errors import InputError
 from tfxfer.machine import runtime
@@ -70,9 +70,9 @@ def evaluate(
     """
     if data is None:
         raise InputError(
-            "An evaluation needs labelled pictures. Received: no --data. Name what training takes "
-            "(a folder of class folders, a manifest, an archive, tfds:NAME). A run's own test "
-            f"split was read once, at its end: the figures are in its {run.METRICS}."
+            "An evaluation needs labelled pictures. Received: no --data. Name what training takes: "
+            f"{ALLOWED_SOURCES}. A run's own test split was read once, at its end: the figures are "
+            f"in its {run.METRICS}."
         )
     data = as_source(data, lambda: load_data_settings(None, settings))
     config = load_data_settings(data, settings)

@@ -14,6 +14,7 @@ from typing import Any
 from tfxfer import run
 from tfxfer.commands.options import as_source
 from tfxfer.config.config import Config
+from tfxfer.config.places import ALLOWED_SOURCES
 from tfxfer.config.presets import add_settings, load_config, parse_setting
 from tfxfer.errors import InputError, exit_code
 from tfxfer.machine import runtime
@@ -42,9 +43,9 @@ def train(
 
     Args:
         preset: A preset's name (`tfxfer presets` lists them) or a TOML file.
-        data: A folder, ``"tfds:NAME"``, ``"embedded:birds"`` and so on, a `tf.data.Dataset`, or a
-            mapping of ``"train"``, ``"validation"`` and ``"test"`` to such data sets; None takes
-            the preset's data.
+        data: One of `config.places.SOURCES`, such as a folder or ``"tfds:NAME"``, a
+            `tf.data.Dataset`, or a mapping of ``"train"``, ``"validation"`` and ``"test"`` to such
+            data sets; None takes the preset's data.
         backbone: A Keras Applications network at its own size, ``"hub:HANDLE_OR_PATH"`` or
             ``"keras_hub:PRESET"``; None takes the preset's network.
         weights: ``"imagenet"``, ``"embedded"``, ``"none"`` or a file; None takes the preset's.
@@ -150,7 +151,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         metavar="WHAT",
-        help="a folder of class folders, an archive of one, a manifest, or tfds:NAME",
+        help=ALLOWED_SOURCES,
     )
     parser.add_argument(
         "--backbone",

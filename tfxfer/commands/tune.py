@@ -14,13 +14,13 @@ from typing import Any
 
 from tfxfer.commands.options import as_source
 from tfxfer.config.presets import add_settings, load_config, parse_setting
-from tfxfer.errors import InputError, exit_code
+from tfxfer.config.search import TUNERS
+from tfxfer.errors import InputError, exit_code, nearest
 from tfxfer.machine import runtime
 from tfxfer.records.searches import SearchResult
 from tfxfer.report.console import make_console
 from tfxfer.search import folder as places
 
-TUNERS = ("random", "hyperband", "bayesian", "grid")
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -49,7 +49,7 @@ def tune(
     Args:
         preset, data, backbone, weights, settings: The same as in `tfxfer.train`.
         trials: The number of configs to train; each rung of Hyperband counts.
-        tuner: ``"random"``, ``"hyperband"``, ``"bayesian"`` or ``"grid"``.
+        tuner: One of `config.search.TUNERS`, such as ``"hyperband"``.
         budget: The seconds for all trials, without the winner's run; None sets no limit.
         objective: ``"val_accuracy"``, ``"val_cross_entropy"``, or None for the metric that chooses
             the epochs.
@@ -105,7 +105,10 @@ def _check(trials: int, tuner: str, budget: float | None, workers: int) -> None:
             f"Received: trials={trials}, workers={workers}, budget={budget}."
         )
     if tuner not in TUNERS:
-        raise InputError(f"tuner must be one of {', '.join(TUNERS)}. Received: {tuner!r}.")
+        raise InputError(
+            f"tuner must be one of {', '.join(TUNERS)}. Received: tuner={tuner!r}."
+            f"{nearest(tuner, TUNERS)} Name one of them."
+        )
 
 
 def _default_folder(preset: str) -> Path:

@@ -110,10 +110,8 @@ class SplitConfig(Table):
 class DataConfig(Table):
     """Which items a run takes; how they are read, and how they are parted."""
 
-    # A folder of class folders; a manifest (.csv, .tsv, .parquet, .jsonl); an archive of a folder
-    # (.zip, .tar, .tar.gz, .tgz, .tar.bz2, .tar.xz); "tfds:NAME", "tfrecord:PATTERN",
-    # "arrayrecord:PATTERN" or "embedded:birds". Folders, manifests and records may lie where
-    # `tf.io.gfile` reads (gs://…).
+    # One of `places.SOURCES`. Folders, manifests and records may lie where `tf.io.gfile` reads
+    # (gs://…).
     source: str | None = None
     modality: str = "pictures"  # what the items are: a key of `kinds.MODALITIES`
     batch_size: int = Field(32, ge=1, le=65536)

@@ -10,11 +10,14 @@ from tfxfer.config.places import is_address
 from tfxfer.config.table import Table, absolute
 from tfxfer.errors import InputError
 
+# What can run frozen layers; `features/engines.py` has a function for each.
+EngineName = Literal["openvino", "tensorflow", "xla", "jax"]
+
 
 class FeaturesConfig(Table):
     """The engine of frozen layers, and the cache of their features."""
 
-    engine: Literal["auto", "openvino", "tensorflow", "xla", "jax"] = "auto"
+    engine: Literal["auto"] | EngineName = "auto"
     cache_dir: str | None = None  # None takes $TFXFER_CACHE or ~/.cache/tfxfer.
     max_disk_gb: float | None = Field(None, ge=0, le=1e6)  # None decides by the free space.
 

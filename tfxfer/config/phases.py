@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from tfxfer.config.table import Table
 from tfxfer.errors import InputError
+
+Precision = Literal["float32", "bfloat16_rewrite", "mixed_float16", "mixed_bfloat16"]
+PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 
 class PhaseConfig(Table):
@@ -38,9 +41,7 @@ class PhaseConfig(Table):
     inverse_penalty: float | None = Field(None, gt=0)
     evenness: float | None = Field(None, ge=0, le=1)
     # "auto" takes the fastest in a short comparison (`CANDIDATES` in `phases/precision.py`).
-    precision: Literal["auto", "float32", "bfloat16_rewrite", "mixed_float16", "mixed_bfloat16"] = (
-        "auto"
-    )
+    precision: Literal["auto"] | Precision = "auto"
     mixup: float | None = Field(None, ge=0)  # the parameter of the Beta distribution; 0 mixes none
     cutmix: float = Field(0.0, ge=0)
     learning_rate: float = Field(gt=0)

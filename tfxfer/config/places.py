@@ -8,6 +8,17 @@ from pathlib import Path
 from tfxfer.config.table import absolute
 from tfxfer.errors import InputError
 
+# What can be named as data: what errors say is allowed is read from here.
+SOURCES = (
+    "a folder of class folders",
+    "a manifest such as list.csv",
+    "an archive of a folder such as photos.zip",
+    "tfds:NAME",
+    "tfrecord:PATTERN",
+    "arrayrecord:PATTERN",
+    "embedded:birds",
+)
+ALLOWED_SOURCES = f"{', '.join(SOURCES[:-1])} or {SOURCES[-1]}"
 SOURCE_PREFIXES = ("tfds:", "embedded:", "tfrecord:", "arrayrecord:", "dataset:")
 
 
@@ -45,7 +56,9 @@ def to_source(source: str | None) -> str | None:
     if source is None or source.startswith(SOURCE_PREFIXES):
         return source
     if not source.strip():
-        raise InputError("a folder, a file, tfds:NAME or embedded:birds is needed. Received: ''.")
+        raise InputError(
+            f"data must be {ALLOWED_SOURCES}. Received: ''. Name one, or leave it out."
+        )
     return to_place(source)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -14,6 +14,10 @@ from tfxfer.errors import InputError
 # These keys name the data, the store and the like, which are the same in all trials.
 _FIXED = ("data", "features", "seed", "summary", "search", "phases")
 _FREE = ("data.batch_size", "data.balance", "phases.")
+
+# What can propose search trials; `search/oracles.py` has a class for each.
+Tuner = Literal["random", "hyperband", "bayesian", "grid"]
+TUNERS: tuple[str, ...] = get_args(Tuner)
 
 Choice = tuple[str, ...] | tuple[int, ...] | tuple[float, ...] | tuple[bool, ...]
 

@@ -12,14 +12,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.config.phases import ResolvedPhase
+from tfxfer.config.phases import PRECISIONS, ResolvedPhase
 from tfxfer.data.items import untuned
 from tfxfer.errors import InputError
 from tfxfer.features.engines import in_policy
 from tfxfer.machine.compiled import exact_float32, is_on
 from tfxfer.machine.devices import Device, find_device
 
-PRECISIONS = ("float32", "bfloat16_rewrite", "mixed_float16", "mixed_bfloat16")
 # What "auto" chooses from, by kind of device and the compute capability that a GPU needs for it
 # (tensor cores multiply float16 from 7.0 on, bfloat16 from 8.0 on); the first row that fits counts.
 # A single one is taken without a trial.

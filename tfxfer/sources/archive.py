@@ -11,7 +11,7 @@ from pathlib import Path
 from tfxfer.cache.folder import UNFINISHED
 from tfxfer.cache.in_use import hold
 from tfxfer.config.data import DataConfig
-from tfxfer.config.places import is_address
+from tfxfer.config.places import ALLOWED_SOURCES, is_address
 from tfxfer.data.listing import Listing
 from tfxfer.errors import InputError
 from tfxfer.sources.folder import SPLIT_NAMES, read_folder, visible_folders
@@ -59,8 +59,8 @@ def unpack_once(archive: Path, place: Path, limits: Limits) -> tuple[Path, bool]
     """
     if not archive.is_file():
         raise InputError(
-            "data must be a folder of class folders, a manifest, an archive, tfds:NAME or "
-            f"embedded:birds. Received: {str(archive)!r}, which is not there. Check the path."
+            f"data must be {ALLOWED_SOURCES}. Received: {str(archive)!r}, which is not there. "
+            "Check the path."
         )
     status = archive.stat()
     identity = f"{archive.resolve()}|{status.st_size}|{status.st_mtime_ns}"

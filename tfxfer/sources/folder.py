@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tfxfer.config.data import DataConfig
-from tfxfer.config.places import is_address
+from tfxfer.config.places import ALLOWED_SOURCES, is_address
 from tfxfer.data.items import FileSet
 from tfxfer.data.listing import Listing
 from tfxfer.errors import InputError, nearest
@@ -43,9 +43,7 @@ def list_folder(config: DataConfig, cache: Path) -> Listing:
     if not is_folder(root):
         state = _describe(root)
         raise InputError(
-            "data must be a folder of class folders, a manifest (.csv, .tsv, .jsonl, .parquet), an "
-            "archive of a folder (.zip, .tar, .tar.gz), tfds:NAME or embedded:birds. "
-            f"Received: {root!r}, which {state}. Check the path."
+            f"data must be {ALLOWED_SOURCES}. Received: {root!r}, which {state}. Check the path."
         )
     return read_folder(root, root, config)
 

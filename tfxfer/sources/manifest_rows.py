@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfxfer.config.data import DataConfig
-from tfxfer.config.places import is_address
+from tfxfer.config.places import ALLOWED_SOURCES, is_address
 from tfxfer.errors import InputError, first_line, nearest
 from tfxfer.machine.files import exists, read_bytes
 
@@ -47,8 +47,8 @@ def read_rows(manifest: str, config: DataConfig) -> list[Row]:
     """
     if not _is_there(manifest):
         raise InputError(
-            "data must be a folder of class folders, a manifest, an archive, tfds:NAME or "
-            f"embedded:birds. Received: {manifest!r}, which is not there. Check the path."
+            f"data must be {ALLOWED_SOURCES}. Received: {manifest!r}, which is not there. Check "
+            "the path."
         )
     names, lines = _READERS[os.path.splitext(manifest)[1].lower()](manifest, config)
     if names is not None:

@@ -17,6 +17,7 @@ from tfxfer.cache.digest import digest
 from tfxfer.cache.folder import UNFINISHED, locate, make_folder
 from tfxfer.cache.in_use import hold
 from tfxfer.config.data import DataConfig
+from tfxfer.config.places import ALLOWED_SOURCES
 from tfxfer.data.items import FileSet
 from tfxfer.data.listing import Listing
 from tfxfer.errors import InputError, nearest
@@ -119,7 +120,7 @@ def _name_splits(data: Any) -> dict[str, tf.data.Dataset]:
             )
         if not isinstance(dataset, tf.data.Dataset):
             raise InputError(
-                "data must be a folder, a name such as tfds:NAME, a tf.data.Dataset, or a mapping "
+                f"data must be {ALLOWED_SOURCES}; in Python also a tf.data.Dataset, or a mapping "
                 f"of splits to data sets. Received: {type(dataset).__name__}. "
                 "Wrap arrays with tf.data.Dataset.from_tensor_slices((pictures, labels))."
             )

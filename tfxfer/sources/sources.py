@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tfxfer.cache.folder import locate
 from tfxfer.config.data import DataConfig
+from tfxfer.config.places import ALLOWED_SOURCES
 from tfxfer.data.listing import Listing
 from tfxfer.errors import InputError
 from tfxfer.machine.files import check_address, is_folder
@@ -52,9 +53,9 @@ def list_pictures(config: DataConfig, cache: Path | None = None) -> Listing:
     source = config.source
     if source is None:
         raise InputError(
-            "This preset trains on pictures of your own: name them with --data FOLDER (class "
-            "folders, or train/, val/ and test/ above them), a manifest, an archive or --data "
-            "tfds:NAME. Received: none."
+            f"This preset trains on data of your own: --data names {ALLOWED_SOURCES}. Received: "
+            "none. Name a folder whose folders are the classes, or that has train/, val/ and "
+            "test/ above them."
         )
     folder = (cache or locate()).absolute()
     for prefix, list_source in PREFIXES.items():

@@ -27,8 +27,7 @@ def load_data(
     """Load the pictures that a config names, with all three splits; look at each of them first.
 
     Args:
-        config: ``source`` is a folder, a manifest, an archive, ``"tfds:NAME"``,
-            ``"tfrecord:PATTERN"``, ``"arrayrecord:PATTERN"`` or ``"embedded:birds"``.
+        config: its ``source`` is one of `config.places.SOURCES`.
         seed: decides which pictures missing splits are cut from.
         cache: the folder of the cache, in which archives are unpacked and what is seen of items is
             kept; None: archives are unpacked where it lies by default, and nothing is kept.
