@@ -1,4 +1,4 @@
-"""Which items a run takes, and how they are read and parted. Imports no TensorFlow."""
+"""The settings of the items, their reading and their splits. This imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ Balance = Literal["none", "class_weights", "sampling", "logit_adjustment"]
 
 
 class ReadingConfig(Table):
-    """How the items of a source are read, and what says what they are."""
+    """How the items of a source and their labels are read."""
 
-    data_dir: str | None = None  # where TensorFlow Datasets are prepared; None: their default
+    data_dir: str | None = None  # the folder of TensorFlow Datasets; None takes their default
     on_bad: OnBad = "fail"
 
-    # Of a manifest: names of its columns, and where its relative paths are looked for, one root
-    # after the other; none: beside the manifest.
+    # These are the columns of a manifest, and the folders in which its relative paths are looked
+    # for, in order; without roots, the paths lie beside the manifest.
     path_column: str = "path"
     label_column: str = "label"
     split_column: str = "split"
     roots: tuple[str, ...] = ()
-    # Several labels a picture, parted by this.
+    # If this is set, items have several labels, which it separates.
     label_separator: str | None = Field(None, min_length=1)
 
-    # Of TFDS and records: the features that hold the encoded picture and the label, and the
-    # classes' names where labels are numbers.
+    # TensorFlow Datasets and TFRecord files have features with the encoded picture and the label.
+    # If labels are numbers, the classes need names.
     picture_key: str | None = None
     label_key: str | None = None
     class_names: tuple[str, ...] = ()
@@ -51,28 +51,29 @@ class ReadingConfig(Table):
 
 
 class SplitConfig(Table):
-    """Which items are trained on, which choose, and which are looked at once, in the end."""
+    """Which items are for training, which for choices, and which for the final evaluation."""
 
-    # Of TFDS and records: TFDS expressions such as "train[:80%]"; patterns of files of records.
+    # Splits of TensorFlow Datasets are expressions such as "train[:80%]"; those of TFRecord files
+    # are patterns of files.
     train: str | None = None
     validation: str | None = None
     test: str | None = None
-    # Shares of the training pictures, cut where the source has no such split.
+    # If the source lacks a split, this share of the training items is taken for it.
     validation_fraction: float = Field(0.15, gt=0, lt=0.5)
     test_fraction: float = Field(0.15, gt=0, lt=0.5)
-    # "hash": by each picture's name, so that no picture moves when others are added.
+    # "hash" decides by each item's name, so that no item moves when others are added.
     by: SplitBy = "random"
-    # Pictures of one group go into one split: a manifest's column, or an expression that matches
-    # in a picture's path below the source; its first group, or all of it, names the group.
+    # Items of one group go into one split. Groups are a manifest's column, or what an expression
+    # matches in an item's path below the source: its first parenthesis or, without one, all of it.
     group_column: str | None = None
     group_pattern: str | None = None
-    # Cross-validation: a whole run for each fold (tfxfer/training/folds.py), or one of them alone.
+    # Cross-validation does a whole run for each fold (`training/folds.py`), or for one of them.
     folds: int | None = Field(None, ge=2, le=100)
-    fold: int | None = Field(None, ge=1)  # from 1; None: all of them
-    shots: int | None = Field(None, ge=1)  # training pictures of each class; None: all
-    # Train on the validation pictures as well, with what an earlier run has chosen on them.
+    fold: int | None = Field(None, ge=1)  # a number from 1; None trains all folds
+    shots: int | None = Field(None, ge=1)  # the training items of each class; None takes all
+    # Validation items are trained on as well, with the settings that an earlier run chose on them.
     train_on_validation: bool = False
-    # Training pictures that are copies of validation or test pictures are left out.
+    # Training items that are copies of validation or test items are left out.
     fix_leaks: bool = False
 
     @field_validator("group_pattern")
@@ -108,21 +109,21 @@ class SplitConfig(Table):
 
 
 class DataConfig(Table):
-    """Which items a run takes; how they are read, and how they are parted."""
+    """The items of a run, how they are read, and how they are divided into splits."""
 
-    # One of `places.SOURCES`. Folders, manifests and records may lie where `tf.io.gfile` reads
-    # (gs://…).
+    # The source is one of `places.SOURCES`. Folders, manifests and TFRecord files may lie at an
+    # address that `tf.io.gfile` reads (gs://…).
     source: str | None = None
-    modality: str = "pictures"  # what the items are: a key of `kinds.MODALITIES`
+    modality: str = "pictures"  # the kind of the items, a key of `kinds.MODALITIES`
     batch_size: int = Field(32, ge=1, le=65536)
-    # What is done about classes of different sizes (tasks/balance.py).
+    # The way of balancing classes of different sizes (`tasks/balance.py`).
     balance: Balance = "none"
     reading: ReadingConfig = ReadingConfig()
     split: SplitConfig = SplitConfig()
 
     @property
     def row(self) -> Modality:
-        """The row of what the items are."""
+        """The row of the modality."""
         return MODALITIES[self.modality]
 
     @field_validator("modality")
@@ -152,8 +153,8 @@ class DataConfig(Table):
         return self
 
 
-# The keys of [data] before they were grouped, in the order in which they were written, and where
-# each one is now, below [data].
+# The former keys of [data], in the order in which they were written, and the present key of each
+# one below [data].
 FORMER_KEYS = {
     "source": "source",
     "data_dir": "reading.data_dir",

@@ -1,8 +1,8 @@
-"""The keys of ``[data]`` before they were grouped, and what still goes by them.
+"""The keys of ``[data]`` before they were grouped, and the things that still depend on them.
 
-Configs that were written with them are read as ever; people who write them are told the new ones.
-Runs and searches go on being named by them, so that what an earlier version began is found again.
-Imports no TensorFlow.
+Configs that earlier versions wrote with them can still be read. People who write them by hand get
+an error with the new keys. Runs and searches are still named by them, so that what an earlier
+version began is found again. This module imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import tomli_w
 from tfxfer.config.config import Config
 from tfxfer.config.data import FORMER_KEYS, DataConfig
 
-# What stood in [data] of every config that was written, whichever version wrote it.
+# Every earlier version wrote these keys into [data].
 _ALWAYS_WRITTEN = {"batch_size", "on_bad", "validation_fraction", "test_fraction"}
 
 
 def read_former(table: Mapping[str, Any]) -> dict[str, Any]:
-    """A table of a preset or a config; one that an earlier version wrote gets the keys of today.
+    """Return a table of a preset or config, with present keys if an earlier version wrote it.
 
-    What people write by hand is left as it is: a key that is gone is an error that names the new
-    one.
+    A table that people wrote by hand is not changed, and an old key in it leads to an error that
+    names the new one.
     """
     data = table.get("data")
     if not isinstance(data, dict) or not data.keys() >= _ALWAYS_WRITTEN:
@@ -39,9 +39,9 @@ def read_former(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def identify(config: Config) -> str:
-    """All that a config says, as the text that names its run: the same as in earlier versions.
+    """Return a config as the text that identifies its run, the same as in earlier versions.
 
-    Keys that earlier versions did not have come last, if they have another value than the usual.
+    Keys that earlier versions did not have come last, and only if they differ from the default.
     """
     table = config.model_dump(exclude_none=True)
     data = table["data"]

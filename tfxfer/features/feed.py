@@ -153,7 +153,7 @@ def make_stored_data(
         wanted: the cuts to store of each view; the phase's own is the first.
         batch_size: pictures of a training step.
         prefixes: of all these cuts.
-        draws_evenly, steps: as of `make_phase_data`.
+        draws_evenly, steps: The same as in `make_phase_data`.
     """
     train, validation, cut = pictures.train, pictures.validation, wanted[0][0]
     found = compute_tables(layers, train, wanted, "training", prefixes)
@@ -190,7 +190,7 @@ def make_streamed_data(
     Args:
         cut: the phase's.
         batch_size: pictures of a training step.
-        draws_evenly, steps: as of `make_phase_data`.
+        draws_evenly, steps: The same as in `make_phase_data`.
     """
     train, validation, seed = pictures.train, pictures.validation, layers.seed
     classes, spec = len(pictures.classes), layers.backbone.input
