@@ -1,1 +1,1 @@
-"""The two-phase routine: what is frozen, at which rate, for how long."""
+"""A phase of training: freezing, learning rates, precision, and the choice of the best epoch."""

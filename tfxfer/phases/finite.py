@@ -1,4 +1,4 @@
-"""Train on numbers: what overflows stops, and goes on in float32 from the last good weights."""
+"""Training that stops when numbers overflow, and goes on in float32 from the last good weights."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tfxfer.phases.span import Span
 
 @dataclass(frozen=True)
 class Failure:
-    """Where a loss or a figure on validation was infinite or no number.
+    """The place where a loss or a validation metric was infinite or NaN.
 
     Attributes:
-        epoch: from 1.
-        step: of the epoch, from 1; None: its validation.
+        epoch: The number of the epoch, from 1.
+        step: The number of the step in the epoch, from 1; None for the validation.
     """
 
     epoch: int
@@ -32,20 +32,20 @@ class Failure:
 
 
 class StayFinite(keras.callbacks.Callback):
-    """End the training as soon as a figure is not finite; keep the state of the last good epoch.
+    """A callback that ends the training at a figure that is not finite, and keeps the last state.
 
-    A step whose gradients overflowed, and which `keras.optimizers.LossScaleOptimizer` left out for
-    that, has a finite loss and ends nothing.
+    If `keras.optimizers.LossScaleOptimizer` leaves out a step because its gradients overflowed, the
+    loss is finite, and the training goes on.
 
     Args:
-        keeps: copy weights and optimizer after each epoch, for `restore`.
+        keeps: Whether weights and optimizer are copied after each epoch, for `restore`.
 
     Attributes:
-        failure: where the training ended; None: all was finite.
-        epochs: number of the epoch, from 0, at which `restore` lets the training go on.
+        failure: Where the training ended; None if everything was finite.
+        epochs: The number of the epoch, from 0, at which training goes on after `restore`.
     """
 
-    # JAX goes on with the next steps meanwhile; those that follow a failure are undone.
+    # JAX goes on with the next steps meanwhile; steps after a failure are undone.
     async_safe = True
 
     def __init__(self, keeps: bool):
@@ -58,10 +58,10 @@ class StayFinite(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
         if not self._values:
-            self._keep(epoch)  # what the training starts from
+            self._keep(epoch)  # This is the state at the beginning.
 
     def on_train_batch_end(self, batch, logs=None):
-        # The mean over the epoch so far: from the first loss that is no number on, it is none.
+        # The logs hold the mean over the epoch so far, which stays NaN after the first NaN.
         if not math.isfinite(logs["loss"]):
             self._fail(Failure(self._epoch + 1, batch + 1))
 
@@ -74,7 +74,7 @@ class StayFinite(keras.callbacks.Callback):
     def restore(self, model: keras.Model) -> None:
         """Put the state of the last good epoch into a model with the same layers and optimizer.
 
-        One of the two may scale its loss, and the other not.
+        It does not matter whether one of the two models scales its loss.
         """
         for variable, value in zip(_state_of(model), self._values, strict=True):
             variable.assign(value)
@@ -85,7 +85,7 @@ class StayFinite(keras.callbacks.Callback):
             self.epochs = epochs
 
     def _fail(self, failure: Failure) -> None:
-        # Steps may be told of in another order.
+        # Steps may be reported in another order.
         earlier = self.failure
         if earlier is None or (earlier.step and failure.step and failure.step < earlier.step):
             self.failure = failure
@@ -102,22 +102,24 @@ def fit_or_retry(
     span: Span,
     say: Callable[[str], None] | None,
 ) -> tuple[str, keras.Model, dict[str, list[float]]]:
-    """Train; what is no number any more goes on in float32 from where it was one.
+    """Train; after an overflow, go on in float32 from the last good epoch.
 
     Args:
-        model: as `build` makes it for the precision.
-        layers: those whose policy is the precision's.
-        build: makes a compiled model for a precision, over the same weights each time.
-        fit: trains a model of a precision through a span with a callback, and gives figures by
-            epoch.
-        span: epochs to train.
-        say: is given a note where the precision was changed.
+        model: The model that `build` makes for the precision.
+        precision: The precision.
+        layers: The layers whose policy is the precision's.
+        build: A function that makes a compiled model for a precision, always with the same weights.
+        fit: A function that trains a model of a precision through a span with a callback, and
+            returns the figures by epoch.
+        phase: The phase.
+        span: The epochs to train.
+        say: A function that is given a note if the precision was changed.
 
     Returns:
         The precision of the last epochs, their model, and the figures of all epochs.
 
     Raises:
-        InputError: the loss is no number in float32 either.
+        InputError: The loss is not finite in float32 either.
     """
     finite = StayFinite(keeps=precision != "float32")
     with in_precision(layers, precision):
@@ -155,6 +157,6 @@ def _not_finite(phase: ResolvedPhase, failure: Failure) -> InputError:
 
 
 def _state_of(model: keras.Model) -> Iterable[keras.Variable]:
-    """Weights, random states and the optimizer's variables, but those of a scaled loss."""
+    """Return weights, random states, and the optimizer's variables except those of loss scaling."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     return (*model.variables, *optimizer.variables)

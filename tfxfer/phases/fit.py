@@ -1,4 +1,4 @@
-"""Train one phase."""
+"""The training of one phase."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def prepare_phase(
     objective: Objective = PLAIN,
     precision: str = "float32",
 ) -> tuple[keras.Model, tuple[Block, ...]]:
-    """Freeze and unfreeze, join what trains, and compile it for the phase.
+    """Freeze and unfreeze blocks, join the trainable ones with the head, and compile the model.
 
     Args:
         cut: the model starts from its features; at the pictures, it is the whole network.
         steps: optimizer steps of the phase.
         objective: what the loss is of.
-        precision: that the model is built in, as of `in_precision`; in mixed_float16, the loss is
+        precision: that the model is built in, as in `in_precision`; in mixed_float16, the loss is
             scaled, so that gradients do not vanish.
 
     Returns:
@@ -82,7 +82,7 @@ def prepare_phase(
         # Keras asks for the policy of the model itself; here each layer has its own.
         auto_scale_loss=False,
     )
-    # Else the first step would make its variables: TensorFlow traces it a second time for that.
+    # Without this, the first step would make these variables, and TensorFlow would trace it twice.
     model.optimizer.build(model.trainable_variables)
     return model, unfrozen
 
@@ -104,8 +104,8 @@ def fit_phase(
 ) -> PhaseResult:
     """Train one phase and leave the weights of its best epoch in the backbone and the head.
 
-    Where no epoch is better on validation than what the phase before ended with, the weights from
-    before this phase come back, and the result says so (``has_improved``).
+    If no epoch is better on validation than the end of the phase before, the weights from before
+    this phase are restored, and the result says so (``has_improved``).
 
     Args:
         phase: what to do.
@@ -179,7 +179,7 @@ def fit_phase(
 
 
 def _outcome(best: KeepBest, before: Standing, chosen_by: str) -> dict[str, Any]:
-    """What a phase ended with on validation, by the names of `PhaseResult`."""
+    """Return the validation figures at the end of a phase, by the names of `PhaseResult`."""
     return {
         "has_improved": best.standing != before,
         "best_epoch": best.epoch,
@@ -202,16 +202,16 @@ def _fit_steps(
     span: Span,
     also: Sequence[keras.callbacks.Callback],
 ) -> dict[str, list[float]]:
-    """Call `fit`, and give its figures by epoch."""
+    """Call `fit`, and return its figures by epoch."""
     if span.state:
         load_state(span.state, model, best)
     steps, size = data.steps_per_epoch, data.batch_size
     rate = warmup_cosine(phase.learning_rate, phase.epochs * steps, phase.warmup)
     bar = ProgressBar(phase.name, phase.epochs, steps, size, console, rate, objective.chosen_by)
     curves = keras.callbacks.TensorBoard(log_folder / phase.name, write_graph=False)
-    # It writes once an epoch; without this, JAX would wait after every step for its loss.
+    # The curves are written once an epoch; without this, JAX would wait for the loss of every step.
     curves.async_safe = True
-    # In this order: the others read the figures that the first one adds.
+    # `Validate` comes before the callbacks that read its figures.
     validate = Validate(data.validation, data.labels[1], objective, data.share)
     begin = keras.callbacks.LambdaCallback(on_epoch_begin=lambda n, _: data.epochs.start(n))
     callbacks = [begin, validate, best, curves, bar, *also]
@@ -223,7 +223,7 @@ def _fit_steps(
             initial_epoch=span.start,
             epochs=span.stop or phase.epochs,
             callbacks=callbacks,
-            shuffle=False,  # tf.data has shuffled
+            shuffle=False,  # tf.data has shuffled already.
             verbose=0,
         ).history
     finally:
@@ -234,11 +234,11 @@ def _fit_steps(
 def _solve(
     model: keras.Model, phase: ResolvedPhase, data: PhaseData, objective: Objective, best: KeepBest
 ) -> Solution:
-    """Fit the head, and give it the solution unless what it has is better on validation."""
+    """Fit the head, and give it the solution if that is better on validation than its weights."""
     chosen = (phase.inverse_penalty, phase.evenness)
     solution = solve_head(data.tables, *data.labels, objective, *chosen, data.share)
     if best.standing.is_beaten_by(solution.score, solution.cross_entropy):
-        # The last bits of a fit are a machine's own, and all processes are to have the same head.
+        # The last bits of a fit depend on the machine, and all processes need the same head.
         weights = data.share.take_first([solution.kernel, solution.bias])
         model.layers[-1].set_weights(weights)
         best.standing = Standing(solution.score, solution.cross_entropy, solution.accuracy)
@@ -252,13 +252,13 @@ def _choose_precision(
     data: PhaseData,
     steps: int,
 ) -> tuple[str, keras.Model]:
-    """The precision of a phase, and its model; a head alone is not worth a trial."""
+    """Return the precision of a phase, and its model; a head alone is not worth a comparison."""
     if phase.precision == "auto" and layers:
         warmed_up = round(phase.warmup * steps)
         device = find_device()
         candidates = list_candidates(device)
         if data.share.count > 1:
-            # Each process would time its own trial, and some would end it earlier than others.
+            # Each process would time the steps for itself, and some would end earlier than others.
             candidates = candidates[:1] if device.kind == "cpu" else candidates[-1:]
         batches = data.make_training()
         return choose_precision(build, layers, batches, steps, candidates, warmed_up)
@@ -268,7 +268,7 @@ def _choose_precision(
 
 
 def layers_of(network: keras.Model, blocks: Sequence[Block]) -> list[keras.layers.Layer]:
-    """All layers of some blocks, those without weights and those inside of others too."""
+    """Return all layers of some blocks, also those without weights and those inside of others."""
     names = {name for block in blocks for name in block.operations}
     return [
         inner

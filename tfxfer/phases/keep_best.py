@@ -1,4 +1,4 @@
-"""Early stopping that remembers what there was before the phase."""
+"""Early stopping that also remembers the weights from before the phase."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 
 from tfxfer.records.results import PhaseResult
 
-# Standard errors by which an epoch may fall short of the best one: two epochs of one network are
-# right on mostly the same pictures, so that they differ by less than two samples would.
+# An epoch may be so many standard errors below the best one. Two epochs of one network are right on
+# mostly the same items, so that they differ less than two independent samples.
 _NOISE = 0.5
 
 
 def standard_error(share: float, count: int) -> float:
-    """Of a share of so many pictures."""
+    """Return the standard error of a share, 0…1, of so many items."""
     return math.sqrt(max(0.0, share * (1 - share)) / count)
 
 
@@ -24,8 +24,8 @@ def standard_error(share: float, count: int) -> float:
 class Standing:
     """How good some weights are on validation.
 
-    Better is a higher score (of the metric that the run is after) or, where that is equal (small
-    validation sets tie often), a lower cross-entropy. The accuracy is only kept.
+    A higher score (of the metric that chooses epochs) is better. Scores on small validation sets
+    are often equal; then a lower cross-entropy is better. The accuracy is not compared.
     """
 
     score: float = -1.0
@@ -34,22 +34,22 @@ class Standing:
 
     @classmethod
     def of(cls, result: PhaseResult | None) -> Standing:
-        """What a phase ended with; None: nothing was trained yet."""
+        """Return the standing at the end of a phase, or the lowest one if there was no phase."""
         if result is None:
             return cls()
         return cls(result.val_score, result.val_cross_entropy, result.val_accuracy)
 
     def is_beaten_by(self, score: float, cross_entropy: float) -> bool:
-        """Whether figures on validation are better than these."""
+        """Return whether validation figures are better than these."""
         return (score, -cross_entropy) > (self.score, -self.cross_entropy)
 
 
 class KeepBest(keras.callbacks.Callback):
-    """Bring the best weights back; stop after `patience` epochs without better ones.
+    """A callback that keeps the best weights and stops after `patience` epochs without better ones.
 
-    The best are those of the last epoch whose score is within half a standard error of the highest
-    one: the rate has fallen since, and of epochs that a validation set cannot tell apart, the later
-    ones are better on other pictures. An epoch with figures that are no numbers is none of them.
+    The best weights are those of the last epoch whose score is within half a standard error of the
+    highest score. Among epochs that a validation set cannot distinguish, later ones, at a lower
+    rate, are better on other items. Epochs with figures that are not finite do not count.
     Unlike `keras.callbacks.EarlyStopping`, the weights from before the training are a candidate
     too: a phase that only harms changes nothing.
 

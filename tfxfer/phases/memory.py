@@ -1,4 +1,4 @@
-"""Memory that runs out while batches train: an error that names a smaller batch."""
+"""The error for memory that runs out during training, which suggests a smaller batch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, tf.errors.ResourceExhaustedError):
         return True
     if isinstance(error, tf.errors.InternalError):
-        # What TensorFlow says where a batch cannot be copied to a GPU that is full.
+        # TensorFlow says this if a batch cannot be copied to a full GPU.
         return "Dst tensor is not initialized" in str(error)
     jax = sys.modules.get("jax")
     is_of_jax = jax is not None and isinstance(error, jax.errors.JaxRuntimeError)
@@ -34,7 +34,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def out_of_memory(batch_size: int, suggestion: int) -> InputError:
-    """The error for a batch that does not fit in memory."""
+    """Return the error for a batch that does not fit in memory."""
     return InputError(
         f"A batch and what training keeps of it must fit in memory. Received: "
         f"data.batch_size={batch_size}. Try --set data.batch_size={suggestion}, fewer unfrozen "

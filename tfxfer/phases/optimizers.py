@@ -1,4 +1,4 @@
-"""AdamW with a learning rate of its own for each block."""
+"""AdamW with a separate learning rate for each block."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from typing import Any
 
 import keras
 
-# Decay pulls a weight towards zero; biases and normalisation's scales have no reason to go there.
+# Weight decay pulls weights towards zero, which is wrong for biases and normalisation's scales.
 _NOT_DECAYED = ("bias", "gamma", "beta")
 
 
 class LayerwiseAdamW(keras.optimizers.Adam):
-    """AdamW (Loshchilov & Hutter 2019) whose rate is scaled weight by weight.
+    """AdamW (Loshchilov & Hutter 2019) with a factor on the rate of each weight.
 
-    Keras has one rate for all weights, and `keras.optimizers.MultiOptimizer` clips the gradients
-    of each of its parts apart; here one norm holds for all.
+    Keras has one rate for all weights, and `keras.optimizers.MultiOptimizer` clips the gradients of
+    each of its parts separately; here all gradients together have one norm.
 
     Args:
-        learning_rate: rate or schedule of the weights that `factors` does not name.
-        factors: factor on the rate, by a weight's path.
-        decay: decoupled weight decay of kernels, times their rate.
-        clip_norm: upper bound of the global norm of all gradients.
+        learning_rate: The rate or schedule of weights that `factors` does not name.
+        factors: The factor on the rate, by a weight's path.
+        decay: The decoupled weight decay of kernels, which is multiplied by their rate.
+        clip_norm: The upper bound of the global norm of all gradients.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class LayerwiseAdamW(keras.optimizers.Adam):
         self._decay_list = [0.0 if path.endswith(_NOT_DECAYED) else self.decay for path in paths]
 
     def _clip_gradients(self, gradients):
-        # Keras would clip the gradients of each replica, and not their sum.
+        # With several replicas, Keras would clip the gradients of each one instead of their sum.
         return gradients if self._is_mirrored() else super()._clip_gradients(gradients)
 
     def _all_reduce_sum_gradients(self, pairs):
@@ -52,12 +52,12 @@ class LayerwiseAdamW(keras.optimizers.Adam):
         return list(zip(super()._clip_gradients(list(gradients)), variables, strict=True))
 
     def _is_mirrored(self) -> bool:
-        """Whether TensorFlow has several replicas; JAX's gradients are those of all devices."""
+        """Return whether TensorFlow has several replicas; JAX's gradients cover all devices."""
         strategy = getattr(self, "_distribution_strategy", None)
         return strategy is not None and strategy.num_replicas_in_sync > 1
 
     def update_step(self, gradient, variable, learning_rate):
-        # The backend's own variables, which come here, have no path.
+        # This method gets the backend's own variables, which have no path.
         index = self._get_variable_index(variable)
         rate = learning_rate * self._factor_list[index]
         if self._decay_list[index]:

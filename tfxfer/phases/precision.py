@@ -1,4 +1,4 @@
-"""In which arithmetic the unfrozen blocks train: a short trial picks what is faster and as good."""
+"""The arithmetic of the unfrozen blocks: a short comparison finds a faster one that is as good."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tfxfer.features.engines import in_policy
 from tfxfer.machine.compiled import exact_float32, is_on
 from tfxfer.machine.devices import Device, find_device
 
-# What "auto" chooses from, by kind of device and the compute capability that a GPU needs for it
-# (tensor cores multiply float16 from 7.0 on, bfloat16 from 8.0 on); the first row that fits counts.
-# A single one is taken without a trial.
+# "auto" chooses from these, by the kind of device and the compute capability that a GPU needs for
+# them (tensor cores multiply float16 from 7.0 on, bfloat16 from 8.0 on). The first row that fits
+# counts. A single candidate is taken without a comparison.
 CANDIDATES: tuple[tuple[str, tuple[int, int], tuple[str, ...]], ...] = (
     ("tpu", (0, 0), ("mixed_bfloat16",)),
     ("gpu", (8, 0), ("float32", "mixed_float16", "mixed_bfloat16")),
@@ -30,16 +30,16 @@ CANDIDATES: tuple[tuple[str, tuple[int, int], tuple[str, ...]], ...] = (
     ("cpu", (0, 0), ("float32", "bfloat16_rewrite", "mixed_bfloat16")),
 )
 _REWRITE = "auto_mixed_precision_onednn_bfloat16"
-_STEPS = 6  # of the trial; the first one compiles
-# Another arithmetic must be this much faster, and its losses over the trial's steps this close.
+_STEPS = 6  # The comparison has so many steps, of which the first one compiles.
+# Another arithmetic must be this much faster, and its losses over these steps this close.
 _LEAST_GAIN = 1.1
 _LOSS_TOLERANCE = 0.05
-# Compiling takes some seconds: a trial is for phases that take longer than this in float32.
+# Compiling takes some seconds, so only phases that take longer than this in float32 are compared.
 _WORTH_SECONDS = 45.0
 
 
 def list_candidates(device: Device) -> tuple[str, ...]:
-    """The precisions that ``"auto"`` chooses from on a device, under Keras's backend."""
+    """Return the precisions that ``"auto"`` chooses from on a device, under Keras's backend."""
     capability = device.compute_capability or (0, 0)
     fitting = next(
         names for kind, least, names in CANDIDATES if kind == device.kind and capability >= least
@@ -48,7 +48,7 @@ def list_candidates(device: Device) -> tuple[str, ...]:
 
 
 def skip_trial(phase: ResolvedPhase) -> ResolvedPhase:
-    """Take the first candidate of ``"auto"``: which one is the fastest is left to chance."""
+    """Take the first candidate of ``"auto"``, because timings would make the choice random."""
     if phase.precision != "auto" or phase.unfreeze == 0:
         return phase
     return phase.model_copy(update={"precision": list_candidates(find_device())[0]})
@@ -58,7 +58,7 @@ def check_precision(precision: str) -> None:
     """Refuse a precision that Keras's backend does not have.
 
     Raises:
-        InputError: with those that it has.
+        InputError: The backend lacks it; the error names the others.
     """
     if precision == "bfloat16_rewrite" and not is_on("tensorflow"):
         allowed = ", ".join(name for name in PRECISIONS if name != precision)
@@ -71,19 +71,19 @@ def check_precision(precision: str) -> None:
 
 @contextmanager
 def in_precision(layers: Sequence[keras.layers.Layer], precision: str) -> Iterator[None]:
-    """Build, compile and run a model's first steps in some arithmetic.
+    """Set the arithmetic in which a model is built, compiled and first run inside the block.
 
-    ``bfloat16_rewrite`` is TensorFlow's own: oneDNN's matrix products and convolutions take
+    ``bfloat16_rewrite`` is an option of TensorFlow: oneDNN's matrix products and convolutions use
     bfloat16 where its lists say that this is sound. ``mixed_float16`` and ``mixed_bfloat16`` are
-    Keras policies, set on the layers while the model lives. Weights stay float32 in all of them,
-    and so does the head, whose products GPUs and TPUs would round by default.
+    Keras policies, which are set on the layers. In all of them, weights stay float32, and so does
+    the head, whose products GPUs and TPUs would round by default.
 
     Args:
-        layers: layers of the model that is to be built.
-        precision: one of `PRECISIONS`.
+        layers: The layers of the model that is built.
+        precision: One of `PRECISIONS`.
 
     Raises:
-        InputError: as `check_precision`.
+        InputError: The backend lacks the precision, as in `check_precision`.
     """
     check_precision(precision)
     if precision == "bfloat16_rewrite":
@@ -98,7 +98,7 @@ def in_precision(layers: Sequence[keras.layers.Layer], precision: str) -> Iterat
 
 @contextmanager
 def _mixing(layers: Sequence[keras.layers.Layer], policy: str) -> Iterator[None]:
-    # What is float32 then is the head, and small; numbers of 16 bits are multiplied as ever.
+    # Only the head, which is small, is float32 then; products of 16-bit numbers are not affected.
     with in_policy(layers, policy), exact_float32():
         yield
 
@@ -126,9 +126,9 @@ def choose_precision(
     Args:
         build: makes a compiled model for a precision; over the same weights each time.
         layers: the layers whose policy may change.
-        batches: training batches, as of `PhaseData`.
+        batches: training batches, as in `PhaseData`.
         steps: of the phase, to know whether a trial is worth its time.
-        candidates: of `PRECISIONS`, float32 first, as of `list_candidates`; a single one needs no
+        candidates: of `PRECISIONS`, float32 first, as in `list_candidates`; a single one needs no
             trial.
         first_step: of the trial, for the learning rate: a rate of zero would tell no gradients
             apart.
@@ -155,7 +155,7 @@ def choose_precision(
 
 
 def agree(losses: np.ndarray, expected: np.ndarray) -> bool:
-    """Whether losses are those of float32 but for rounding."""
+    """Return whether losses equal those of float32 up to rounding."""
     return bool(np.all(np.abs(losses - expected) <= _LOSS_TOLERANCE * np.abs(expected)))
 
 
@@ -166,13 +166,13 @@ def _try(
     sample: tf.data.Dataset,
     first_step: int,
 ) -> tuple[keras.Model, float, np.ndarray]:
-    """Train a few steps and undo them; give the model, median seconds of a step, and the losses."""
+    """Train a few steps and undo them; return the model, the seconds of a step, and the losses."""
     with in_precision(layers, precision):
         model = build(precision)
         states = [*model.variables, *model.optimizer.variables]
         before = [np.array(state) for state in states]
         model.optimizer.iterations.assign(first_step)
-        # By `fit` on such batches as the phase has, so that it finds its step compiled.
+        # `fit` runs on batches like the phase's, so that the phase finds its step compiled.
         clock = _Clock()
         losses = model.fit(
             untuned(sample),
@@ -189,7 +189,7 @@ def _try(
 
 
 class _Clock(keras.callbacks.Callback):
-    """How long each step of training takes, in seconds."""
+    """A callback that measures the seconds of each step."""
 
     def __init__(self) -> None:
         super().__init__()

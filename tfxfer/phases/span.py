@@ -1,4 +1,4 @@
-"""Train some of a phase's epochs now, and the others later from where it was left."""
+"""A part of a phase's epochs, and the file from which the next part goes on."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tfxfer.phases.state import assign_state, check_shapes, read_state, write_st
 
 @dataclass(frozen=True)
 class Span:
-    """Epochs of a phase that are trained in one go; the schedule is that of the whole phase.
+    """The epochs of a phase that are trained without a break, on the whole phase's schedule.
 
     Attributes:
-        start: epochs that were trained before.
-        stop: epochs that are trained afterwards; None: all of the phase.
-        state: the file that the epochs before have left; None: there were none.
-        left: the file to leave for those who go on; None: nobody does.
+        start: The number of epochs that were trained before.
+        stop: The number of epochs that are trained at the end; None means all of the phase.
+        state: The file that earlier epochs left; None if there were none.
+        left: The file to leave for later epochs; None leaves none.
     """
 
     start: int = 0
@@ -37,10 +37,13 @@ WHOLE = Span()
 def save_state(
     path: Path, model: keras.Model, best: KeepBest, about: Mapping[str, Any] | None = None
 ) -> None:
-    """Write weights, random states and optimizer of a model, and its best weights so far.
+    """Write the weights, random states and optimizer of a model, and its best weights so far.
 
     Args:
-        about: JSON values to write beside them.
+        path: The file.
+        model: The compiled model.
+        best: The callback with the best weights.
+        about: JSON values that are written beside them.
     """
     standings = [
         np.array([each.score, each.cross_entropy, each.accuracy, epoch])
@@ -56,10 +59,10 @@ def save_state(
 
 
 def load_state(path: Path, model: keras.Model, best: KeepBest) -> None:
-    """Bring a model as of `prepare_phase`, and what was best, to where `save_state` left them.
+    """Restore a model from `prepare_phase`, and its best weights, from a file of `save_state`.
 
     Raises:
-        StateError: the file is damaged or of another model; nothing is changed then.
+        StateError: The file is damaged or belongs to another model; nothing is changed then.
     """
     state = read_state(path)
     check_shapes(state, {"best": model.weights, "standing": [np.empty(4)] * 2})

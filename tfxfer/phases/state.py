@@ -1,4 +1,4 @@
-"""Files of weights, each with what they are: there as a whole, or not at all."""
+"""Files of weights with a description, which are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _ABOUT = "about"
 
 
 class StateError(Exception):
-    """A file is damaged, or holds the weights of something else."""
+    """An error which says that a file is damaged, or holds the weights of something else."""
 
 
 @dataclass(frozen=True)
 class State:
-    """What a file holds.
+    """The content of a file.
 
     Attributes:
-        groups: arrays by what they are of, in the order in which they were written.
-        about: JSON values.
+        groups: The arrays of each group, in the order in which they were written.
+        about: JSON values that describe them.
     """
 
     groups: dict[str, list[np.ndarray]]
@@ -36,11 +36,12 @@ class State:
 def write_state(
     path: Path, groups: Mapping[str, Sequence[Any]], about: Mapping[str, Any] | None = None
 ) -> None:
-    """Write arrays, or what becomes one; the file is replaced when all of it is on the disk.
+    """Write groups of arrays; the file is replaced when the new one is completely on the disk.
 
     Args:
-        groups: names without digits.
-        about: JSON values.
+        path: The file.
+        groups: Values that can become arrays, by the name of their group, which has no digits.
+        about: JSON values that describe them.
     """
     arrays = {
         f"{name}{number}": np.asarray(value)
@@ -52,15 +53,15 @@ def write_state(
     with open(staging, "wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
         file.flush()
-        os.fsync(file.fileno())  # else the name could outlive a power cut, and the content not
+        os.fsync(file.fileno())  # After a power cut, the new name must not have old content.
     staging.replace(path)
 
 
 def read_state(path: Path) -> State:
-    """Read what `write_state` wrote; each array has a checksum.
+    """Read a file of `write_state`, in which each array has a checksum.
 
     Raises:
-        StateError: it is damaged.
+        StateError: The file is damaged.
     """
     groups: dict[str, list[np.ndarray]] = {}
     try:
@@ -68,19 +69,20 @@ def read_state(path: Path) -> State:
             for name in held.files:
                 groups.setdefault(name.rstrip("0123456789"), []).append(held[name])
         about = dict(json.loads(groups.pop(_ABOUT)[0].tobytes()))
-    except Exception as error:  # whatever NumPy and zipfile make of a damaged file
+    except Exception as error:  # NumPy and zipfile raise errors of many types for damaged files.
         raise StateError(f"{path.name} is damaged: {first_line(error)}") from error
     return State(groups, about)
 
 
 def check_shapes(state: State, expected: Mapping[str, Sequence[Any]]) -> None:
-    """Compare the shapes of some groups.
+    """Compare the shapes of some groups with expected ones.
 
     Args:
-        expected: by group, whatever has a shape.
+        state: The content of a file.
+        expected: Objects with a shape, by group.
 
     Raises:
-        StateError: they differ.
+        StateError: The shapes differ.
     """
     for name, values in expected.items():
         held = [tuple(array.shape) for array in state.groups.get(name, ())]
@@ -89,10 +91,10 @@ def check_shapes(state: State, expected: Mapping[str, Sequence[Any]]) -> None:
 
 
 def assign_state(state: State, variables: Mapping[str, Sequence[Any]]) -> None:
-    """Give variables, by group, the values that a file holds; all of them or none.
+    """Assign the values of a file to variables, by group; assign all of them or none.
 
     Raises:
-        StateError: some have other shapes.
+        StateError: Some have other shapes.
     """
     check_shapes(state, variables)
     for name, values in variables.items():

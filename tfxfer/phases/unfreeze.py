@@ -1,4 +1,4 @@
-"""Freeze a backbone but for its top blocks."""
+"""The freezing of a backbone except its top blocks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import keras
 from tfxfer.backbones.blocks import Block, resolve_unfreeze
 from tfxfer.backbones.hub_layer import HubModule
 
-# Keras Applications keep up to 0.999 of the moving statistics at each step, made for ImageNet's
-# hundreds of thousands of steps; a phase has hundreds, and its statistics would lag behind.
+# Keras Applications keep up to 0.999 of the moving statistics at each step, which suits ImageNet's
+# hundreds of thousands of steps. A phase has hundreds of steps, and its statistics would lag.
 _MOMENTUM = 0.9
 
 
@@ -20,31 +20,39 @@ def unfreeze_top(
     unfreeze: int | str,
     batch_norm: str = "frozen",
 ) -> tuple[Block, ...]:
-    """Make the top blocks trainable and everything below them frozen.
+    """Make the top blocks trainable and freeze everything below them.
 
-    Compile the model anew afterwards: Keras reads the flags when it compiles.
+    The model has to be compiled again afterwards, because Keras reads the flags when it compiles.
 
     Args:
-        backbone: the network; its layers' `trainable` flags are set.
-        blocks: its blocks from input to output.
-        unfreeze: a number of blocks from the top, ``"all"`` or a block's name.
-        batch_norm: ``"frozen"`` keeps every BatchNormalization layer's weights and moving
-            statistics as they are; ``"train"`` trains those of the unfrozen blocks.
+        backbone: The network, whose layers' `trainable` flags are set.
+        blocks: Its blocks from input to output.
+        unfreeze: A number of blocks from the top, ``"all"`` or a block's name.
+        batch_norm: ``"frozen"`` does not change the weights and moving statistics of any
+            BatchNormalization layer; ``"train"`` trains those of the unfrozen blocks.
 
     Returns:
         The unfrozen blocks, from input to output.
 
     Raises:
         InputError: `unfreeze` does not fit the backbone.
+
+    Example:
+        >>> import tfxfer
+        >>> config = tfxfer.BackboneConfig(name="MobileNetV2", weights="none", alpha=0.35)
+        >>> backbone = tfxfer.build_backbone(config)
+        >>> unfrozen = tfxfer.unfreeze_top(backbone.network, backbone.blocks, unfreeze=2)
+        >>> [block.name for block in unfrozen]
+        ['block_16', 'out']
     """
     count = resolve_unfreeze(unfreeze, blocks)
     unfrozen = blocks[len(blocks) - count :]
     names = {layer for block in unfrozen for layer in block.layers}
-    # The container's flag overwrites its layers', so it comes first.
+    # The container's flag overwrites those of its layers, so it is set first.
     backbone.trainable = True
     for layer in backbone.layers:
         layer.trainable = layer.name in names
-        # KerasHub's blocks are layers that hold others.
+        # KerasHub's blocks are layers that hold other layers.
         for inner in layer._flatten_layers():
             if isinstance(inner, HubModule):
                 inner.follows_mode = batch_norm == "train"
@@ -57,5 +65,5 @@ def unfreeze_top(
 
 
 def count_parameters(weights: list[keras.Variable]) -> int:
-    """Number of elements of some weights; count `trainable_weights` of the *outer* model."""
+    """Count the elements of some weights, such as the `trainable_weights` of the *outer* model."""
     return sum(math.prod(weight.shape) for weight in weights)

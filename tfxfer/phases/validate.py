@@ -1,4 +1,4 @@
-"""Metrics on validation, of all predictions at once."""
+"""Metrics on validation, computed from all predictions at once."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tfxfer.tasks.objective import Objective
 
 
 class Validate(keras.callbacks.Callback):
-    """Predict the validation pictures after each epoch, and put their figures into its logs.
+    """A callback that predicts the validation items after each epoch and logs their metrics.
 
-    This stands in for the ``validation_data`` of `fit`, which keeps means over batches alone, and
-    takes no last, smaller batch where several devices share each one. It stands before the
-    callbacks that read the logs.
+    It replaces the ``validation_data`` of `fit`, which only has means over batches, and cannot use
+    a last, smaller batch if several devices share each batch. It has to come before the callbacks
+    that read the logs.
 
     Args:
-        validation: batches whose first part is what the model takes, in the order of the labels.
-        labels: of the validation pictures.
-        objective: what names the score.
-        share: of this process, whose pictures these are; the figures are those of all pictures.
+        validation: Batches of the model's inputs and labels, in the order of the labels.
+        labels: The labels of the validation items.
+        objective: The objective, which names the score.
+        share: The part of the run that this process does; the metrics are those of all items.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Validate(keras.callbacks.Callback):
         self._call = self._call or compile_model(self.model)
         features = (batch for batch, _ in self._validation.as_numpy_iterator())
         probabilities = self._share.gather(predict(self._call, features))
-        # What is no number has no score, and ends the phase.
+        # Probabilities that are not finite have no score, and end the phase.
         is_finite = bool(np.isfinite(probabilities).all())
         for name, score in (
             ("accuracy", accuracy),
