@@ -1,11 +1,11 @@
-"""Classes of different sizes: what each picture weighs, and what a class's size is worth.
+"""The balancing of classes of different sizes.
 
-Three ways, of which `data.balance` names one:
+There are three ways, of which `data.balance` names one:
 
-- ``class_weights``: each picture weighs the inverse of its class's size, in the loss.
-- ``sampling``: each class is drawn as often as any other (`data/sampling.py`).
-- ``logit_adjustment``: the loss is taken of logits to which the logarithm of each class's share is
-  added; the network without it then ranks classes as if all were of one size (Menon et al. 2021,
+- ``class_weights``: in the loss, each picture is weighted by the inverse of its class's size.
+- ``sampling``: all classes are drawn equally often (`data/sampling.py`).
+- ``logit_adjustment``: in the loss, the logarithm of each class's share is added to the logits.
+  Without this term, the network then ranks classes as if all had the same size (Menon et al. 2021,
   "Long-tail learning via logit adjustment", equation 10).
 """
 
@@ -15,22 +15,21 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-# Menon et al. take 1, which is what makes the adjusted loss consistent for the balanced error
-# (their section 5).
+# Menon et al. use 1, which makes the adjusted loss consistent for the balanced error (section 5).
 _TAU = 1.0
-# From this ratio of the largest to the smallest class on, a plan says what can be done.
+# If the largest class is so many times as large as the smallest, a plan suggests balancing.
 _NOTED_FROM = 5
 
 
 def weigh_classes(counts: Sequence[int]) -> np.ndarray:
-    """Weight of each class's pictures in the loss, ``[classes]`` float32.
+    """Return the weight of each class's pictures in the loss, ``[classes]`` float32.
 
-    ``pictures / (classes · counts)``: every class comes to the same sum, and the mean over the
-    pictures is 1, so that learning rates and penalties mean what they mean without weights. A
+    The weights are ``pictures / (classes · counts)``. All classes have the same sum of weights, and
+    the mean over the pictures is 1, so that learning rates and penalties keep their meaning. A
     class without pictures has weight 0 and does not count.
 
     Args:
-        counts: training pictures of each class.
+        counts: The number of training pictures of each class.
     """
     sizes = np.asarray(counts, np.float64)
     present = sizes > 0
@@ -40,23 +39,24 @@ def weigh_classes(counts: Sequence[int]) -> np.ndarray:
 
 
 def adjust_by(counts: Sequence[int]) -> np.ndarray:
-    """What logit adjustment adds to the logits in training, ``[classes]`` float32.
+    """Return the terms that logit adjustment adds to the logits in training, ``[classes]`` float32.
 
-    ``tau · log(counts / pictures)`` with ``tau = 1``. A class without pictures counts as of one.
+    They are ``tau · log(counts / pictures)`` with ``tau = 1``. A class without pictures counts as
+    if it had one.
 
     Args:
-        counts: training pictures of each class.
+        counts: The number of training pictures of each class.
     """
     sizes = np.maximum(np.asarray(counts, np.float64), 1)
     return (_TAU * np.log(sizes / sizes.sum())).astype(np.float32)
 
 
 def note_imbalance(class_counts: Mapping[str, int], balance: str) -> list[str]:
-    """Say what can be done where classes differ much in size and nothing is done about it.
+    """Suggest balancing if classes differ much in size and are not balanced.
 
     Args:
-        class_counts: training pictures by class name.
-        balance: `data.balance`.
+        class_counts: The number of training pictures by class name.
+        balance: The value of `data.balance`.
     """
     smallest = min(class_counts, key=class_counts.__getitem__)
     largest = max(class_counts, key=class_counts.__getitem__)

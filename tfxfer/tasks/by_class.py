@@ -1,4 +1,4 @@
-"""What a model says of each class and of each picture, and what to know of it."""
+"""The figures of each class, the results of each picture, and notes about them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tfxfer.tasks.labels import count_classes, has_several
 from tfxfer.tasks.metrics import are_right, predict_labels, wilson_interval
 
 _SHOWN = 20
-# Probabilities of one label sum to 1, but for rounding to 8 bits.
+# Probabilities of one label sum to 1 up to this, because they may be rounded to 8 bits.
 _SUM_TOLERANCE = 0.05
 
 
 def list_figures(
     labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
 ) -> tuple[ClassFigures, ...]:
-    """Counts, recall and precision of each class that occurs, in the order of the classes.
+    """Return counts, recall and precision of each class that occurs, in the order of the classes.
 
     Args:
         labels: ``[pictures]`` class numbers, or zeros and ones ``[pictures, classes]``.
@@ -47,11 +47,11 @@ def list_figures(
 def list_results(
     places: Sequence[str], labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
 ) -> Iterator[PictureResult]:
-    """What a model says of each picture, one after the other.
+    """Yield the result of each picture, in order.
 
     Args:
         places: where each lies.
-        labels, probabilities: as of `list_figures`.
+        labels, probabilities: The same as in `list_figures`.
     """
     right = are_right(labels, probabilities)
     given = predict_labels(labels, probabilities)
@@ -63,7 +63,7 @@ def list_results(
 
 
 def _name(label: np.ndarray, classes: Sequence[str]) -> tuple[str, ...]:
-    """Names of one class number, or of those of a row of zeros and ones."""
+    """Return the name of a class number, or the names of a row of zeros and ones."""
     numbers = np.flatnonzero(label).tolist() if label.ndim else [int(label)]
     return tuple(classes[number] for number in numbers)
 
@@ -71,10 +71,10 @@ def _name(label: np.ndarray, classes: Sequence[str]) -> tuple[str, ...]:
 def note_mismatches(
     labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
 ) -> list[str]:
-    """What the user should know where model and pictures are of different kinds.
+    """Return notes for the user if the model and the pictures do not match.
 
     Args:
-        labels, probabilities: as of `list_figures`.
+        labels, probabilities: The same as in `list_figures`.
     """
     notes = []
     counts = count_classes(labels, len(classes))

@@ -1,7 +1,7 @@
-"""Make a model as sure as it is right: one number by which all logits are divided.
+"""Calibration: all logits are divided by one number, so that a model is as sure as it is right.
 
-Guo et al. 2017, "On calibration of modern neural networks". It changes no label, and stands in the
-weights of the last layer, so that every saved and exported model has it.
+See Guo et al. 2017, "On calibration of modern neural networks". The number changes no label. It is
+part of the weights of the last layer, so that every saved and exported model has it.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from scipy.special import expit, log_softmax
 
 from tfxfer.tasks.labels import has_several
 
-# Smallest and largest temperature: beyond, the model is as good as never sure or always.
+# With a temperature outside of this range, a model would be never or always sure.
 _RANGE = (0.1, 10.0)
-# Of the temperature's logarithm: a factor of 1.6 either way is nothing unusual.
+# This is the deviation of the temperature's logarithm: a factor of 1.6 either way is usual.
 _PRIOR_DEVIATION = 0.5
 _TINY = 1e-30
-# The layer that gives the probabilities: see `build_head`.
+# `build_head` gives the layer of the probabilities this name.
 _LAST_LAYER = "probabilities"
 
 
 def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """The temperature with the lowest cross-entropy on pictures that were not trained on.
+    """Return the temperature with the lowest cross-entropy on pictures that were not trained on.
 
-    Few pictures say little: a model that is right on all nine of them would be made infinitely
-    sure. So the logarithm of the temperature is held near 0 by a normal prior, which many pictures
-    overrule.
+    A few pictures say little: a model that is right on all nine of them would become infinitely
+    sure. So a normal prior keeps the logarithm of the temperature near 0, unless many pictures
+    speak against it.
 
     Args:
         labels: ``[pictures]`` class numbers, or zeros and ones ``[pictures, classes]``.
@@ -55,14 +55,15 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
 def apply_temperature(
     probabilities: np.ndarray, temperature: float, is_several: bool
 ) -> np.ndarray:
-    """What probabilities become when all logits are divided; ``1 / temperature`` undoes it.
+    """Return probabilities after all logits are divided; ``1 / temperature`` undoes this.
 
     Args:
         probabilities: ``[pictures, classes]``, 0…1.
-        is_several: each stands for itself; else they sum to 1.
+        temperature: The number that the logits are divided by.
+        is_several: Whether probabilities are independent of each other; otherwise they sum to 1.
 
     Returns:
-        Float32 of the same shape.
+        Float32 of the same shape, 0…1.
     """
     scaled = to_logits(probabilities, is_several) / temperature
     calibrated = expit(scaled) if is_several else np.exp(log_softmax(scaled, axis=1))
@@ -76,7 +77,7 @@ def fold_temperature(model: keras.Model, temperature: float) -> None:
 
 
 def to_logits(probabilities: np.ndarray, is_several: bool) -> np.ndarray:
-    """Logits of probabilities, float64; those of one label a picture but for a constant."""
+    """Return the float64 logits of probabilities, up to a constant if pictures have one label."""
     exact = np.clip(probabilities.astype(np.float64), _TINY, 1.0)
     if not is_several:
         return np.log(exact)
@@ -86,7 +87,7 @@ def to_logits(probabilities: np.ndarray, is_several: bool) -> np.ndarray:
 def expected_calibration_error(
     labels: np.ndarray, probabilities: np.ndarray, bins: int = 15
 ) -> float:
-    """Mean gap between how sure a model is and how often it is right, 0…1; 0 is best.
+    """Return the mean gap between how sure a model is and how often it is right, 0…1; 0 is best.
 
     ``sum_b (n_b / n) · |accuracy_b - confidence_b|`` over bins of equal width of the probability
     ``((b - 1) / bins, b / bins]``: Guo et al. 2017, "On calibration of modern neural networks",
@@ -104,6 +105,6 @@ def expected_calibration_error(
         confidence, is_right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     confidence = confidence.astype(np.float64)
     places = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    # The count of a bin cancels out: n_b · |mean - mean| = |sum - sum|.
+    # The count of a bin cancels out, because n_b · |mean - mean| = |sum - sum|.
     gaps = np.bincount(places, is_right, bins) - np.bincount(places, confidence, bins)
     return float(np.abs(gaps).sum() / len(confidence))

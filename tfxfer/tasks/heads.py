@@ -1,4 +1,4 @@
-"""What stands on the backbone, and the model that both make: pictures in, probabilities out."""
+"""The head of a network, and the model from pictures to probabilities that both make."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tfxfer.backbones.backbone import Backbone
 from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
 
-# The head computes in float32 whatever the layers below it compute in, and casts what it reads: a
-# float16 softmax loses small probabilities, and the head costs next to nothing.
+# The head casts its inputs to float32 and computes in float32, whatever the layers below use: a
+# float16 softmax loses small probabilities, and the head costs almost nothing.
 DTYPE = "float32"
 
 
 def linear_layers(config: HeadConfig) -> list[keras.layers.Layer]:
-    """Dropout alone, before the class probabilities."""
+    """Return only dropout, which comes before the class probabilities."""
     return [keras.layers.Dropout(config.dropout, dtype=DTYPE, name="head_dropout")]
 
 
 def mlp_layers(config: HeadConfig) -> list[keras.layers.Layer]:
-    """One hidden layer with BatchNormalization and dropout around it, as in fastai's heads."""
+    """Return a hidden layer with BatchNormalization and dropout around it, as in fastai's heads."""
     return [
         keras.layers.BatchNormalization(momentum=0.9, dtype=DTYPE, name="head_bn_1"),
         keras.layers.Dropout(config.dropout / 2, dtype=DTYPE, name="head_dropout_1"),
@@ -38,7 +38,7 @@ HEADS: dict[str, Callable[[HeadConfig], list[keras.layers.Layer]]] = {
     "mlp": mlp_layers,
 }
 
-# By these a head begins, whatever its kind.
+# A head of any kind begins with one of these layers.
 _FIRST_LAYERS = ("head_dropout", "head_bn_1")
 
 _POOLINGS = {
@@ -50,13 +50,13 @@ _POOLINGS = {
 
 @dataclass(frozen=True)
 class Head:
-    """The head's layers, made once, so that every model of a run shares their weights."""
+    """The head's layers, which are made once, so that every model of a run shares their weights."""
 
     poolings: tuple[keras.layers.Layer, ...]
     layers: tuple[keras.layers.Layer, ...]
 
     def count_pooled(self, shape: tuple[Any, ...]) -> int:
-        """Number of channels that `pool` gives for features of a shape, the batch included.
+        """Return number of channels that `pool` gives for features of a shape, the batch included.
 
         Raises:
             InputError: the features are a vector, and are to be pooled in several ways.
@@ -71,9 +71,9 @@ class Head:
         return len(self.poolings) * shape[-1]
 
     def pool(self, features: keras.KerasTensor) -> keras.KerasTensor:
-        """Map features ``[batch, h, w, channels]`` to a vector ``[batch, channels]``.
+        """Map features ``[batch, height, width, channels]`` to a vector ``[batch, channels]``.
 
-        Features that are a vector already stay as they are.
+        Features that are a vector already are not changed.
         """
         if len(features.shape) == 2:
             return features
@@ -107,7 +107,7 @@ def build_head(config: HeadConfig, class_count: int, seed: int, has_several: boo
 
 
 def add_embeddings(model: keras.Model) -> keras.Model:
-    """A model over the same layers that also gives what the head reads of a picture.
+    """Return a model over the same layers that also gives what the head reads of a picture.
 
     Args:
         model: as `build_model` makes it, or loaded from its file.
@@ -116,7 +116,7 @@ def add_embeddings(model: keras.Model) -> keras.Model:
         From pictures to a list of probabilities ``[batch, classes]`` and embeddings ``[batch,
         channels]``, float32; these are the pooled features, before dropout and hidden layers.
     """
-    # The layers stand in other models too, and so have several inputs: this is that of this model.
+    # The layers belong to several models and so have several inputs; the loop follows this model's.
     tensor, layer_name = model.output, ""
     while layer_name not in _FIRST_LAYERS:
         layer, node, _ = tensor._keras_history

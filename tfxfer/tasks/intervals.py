@@ -1,4 +1,4 @@
-"""How far a figure would vary with other pictures of the same kind: bootstrap intervals."""
+"""Bootstrap intervals: how far a metric would vary with other pictures of the same kind."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tfxfer.tasks.metrics import predict_labels
 
 RESAMPLES = 1000
 _QUANTILES = (0.025, 0.975)
-# Counts of resampled pictures that are held at the same time.
+# So many counts of resampled pictures are held in memory at the same time.
 _HELD = 2**22
 
 
 def bootstrap_intervals(
     labels: np.ndarray, probabilities: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """95 % percentile intervals of the figures that average over classes.
+    """Return 95 % percentile intervals of the metrics that are means over classes.
 
-    Pictures are drawn with replacement, as many as there are, and each figure is computed anew:
-    Efron and Tibshirani 1993, "An introduction to the bootstrap", section 13.3. A class that a
-    resample has no picture of is left out of its means, as in `Evaluation`. Where classes have a
-    handful of pictures, the intervals are too narrow. Same arguments, same intervals.
+    As many pictures as there are, are drawn with replacement, and each metric is computed again
+    (Efron and Tibshirani 1993, "An introduction to the bootstrap", section 13.3). Classes without
+    pictures in a resample are left out of its means, as in `Evaluation`. If classes have only a
+    handful of pictures, the intervals are too narrow. The same arguments give the same intervals.
 
     Args:
         labels: ``[pictures]`` class numbers, or zeros and ones ``[pictures, classes]``; not empty.
@@ -47,10 +47,10 @@ def bootstrap_intervals(
 def _one_label(
     labels: np.ndarray, probabilities: np.ndarray, resamples: int, generator: np.random.Generator
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Figures of resamples ``[some]``, by their names.
+    """Yield the metrics of some resamples, each ``[resamples]``, by their names.
 
-    The figures know a picture by its cell of the confusion matrix alone, and drawing pictures is
-    drawing cells, each as often as it has pictures: there are fewer of them.
+    The metrics depend only on a picture's cell of the confusion matrix. So cells are drawn in place
+    of pictures, with probabilities in proportion to their pictures, because there are fewer cells.
     """
     class_count = probabilities.shape[1]
     cells, counts = np.unique(
@@ -65,10 +65,10 @@ def _one_label(
 
 
 def _add_by(numbers: np.ndarray, class_count: int, drawn: np.ndarray) -> np.ndarray:
-    """Add up what was drawn of each class.
+    """Add up the draws of each class.
 
     Args:
-        numbers: ``[cells]``, the class of each.
+        numbers: ``[cells]``, the class of each cell.
         drawn: ``[resamples, cells]``.
 
     Returns:
@@ -84,13 +84,13 @@ def _add_by(numbers: np.ndarray, class_count: int, drawn: np.ndarray) -> np.ndar
 def _several_labels(
     labels: np.ndarray, probabilities: np.ndarray, resamples: int, generator: np.random.Generator
 ) -> Iterator[dict[str, np.ndarray]]:
-    """As `_one_label`, of rows of labels, where each picture counts by itself."""
+    """Yield the same as `_one_label` for rows of labels, for which pictures are drawn."""
     count, class_count = labels.shape
     true = labels.astype(np.float32)
     given = predict_labels(labels, probabilities).astype(np.float32)
     rank = [_make_ranking(true[:, n], probabilities[:, n]) for n in range(class_count)]
     for size in _chunks(resamples, count):
-        # Whole numbers of at most 2^24, which float32 adds up exactly.
+        # The sums are integers of at most 2^24, which are exact in float32.
         drawn = np.stack(
             [np.bincount(generator.integers(0, count, count), minlength=count) for _ in range(size)]
         ).astype(np.float32)
@@ -104,13 +104,13 @@ def _several_labels(
 
 
 def _make_ranking(true: np.ndarray, scores: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from weights ``[pictures, resamples]`` to a label's average precision in each.
+    """Return a function from weights ``[pictures, resamples]`` to a label's average precisions.
 
-    As of `mean_average_precision`: pictures of equal scores come at once.
+    As in `mean_average_precision`, pictures with equal scores share one threshold.
     """
     order = np.argsort(-scores, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
-    # Recall rises at the scores of pictures that have the label, and nowhere else.
+    # Recall rises only at the scores of pictures that have the label.
     places = np.flatnonzero(true[order])
     ends = np.unique(ends[np.searchsorted(ends, places)])
     if not len(ends):
@@ -131,7 +131,7 @@ def _make_ranking(true: np.ndarray, scores: np.ndarray) -> Callable[[np.ndarray]
 def _macro_figures(
     found: np.ndarray, support: np.ndarray, predicted: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Means over classes, of counts ``[resamples, classes]``."""
+    """Return the means over classes from counts ``[resamples, classes]``."""
     return {
         "macro_f1": _mean_over(support > 0, _divide(2 * found, support + predicted)),
         "macro_recall": _mean_over(support > 0, _divide(found, support)),
@@ -143,12 +143,12 @@ def _mean_over(is_present: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def _divide(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """A quotient in float64; 0 where it would be 0 / 0."""
+    """Return a quotient in float64, and 0 if the divisor is 0."""
     return np.divide(one, other, out=np.zeros(np.shape(one)), where=other != 0)
 
 
 def _chunks(resamples: int, width: int) -> Iterator[int]:
-    """How many resamples to make at a time, so that memory stays in bounds."""
+    """Yield the numbers of resamples to make at a time, so that memory stays within bounds."""
     at_a_time = max(1, _HELD // width)
     for start in range(0, resamples, at_a_time):
         yield min(at_a_time, resamples - start)

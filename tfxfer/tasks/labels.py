@@ -12,14 +12,14 @@ def has_several(labels: np.ndarray) -> bool:
 
 
 def count_classes(labels: np.ndarray, class_count: int) -> np.ndarray:
-    """How many pictures each class has, ``[classes]`` int64."""
+    """Return how many pictures each class has, ``[classes]`` int64."""
     if has_several(labels):
         return labels.sum(axis=0, dtype=np.int64)
     return np.bincount(labels, minlength=class_count)
 
 
 def stratify_by(labels: np.ndarray) -> np.ndarray:
-    """One class number for each picture, ``[pictures]``: of several, the rarest one.
+    """Return one class number for each picture, ``[pictures]``: of several, the rarest one.
 
     A picture without any label counts as of a class of its own, numbered behind the others.
     """

@@ -1,4 +1,4 @@
-"""What gradient steps minimise."""
+"""The losses that gradient steps minimise."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy as np
 from tfxfer.tasks.balance import adjust_by, weigh_classes
 from tfxfer.tasks.objective import Objective
 
-# Smallest probability whose logarithm and its gradient are finite float32 numbers.
+# The logarithm of this probability, and its gradient, are finite float32 numbers.
 _TINY = 1e-30
 
 
-Loss = Callable[[Any, Any], Any]  # of targets and probabilities `[batch, classes]`
+Loss = Callable[[Any, Any], Any]  # a function of targets and probabilities `[batch, classes]`
 
 
 def make_loss(objective: Objective, label_smoothing: float) -> Loss:
-    """The loss of gradient steps, from targets and probabilities ``[batch, classes]``."""
+    """Return the loss of gradient steps, from targets and probabilities ``[batch, classes]``."""
     if objective.has_several:
         return keras.losses.BinaryCrossentropy(label_smoothing=label_smoothing)
     if objective.balance == "class_weights":
@@ -30,7 +30,7 @@ def make_loss(objective: Objective, label_smoothing: float) -> Loss:
 
 
 def make_metrics(objective: Objective) -> list[keras.metrics.Metric]:
-    """What is followed while a model trains: ``accuracy`` and ``cross_entropy``."""
+    """Return the metrics that are logged during training: ``accuracy`` and ``cross_entropy``."""
     if objective.has_several:
         return [
             keras.metrics.MeanMetricWrapper(_are_all_right, name="accuracy"),
@@ -43,7 +43,7 @@ def make_metrics(objective: Objective) -> list[keras.metrics.Metric]:
 
 
 def _weighted_loss(weights: np.ndarray, label_smoothing: float) -> Loss:
-    """Cross-entropy in which a picture weighs what its target says, mixed ones in their shares."""
+    """Return a cross-entropy that weights pictures by their class, mixed ones by both classes."""
 
     def class_weighted(targets, probabilities):
         entropies = keras.losses.categorical_crossentropy(
@@ -55,10 +55,10 @@ def _weighted_loss(weights: np.ndarray, label_smoothing: float) -> Loss:
 
 
 def _adjusted_loss(added: np.ndarray, label_smoothing: float) -> Loss:
-    """Cross-entropy of logits plus ``tau · log prior``: Menon et al. 2021, equation 10.
+    """Return the cross-entropy of logits plus ``tau · log prior`` (Menon et al. 2021, equation 10).
 
-    The head gives probabilities. Their logarithms are its logits but for a constant, which a
-    softmax does not see.
+    The head gives probabilities. Their logarithms equal its logits up to a constant, which does not
+    matter to a softmax.
     """
 
     def logit_adjusted(targets, probabilities):
@@ -71,6 +71,6 @@ def _adjusted_loss(added: np.ndarray, label_smoothing: float) -> Loss:
 
 
 def _are_all_right(targets, probabilities):
-    """Whether every label of a picture is given, and no other: ``[batch]`` zeros and ones."""
+    """Return whether exactly the true labels are given: ``[batch]`` of zeros and ones."""
     same = keras.ops.equal(targets >= 0.5, probabilities >= 0.5)
     return keras.ops.cast(keras.ops.all(same, axis=-1), "float32")

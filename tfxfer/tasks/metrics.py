@@ -1,4 +1,4 @@
-"""How good a model is on one split."""
+"""The metrics of a model on one split."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from sklearn.metrics import (
 from tfxfer.records.evaluations import Evaluation
 from tfxfer.tasks.labels import count_classes, has_several
 
-_TOP5_FROM = 21  # classes
-_GIVEN_FROM = 0.5  # probability of one of several labels
-_Z95 = 1.959964  # 97.5 % quantile of the normal distribution
+_TOP5_FROM = 21  # Top-5 accuracy is computed from so many classes on.
+_GIVEN_FROM = 0.5  # One of several labels is given from this probability on.
+_Z95 = 1.959964  # This is the 97.5 % quantile of the normal distribution.
 
 
 def evaluate_probabilities(
@@ -45,7 +45,7 @@ def evaluate_probabilities(
         pictures=len(labels),
         accuracy=right / len(labels),
         accuracy_interval=wilson_interval(right, len(labels)),
-        # Pictures with several labels may all have none.
+        # If pictures may have several labels, it is possible that none has any.
         macro_f1=float(f1.mean()) if present else 0.0,
         macro_recall=macro_recall(labels, probabilities),
         cross_entropy=cross_entropy(labels, probabilities),
@@ -55,7 +55,7 @@ def evaluate_probabilities(
 
 
 def _of_one(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
-    """Metrics of pictures with one label."""
+    """Return the metrics that only pictures with one label have."""
     numbers = list(range(probabilities.shape[1]))
     top5 = None
     if len(numbers) >= _TOP5_FROM:
@@ -68,7 +68,7 @@ def _of_one(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
 
 
 def _of_several(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
-    """Metrics of pictures with several labels."""
+    """Return the metrics that only pictures with several labels have."""
     predicted = predict_labels(labels, probabilities)
     return {
         "top5_accuracy": None,
@@ -79,30 +79,30 @@ def _of_several(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]
 
 
 def predict_labels(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """What probabilities ``[pictures, classes]`` say, in the form that the labels have."""
+    """Return what probabilities ``[pictures, classes]`` say, in the form that the labels have."""
     if has_several(labels):
         return (probabilities >= _GIVEN_FROM).astype(labels.dtype)
     return probabilities.argmax(axis=1)
 
 
 def list_present(labels: np.ndarray, class_count: int) -> list[int]:
-    """Numbers of the classes that occur."""
+    """Return the numbers of the classes that occur."""
     return np.flatnonzero(count_classes(labels, class_count)).tolist()
 
 
 def are_right(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Which pictures are wholly right, ``[pictures]`` bool: see `Evaluation`'s accuracy."""
+    """Return which pictures are wholly right, ``[pictures]`` bool: see `Evaluation`'s accuracy."""
     same = predict_labels(labels, probabilities) == labels
     return same.all(axis=1) if has_several(labels) else same
 
 
 def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Share of the pictures that are wholly right."""
+    """Return the share of the pictures that are wholly right."""
     return float(are_right(labels, probabilities).mean())
 
 
 def macro_recall(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean over the classes that occur of the share of their pictures that is found.
+    """Return the mean recall over the classes that occur.
 
     Each class counts the same, however few pictures it has: Brodersen et al. 2010, "The balanced
     accuracy and its posterior distribution".
@@ -117,10 +117,10 @@ def macro_recall(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 
 def mean_average_precision(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean over the labels that occur of the average precision.
+    """Return the mean of the average precision over the labels that occur.
 
-    That is scikit-learn's ``sum((recall_n - recall_{n-1}) · precision_n)`` over the thresholds n,
-    without interpolation. 0 where no label occurs.
+    Average precision is scikit-learn's ``sum((recall_n - recall_{n-1}) · precision_n)`` over the
+    thresholds n, without interpolation. If no label occurs, the result is 0.
 
     Args:
         labels: ``[pictures, classes]`` zeros and ones.
@@ -133,7 +133,7 @@ def mean_average_precision(labels: np.ndarray, probabilities: np.ndarray) -> flo
 
 
 def cross_entropy(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean cross-entropy in nats: see `Evaluation`."""
+    """Return the mean cross-entropy in nats, as in `Evaluation`."""
     if has_several(labels):
         given = probabilities.astype(np.float64).ravel()
         return float(log_loss(labels.ravel(), given, labels=[0, 1]))
@@ -142,11 +142,11 @@ def cross_entropy(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """95 % interval of a proportion (Wilson 1927), which holds near 0 and 1 too.
+    """Return the 95 % interval of a proportion (Wilson 1927), which also holds near 0 and 1.
 
     Args:
-        successes: how many of the trials succeeded.
-        trials: at least 1.
+        successes: The number of successes.
+        trials: The number of observations, at least 1.
     """
     share = successes / trials
     centre = share + _Z95**2 / (2 * trials)
@@ -156,8 +156,8 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
 
 
 def _normalise(probabilities: np.ndarray) -> np.ndarray:
-    """Probabilities in float64 that sum to 1 to its precision, as scikit-learn wants them."""
+    """Return float64 probabilities that sum to 1 within its precision, as scikit-learn requires."""
     normalised = probabilities.astype(np.float64)
-    # Of a model of several labels in 8 bits, all may be 0: no class is more likely than another.
+    # In an 8-bit model for several labels, all may be 0; then all classes are equally likely.
     normalised[~normalised.any(axis=1)] = 1.0
     return normalised / normalised.sum(axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""What gradient steps minimise, and what their epochs are chosen by."""
+"""The objective of training: its loss, and the metric that chooses epochs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SCORES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
 
 @dataclass(frozen=True)
 class Objective:
-    """What training is after, the same in all phases of a run.
+    """The objective of training, which is the same in all phases of a run.
 
     Attributes:
         has_several: pictures may have several labels, or none.
@@ -38,27 +38,27 @@ class Objective:
 
     @property
     def chosen_by(self) -> str:
-        """The metric on validation that chooses epochs and penalties, of `CRITERIA`."""
+        """The validation metric that chooses epochs and penalties, a key of `CRITERIA`."""
         if self.has_several:
             return "mean_average_precision"
         return "accuracy" if self.balance == "none" else "macro_recall"
 
     @property
     def draws_evenly(self) -> bool:
-        """Whether each class is as likely as any other to be drawn."""
+        """Whether all classes are drawn equally often."""
         return self.balance == "sampling"
 
     def score(self, labels: np.ndarray, probabilities: np.ndarray) -> float:
-        """How good probabilities ``[pictures, classes]`` are by `chosen_by`, in 0…1."""
+        """Return how good probabilities ``[pictures, classes]`` are by `chosen_by`, in 0…1."""
         return SCORES[self.chosen_by](labels, probabilities)
 
 
-# One label a picture, and classes as they are.
+# The objective for one label a picture and classes that are not balanced.
 PLAIN = Objective()
 
 
 def make_objective(pictures: ItemData, balance: str, keeps_last: bool = False) -> Objective:
-    """What training on some pictures is after.
+    """Return what training on some pictures is after.
 
     Raises:
         InputError: classes cannot be balanced, since pictures have several labels.

@@ -1,4 +1,4 @@
-"""Fit a linear head on stored features: logistic regression, the penalty chosen on validation."""
+"""Logistic regression that fits a linear head on stored features, with a penalty by validation."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from tfxfer.tasks.balance import adjust_by, weigh_classes
 from tfxfer.tasks.heads import Head
 from tfxfer.tasks.objective import PLAIN, Objective
 
-# Features are divided by this power of their deviations: 1 gives every channel the same weight in
-# the penalty; less lets those that vary little count for less.
+# Features are divided by this power of their deviations. With 1, every channel has the same weight
+# in the penalty; with less, channels that vary little count for less.
 _EVENNESS = (1.0, 0.5)
-# Where the data are so few that trying both takes no longer than this.
+# Both are tried if this takes no longer.
 _CHEAP_SECONDS = 2.0
-# Inverse penalties, from the strongest on: each fit starts from the one before it.
+# The inverse penalties begin with the strongest penalty, because each fit starts from the last one.
 _STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-# L-BFGS comes to the same optimum and took three times as long on 3,000 pictures: scikit-learn's
-# keeps float64 numbers, and turns the float32 features into them at each step.
+# L-BFGS finds the same optimum, but took three times as long on 3,000 pictures, because
+# scikit-learn's converts the float32 features to float64 at each step.
 _ALGORITHM = "newton-cg"
 _MAX_ITERATIONS = 100
-# Largest slope that is left, of a loss of about 1. Where fits take longer than that, penalties are
-# compared at ten times as much, which takes a third of the time, and the chosen one is fitted on.
+# This is the largest remaining slope of a loss of about 1. If fits are slow, penalties are compared
+# at ten times the slope, in a third of the time, and only the chosen one is fitted to the end.
 _TOLERANCE, _COARSE_TOLERANCE = 1e-4, 1e-3
-# Features are held in memory as float32, about twice over.
+# So many bytes of float32 features are allowed; they are held in memory about twice.
 _MOST_BYTES = 600_000_000
-# Seconds for a million features times classes: of all fits together, on two CPU cores.
+# All fits together take so many seconds for a million features times classes, on two CPU cores.
 _SECONDS = 0.1
-# Gradient steps come to much the same in less time where a fit would take longer.
+# If a fit would take longer, gradient steps reach nearly the same result in less time.
 _MOST_SECONDS = 20.0
 
 
@@ -65,7 +65,7 @@ class Solution:
 
 
 def can_solve(head: Head, rows: int, channels: int) -> bool:
-    """Whether the head is one linear layer, and its features are not too many for this.
+    """Return whether the head is one linear layer, and its features are not too many for this.
 
     Args:
         rows: training pictures, each view by itself, and validation pictures.
@@ -83,7 +83,7 @@ def check_solver(
     """Say whether logistic regression fits the phase's head.
 
     Args:
-        rows: stored features, as of `can_solve`; 0: none are.
+        rows: stored features, as in `can_solve`; 0: none are.
         objective: of the run.
 
     Raises:
@@ -116,7 +116,7 @@ def check_solver(
 
 
 def estimate_seconds(head: Head, rows: int, channels: int) -> float:
-    """How long `solve_head` will take, roughly."""
+    """Return roughly how many seconds `solve_head` will take."""
     return _estimate(rows * channels, head.layers[-1].units)
 
 
@@ -189,9 +189,9 @@ def solve_head(
 
 
 def channel_scale(deviation: np.ndarray, evenness: float) -> np.ndarray:
-    """What features ``[channels]`` of some deviations are divided by.
+    """Return the divisors ``[channels]`` of features with some deviations.
 
-    Whatever the evenness, from 0 to 1, all channels together come to a mean square of 1.
+    For any evenness, from 0 to 1, the mean square of all channels together becomes 1.
     """
     left = deviation ** (1 - evenness)
     return deviation**evenness * np.sqrt(np.mean(left**2))
@@ -221,7 +221,7 @@ def _fit_path(
     def fit(strength: float) -> Solution:
         model.C = strength
         with warnings.catch_warnings():
-            # The last iterations change the head by less than the next penalty does.
+            # The last iterations change the head less than the next penalty does.
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(features, targets, weights)
         probabilities = model.predict_proba(held_out)
@@ -245,7 +245,7 @@ def _fit_path(
         fitted.append((model.coef_, model.intercept_))
         lately = [solution.cross_entropy for solution in solutions[-3:]]
         if len(lately) == 3 and lately == sorted(lately):
-            break  # twice worse in a row: weaker penalties only overfit
+            break  # It got worse twice in a row, so weaker penalties only overfit.
     if tolerance > _TOLERANCE:
         best = max(range(len(solutions)), key=lambda index: _rank(solutions[index]))
         model.coef_, model.intercept_ = fitted[best]
@@ -255,14 +255,14 @@ def _fit_path(
 
 
 def _rank(solution: Solution) -> tuple[float, float]:
-    """What is larger for the better one of two fits."""
+    """Return a key that is larger for the better of two fits."""
     return solution.score, -solution.cross_entropy
 
 
 def _kernel_of(model: LogisticRegression) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel ``[channels, classes]`` and bias ``[classes]``, float32."""
+    """Return the kernel ``[channels, classes]`` and the bias ``[classes]``, both float32."""
     kernel, bias = model.coef_.T, model.intercept_
-    # Two classes come with one column: the second's logit, the first's being zero.
+    # For two classes there is one column, the logit of the second; the first one's is zero.
     if kernel.shape[1] == 1:
         kernel, bias = np.hstack([0 * kernel, kernel]), np.append(0, bias)
     return kernel.astype(np.float32), bias.astype(np.float32)
