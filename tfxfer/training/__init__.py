@@ -1,1 +1,1 @@
-"""The main path of a run: job, plan, phases in their order."""
+"""The main path of a run: the job, its plan, and the phases in order."""

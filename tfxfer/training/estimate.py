@@ -1,4 +1,4 @@
-"""What a run will need, before it starts: seconds a phase and memory a batch."""
+"""The estimate of what a run needs: the seconds of a phase, and the memory of a batch."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def plan_phase(
 ) -> PhasePlan:
     """Say what a phase will do; with `is_timed`, run a few batches to estimate its seconds.
 
-    Timed steps change the weights: only a dry run may ask for them.
+    Timed steps change the weights, so only a dry run may use them.
 
     Args:
         views_at_hand: stored views of the training pictures that a phase before it makes.
@@ -93,7 +93,7 @@ def _count_decoded(
     views_at_hand: int,
     has_changed: bool,
 ) -> tuple[int, int]:
-    """Views of a training picture that are stored, and pictures that are decoded in all."""
+    """Return views of a training picture that are stored, and pictures that are decoded in all."""
     training, validation = len(pictures.train.labels), len(pictures.validation.labels)
     views = views_of(phase, cut)
     prefixes = layers.hash_prefixes([cut], phase.augmentation) if views else None
@@ -115,13 +115,13 @@ def _time(
     phase: ResolvedPhase,
     batch_size: int,
 ) -> tuple[float, float, float]:
-    """Seconds of a decoded picture that goes through the frozen layers, of a step, and to start."""
+    """Return the seconds for a picture up to its features, for a step, and for the start."""
     begun = time.monotonic()
     data = make_streamed_data(layers, pictures, phase, cut, batch_size)
     batches = data.make_training().repeat().as_numpy_iterator()
     examples, labels = next(batches)
     start = time.monotonic()
-    # At once: while a model is compiled, the batches to come would get ready.
+    # Batches are timed before the model is compiled, because they would be prepared meanwhile.
     for _ in range(_TRIAL_STEPS):
         next(batches)
     read = time.monotonic()
@@ -136,17 +136,19 @@ def _time(
 
 
 def check_memory(backbone: Backbone, unfrozen: int, batch_size: int, available_bytes: int) -> None:
-    """Refuse a batch that cannot fit in memory, before the system ends the process over it.
+    """Refuse a batch that cannot fit in memory, before the system kills the process.
 
     Args:
-        unfrozen: number of unfrozen blocks.
-        available_bytes: memory that the process can still take.
+        backbone: The network.
+        unfrozen: The number of unfrozen blocks.
+        batch_size: The number of items in a batch.
+        available_bytes: The memory that the process can still take.
 
     Raises:
-        InputError: with the largest power of two that fits with ease.
+        InputError: The batch does not fit; the error suggests a power of two that fits easily.
     """
     kept, frozen = _picture_bytes(backbone, unfrozen)
-    # Frozen layers run in batches of their own.
+    # Frozen layers have their own batch size.
     frozen_batch = min(batch_size, BATCH)
     if (batch_size * kept + frozen_batch * frozen) * _LEAST_SHARE <= available_bytes:
         return
@@ -155,7 +157,7 @@ def check_memory(backbone: Backbone, unfrozen: int, batch_size: int, available_b
 
 
 def _picture_bytes(backbone: Backbone, unfrozen: int) -> tuple[int, int]:
-    """Bytes of a picture: what is kept for the backward pass, and what frozen layers work in."""
+    """Return the bytes of a picture that the backward pass keeps, and that frozen layers use."""
     first_kept = len(backbone.blocks) - unfrozen
     ends = [block.end for block in backbone.blocks]
     position = 0

@@ -1,4 +1,4 @@
-"""Cross-validation: a whole run for each fold, and what the folds say together."""
+"""Cross-validation: a whole run for each fold, and the figures of all folds together."""
 
 from __future__ import annotations
 
@@ -34,15 +34,17 @@ def run_folds(
     """Train each fold in a folder of its own, and write the mean and the spread.
 
     Folds that an interrupted call with the same config and pictures has finished are not trained
-    again. Frozen layers are not run again on pictures that an earlier fold has stored.
+    again. Frozen layers do not run again on pictures whose features an earlier fold has stored.
 
     Args:
-        folder: where ``fold-1``, ``fold-2``, … come to lie.
-        overwrite: replace an earlier run's folder as soon as the first fold is done.
-        fresh: as of `run_training`.
+        config: The config of the run.
+        folder: The folder of the run folders ``fold-1``, ``fold-2``, ….
+        console: The terminal to write to.
+        overwrite: Whether an earlier run's folder is replaced as soon as the first fold is done.
+        fresh: Whether a stopped fold begins anew, as in `run_training`.
 
     Raises:
-        InputError: a fold cannot be trained; the folds before it stay.
+        InputError: A fold cannot be trained; the folds before it stay.
     """
     count = config.data.split.folds or 0
     finished = {} if overwrite else run.load_unfinished(folder, config)
@@ -63,7 +65,7 @@ def run_folds(
                 run.remove_earlier(folder, keep=place.name)
             finished[fold] = identified
             run.write_unfinished(folder, config, finished)
-        gc.collect()  # a fold's model, whose layers know one another
+        gc.collect()  # This frees the fold's model, whose layers refer to one another.
     result = sum_up(folder, finished)
     run.write_folds(folder, config, result)
     print_folds(console, result)
@@ -84,14 +86,14 @@ def plan_folds(config: Config, console: Console) -> Plan:
 
 
 def choose_fold(config: Config, fold: int) -> Config:
-    """The config of one fold, which trains it alone."""
+    """Return the config of one fold, which trains it alone."""
     split = config.data.split.model_copy(update={"fold": fold})
     data = config.data.model_copy(update={"split": split})
     return config.model_copy(update={"data": data})
 
 
 def identify(pictures: ItemData) -> dict[str, str]:
-    """Hash which pictures each split holds: another hash says that some were changed or moved."""
+    """Hash the pictures of each split; the hash changes if some were changed or moved."""
     return {name: digest(repr(split.identities())) for name, split in pictures.splits.items()}
 
 
@@ -99,9 +101,11 @@ def sum_up(folder: Path, finished: Mapping[int, Mapping[str, str]]) -> FoldsResu
     """Read the figures of all folds and put them together.
 
     Args:
-        finished: what `identify` says of each fold.
+        folder: The folder of all folds.
+        finished: The result of `identify` for each fold.
     """
-    # Where all folds have the same test split, it is the source's own, and validation the fold.
+    # If all folds have the same test split, it is the source's own, and each fold is a validation
+    # split.
     has_own_test = len({identified["test"] for identified in finished.values()}) == 1
     split = "validation" if has_own_test else "test"
     folds = tuple(run.load_fold(folder, fold, split) for fold in sorted(finished))
@@ -125,7 +129,7 @@ def _check_same(fold: int, before: Mapping[str, str], now: Mapping[str, str], fo
 def _saying_what_is_left(
     folder: Path, finished: Mapping[int, object], count: int
 ) -> Iterator[None]:
-    """Add to an error which folds are not lost."""
+    """Add a note to an error that names the finished folds."""
     try:
         yield
     except BaseException as error:

@@ -1,4 +1,4 @@
-"""What a config stands for: its pictures and its network, and the plan that they make."""
+"""The job of a run: the pictures and the network that a config names."""
 
 from __future__ import annotations
 
@@ -44,26 +44,26 @@ class Job:
 
     @property
     def own_batch_size(self) -> int:
-        """Pictures of a batch that come from this process."""
+        """The number of pictures of a batch that come from this process."""
         return self.batch_size // self.share.count
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches: as many as the process with the fewest pictures can fill."""
+        """The number of whole batches that the process with the fewest pictures can fill."""
         fewest = len(self.pictures.train.labels) // self.share.count
         return max(1, fewest // self.own_batch_size)
 
     def own_pictures(self) -> ItemData:
-        """The pictures that this process trains with and validates on."""
+        """Return the pictures that this process trains with and validates on."""
         pictures, part_of = self.pictures, self.share.part_of
         train, validation = part_of(pictures.train), part_of(pictures.validation)
         return replace(pictures, train=train, validation=validation)
 
 
 def choose_devices(config: Config) -> Share:
-    """What this process has of a run; to be asked before anything is built."""
+    """Choose the devices of a run, before anything is built; return this process's part of it."""
     if config.deterministic:
-        make_deterministic()  # XLA asks for it once, when it finds its devices
+        make_deterministic()  # XLA reads this once, when it looks for its devices.
     return spread(config.devices.strategy)
 
 
@@ -73,7 +73,7 @@ def prepare(
     pictures: ItemData | None = None,
     share: Share = ALONE,
 ) -> Job:
-    """Load the pictures, unless they are, and build the network and its head."""
+    """Load the pictures unless they are given, and build the network and its head."""
     if pictures is None:
         pictures = load_pictures(config, console, share=share)
     return make_job(config, add_teacher(pictures, config, console), console, share)
@@ -82,7 +82,7 @@ def prepare(
 def load_pictures(
     config: Config, console: Console, keeps: bool = True, share: Share = ALONE
 ) -> ItemData:
-    """Load the pictures, and say how far it is.
+    """Load the pictures, and show the progress.
 
     Args:
         keeps: remember for the next run what was seen of pictures.
@@ -90,7 +90,7 @@ def load_pictures(
     """
     folder, mirrored = locate(config.features.cache_dir), config.augmentation.mirrors
     with counting_pictures(console, "Reading and checking the pictures") as show:
-        # Where pictures may not be flipped, mirror images are other things, such as letters.
+        # If pictures may not be flipped, their mirror images show other things, as with letters.
         return load_data(config.data, config.seed, folder, show, mirrored, share, keeps=keeps)
 
 
@@ -107,7 +107,7 @@ def make_job(config: Config, pictures: ItemData, console: Console, share: Share 
         make_deterministic()
     check_splits(pictures.counts, share)
     objective = make_objective(pictures, config.data.balance, config.data.split.train_on_validation)
-    # Not earlier: preparing a data set draws random numbers as well.
+    # The seed is set here and not earlier, because preparing a data set also draws random numbers.
     keras.utils.set_random_seed(config.seed)
     with console.status("Building the network"):
         backbone = add_levels(

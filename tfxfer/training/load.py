@@ -1,4 +1,4 @@
-"""From a config to the items of a run."""
+"""The loading of the items that a config names."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def load_data(
         seed: decides which pictures missing splits are cut from.
         cache: the folder of the cache, in which archives are unpacked and what is seen of items is
             kept; None: archives are unpacked where it lies by default, and nothing is kept.
-        show, mirrored, share: as of `audit_listing`.
+        show, mirrored, share: The same as in `audit_listing`.
         keeps: remember in the cache what is seen of items.
 
     Raises:
         InputError: no source is named, or it cannot be used.
     """
     listing = list_pictures(config, cache)
-    # The birds are drawn by this package, each another one: a look would find nothing, and take
+    # This package draws the birds, and all are different: a look would find nothing, and take
     # seconds of a run that takes less than a minute.
     is_drawn = str(config.source).startswith(_EMBEDDED)
     kept_in = cache if keeps else None

@@ -1,4 +1,4 @@
-"""Train one phase after the other."""
+"""The training of all phases in order."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def train_phases(
     watch: Callable[[keras.Model], None] | None = None,
     keeper: Keeper | None = None,
 ) -> tuple[PhaseResult, ...]:
-    """Train one phase after the other, but for those that an earlier process has finished.
+    """Train all phases in order, except those that an earlier process has finished.
 
     Args:
         model: from pictures to probabilities, over the layers of the job.
         staging: where the run's files are written.
-        watch: as of `run_training`.
+        watch: The same as in `run_training`.
         keeper: keeps how far the run is; None: nothing is kept.
     """
     after_epoch = partial(watch, model) if watch else None
-    # The curves of epochs that are not trained again are kept with them.
+    # The curves are kept together with the epochs, so that those of earlier processes stay.
     logs = (keeper.place if keeper else staging) / run.TENSORBOARD
     results = list(keeper.found.phases) if keeper else []
     for result in results:
@@ -55,7 +55,7 @@ def train_phases(
         except StateError as fault:
             if keeper is None:
                 raise
-            keeper = keeper.without_epochs(fault)  # before they have changed anything
+            keeper = keeper.without_epochs(fault)  # The damaged file has not changed anything yet.
             result = train(keeper=keeper)
         results.append(result)
         print_phase(console, result)
@@ -80,14 +80,14 @@ def train_phase(
     also: Sequence[Cut] = (),
     keeper: Keeper | None = None,
 ) -> PhaseResult:
-    """Run the frozen layers of a phase where their features are not stored yet, and train it.
+    """Compute the features of a phase that are not stored yet, and train the phase.
 
     Args:
         position: of the phase in the job's.
         earlier: what the phases before it did.
         after_epoch: is called after each epoch.
-        span, tell: as of `fit_phase`.
-        also: as of `make_phase_data`.
+        span, tell: The same as in `fit_phase`.
+        also: The same as in `make_phase_data`.
         keeper: keeps how far the phase is, and knows how far an earlier process came.
 
     Raises:
@@ -102,8 +102,8 @@ def train_phase(
     passed = replace(clock)
 
     def spend() -> dict[str, Any]:
-        """Seconds of the phase so far, by their names in `PhaseResult`."""
-        # What trained has waited for pictures and for frozen layers that ran meanwhile.
+        """Return the seconds of the phase so far, by their names in `PhaseResult`."""
+        # The training has waited for pictures and for frozen layers, which are told apart here.
         decoding = clock.input_seconds - passed.input_seconds
         running = clock.prefix_seconds - passed.prefix_seconds
         for_prefix = data.waiting.seconds * (running / (decoding + running) if running else 0.0)

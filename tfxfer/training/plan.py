@@ -1,4 +1,4 @@
-"""What a run will do, said before it begins."""
+"""The plan of a run, which is shown before it begins."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tfxfer.training.job import Job, choose_devices, load_pictures, prepare
 
 
 def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
-    """Say what the run will do, and refuse what cannot be done, before anything is written.
+    """Make the plan of a run, and refuse impossible ones, before anything is written.
 
-    Timing runs a few training steps: the job is of no other use afterwards.
+    Timing runs a few training steps, after which the job cannot be used any more.
 
     Raises:
-        InputError: a phase does not fit the backbone, or a batch does not fit in memory.
+        InputError: A phase does not fit the backbone, or a batch does not fit in memory.
     """
     pictures, backbone = job.pictures, job.layers.backbone
     phases: list[PhasePlan] = []
@@ -88,10 +88,11 @@ def _describe(config: Config) -> str:
 
 
 def list_notes(config: Config, phases: Sequence[ResolvedPhase]) -> list[str]:
-    """Say what a config asks for that makes no difference, or makes a poor model.
+    """Return notes on settings that have no effect, or that make a poor model.
 
     Args:
-        phases: the config's, with nothing left to the number of pictures.
+        config: The config.
+        phases: Its phases, without values that depend on the number of pictures.
     """
     return [*_warn_of_weights(config), *_explain_views(config, phases)]
 
@@ -110,7 +111,7 @@ def _warn_of_weights(config: Config) -> list[str]:
 
 
 def _explain_views(config: Config, phases: Sequence[ResolvedPhase]) -> list[str]:
-    """Say where what was asked for makes no difference."""
+    """Return notes on settings of views that have no effect."""
     notes = []
     for asked, phase in zip(config.phases, phases, strict=True):
         augmentation = config.augmentation.under(phase.augmentation)

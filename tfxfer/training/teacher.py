@@ -1,6 +1,6 @@
-"""Learn from a larger model: its probabilities stand beside the labels of the training pictures.
+"""Distillation: a run learns from a larger model's probabilities besides the labels.
 
-Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network".
+See Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network".
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _BATCH = 32
 
 
 def add_teacher(pictures: ItemData, config: Config, console: Console) -> ItemData:
-    """Soften the labels of the training pictures by what the config's teacher says of them.
+    """Mix the labels of the training pictures with the predictions of the config's teacher.
 
-    The teacher sees each picture once, as it is; its logits are kept in the cache.
+    The teacher sees the plain view of each picture once, and its logits are kept in the cache.
 
     Raises:
-        InputError: there is no teacher, it has other classes, or the pictures have several labels.
+        InputError: There is no teacher, it has other classes, or the pictures have several labels.
     """
     distillation = config.distillation
     if distillation is None or isinstance(pictures.train, SoftSet):
@@ -67,9 +67,10 @@ def add_teacher(pictures: ItemData, config: Config, console: Console) -> ItemDat
 def soften(logits: np.ndarray, labels: np.ndarray, distillation: DistillationConfig) -> np.ndarray:
     """Mix a teacher's softened probabilities with the labels, ``[pictures, classes]`` float32.
 
-    ``weight · softmax(logits / temperature) + (1 - weight) · label``. The student learns them at
-    its own temperature, and the one by which it is then off is found on validation, as for any
-    model (`tasks/calibration.py`): hence there is no factor of the squared temperature here.
+    The result is ``weight · softmax(logits / temperature) + (1 - weight) · label``. There is no
+    factor of the squared temperature as in the paper, because the student learns these targets at
+    temperature 1, and calibration corrects its own temperature as for any model
+    (`tasks/calibration.py`).
 
     Args:
         logits: ``[pictures, classes]``.

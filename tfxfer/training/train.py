@@ -1,4 +1,4 @@
-"""The main path: a job → its phases → one look at the test split → export."""
+"""The main path of a run: the job, its phases, one evaluation on the test split, and the export."""
 
 from __future__ import annotations
 
@@ -41,10 +41,11 @@ def run_training(
     fresh: bool = False,
     every_seconds: float = EVERY_SECONDS,
 ) -> RunResult:
-    """Train, evaluate, export, and put the run folder in its place when all is done.
+    """Train, evaluate, export, and put the run folder in its place when everything is done.
 
     The validation split chooses the epochs; the test split is read once, at the end. A run that
-    was stopped goes on where it was: with the same figures, where the device adds up as before.
+    was stopped goes on where it was. It gets the same figures if the device's sums are
+    reproducible.
 
     Args:
         watch: is called after each epoch, and after each phase, with the whole model, from
@@ -61,7 +62,7 @@ def run_training(
     started = time.monotonic()
     share = choose_devices(config)
     check_readable()
-    # What was kept of the run goes when its folder is in place.
+    # The checkpoint is removed only after the run folder is in its place.
     with (
         loss_of_others(share),
         ExitStack() as until_done,
@@ -77,7 +78,7 @@ def run_training(
             keeper = Keeper(place, job.layers, started, every_seconds) if place else None
             keeper = keeper.take_up(model, job.phases, share) if keeper else None
             results = train_phases(job, model, staging, console, watch, keeper)
-            # Of pictures that were trained on, the model is too sure.
+            # A model is too sure about the pictures it was trained on, so they cannot calibrate it.
             calibrates = config.calibrate and not config.data.split.train_on_validation
             with console.status("Evaluating"):
                 validation, test, calibration = judge(model, job.pictures, calibrates, share)
@@ -107,7 +108,7 @@ def run_training(
 
 
 def _export(model: keras.Model, job: Job, staging: Path) -> Exported:
-    """Write the model and its SavedModel; of several processes, the first one does."""
+    """Write the model and its SavedModel, if this is the first process."""
     path = staging / run.EXPORT
     if not job.share.is_first:
         return Exported(path, 0, 0.0)
@@ -116,7 +117,7 @@ def _export(model: keras.Model, job: Job, staging: Path) -> Exported:
 
 
 def _with_choices(config: Config, result: RunResult) -> Config:
-    """The config with engine and precisions as trials chose them: a replay needs no trial."""
+    """Return the config with the chosen engine and precisions, so that a replay need not choose."""
     phases = tuple(
         phase.model_copy(update={"precision": trained.precision})
         for phase, trained in zip(config.phases, result.phases, strict=True)

@@ -1,1 +1,1 @@
-"""How a run that was stopped goes on: what is kept of it, where, and in which form."""
+"""The resumption of stopped runs: what is kept of a run, where, and in which form."""

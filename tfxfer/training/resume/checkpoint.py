@@ -1,6 +1,6 @@
-"""How far an unfinished run is: finished phases, and the epochs of the one that is on.
+"""The checkpoint of an unfinished run: its finished phases, and the epochs of the present one.
 
-<place>/phases.npz    what the finished phases did, and the weights after the last of them
+<place>/phases.npz    the results of the finished phases, and the weights after the last one
 <place>/epochs.npz    the epochs of the phase that follows, and its state
 """
 
@@ -25,13 +25,13 @@ PHASES, EPOCHS = "phases.npz", "epochs.npz"
 
 @dataclass(frozen=True)
 class Begun:
-    """Epochs of a phase that an earlier process has trained.
+    """The epochs of a phase that an earlier process has trained.
 
     Attributes:
-        name: the phase's.
-        epochs: how many.
-        precision, history: as of `PhaseResult`.
-        times: `PhaseResult`'s seconds, by their names.
+        name: The name of the phase.
+        epochs: The number of epochs.
+        precision, history: The same as in `PhaseResult`.
+        times: The seconds in `PhaseResult`, by their names.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Begun:
     times: dict[str, float]
 
     def go_on(self, phase: ResolvedPhase) -> ResolvedPhase:
-        """The phase without a trial of precisions: that of these epochs is taken."""
+        """Return the phase with the precision of these epochs, so that none is chosen again."""
         return phase.model_copy(update={"precision": self.precision})
 
     def join(self, result: PhaseResult) -> PhaseResult:
@@ -51,7 +51,7 @@ class Begun:
         return replace(result, epochs=epochs, history=history, **self.add(times_of(result)))
 
     def add(self, times: Mapping[str, float]) -> dict[str, Any]:
-        """The times of these epochs and of those that followed."""
+        """Return the times of these epochs and of those that followed."""
         return {name: self.times[name] + seconds for name, seconds in times.items()}
 
 
@@ -60,10 +60,10 @@ class Checkpoint:
     """How far a run is.
 
     Attributes:
-        phases: what the finished ones did.
-        begun: of the phase after them; None: nothing was kept of it.
-        seconds: wall time of the run until then, in all its processes.
-        engine, notes: `FrozenLayers.engine_name` and `notes`.
+        phases: The results of the finished phases.
+        begun: The epochs of the phase after them; None if none were kept.
+        seconds: The wall time of the run until then, in all its processes.
+        engine, notes: The name of the run's engine, and its notes.
     """
 
     phases: tuple[PhaseResult, ...] = ()
@@ -73,42 +73,46 @@ class Checkpoint:
     notes: tuple[str, ...] = ()
 
     def describe(self) -> str:
-        """Such as ``"phase 'head' and epoch 5 of 'fine-tune'"``; empty: not begun."""
+        """Return a text such as ``"phase 'head' and epoch 5 of 'fine-tune'"``, or an empty one."""
         finished = [f"phase {self.phases[-1].name!r}"] if self.phases else []
         begun = [f"epoch {self.begun.epochs} of {self.begun.name!r}"] if self.begun else []
         return " and ".join([*finished, *begun])
 
 
 def write_phases(place: Path, model: keras.Model, checkpoint: Checkpoint) -> None:
-    """Keep what finished phases did, and the model's weights and random states after them.
+    """Write the results of finished phases, and the model's weights and random states after them.
 
     Raises:
-        OSError: there is no room.
+        OSError: There is no room.
     """
     write_state(place / PHASES, {"variable": model.variables}, _encode(checkpoint))
     (place / EPOCHS).unlink(missing_ok=True)
 
 
 def write_epochs(place: Path, model: keras.Model, best: KeepBest, checkpoint: Checkpoint) -> None:
-    """Keep the epochs that were trained of a phase, and the state of its model after them.
+    """Write the epochs of an unfinished phase, and the state of its model after them.
 
     Args:
-        model: of the phase, compiled.
-        best: of its epochs.
+        place: The folder.
+        model: The compiled model of the phase.
+        best: The callback with the best weights.
+        checkpoint: How far the run is.
 
     Raises:
-        OSError: there is no room.
+        OSError: There is no room.
     """
     save_state(place / EPOCHS, model, best, _encode(checkpoint))
 
 
 def find_checkpoint(place: Path, model: keras.Model, say: Callable[[str], None]) -> Checkpoint:
-    """Read how far an earlier process came, and give the model the weights that it had then.
+    """Read how far an earlier process came, and give the model the weights of that time.
 
-    What is damaged, or was written by other versions, is left aside, and a note says so.
+    Files that are damaged or were written by other versions are ignored, and a note says so.
 
     Args:
-        model: from pictures to probabilities, as the run has built it.
+        place: The folder.
+        model: The whole model, from pictures to probabilities.
+        say: A function that shows a note.
     """
     found = Checkpoint()
     try:
@@ -119,7 +123,7 @@ def find_checkpoint(place: Path, model: keras.Model, say: Callable[[str], None])
             found = finished
         if (place / EPOCHS).is_file():
             begun = _decode(read_state(place / EPOCHS).about)
-            # Else they are of a phase that the other file has finished.
+            # If the phases differ, these epochs belong to a phase that is finished by now.
             found = begun if begun.phases == found.phases else found
     except StateError as fault:
         say_unusable(fault, found, say)
@@ -127,13 +131,13 @@ def find_checkpoint(place: Path, model: keras.Model, say: Callable[[str], None])
 
 
 def say_unusable(fault: StateError, usable: Checkpoint, say: Callable[[str], None]) -> None:
-    """Say that something of an earlier process is left aside, and what is not."""
+    """Show a note that a part of an earlier process's state is ignored, and which part is used."""
     kept = f"only {usable.describe()} stays" if usable.phases else "the run starts anew"
     say(f"what an earlier, stopped run has left cannot all be used ({fault}): {kept}")
 
 
 def read_checkpoint(place: Path) -> Checkpoint:
-    """How far the files of a folder are, as far as they can be read."""
+    """Read how far a run is from those files of a folder that can be read."""
     found = Checkpoint()
     for name in (PHASES, EPOCHS):
         if (place / name).is_file():
@@ -145,7 +149,7 @@ def read_checkpoint(place: Path) -> Checkpoint:
 
 
 def times_of(result: PhaseResult) -> dict[str, Any]:
-    """The seconds of a phase, by their names."""
+    """Return the seconds of a phase, by their names."""
     names = ("seconds", "input_seconds", "prefix_seconds")
     return {name: getattr(result, name) for name in names}
 
@@ -158,7 +162,7 @@ def _decode(about: Mapping[str, Any]) -> Checkpoint:
     """Undo `_encode`.
 
     Raises:
-        StateError: other versions wrote it.
+        StateError: Other versions wrote the file.
     """
     ours, theirs = runtime.list_versions(), about.get("versions", {})
     differing = [

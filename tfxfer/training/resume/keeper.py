@@ -1,4 +1,4 @@
-"""Keeps how far a run is while it trains, and takes up what a stopped one has left."""
+"""The keeper, which writes checkpoints while a run trains, and continues a stopped run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tfxfer.training.resume.checkpoint import (
 )
 from tfxfer.training.resume.place import name_run, reserve_place
 
-# What a stopped run does twice, at most, where an epoch takes less.
+# A stopped run repeats at most so much, unless an epoch takes longer.
 EVERY_SECONDS = 20.0
 
 
@@ -58,7 +58,7 @@ class Keeper:
     def take_up(
         self, model: keras.Model, phases: Sequence[ResolvedPhase], share: Share = ALONE
     ) -> Keeper:
-        """Bring a run that was just built to where an earlier process was stopped, if one was.
+        """Bring a new run to where an earlier process was stopped, if there was one.
 
         Args:
             model: from pictures to probabilities, over the layers of the run.
@@ -84,36 +84,36 @@ class Keeper:
         return replace(self, found=found)
 
     def seconds(self) -> float:
-        """Wall time of the run so far."""
+        """Return the wall time of the run so far."""
         return self.found.seconds + time.monotonic() - self.started
 
     def begun(self, position: int) -> Begun | None:
-        """What an earlier process did of the phase at a position."""
+        """Return the epochs that an earlier process trained of the phase at a position."""
         return self.found.begun if position == len(self.found.phases) else None
 
     def span(self, begun: Begun) -> Span:
-        """The epochs that are left of a phase."""
+        """Return the epochs that are left of a phase."""
         return Span(start=begun.epochs, state=self.place / EPOCHS)
 
     def without_epochs(self, fault: StateError) -> Keeper:
-        """Leave aside what an earlier process did of a phase, and say why."""
+        """Ignore the epochs that an earlier process trained of a phase, and say why."""
         finished = replace(self.found, begun=None)
         say_unusable(fault, finished, self.layers.say)
         return replace(self, found=finished)
 
     def keep_phases(self, model: keras.Model, results: Sequence[PhaseResult]) -> None:
-        """Keep what the finished phases did, and the weights of the whole model after them."""
+        """Write the results of the finished phases, and the model's weights after them."""
         self.try_to(lambda: write_phases(self.place, model, self.note(results)))
 
     def note(self, phases: Sequence[PhaseResult], begun: Begun | None = None) -> Checkpoint:
-        """How far the run is now."""
+        """Return how far the run is now."""
         layers = self.layers
         return Checkpoint(
             tuple(phases), begun, self.seconds(), layers.engine_name, tuple(layers.notes)
         )
 
     def try_to(self, write: Callable[[], None]) -> None:
-        """Write a file; a run goes on without it where there is no room, and says so."""
+        """Write a file; if there is no room, show a note and let the run go on without it."""
         try:
             write()
         except OSError as error:
@@ -124,9 +124,9 @@ class Keeper:
 
 
 class KeepEpochs(keras.callbacks.Callback):
-    """Keep after an epoch how far a phase is, unless that was done a moment ago.
+    """A callback that writes a checkpoint after an epoch, unless the last one is recent.
 
-    An epoch that ends the phase is not kept: the phase itself is, right after it.
+    The last epoch of a phase is not kept, because the finished phase is written right after it.
 
     Args:
         name: of the phase.
@@ -154,7 +154,7 @@ class KeepEpochs(keras.callbacks.Callback):
         self._kept = time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
-        # `fit` adds to its own history later than this.
+        # `fit` adds to its own history only after this callback.
         self._history = {
             name: [*self._history.get(name, [])[:epoch], float(value)]
             for name, value in logs.items()
@@ -177,9 +177,9 @@ class KeepEpochs(keras.callbacks.Callback):
 def reserve(
     config: Config, job: Job, model: keras.Model, staging: Path, fresh: bool
 ) -> Iterator[Path | None]:
-    """Give the folder in which a run keeps how far it is; None where it can keep nothing.
+    """Give the folder of a run's checkpoint, or None if there can be none.
 
-    Of several processes, the first one keeps it, and the others get copies of that.
+    With several processes, the first one writes it, and the others get copies.
     """
     share, layers = job.share, job.layers
     with ExitStack() as stack:

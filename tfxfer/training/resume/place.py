@@ -1,6 +1,6 @@
-"""The folders of the cache in which unfinished runs keep how far they are.
+"""The folders of the cache with the checkpoints of unfinished runs.
 
-<cache>/checkpoints/<key>/    of one run; what is in it: `checkpoint.py`, and its curves
+<cache>/checkpoints/<key>/    the files of `checkpoint.py`, and the curves, of one run
 """
 
 from __future__ import annotations
@@ -25,17 +25,19 @@ from tfxfer.errors import InputError
 from tfxfer.training.resume.checkpoint import read_checkpoint
 
 FOLDER = "checkpoints"
-# What nobody has taken up for so long is removed.
+# Checkpoints that were not used for so long are removed.
 _EXPIRES_SECONDS = 30 * 24 * 3600
 
 
 def name_run(config: Config, pictures: ItemData, model: keras.Model) -> str:
-    """Hash all that decides how a run goes: config, pictures and the weights it starts from.
+    """Hash all that decides the course of a run: config, pictures and initial weights.
 
-    The test pictures decide nothing.
+    The test pictures have no influence.
 
     Args:
-        model: as it was built.
+        config: The config.
+        pictures: The pictures.
+        model: The model with its initial weights.
     """
     splits = (pictures.train, pictures.validation)
     return digest(
@@ -51,14 +53,14 @@ def name_run(config: Config, pictures: ItemData, model: keras.Model) -> str:
 def reserve_place(
     folder: Path, key: str, is_fresh: bool, say: Callable[[str], None]
 ) -> Iterator[Path | None]:
-    """Give the folder in which a run keeps how far it is; None where it can keep nothing.
+    """Give the folder of a run's checkpoint, or None if there can be none.
 
-    The folder goes when the run is done, or cannot be done as it was asked for. It stays where the
-    run is stopped, and the error's note says how to go on.
+    The folder is removed when the run is done or refused. It stays if the run is stopped, and a
+    note on the error says how to go on.
 
     Args:
         folder: the cache.
-        key: as of `name_run`.
+        key: The same as in `name_run`.
         is_fresh: remove what an earlier process has left there.
         say: shows a note.
     """
@@ -92,7 +94,7 @@ def reserve_place(
 
 
 def _empty(place: Path) -> None:
-    """Remove what is in a folder; the folder itself is what `claim` locks."""
+    """Remove the content of a folder, but not the folder itself, which `claim` has locked."""
     for path in place.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
@@ -101,7 +103,7 @@ def _empty(place: Path) -> None:
 
 
 def _remove_expired(folder: Path, own: Path) -> None:
-    """Remove what other runs left long ago, unless a process is at them."""
+    """Remove the old checkpoints of other runs, unless a process uses them."""
     for path in list_others(folder, FOLDER):
         with suppress(OSError):
             if path == own or time.time() - path.stat().st_mtime < _EXPIRES_SECONDS:
