@@ -1,1 +1,1 @@
-"""Pictures: where they come from, their splits, and how they reach the network."""
+"""Items: their listing, audit, splits, and the batches that reach the network."""

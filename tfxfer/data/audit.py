@@ -1,4 +1,4 @@
-"""Look at all pictures of a source: what cannot be used, what is odd, and what is there twice."""
+"""The audit of all pictures of a source: faults, oddities and copies."""
 
 from __future__ import annotations
 
@@ -28,13 +28,16 @@ def audit_listing(
     """Look at every picture of a source.
 
     Args:
-        mirrored: whether mirror images are copies; not where left and right are told apart.
-        cache: where what was seen is kept; None: nowhere.
-        show: is told now and then how many pictures are done, and how many there are.
-        share: of this process: it looks at its part, and is told what the others have seen.
+        listing: The pictures.
+        mirrored: Whether mirror images are copies. They are not if left and right matter.
+        cache: The cache in which the looks are kept; None keeps nothing.
+        show: A function that is called now and then with the numbers of finished and of all
+            pictures.
+        share: The part of the run that this process does: it looks at its part of the pictures, and
+            gets the looks of the other processes.
 
     Returns:
-        What was found: the pictures in the order of the splits, then what holds none.
+        The findings: the pictures in the order of the splits, then files or examples without one.
     """
     looks = _look(listing, place_of(cache, listing.source) if cache else None, show, share)
     labels = np.concatenate([split.labels for split in listing.splits.values()])
@@ -56,10 +59,11 @@ def audit_listing(
 
 
 def read_pictures(listing: Listing, rows: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-    """Read the encoded pictures of some rows of an audit; what cannot be read is left out.
+    """Yield some rows of an audit with their encoded pictures; unreadable ones are left out.
 
     Args:
-        rows: ascending.
+        listing: The pictures.
+        rows: The rows, in ascending order.
     """
     first = 0
     for split in listing.splits.values():
@@ -82,7 +86,7 @@ def _read_files(files: FileSet, rows: Sequence[int], first: int) -> Iterator[tup
 
 
 def _numbers(labels: np.ndarray) -> list[tuple[int, ...]]:
-    """The class numbers of each picture."""
+    """Return the class numbers of each picture as a tuple."""
     if has_several(labels):
         return [tuple(map(int, np.flatnonzero(row))) for row in labels]
     return [(int(label),) for label in labels]
@@ -91,7 +95,7 @@ def _numbers(labels: np.ndarray) -> list[tuple[int, ...]]:
 def _look(
     listing: Listing, file: Path | None, show: Callable[[int, int], None], share: Share
 ) -> list[Look]:
-    """Look at those pictures that were not seen as they are now."""
+    """Look at all pictures that are new or have changed since the last look."""
     known = read_looks(file) if file else {}
     sets = [share.part_of(split) for split in listing.splits.values()]
     where = [split.where() for split in sets]
@@ -112,7 +116,7 @@ def _look(
         seen += share.gather_items(list(zip(stamped, looks, strict=True)))
         done += len(rows)
     if file and share.total(total):
-        # Of a file of many pictures, those that other splits took are remembered as well.
+        # In a file of many pictures, the looks at those of other splits are kept as well.
         same = {stamp for stamp, _ in seen}
         kept = {place: pair for place, pair in known.items() if pair[0] in same}
         write_looks(file, kept | {pair[1].path: pair for pair in seen})
@@ -124,7 +128,7 @@ def _show_more(show: Callable[[int, int], None], before: int, total: int, done: 
 
 
 def _stamp(pictures: ItemSet) -> list[str]:
-    """What changes when a picture is replaced or edited; ``"gone"`` where no file is there."""
+    """Return a stamp of each picture that changes when it is edited; ``"gone"`` without a file."""
     if isinstance(pictures, FileSet):
         return for_each(_stamp_file, pictures.paths)
     return [identity.stamp for identity in pictures.identities()]

@@ -1,4 +1,4 @@
-"""Who goes where: splits as arrays, from class numbers, groups or names. Imports no TensorFlow."""
+"""The division of items into parts, from class numbers, groups or names, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from sklearn.model_selection import StratifiedKFold
 
 
 def cut_stratified(strata: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Part positions into two with the same mixture of classes.
+    """Divide positions into two parts with the same mixture of classes.
 
     Args:
         strata: ``[pictures]`` class numbers.
-        fraction: share of each class in the second part, in 0…1.
-        seed: decides who goes where.
+        fraction: The share of each class in the second part, in 0…1.
+        seed: The seed that decides the parts.
 
     Returns:
-        Positions of the first and the second part, each ascending.
+        The positions of the first and the second part, each ascending.
     """
     generator = np.random.default_rng(seed)
     kept, cut = [], []
@@ -36,26 +36,26 @@ def deal_groups(
 ) -> np.ndarray:
     """Deal whole groups into parts that have about their share of every class.
 
-    Groups are taken in turn, large ones first and those of about one size in an order that the
-    seed decides. Each goes where it adds least to the sum of
+    Groups are taken in turn: large ones come first, and groups of about the same size in an order
+    that the seed decides. Each group goes into the part where it adds least to the sum of
     ``(pictures - wanted)² / (wanted · pictures of the class)`` over parts and classes.
-    scikit-learn's `StratifiedGroupKFold` does much the same, for parts of one size only. No part
-    stays empty where there are as many groups as parts.
+    scikit-learn's `StratifiedGroupKFold` is similar, but only for parts of equal size. No part
+    stays empty if there are as many groups as parts.
 
     Args:
         strata: ``[pictures]`` class numbers.
-        groups: the group of each picture.
-        shares: of the parts; they add up to 1.
-        seed: decides who goes where.
+        groups: The group of each picture.
+        shares: The shares of the parts, which add up to 1.
+        seed: The seed that decides the parts.
 
     Returns:
-        ``[pictures]``: the number of each picture's part.
+        ``[pictures]`` int64, the number of each picture's part.
     """
     present, strata = np.unique(strata, return_inverse=True)
     names, members = np.unique(np.array(groups, object).astype(str), return_inverse=True)
     counts = np.zeros((len(names), len(present)))
     np.add.at(counts, (members, strata), 1)
-    # The parts' sizes count as one class more; shares, so that rare ones weigh as much as others.
+    # The size of a part counts like a class. Shares make rare classes weigh as much as others.
     counts = np.column_stack([counts, counts.sum(axis=1)])
     weights = counts / counts.sum(axis=0)
     wanted = np.array(shares)[:, None]
@@ -73,7 +73,7 @@ def deal_groups(
 
 
 def _fill_empty_parts(places: np.ndarray, sizes: np.ndarray, parts: int) -> None:
-    """Give each part without a group the smallest group that is not the only one of its part."""
+    """Move to each part without a group the smallest group that is not alone in its part."""
     for part in np.setdiff1d(np.arange(parts), places):
         can_move = np.flatnonzero(np.bincount(places, minlength=parts)[places] > 1)
         if len(can_move):
@@ -84,12 +84,12 @@ def deal_folds(strata: np.ndarray, folds: int, seed: int) -> np.ndarray:
     """Deal pictures into folds with the same mixture of classes: ``[pictures]`` in 0…folds-1.
 
     Raises:
-        ValueError: no class has as many pictures as there are folds.
+        ValueError: No class has as many pictures as there are folds.
     """
     places = np.zeros(len(strata), np.int64)
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        # Of classes with fewer pictures than folds, which a note names.
+        # The warning is about classes with fewer pictures than folds, which a note names.
         warnings.simplefilter("ignore", UserWarning)
         for fold, (_, held_out) in enumerate(splitter.split(strata, strata)):
             places[held_out] = fold
@@ -97,7 +97,7 @@ def deal_folds(strata: np.ndarray, folds: int, seed: int) -> np.ndarray:
 
 
 def hash_names(names: Sequence[str], salt: str) -> np.ndarray:
-    """``[names]`` float64 in 0…1, which look random and depend on nothing but name and salt."""
+    """Return ``[names]`` float64 in 0…1 that look random and depend only on name and salt."""
     digests = (
         hashlib.blake2b(f"{salt}/{name}".encode(errors="surrogateescape"), digest_size=8).digest()
         for name in names
@@ -109,18 +109,19 @@ def hash_names(names: Sequence[str], salt: str) -> np.ndarray:
 def pick_shots(
     labels: np.ndarray, groups: Sequence[str], shots: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pick some pictures of each class; those picked for fewer shots are among them.
+    """Pick some pictures of each class; a larger number of shots includes those of a smaller one.
 
     Args:
         labels: ``[pictures]`` class numbers.
-        groups: of each picture, or none: a class's pictures are taken from as many as it has.
-        shots: pictures of each class.
-        seed: decides which ones.
+        groups: The group of each picture, or nothing. A class's pictures are taken from as many
+            groups as possible.
+        shots: The number of pictures of each class.
+        seed: The seed that decides the choice.
 
     Returns:
-        Positions of the pictures, ascending, and the numbers of the classes that have fewer.
+        The ascending positions of the pictures, and the numbers of the classes that have fewer.
     """
-    generator = np.random.default_rng([seed, 1])  # another order than that of the cuts
+    generator = np.random.default_rng([seed, 1])  # Its order differs from that of the splits.
     picked, small = [], []
     for label in np.unique(labels):
         positions = generator.permutation(np.flatnonzero(labels == label))
@@ -133,7 +134,7 @@ def pick_shots(
 
 
 def _rank(groups: Sequence[str]) -> np.ndarray:
-    """How many of the same group come before each one."""
+    """Return how many members of the same group come before each member."""
     seen: dict[str, int] = {}
     ranks = np.zeros(len(groups), np.int64)
     for position, group in enumerate(groups):

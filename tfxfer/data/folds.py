@@ -1,4 +1,4 @@
-"""Take one fold of a cross-validation out of the training pictures."""
+"""One fold of a cross-validation, which is taken from the training pictures."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from tfxfer.errors import InputError
 from tfxfer.tasks.labels import count_classes, stratify_by
 
 Splits = dict[str, ItemSet]
-_NEEDED = 2  # training pictures of each class, whichever fold is held out
+_NEEDED = 2  # Each class needs so many training pictures, whichever fold is held out.
 
 
 def take_fold(
     splits: Splits, classes: Sequence[str], config: DataConfig, seed: int
 ) -> tuple[Splits, list[str]]:
-    """Take one fold out of the training pictures; every picture is in exactly one.
+    """Take one fold from the training pictures; every picture is in exactly one fold.
 
     Returns:
-        The splits, the fold as ``test``, or as ``validation`` where the source has a test split;
+        The splits, with the fold as ``test``, or as ``validation`` if the source has a test split;
         and notes.
 
     Raises:
-        InputError: too few pictures or groups for the folds; said of all folds, whichever it is.
+        InputError: There are too few pictures or groups for the folds. This does not depend on the
+            fold that is taken.
     """
     name = "validation" if "test" in splits else "test"
     train, folds, fold = splits["train"], config.split.folds or 0, config.split.fold or 1
@@ -63,7 +64,7 @@ def take_fold(
 
 
 def _deal(train: ItemSet, folds: int, config: DataConfig, seed: int) -> np.ndarray:
-    """The fold of each picture, ``[pictures]`` in 0…folds-1."""
+    """Return the number of each picture's fold, ``[pictures]`` in 0…folds-1."""
     strata, groups = stratify_by(train.labels), groups_of(train)
     if config.split.by == "hash":
         places = (hash_names(names_to_hash(train), f"{seed}/folds") * folds).astype(np.int64)

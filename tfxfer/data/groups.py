@@ -1,4 +1,4 @@
-"""Groups of pictures, such as those of one bird: where they are known, and kept apart."""
+"""Groups of items, such as the pictures of one bird, which stay in one split."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _SHOWN = 5
 
 
 def groups_of(pictures: ItemSet) -> tuple[str, ...]:
-    """The group of each picture; none where the source knows of no groups."""
+    """Return the group of each picture; an empty tuple if the source has no groups."""
     return tuple(getattr(pictures, "groups", ()))
 
 
 def check_groups(splits: Mapping[str, ItemSet], config: DataConfig) -> None:
-    """Refuse settings of groups where the source gives none.
+    """Refuse settings of groups if the source gives none.
 
     Raises:
-        InputError: with what to take instead.
+        InputError: Groups are set; the error says what to do instead.
     """
     for name in ("group_column", "group_pattern"):
         value = getattr(config.split, name)
@@ -40,10 +40,12 @@ def part_groups(
     """Look for groups that the source itself has in more than one split.
 
     Args:
-        fix_leaks: leave their pictures out of training; the other splits stay as they are.
+        splits: The splits of the source.
+        fix_leaks: Whether the pictures of these groups are left out of training; the other splits
+            are not changed.
 
     Returns:
-        The splits, and what the user should know.
+        The splits, and notes for the user.
     """
     parted = dict(splits)
     held = {name: set(groups_of(pictures)) for name, pictures in splits.items()}
@@ -72,12 +74,12 @@ def part_groups(
 
 
 def names_to_hash(pictures: ItemSet) -> Sequence[str]:
-    """What alone decides a picture's split by hash: its group, else its name."""
+    """Return the text that decides each picture's split by hash: its group, else its name."""
     return groups_of(pictures) or [identity.name for identity in pictures.identities()]
 
 
 def check_group_count(groups: Sequence[str], needed: int, what: str) -> None:
-    """Refuse fewer groups than there are parts to be."""
+    """Refuse fewer groups than parts."""
     count = len(set(groups))
     if count < needed:
         raise InputError(
@@ -88,7 +90,7 @@ def check_group_count(groups: Sequence[str], needed: int, what: str) -> None:
 
 
 def describe_cut(pictures: ItemSet, config: DataConfig, seed: int) -> str:
-    """How pictures are parted, for notes."""
+    """Say in a few words for a note how pictures are divided into splits."""
     groups = len(set(groups_of(pictures)))
     if config.split.by == "hash":
         return f"by the hash of {'its group' if groups else 'each name'} (seed {seed})"

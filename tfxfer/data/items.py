@@ -1,4 +1,4 @@
-"""Pictures still encoded, with their labels: what every source hands to the pipeline."""
+"""Sets of encoded items with their labels, which every source gives to the pipeline."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tfxfer.modality import Modality
 from tfxfer.records.plans import BadFile
 from tfxfer.tasks.labels import has_several
 
-# Pictures that are read or decoded at the same time.
+# So many pictures are read or decoded at the same time.
 PARALLEL_CALLS = os.cpu_count() or 1
-# Encoded pictures that are read from start to end are shuffled through a buffer of this many.
+# Encoded pictures that are read from start to end are shuffled through a buffer of this size.
 SHUFFLE_BUFFER = 4096
 
 
 class Identity(NamedTuple):
-    """Which picture it is.
+    """The identity of a picture.
 
     Attributes:
-        name: the same wherever the data lie: random changes are seeded with it.
-        stamp: changes when the picture is replaced or edited.
+        name: A name that does not depend on where the data lie; it seeds random changes.
+        stamp: A text that changes when the picture is replaced or edited.
     """
 
     name: str
@@ -57,24 +57,24 @@ class ItemSet(Protocol):
         """Keep the pictures at these positions, given in ascending order."""
 
     def identities(self) -> list[Identity]:
-        """Tell the pictures apart, in the order of `labels`."""
+        """Return the identity of each picture, in the order of `labels`."""
 
     def where(self) -> Sequence[str]:
-        """Say where each picture lies, for people, in the order of `labels`; no two are alike."""
+        """Return where each picture lies as a unique text, in the order of `labels`."""
 
 
 def spread(pictures: ItemSet, count: int) -> ItemSet:
-    """At most so many of the pictures, spread evenly; sources list them class by class."""
+    """Return at most `count` pictures, spread evenly, because sources list them class by class."""
     total = len(pictures.labels)
     return pictures.choose(np.unique(np.linspace(0, total - 1, min(count, total)).astype(int)))
 
 
 def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Switch off what tunes the parallel calls of a data set while it is read.
+    """Switch off the automatic tuning of a data set's parallel calls.
 
-    `fit` drops an iterator after each epoch, and then waits until the tuning thread wakes up,
-    which took up to ten seconds (TensorFlow 2.21). What rewrites the steps beforehand finds nothing
-    to join in ours, and takes a fifth of the time in which an iterator is made.
+    `fit` drops an iterator after each epoch, and then waits until the tuning thread wakes up, which
+    took up to ten seconds (TensorFlow 2.21). The graph rewrites are also switched off: they find
+    nothing to improve here, and take a fifth of the time in which an iterator is made.
     """
     options = tf.data.Options()
     options.autotune.enabled = False
@@ -96,11 +96,11 @@ class FileSet:
     groups: tuple[str, ...] = ()
 
     def encoded(self, shuffle_seed: int | None = None) -> tf.data.Dataset:
-        # A file's name is bytes, which need not be UTF-8.
+        # Paths are passed as bytes, because file names need not be UTF-8.
         paths = [os.fsencode(path) for path in self.paths]
         dataset = tf.data.Dataset.from_tensor_slices((paths, self.labels))
         if shuffle_seed is not None:
-            # The paths are shuffled, not the pictures: a full shuffle at no memory.
+            # Only paths are shuffled and not pictures, so that a full shuffle needs no memory.
             dataset = dataset.shuffle(len(self.paths), seed=shuffle_seed)
         return dataset.map(
             lambda path, label: (tf.io.read_file(path), label), num_parallel_calls=PARALLEL_CALLS
@@ -154,7 +154,7 @@ class ItemData:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Pictures of each split."""
+        """The number of pictures in each split."""
         return {name: len(split.labels) for name, split in self.splits.items()}
 
     @property

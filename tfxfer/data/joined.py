@@ -1,4 +1,4 @@
-"""Several sets of pictures as one, such as training and validation pictures together."""
+"""Several sets of pictures joined to one, such as training and validation together."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tfxfer.data.items import SHUFFLE_BUFFER, Identity, ItemData, ItemSet
 
 @dataclass(frozen=True)
 class JoinedSet:
-    """The pictures of some sets, one set after the other."""
+    """The pictures of several sets, one set after the other."""
 
     parts: tuple[ItemSet, ...]
 
@@ -49,7 +49,7 @@ class JoinedSet:
 
 
 def join_validation(data: ItemData) -> ItemData:
-    """Train on the validation pictures as well: what is chosen was chosen on them before."""
+    """Add the validation pictures to the training pictures, after an earlier run used them."""
     note = (
         "the validation pictures are trained on too: their figures are those of training, and "
         "each phase keeps its last epoch"

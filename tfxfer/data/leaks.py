@@ -12,15 +12,15 @@ _SPLIT_RANKS = {"train": 0, "validation": 1, "test": 2, "0": 0, "1": 1, "2": 2}
 
 
 def find_leaks(copies: Sequence[Copies], splits: Sequence[str] | np.ndarray) -> dict[int, int]:
-    """Find the pictures that are seen in training or in choosing, and again in a later split.
+    """Find the pictures of training or validation that have a copy in a later split.
 
     Args:
         splits: of each picture: ``"train"``, ``"validation"``, ``"test"``, or 0, 1, 2.
 
     Returns:
-        What to leave out, and why: the row of each training picture that is a copy of a test or
-        validation picture, and of each validation picture that is a copy of a test picture; with
-        it the row of that copy, in the test split if there is one. Never a row of the test split.
+        The rows to leave out, each with the row of its copy: training pictures that are copies of
+        validation or test pictures, and validation pictures that are copies of test pictures. If
+        there are several copies, one in the test split is named. Test rows are never left out.
     """
     ranks = [_SPLIT_RANKS[str(split)] for split in np.asarray(splits).tolist()]
     leaks: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""What a source holds, before anybody has looked at its pictures."""
+"""The listing of a source's items, before any of them was looked at."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tfxfer.data.items import ItemSet
 from tfxfer.modality import Modality
 from tfxfer.records.plans import BadFile
 
-# What a source is made of, for people.
+# The units that a source consists of, in words for people.
 FILES, RECORDS, EXAMPLES = "files", "records", "examples"
 
 

@@ -1,4 +1,4 @@
-"""From a listing to the pictures of a run: bad ones left out, splits completed, copies found."""
+"""The items of a run, made from a listing: without bad ones, with all splits, and with notes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tfxfer.records.plans import BadFile
 from tfxfer.tasks.labels import count_classes
 
 _SHOWN = 20
-# By what a source is made of: what must be, how those are called that are not, what to do.
+# For each unit: the demand on it, the name of units that fail, and the advice.
 _DEMANDS = {
     FILES: (
         "{items} must be readable {formats} files.",
@@ -38,7 +38,7 @@ _DEMANDS = {
 
 
 def make_data(listing: Listing, audit: Audit | None, config: DataConfig, seed: int) -> ItemData:
-    """Leave out or refuse bad pictures, complete the splits, and say what else was found.
+    """Leave out or refuse bad pictures, complete the splits, and note other findings.
 
     Args:
         audit: what was found in the pictures; None: they are known to be good and distinct.
@@ -101,7 +101,7 @@ def _without(split: ItemSet, left_out: set[str]) -> ItemSet:
 
 
 def _look_at(name: str, split: ItemSet, listing: Listing) -> list[str]:
-    """Refuse a split without readable pictures; note the classes that it has none of."""
+    """Refuse a split without readable pictures, and note the classes that it lacks."""
     if not len(split.labels) and listing.unit == FILES:
         raise InputError(
             "data must hold class folders with pictures in them, or train/, val/ and test/ above "
@@ -126,7 +126,7 @@ def _part_copies(
 ) -> tuple[dict[str, ItemSet], list[str]]:
     """Find training pictures with a copy in validation or test, and validation ones in test.
 
-    Where they are to be left out, the test split stays as it is.
+    If they are left out, the test split is not changed.
     """
     split_of = {place: name for name, split in splits.items() for place in split.where()}
     places = [look.path for look in audit.looks]
@@ -162,7 +162,7 @@ def _part_copies(
 
 
 def _describe(audit: Audit) -> list[str]:
-    """What the user should know of usable pictures, in a line each."""
+    """Return a note for each kind of oddity and conflict among usable pictures."""
     notes = []
     told = {key: rows for key, rows in audit.oddities.items() if key not in ("grey", "palette")}
     if told:

@@ -1,4 +1,4 @@
-"""Draw training pictures so that each class is as likely as any other."""
+"""The balanced drawing of training pictures, in which all classes are equally likely."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from tfxfer.data.items import ItemSet
 def draw_evenly(
     labels: np.ndarray, count: int, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw as many pictures of each class, in random order.
+    """Draw equally many pictures of each class, in random order.
 
-    A class's pictures come again only when all of them have been drawn; those of a class that is
-    larger than its share take turns by chance.
+    A class's pictures are only repeated after all of them were drawn. From a class that is larger
+    than its share, a random part is drawn.
 
     Args:
         labels: ``[pictures]`` class numbers.
-        count: pictures to draw; what is left over by a division by the classes goes to some of
-            them, by chance.
-        generator: decides.
+        count: The number of pictures to draw; the remainder of its division by the number of
+            classes goes to random classes.
+        generator: The generator of all random numbers.
 
     Returns:
-        Positions of the pictures, and for each how often it was drawn before, ``[count]`` int64.
+        The positions of the pictures, and how often each was drawn before, both ``[count]`` int64.
     """
     classes = generator.permutation(np.unique(labels))
     positions, rounds = [], []
@@ -40,8 +40,8 @@ def draw_evenly(
 def encode_evenly(pictures: ItemSet, seed: int) -> tf.data.Dataset:
     """Give as many encoded pictures as there are, each of a class drawn by chance, with its label.
 
-    The pictures of a class come again when all of them were given. A source that is read from
-    start to end, as TFDS is, is read once for each class.
+    A class's pictures are repeated after all of them were given. A source that is read from start
+    to end, such as TFDS, is read once for each class.
 
     Args:
         pictures: with one label each.

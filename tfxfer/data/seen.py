@@ -1,4 +1,4 @@
-"""What was seen of pictures, kept in the cache: none is looked at twice while it stays the same."""
+"""The looks at pictures in the cache, so that no unchanged picture is looked at twice."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pathlib import Path
 from tfxfer.cache.digest import digest
 from tfxfer.records.audits import Look
 
-# Below the cache's folder; raised when the same picture would be seen in another way.
+# The version is raised when looks at the same picture change.
 _FOLDER, _VERSION = "audit", 2
 
 
 def place_of(cache: Path, source: str) -> Path:
-    """The file that holds what was seen of a source."""
+    """Return the file that holds the looks at a source's pictures."""
     return cache / _FOLDER / f"{digest(source)}.json"
 
 
 def read_looks(file: Path) -> dict[str, tuple[str, Look]]:
-    """What was seen before, by where the picture lies, each with the picture's stamp of then.
+    """Read earlier looks by where the picture lies, each with the stamp that the picture had then.
 
-    Nothing where the file is damaged or of another version.
+    The result is empty if the file is damaged or of another version.
     """
     try:
         stored = json.loads(file.read_text(encoding="utf-8"))
@@ -42,7 +42,7 @@ def read_looks(file: Path) -> dict[str, tuple[str, Look]]:
 
 
 def write_looks(file: Path, looks: Mapping[str, tuple[str, Look]]) -> None:
-    """Keep what was seen; a cache that cannot be written to is done without."""
+    """Write looks; if the cache cannot be written to, they are not kept."""
     rows = [
         (stamp, asdict(look) | {"thumbnail": look.thumbnail.hex()})
         for stamp, look in looks.values()

@@ -1,4 +1,4 @@
-"""Pictures whose labels are softened by what another model says of them."""
+"""Pictures whose labels are mixed with another model's predictions."""
 
 from __future__ import annotations
 
@@ -50,5 +50,5 @@ class SoftSet:
 
 
 def targets_of(pictures: ItemSet) -> np.ndarray:
-    """What training on some pictures is to give: their labels, or softened ones."""
+    """Return what training on some pictures is to give: their labels, or softened ones."""
     return pictures.targets if isinstance(pictures, SoftSet) else pictures.labels

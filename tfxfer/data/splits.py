@@ -1,4 +1,4 @@
-"""Cut the splits that a source does not have, a fold, or a few shots from its training pictures."""
+"""The splits that a source lacks, folds and few shots, all taken from its training pictures."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from tfxfer.tasks.labels import count_classes, has_several, stratify_by
 def complete_splits(
     splits: Mapping[str, ItemSet], classes: Sequence[str], config: DataConfig, seed: int
 ) -> tuple[Splits, tuple[str, ...]]:
-    """Cut ``validation`` and ``test`` from ``train`` where they are missing.
+    """Take ``validation`` and ``test`` from ``train`` if they are missing.
 
-    The cut is stratified: every class gives its share, at least one picture, and keeps at least
-    one. Groups stay whole, and are parted as evenly as they allow. With ``by="hash"`` each
-    picture's name, or its group's, decides alone. The same pictures and seed give the same cut.
+    This is stratified: every class gives its share, which is at least one picture, and keeps at
+    least one. Groups stay whole, and are divided as evenly as they allow. With ``by="hash"``, only
+    each picture's name, or its group's, decides. The same pictures and seed give the same splits.
 
-    With ``folds``, the fold that ``fold`` names (None: the first) is the test split, or
-    the validation split where the source has a test split. With ``shots``, so many training
-    pictures of each class are kept.
+    With ``folds``, the fold that ``fold`` names (None means the first) is the test split, or the
+    validation split if the source has a test split. With ``shots``, so many training pictures of
+    each class are kept.
 
     Returns:
         The three splits, and a note for each thing that was done.
 
     Raises:
-        InputError: a class, or the groups, have too few pictures for the splits.
+        InputError: A class, or the groups, have too few pictures for the splits.
     """
     check_groups(splits, config)
     parted, notes = part_groups(splits, config.split.fix_leaks)
@@ -69,16 +69,19 @@ def complete_splits(
 def cut_missing(
     train: ItemSet, missing: Sequence[str], config: DataConfig, seed: int, total: int
 ) -> dict[str, np.ndarray]:
-    """Positions of the pictures that stay in ``train``, and of those of each missing split.
+    """Return the positions of the pictures of each missing split, and of those left in ``train``.
 
     Args:
-        missing: names of the splits to cut.
-        total: training pictures of the source, of which the fractions are shares.
+        train: The training pictures.
+        missing: The names of the missing splits.
+        config: The settings of the data.
+        seed: The seed that decides the splits.
+        total: The number of the source's training pictures, of which the fractions are shares.
     """
     fractions = {"test": config.split.test_fraction, "validation": config.split.validation_fraction}
     groups = groups_of(train)
     if config.split.by == "hash":
-        # Not by the number of pictures, which changes when some are added.
+        # The number of pictures must not matter, because it changes when some are added.
         scale = 1 / (1 - 1 / config.split.folds) if config.split.folds else 1.0
         ends = np.cumsum([fractions[name] * scale for name in missing])
         places = np.searchsorted(ends, hash_names(names_to_hash(train), str(seed)), side="right")
@@ -98,7 +101,7 @@ def _cut_in_turn(
 ) -> dict[str, np.ndarray]:
     parts, left = {}, np.arange(len(labels))
     for position, (name, fraction) in enumerate(fractions.items()):
-        # All fractions are shares of all training pictures, so later cuts take more of the rest.
+        # All fractions are shares of all training pictures, so later splits take more of the rest.
         share = fraction * total / len(left)
         kept, cut = cut_stratified(stratify_by(labels[left]), share, seed + position)
         parts[name], left = left[cut], left[kept]
@@ -108,10 +111,10 @@ def _cut_in_turn(
 def take_shots(
     train: ItemSet, classes: Sequence[str], shots: int, seed: int
 ) -> tuple[ItemSet, str]:
-    """Keep some training pictures of each class; those of fewer shots are among them.
+    """Keep some training pictures of each class, which include those of fewer shots.
 
     Raises:
-        InputError: pictures may have several labels.
+        InputError: Pictures may have several labels.
     """
     if has_several(train.labels):
         raise InputError(
@@ -152,7 +155,7 @@ def check_class_sizes(
 def _check_cut(
     splits: Splits, missing: Sequence[str], classes: Sequence[str], how: str
 ) -> list[str]:
-    """Refuse a cut that leaves a split empty or a class untrained; note what splits lack."""
+    """Refuse splits that are empty or leave a class untrained, and note which classes they lack."""
     notes = []
     for name in ("train", *missing):
         counts = count_classes(splits[name].labels, len(classes))
