@@ -1,1 +1,1 @@
-"""What frozen layers give: computed once by the fastest engine, and kept on disk."""
+"""The features of frozen layers, which the fastest engine computes once and the store keeps."""

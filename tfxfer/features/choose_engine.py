@@ -1,4 +1,4 @@
-"""The choice of an engine: whatever runs the frozen layers fastest, where it agrees with Keras."""
+"""The choice of the engine that runs the frozen layers fastest and agrees with Keras."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from tfxfer.features import engines
 from tfxfer.features.engines import BATCH, ENGINES, Engine
 from tfxfer.machine.compiled import call_model, fill_up
 
-# An engine's features may differ from those of Keras in float32 by this much: the Euclidean norm
-# of the difference, over that of the features with their mean over the pictures taken off: what
-# pictures have in common tells none of them apart. bfloat16 comes to 0.02 … 0.05 in most networks;
-# the worst that was measured, a MobileNetV2 restored from 8-bit weights, comes to 0.17, and linear
-# heads on its features are as good as on Keras's. Mixed-up pictures come to 1 and more.
+# An engine's features may differ by this much from those of Keras in float32. The difference is a
+# Euclidean norm, relative to that of the features minus their mean over the pictures, because a
+# common part does not distinguish pictures. bfloat16 differs by 0.02 … 0.05 in most networks. The
+# largest measured difference is 0.17, in a MobileNetV2 restored from 8-bit weights, and linear
+# heads on its features are as good as on Keras's. Mixed-up pictures differ by 1 and more.
 TOLERANCE = 0.2
-# Of the norm: what pictures that are all but alike are taken to differ by.
+# Nearly equal pictures are assumed to differ by this share of the norm.
 _LEAST_SPREAD = 0.01
 _TRIAL_BATCHES = 3
-# An engine further down the list must be this much faster: near ties would fall now one way, now
-# the other.
+# An engine further down the list must be this much faster, because near ties would be decided
+# differently each time.
 _MARGIN = 1.15
 
-# An engine this much faster than Keras, layer by layer on half a batch, needs no other one tried,
-# which would take seconds to compile. In nine networks, TensorFlow's best was one to ten times as
-# fast as that, most of all where layers are small, and OpenVINO about twice as fast again or more.
+# If an engine is so much faster than Keras (layer by layer on half a batch), no other engine is
+# tried, because compiling one takes seconds. In nine networks, TensorFlow's best was one to ten
+# times as fast as Keras, most of all with small layers, and OpenVINO at least twice as fast again.
 _MUCH_FASTER = 5.0
 
 
 def choose_engine(
     prefix: keras.Model, pictures: np.ndarray, wanted: str, before: str | None = None
 ) -> tuple[Engine, tuple[str, ...]]:
-    """Make an engine ready whose features agree with those of Keras.
+    """Choose an engine whose features agree with those of Keras, and make it ready.
 
     Args:
-        prefix: frozen layers, from pictures to a list of features.
-        pictures: ``[pictures, size, size, 3]`` float32, at most `BATCH`; some of the run's.
-        wanted: a key of `ENGINES`, or ``"auto"``: the fastest in a short trial.
-        before: the engine that ``"auto"`` took for other layers of the network: it is taken again
-            without a trial, where it agrees.
+        prefix: The frozen layers, from pictures to a list of features.
+        pictures: ``[pictures, size, size, 3]`` float32, some of the run's, at most `BATCH`.
+        wanted: A key of `ENGINES`, or ``"auto"`` for the fastest in a short comparison.
+        before: The engine that ``"auto"`` took for other layers of the network; it is taken again
+            without a comparison if it agrees.
 
     Returns:
-        The engine, and a line on each one that was refused.
+        The engine, and a line about each one that was refused.
 
     Raises:
-        InputError: the wanted engine is not installed, or does not agree with Keras.
+        InputError: The wanted engine is not installed, or does not agree with Keras.
     """
     if wanted != "auto":
         engines.check_installed(wanted)
@@ -82,9 +82,9 @@ def choose_engine(
 
 
 def _ask_keras(prefix: keras.Model, pictures: np.ndarray) -> tuple[list[np.ndarray], float]:
-    """What Keras itself gives for some pictures, and how many it does in a second.
+    """Return Keras's own features for some pictures, and its speed in pictures a second.
 
-    They go in halves: the first one makes all layers ready, and the second one is timed.
+    The pictures are run in two halves: the first makes all layers ready, and the second is timed.
     """
     reference = call_model(prefix)
     halves = np.split(_whole(pictures), 2)
@@ -112,7 +112,7 @@ def _check_engine(
     try:
         run = ENGINES[name](prefix)
         error = largest_error(next(run([pictures])), expected)
-    # Whatever an engine cannot compile, another one can: TensorFlow runs every network.
+    # If an engine cannot compile a network, another one can, because TensorFlow runs them all.
     except Exception as failure:
         if name == "tensorflow":
             raise
@@ -126,11 +126,11 @@ def _check_engine(
 
 
 def largest_error(features: list[np.ndarray], expected: list[np.ndarray]) -> float:
-    """Relative Euclidean difference of the output that differs most.
+    """Return the relative Euclidean difference of the output that differs most.
 
     Args:
-        features, expected: ``[pictures, …]`` for each output. The difference is relative to
-            what is expected, less its mean over two pictures or more.
+        features, expected: ``[pictures, …]`` for each output. The difference is relative to the
+            expected features minus their mean, if there are at least two pictures.
     """
     errors = []
     for one, other in zip(features, expected, strict=True):
@@ -138,7 +138,7 @@ def largest_error(features: list[np.ndarray], expected: list[np.ndarray]) -> flo
         least = max(_LEAST_SPREAD * float(np.linalg.norm(other)), 1e-12)
         scale = max(float(np.linalg.norm(other - common)), least)
         errors.append(float(np.linalg.norm(one - other)) / scale)
-    return float(np.max(errors))  # unlike `max`, not a number where one of them is none
+    return float(np.max(errors))  # Unlike `max`, this gives NaN if one of the errors is NaN.
 
 
 def _speed(engine: Engine) -> float:
@@ -146,7 +146,7 @@ def _speed(engine: Engine) -> float:
 
 
 def _time(engine: Engine, pictures: np.ndarray) -> float:
-    """Pictures a second over a few batches; the first call, which compiles, has been made."""
+    """Return pictures a second over a few batches, after the first call has compiled the engine."""
     batch = _whole(pictures)
     start = time.monotonic()
     for _ in engine.run(repeat(batch, _TRIAL_BATCHES)):
@@ -155,5 +155,5 @@ def _time(engine: Engine, pictures: np.ndarray) -> float:
 
 
 def _whole(pictures: np.ndarray) -> np.ndarray:
-    """Pictures as one batch of the size that engines are compiled for."""
+    """Return pictures as one batch of the size that engines are compiled for."""
     return fill_up(pictures, BATCH)

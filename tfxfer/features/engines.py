@@ -1,4 +1,4 @@
-"""Inference engines for frozen layers: functions from a prefix to one over batches of pictures."""
+"""Inference engines for frozen layers, which turn a prefix into a function of batches."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tfxfer.machine import runtime
 from tfxfer.machine.compiled import Call, caller, compile_model, fill_up, is_on, list_devices
 from tfxfer.machine.devices import find_device
 
-# Pictures in one call: larger ones fall out of the CPU's caches.
+# One call takes so many pictures; larger batches do not fit in the CPU's caches.
 BATCH = 16
-# OpenVINO keeps a core busy with fewer, and what they give stays in that core's cache: no network
-# that was tried was slower than with 16, and small ones were faster by a fourth.
+# OpenVINO keeps a core busy with fewer pictures, whose features stay in that core's cache. No
+# network that was tested was slower than with 16, and small ones were faster by a fourth.
 _OPENVINO_BATCH = 4
-# Batches in one call of a GPU or a TPU, which has room for more.
+# One call of a GPU or a TPU, which has room for more, takes so many batches.
 _ACCELERATOR_BATCHES = 8
 Run = Callable[[Iterable[np.ndarray]], Iterator[list[np.ndarray]]]
 
@@ -51,7 +51,7 @@ class Engine:
 
 
 def build_openvino(prefix: keras.Model) -> Run:
-    """OpenVINO on the CPU: asynchronous, on all cores, in bfloat16 where the CPU has it."""
+    """Build an engine on OpenVINO: asynchronous, on all CPU cores, in bfloat16 if there is any."""
     import openvino as ov
 
     core = ov.Core()
@@ -69,7 +69,7 @@ def build_openvino(prefix: keras.Model) -> Run:
         return [np.array(request.get_output_tensor(index).data) for index in outputs]
 
     def run_parts(parts: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
-        # Requests of this run alone: another one may have been left in the middle.
+        # Each run has its own requests, because another run may have been left in the middle.
         requests = [compiled.create_infer_request() for _ in range(count)]
         waiting: deque = deque()
         for index, (part, size) in enumerate(padded(parts, _OPENVINO_BATCH)):
@@ -83,7 +83,7 @@ def build_openvino(prefix: keras.Model) -> Run:
             yield [output[:size] for output in collect(request)]
 
     def run(batches: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
-        counts: deque[int] = deque()  # of the parts of each batch
+        counts: deque[int] = deque()  # It holds the number of parts of each batch.
 
         def count_parts() -> Iterator[np.ndarray]:
             for batch in batches:
@@ -100,34 +100,34 @@ def build_openvino(prefix: keras.Model) -> Run:
 
 
 def convert_openvino(traced: Any) -> Any:
-    """Make a concrete function, which outlives it, a model of OpenVINO's with the same outputs."""
+    """Convert a concrete function, which has to outlive it, to an OpenVINO model."""
     import openvino as ov
     from openvino.frontend import FrontEndManager
     from openvino.frontend.tensorflow.graph_iterator import GraphIteratorTFGraph
 
-    # Not `openvino.convert_model`, which reports every call to a server unless it is told not to,
-    # and fails on Python 3.13 (openvino 2026.4.1).
+    # `openvino.convert_model` is not used, because it reports calls to a server unless it is told
+    # not to, and fails on Python 3.13 (openvino 2026.4.1).
     operations = GraphIteratorTFGraph(traced.graph, share_weights=True)
     frontend = FrontEndManager().load_by_framework("tf")
-    loaded = frontend.load(operations)  # reads them from Python when it converts: they must live
+    loaded = frontend.load(operations)  # The conversion reads the operations, which must live.
     converted = frontend.convert(loaded)
-    # What nothing reads counts as an output as well, and would keep layers from being fused.
+    # OpenVINO also counts unread tensors as outputs, which would keep it from fusing layers.
     results = [converted.output(tensor.name).get_node() for tensor in traced.outputs]
     return ov.Model(results, converted.get_parameters())
 
 
 def build_tensorflow(prefix: keras.Model) -> Run:
-    """TensorFlow in float32, the weights folded into the graph as constants."""
+    """Build an engine on TensorFlow in float32, with the weights as constants of the graph."""
     return _call_each(convert_variables_to_constants_v2(_trace(prefix)))
 
 
 def build_jax(prefix: keras.Model) -> Run:
-    """JAX in float32, which XLA compiles; on all devices of this process."""
+    """Build an engine on JAX in float32, compiled by XLA, on all devices of this process."""
     return _call_groups(compile_model(prefix), prefix)
 
 
 def build_xla(prefix: keras.Model) -> Run:
-    """XLA with mixed precision: bfloat16, or float16 on GPUs that are older than it."""
+    """Build an engine on XLA with mixed precision: bfloat16, or float16 on older GPUs."""
     layers = [layer for layer in prefix._flatten_layers() if layer is not prefix]
     with in_policy(layers, _mixed_policy()):
         if is_on("jax"):
@@ -152,7 +152,7 @@ _BACKENDS = {
 
 @cache
 def describe_engine(name: str) -> str:
-    """Name an engine with all that decides the rounding of its features."""
+    """Name an engine together with everything that decides the rounding of its features."""
     if name == "openvino":
         import openvino as ov
 
@@ -163,10 +163,10 @@ def describe_engine(name: str) -> str:
 
 
 def check_installed(name: str) -> None:
-    """Refuse an engine whose package is not there, or that Keras's backend does not go with.
+    """Refuse an engine whose package is missing, or that does not work with Keras's backend.
 
     Raises:
-        InputError: with what to install, or to take.
+        InputError: The engine cannot be used; the error says what to install or to take.
     """
     backend = keras.backend.backend()
     if backend not in _BACKENDS.get(name, (backend,)):
@@ -183,7 +183,7 @@ def check_installed(name: str) -> None:
 
 
 def list_candidates() -> tuple[str, ...]:
-    """The engines that are worth a trial on this machine."""
+    """Return the engines that are worth a comparison on this machine."""
     if is_on("jax"):
         return ("xla", "jax") if runtime.has_accelerator() else ("jax",)
     if runtime.has_accelerator():
@@ -193,7 +193,7 @@ def list_candidates() -> tuple[str, ...]:
 
 @contextmanager
 def in_policy(layers: Sequence[keras.layers.Layer], policy: str) -> Iterator[None]:
-    """Build or trace a model over layers that compute as a precision policy says, for a while."""
+    """Let layers compute under a precision policy while a model is built or traced in the block."""
     before = [layer.dtype_policy for layer in layers]
     for layer in layers:
         layer.dtype_policy = keras.DTypePolicy(policy)
@@ -205,7 +205,7 @@ def in_policy(layers: Sequence[keras.layers.Layer], policy: str) -> Iterator[Non
 
 
 def _trace(prefix: keras.Model, size: int = BATCH, jit_compile: bool | None = None):
-    """A concrete function over batches of `size` pictures."""
+    """Trace a concrete function over batches of `size` pictures."""
     spec = tf.TensorSpec([size, *prefix.input_shape[1:]], tf.float32)
     return tf.function(
         caller(prefix), jit_compile=jit_compile, autograph=False
@@ -221,9 +221,9 @@ def _call_each(function: Callable) -> Run:
 
 
 def _call_groups(call: Call, prefix: keras.Model) -> Run:
-    """Run several batches in one call: one for each device, and more where it is no CPU."""
+    """Run several batches in one call: one for each device, and more on GPUs and TPUs."""
     count = len(list_devices()) * (_ACCELERATOR_BATCHES if runtime.has_accelerator() else 1)
-    # Compiled here, in the precision policy of this moment.
+    # This compiles the model now, under the present precision policy.
     call(np.zeros((count * BATCH, *prefix.input_shape[1:]), np.float32))
 
     def run(batches: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
@@ -238,19 +238,19 @@ def _call_groups(call: Call, prefix: keras.Model) -> Run:
 
 
 def batched(items: Iterable, size: int) -> Iterator[list]:
-    """Lists of so many items, the last one shorter; Python 3.12 has `itertools.batched`."""
+    """Yield lists of `size` items, the last one shorter, as Python 3.12's `itertools.batched`."""
     iterator = iter(items)
     while group := list(islice(iterator, size)):
         yield group
 
 
 def split(pictures: np.ndarray, size: int) -> list[np.ndarray]:
-    """Batches of so many pictures, the last one smaller."""
+    """Divide pictures into batches of `size`, of which the last one may be smaller."""
     return np.split(pictures, range(size, len(pictures), size))
 
 
 def padded(batches: Iterable[np.ndarray], size: int = BATCH) -> Iterator[tuple[np.ndarray, int]]:
-    """Fill up smaller batches, since engines compile for one size; give their true sizes too."""
+    """Yield batches filled up to one size, for which engines compile, with their true sizes."""
     for batch in batches:
         yield fill_up(batch, size), len(batch)
 
@@ -261,6 +261,6 @@ def _openvino_precision(core) -> str:
 
 
 def _mixed_policy() -> str:
-    """bfloat16 has float32's range: nothing overflows. GPUs have it from Ampere on."""
+    """Return the mixed policy: bfloat16, which cannot overflow, or float16 before Ampere GPUs."""
     is_older = (find_device().compute_capability or (8, 0)) < (8, 0)
     return "mixed_float16" if is_older else "mixed_bfloat16"

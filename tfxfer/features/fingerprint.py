@@ -1,4 +1,4 @@
-"""Hashes that say which numbers some stored features are."""
+"""Hashes of everything that decides the numbers in stored features."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tfxfer.data.items import Identity
 from tfxfer.features.cut import Cut
 from tfxfer.task import Head
 
-# Raised when a change to the code changes features: of decoding, augmentation or the prefix.
+# This is raised when a change to decoding, augmentation or the prefix changes features.
 _VERSION = 3
 
 
 def hash_prefix(backbone: Backbone, head: Head, cut: Cut) -> str:
-    """Hash all that decides what the layers below a cut give for a decoded picture.
+    """Hash everything that decides the features at a cut for a decoded picture.
 
-    Weights above the cut do not count, nor does the engine.
+    Neither the weights above the cut nor the engine count.
     """
     network = backbone.network
     frozen = backbone.blocks[: len(backbone.blocks) - cut.unfrozen]
@@ -29,7 +29,7 @@ def hash_prefix(backbone: Backbone, head: Head, cut: Cut) -> str:
     facts = (
         _VERSION,
         keras.__version__,
-        tf.__version__,  # decodes and resizes
+        tf.__version__,  # TensorFlow decodes and resizes the pictures.
         network.name,
         backbone.input.shape[0],
         backbone.preprocessing,

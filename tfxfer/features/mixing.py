@@ -9,13 +9,13 @@ import tensorflow as tf
 
 from tfxfer.features.batches import Epochs
 
-_PURPOSE = 1  # other numbers than those that shuffle the same epoch
+_PURPOSE = 1  # It makes these random numbers differ from those that shuffle the same epoch.
 
 
 def mix_batches(
     dataset: tf.data.Dataset, mixup: float, cutmix: float, seed: int, epochs: Epochs | None = None
 ) -> tf.data.Dataset:
-    """Blend each example of a batch with another one of it, the labels likewise.
+    """Blend each example of a batch, and its label, with another example of the batch.
 
     MixUp (Zhang et al. 2018; on features: Verma et al. 2019, "Manifold Mixup") takes weighted
     means. CutMix (Yun et al. 2019) pastes a rectangle, which needs maps ``[batch, h, w,
@@ -60,7 +60,7 @@ def mix_batches(
 
 def _mixup(examples, labels, alpha, seed):
     share = _share(alpha, seed)
-    # The batch is in random order: its reverse gives every example another one.
+    # The batch is in random order, so its reverse pairs every example with a random one.
     return (
         share * examples + (1 - share) * examples[::-1],
         share * labels + (1 - share) * labels[::-1],
@@ -90,7 +90,7 @@ def _cutmix(examples, labels, alpha, seed):
 
 
 def _share(alpha: float, seed: tf.Tensor) -> tf.Tensor:
-    """The share that stays, in 0.5…1: the larger part of a draw from Beta(alpha, alpha)."""
+    """Draw the share that stays, in 0.5…1, as the larger part of a draw from Beta(alpha, alpha)."""
     gammas = tf.random.stateless_gamma([2], seed, alpha)
     share = tf.math.divide_no_nan(gammas[0], gammas[0] + gammas[1])
     return tf.maximum(share, 1 - share)

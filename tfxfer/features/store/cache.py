@@ -1,6 +1,6 @@
-"""The folder of stored features as a whole: where it is, what it holds, and what may go.
+"""The folder of stored features: its content, its size, and the removal of old features.
 
-Imports no TensorFlow.
+This module imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ from tfxfer.machine.runtime import available_memory_bytes
 
 @dataclass(frozen=True)
 class Stored:
-    """One line of ``tfxfer cache``: features of one kind.
+    """Features of one kind, a line of ``tfxfer cache``.
 
     Attributes:
-        about: what they are, in words.
-        pictures: rows; several views of a picture are several.
-        used: when they were last looked up.
+        path: Their folder.
+        about: A description of the features.
+        pictures: The number of rows; each view of a picture has one.
+        bytes: The size of their files.
+        used: When they were last looked up.
     """
 
     path: Path
@@ -40,7 +42,7 @@ def list_stored(folder: Path) -> list[Stored]:
     """List what the cache holds, the most recently used first; other folders in it are ignored."""
     lines = []
     for place in list_folders(folder):
-        with suppress(OSError, ValueError, TypeError):  # another process may be removing it
+        with suppress(OSError, ValueError, TypeError):  # Another process may be removing it.
             about = dict(json.loads((place / ABOUT).read_text(encoding="utf-8")))
             if about.get("made_by") != MADE_BY or not KEY.fullmatch(place.name):
                 continue
@@ -55,13 +57,15 @@ def list_stored(folder: Path) -> list[Stored]:
 def has_room(
     folder: Path, needed_bytes: int, keep: Collection[str], budget_bytes: int | None = None
 ) -> bool:
-    """Say whether so much more may be stored, were all else removed.
+    """Return whether so much more may be stored if all other features are removed.
 
     Args:
-        keep: keys that stay.
-        budget_bytes: of the whole cache; None: a quarter of the disk's free space and of what the
-            cache holds already, and no more than four times the memory at hand: a larger store
-            would be read from the disk again in every epoch.
+        folder: The cache.
+        needed_bytes: The size of the features to store.
+        keep: The keys of features that stay.
+        budget_bytes: The largest size of the whole cache. None takes a quarter of the disk's free
+            space plus the cache's present size, but at most four times the available memory,
+            because a larger store would be read from the disk again in every epoch.
     """
     return _excess(list_stored(folder), folder, needed_bytes, keep, budget_bytes)[1]
 
@@ -69,7 +73,7 @@ def has_room(
 def make_room(
     folder: Path, needed_bytes: int, keep: Collection[str], budget_bytes: int | None = None
 ) -> bool:
-    """Say what `has_room` says, and remove what was used least recently to make it so."""
+    """Return the same as `has_room`, and remove the least recently used features if needed."""
     excess, fits = _excess(list_stored(folder), folder, needed_bytes, keep, budget_bytes)
     if fits and excess > 0:
         clear(folder, keep, excess)
@@ -79,11 +83,13 @@ def make_room(
 def clear(folder: Path, keep: Collection[str] = (), needed_bytes: int | None = None) -> int:
     """Remove stored features, the least recently used first, and return the bytes that are freed.
 
-    A run that reads them goes on: it holds the files open. What is being written stays.
+    A run that reads them goes on, because it holds the files open. Features that are being written
+    stay.
 
     Args:
-        keep: keys that stay.
-        needed_bytes: stop when this much is freed; None: remove everything.
+        folder: The cache.
+        keep: The keys of features that stay.
+        needed_bytes: How many bytes to free; None removes everything.
     """
     freed = 0
     for line in reversed(list_stored(folder)):
@@ -102,7 +108,7 @@ def _excess(
     keep: Collection[str],
     budget_bytes: int | None,
 ) -> tuple[int, bool]:
-    """Bytes that have to go for some more, and whether enough may go."""
+    """Return the bytes that have to be removed for new features, and whether that is possible."""
     held_bytes = sum(line.bytes for line in held)
     existing = next(path for path in (folder, *folder.parents) if path.is_dir())
     free_bytes = shutil.disk_usage(existing).free
