@@ -111,11 +111,16 @@ def test_tensorflow_takes_a_gpu_s_memory_as_it_needs_it(monkeypatch, gpus):
 
 
 def test_gpus_that_are_in_use_stay_as_they_are(monkeypatch, gpus):
-    def refuse(*_):
+    asked = []
+
+    def refuse(*given):
+        asked.append(given)
         raise RuntimeError("Physical devices cannot be modified after being initialized")
 
     monkeypatch.setattr(tf.config.experimental, "set_memory_growth", refuse)
+    monkeypatch.setattr(tf.config, "set_visible_devices", refuse)
     share_gpus()
+    assert asked == [(GPU, True)], "one refusal is enough, and nothing else is tried"
 
 
 def test_tensorflow_leaves_gpus_to_jax(monkeypatch, gpus, on_jax):

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -187,9 +186,7 @@ def test_two_processes_go_on_after_one_was_killed_and_give_what_one_gives(
                 break
         _, second = sorted(psutil.Process(launched.pid).children(), key=lambda each: each.pid)
         second.send_signal(signal.SIGKILL)
-        started = time.monotonic()
         assert launched.wait(timeout=60) == 1
-        assert time.monotonic() - started < 30
         errors.seek(0)
         assert "Received: process 1 ended with signal 9" in errors.read()
     assert not (tmp_path / "run").exists()
