@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from packaging.version import parse
 
+from tfxfer.cache.temporary import shared_temporary
 from tfxfer.config.backbone import is_hub_handle
 from tfxfer.errors import InputError, first_line
 
@@ -89,7 +90,7 @@ def find_module(place: str, mirror: str | None = None) -> FoundModule:
 def hub_cache() -> Path:
     """Return the folder of TF-Hub's cache: ``$TFHUB_CACHE_DIR``, else a temporary folder."""
     named = os.environ.get("TFHUB_CACHE_DIR")
-    return Path(named) if named else Path(tempfile.gettempdir()) / "tfhub_modules"
+    return Path(named) if named else shared_temporary() / "tfhub_modules"
 
 
 def _holding_saved_model(folder: Path, place: str) -> Path:

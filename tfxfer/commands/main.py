@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from tfxfer.cache.temporary import own_temporary
 from tfxfer.commands import audit, distill, doctor, evaluate, export, predict, preview, train, tune
 from tfxfer.commands.cache import cache_command
 from tfxfer.commands.lists import list_backbones_command, list_presets_command
@@ -42,4 +43,4 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_argument("--dir", metavar="DIR", help="default: $TFXFER_CACHE or ~/.cache/tfxfer")
     command.set_defaults(call=cache_command)
     arguments = parser.parse_args(argv)
-    return exit_code(lambda: arguments.call(arguments))
+    return exit_code(own_temporary()(lambda: arguments.call(arguments)))

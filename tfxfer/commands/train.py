@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tfxfer import run
+from tfxfer.cache.temporary import own_temporary
 from tfxfer.commands.options import as_source
 from tfxfer.config.config import Config
 from tfxfer.config.places import ALLOWED_SOURCES
@@ -193,7 +194,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m tfxfer.train", description="Train a preset.")
     add_arguments(parser)
     arguments = parser.parse_args(argv)
-    code = exit_code(lambda: call(arguments))
+    code = exit_code(own_temporary()(lambda: call(arguments)))
     if code and arguments.distributed:
         # At a normal exit, JAX would wait for processes that are gone, and then abort.
         sys.stdout.flush()

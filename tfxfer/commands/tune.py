@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tfxfer.cache.temporary import own_temporary
 from tfxfer.commands.options import as_source
 from tfxfer.config.presets import add_settings, load_config, parse_setting
 from tfxfer.config.search import TUNERS
@@ -169,4 +170,4 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m tfxfer.tune", description="Search for a config.")
     add_arguments(parser)
     arguments = parser.parse_args(argv)
-    return exit_code(lambda: call(arguments))
+    return exit_code(own_temporary()(lambda: call(arguments)))
