@@ -49,12 +49,12 @@ class Network:
     """A pretrained network that a config may name without a prefix.
 
     Attributes:
-        parameters: number of its weights, at width 1.
-        blocks: number of its blocks.
-        takes: what it takes of one item at its own size, for people.
-        preprocessing: what it expects of its input, for people.
-        licence: the licence of its pretrained weights.
-        alphas: width multipliers that it has pretrained weights for; empty where it has none.
+        parameters: The number of its weights, at width 1.
+        blocks: The number of its blocks.
+        takes: Its input for one item at its own size, in words for people.
+        preprocessing: Its preprocessing, in words for people.
+        licence: The licence of its pretrained weights.
+        alphas: The width multipliers with pretrained weights; empty if it has no widths.
     """
 
     parameters: int
@@ -70,11 +70,11 @@ class Signature:
     """One way to ask an exported model.
 
     Attributes:
-        name: of the signature.
+        name: The name of the signature.
         spec: `tf.TensorSpec` of a batch of what it takes, with the input's name.
-        convert: from such a batch to a batch of what the network takes.
-        gives_embeddings: it gives what the head reads, and not probabilities.
-        is_encoded: it takes items as they lie in files.
+        convert: A function from such a batch to a batch of the network's inputs.
+        gives_embeddings: Whether it gives the features that the head reads, not probabilities.
+        is_encoded: Whether it takes encoded items, as they lie in files.
     """
 
     name: str
@@ -95,16 +95,16 @@ class Modality(Protocol):
     """One kind of item.
 
     Attributes:
-        name: its key in `kinds.MODALITIES`, and what several items are called.
-        item: what one item is called.
-        endings: endings of files that are taken for items, in lower case with their dots.
-        formats: names of the formats that can be read, for people.
-        oddities: what may be unusual about an item that can be used, with what it means.
-        policies: names of the policies of augmentation.
-        augmentation: the table of a config's ``[augmentation]``.
-        networks: the networks that a config may name without a prefix, by name.
-        embedded: name and width of the network whose weights ship in the package.
-        usual_input: what is drawn in a preview where the network's own input is not known yet.
+        name: Its key in `kinds.MODALITIES`, which is also the word for several items.
+        item: The word for one item.
+        endings: The endings of files that are taken for items, in lower case with their dots.
+        formats: The names of the readable formats, for people.
+        oddities: The oddities that a usable item may have, with their meanings.
+        policies: The names of the policies of augmentation.
+        augmentation: The class of a config's table ``[augmentation]``.
+        networks: The networks that a config may name without a prefix, by name.
+        embedded: The name and width of the network whose weights are part of the package.
+        usual_input: The input that previews use if the network's own is not known yet.
     """
 
     @property

@@ -35,11 +35,11 @@ def audit_data(
     Nothing in the source is changed.
 
     Args:
-        data: what `tfxfer.train` takes as ``data``.
-        settings: other values by dotted key, such as ``{"data.reading.label_column": "species"}``;
+        data: The data, as in `tfxfer.train`.
+        settings: Other values by dotted key, such as ``{"data.reading.label_column": "species"}``;
             with ``{"augmentation.flip": False}``, mirror images are no copies.
-        out: a folder for ``audit.json`` and contact sheets; None: none are written.
-        quiet: print nothing.
+        out: A folder for ``audit.json`` and contact sheets; with None, nothing is written.
+        quiet: Whether nothing is printed.
 
     Raises:
         InputError: The data cannot be listed, or `out` lies among them.

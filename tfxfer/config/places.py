@@ -48,7 +48,7 @@ def to_source(source: str | None) -> str | None:
     """A source or a place, absolute; what is told by a prefix is left as it is.
 
     Raises:
-        InputError: it is blank.
+        InputError: The source is blank.
     """
     prefix, _, pattern = (source or "").partition(":")
     if prefix in ("tfrecord", "arrayrecord") and pattern and not is_address(pattern):

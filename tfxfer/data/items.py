@@ -38,7 +38,7 @@ class ItemSet(Protocol):
     """The pictures of one split.
 
     Attributes:
-        labels: in the order in which `encoded` gives the pictures: ``[pictures]`` int64 class
+        labels: The labels in the order of `encoded`: ``[pictures]`` int64 class
             numbers, or ``[pictures, classes]`` int8 zeros and ones where they have several.
     """
 
@@ -49,7 +49,7 @@ class ItemSet(Protocol):
         """Give ``(encoded picture: string, its label or row of labels)``, one at a time.
 
         Args:
-            shuffle_seed: shuffle anew in every epoch, in an order that the seed decides; None
+            shuffle_seed: A seed that decides the order, which differs in every epoch; None
                 keeps the order of `labels`.
         """
 
@@ -130,12 +130,12 @@ class ItemData:
     """All that a source holds.
 
     Attributes:
-        source: where the pictures come from, for people.
-        classes: class names; a label is a position in them.
-        train, validation, test: the splits; `test` is for the last evaluation alone.
-        modality: what the items are.
-        notes: what the user should know, such as splits that were cut.
-        quarantined: files, records or examples that were left out.
+        source: Where the pictures come from, in words for people.
+        classes: The class names; a label is a position in them.
+        train, validation, test: The splits; `test` is only for the final evaluation.
+        modality: The kind of the items.
+        notes: What the user should know, for example about splits that were made.
+        quarantined: The files, records or examples that were left out.
     """
 
     source: str

@@ -15,7 +15,7 @@ def find_leaks(copies: Sequence[Copies], splits: Sequence[str] | np.ndarray) -> 
     """Find the pictures of training or validation that have a copy in a later split.
 
     Args:
-        splits: of each picture: ``"train"``, ``"validation"``, ``"test"``, or 0, 1, 2.
+        splits: The split of each picture: ``"train"``, ``"validation"``, ``"test"``, or 0, 1, 2.
 
     Returns:
         The rows to leave out, each with the row of its copy: training pictures that are copies of

@@ -18,13 +18,13 @@ class Listing:
     """The pictures of a source, each with its labels.
 
     Attributes:
-        source: where the pictures come from, for people.
-        classes: class names.
-        modality: what the items are.
+        source: Where the pictures come from, in words for people.
+        classes: The class names.
+        modality: The kind of the items.
         splits: ``train``, and ``validation`` and ``test`` where the source has them.
-        notes: what the user should know of the listing.
+        notes: What the user should know about the listing.
         unit: ``"files"``, ``"records"`` or ``"examples"``.
-        bad: by split, what stands where pictures do and holds none.
+        bad: The files, records or examples of each split that hold no picture.
     """
 
     source: str

@@ -41,10 +41,10 @@ def make_data(listing: Listing, audit: Audit | None, config: DataConfig, seed: i
     """Leave out or refuse bad pictures, complete the splits, and note other findings.
 
     Args:
-        audit: what was found in the pictures; None: they are known to be good and distinct.
+        audit: The findings of the audit; None if the pictures are known to be good and distinct.
 
     Raises:
-        InputError: pictures cannot be decoded and ``on_bad`` is ``"fail"``, a split has no readable
+        InputError: Pictures cannot be decoded and ``on_bad`` is ``"fail"``, a split has no readable
             picture, or a class too few.
     """
     bad = tuple(BadFile(look.path, str(look.fault)) for look in audit.faults) if audit else ()

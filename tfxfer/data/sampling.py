@@ -44,8 +44,8 @@ def encode_evenly(pictures: ItemSet, seed: int) -> tf.data.Dataset:
     to end, such as TFDS, is read once for each class.
 
     Args:
-        pictures: with one label each.
-        seed: decides; every epoch draws anew.
+        pictures: The pictures, with one label each.
+        seed: The seed that decides the draws, which differ in every epoch.
     """
     classes = [
         pictures.choose(np.flatnonzero(pictures.labels == label)).encoded(shuffle_seed=seed)

@@ -16,8 +16,8 @@ class SoftSet:
     """Training pictures with a distribution over the classes beside each label.
 
     Attributes:
-        pictures: as they are, with their labels.
-        targets: what training is to give, ``[pictures, classes]`` float32, 0…1.
+        pictures: The pictures with their labels.
+        targets: The targets of training, ``[pictures, classes]`` float32, 0…1.
     """
 
     pictures: ItemSet

@@ -54,18 +54,18 @@ class KeepBest(keras.callbacks.Callback):
     too: a phase that only harms changes nothing.
 
     Args:
-        patience: epochs in a row that are no better; None: however many.
-        standing: what an epoch has to beat.
-        pictures: on validation.
-        keeps_last: the last epoch is the best, since validation pictures are trained on.
-        metric: what scores an epoch, of `tfxfer.records.CRITERIA`: its logs hold it with ``val_``
+        patience: The number of epochs in a row without improvement; None never stops.
+        standing: The standing that an epoch has to beat.
+        pictures: The number of validation items.
+        keeps_last: Whether the last epoch is kept, because validation items are trained on.
+        metric: The key of `tfxfer.records.CRITERIA` that scores epochs; logs hold it with ``val_``
             before the name, ``val_cross_entropy`` and ``val_accuracy``.
 
     Attributes:
-        epoch: number of the best epoch, from 1; 0 where none has beaten `standing`.
-        standing: of that epoch.
-        top, top_epoch: the highest standing so far, and its epoch, for `patience`.
-        weights: of that epoch, or from before the training; None before it begins.
+        epoch: The number of the best epoch, from 1; 0 if none has beaten `standing`.
+        standing: The standing of that epoch.
+        top, top_epoch: The highest standing so far, and its epoch, for `patience`.
+        weights: The weights of that epoch, or from before the training; None before it begins.
     """
 
     def __init__(

@@ -121,16 +121,16 @@ def choose_precision(
     candidates: Sequence[str],
     first_step: int = 0,
 ) -> tuple[str, keras.Model]:
-    """Try some precisions on a few batches.
+    """Compare some precisions on a few batches.
 
     Args:
-        build: makes a compiled model for a precision; over the same weights each time.
-        layers: the layers whose policy may change.
-        batches: training batches, as in `PhaseData`.
-        steps: of the phase, to know whether a trial is worth its time.
-        candidates: of `PRECISIONS`, float32 first, as in `list_candidates`; a single one needs no
-            trial.
-        first_step: of the trial, for the learning rate: a rate of zero would tell no gradients
+        build: A function that makes a compiled model for a precision, always with the same weights.
+        layers: The layers whose policy may change.
+        batches: Training batches, as in `PhaseData`.
+        steps: The steps of the phase, which decide whether a comparison is worth its time.
+        candidates: Some of `PRECISIONS`, float32 first, by `list_candidates`; a single one needs no
+            comparison.
+        first_step: The step whose learning rate is used: a rate of zero would tell no gradients
             apart.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What was seen of pictures before training, as frozen dataclasses. Imports no TensorFlow."""
+"""The findings of an audit as frozen dataclasses. This module imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Look:
-    """What one look at a picture has found.
+    """What one look at a picture found.
 
     Attributes:
-        path: where it lies, for people: a file's path, or which record or example it is.
-        kind: its format by its content; None: it is no picture.
-        height_px, width_px: as stored, before it is turned upright; 0 where they are not known.
-        fault: why it cannot be used; None where it can.
-        oddities: what is unusual about it, though it can be used: keys of the modality's oddities.
-        digest: hash of its bytes.
+        path: Where it lies: the path of its file, or the name of its record or example.
+        kind: Its format by its content; None if it is no picture.
+        height_px, width_px: The stored sides, before it is turned upright; 0 if unknown.
+        fault: Why it cannot be used; None if it can.
+        oddities: The oddities of a usable picture: keys of the modality's oddities.
+        digest: The hash of its bytes.
         thumbnail: ``16 * 16 * 3`` bytes: RGB, upright, squashed to a square; empty with a fault.
     """
 
@@ -37,11 +37,11 @@ class Look:
 
 @dataclass(frozen=True)
 class Copies:
-    """A group of pictures of which all are copies of one.
+    """A group of pictures that are all copies of the first one.
 
     Attributes:
-        rows: positions of the pictures, ascending.
-        is_exact: whether all hold the same bytes.
+        rows: The positions of the pictures, ascending.
+        is_exact: Whether all hold the same bytes.
     """
 
     rows: tuple[int, ...]
@@ -50,20 +50,20 @@ class Copies:
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found in all pictures of a source.
+    """The findings in all pictures of a source.
 
     Attributes:
-        source: where they come from, for people.
-        classes: class names.
-        looks: one a picture.
-        splits: by picture, the split that the source puts it into.
-        labels: by picture, its classes' numbers.
-        copies: of the pictures that can be used.
-        conflicts: those of them whose labels differ.
-        leaks: training pictures with a copy in validation or test, and validation ones with a copy
+        source: Where the pictures come from, in words for people.
+        classes: The class names.
+        looks: The look at each picture.
+        splits: The split of each picture in the source.
+        labels: The class numbers of each picture.
+        copies: The groups of copies among the usable pictures.
+        conflicts: The groups of copies whose labels differ.
+        leaks: Training pictures with a copy in validation or test, and validation ones with a copy
             in test.
-        meanings: what each oddity means, for people.
-        unit: what the source is made of: ``"files"``, ``"records"`` or ``"examples"``.
+        meanings: The meaning of each oddity, for people.
+        unit: The units of the source: ``"files"``, ``"records"`` or ``"examples"``.
     """
 
     source: str

@@ -50,7 +50,7 @@ def list_results(
     """Yield the result of each picture, in order.
 
     Args:
-        places: where each lies.
+        places: Where each picture lies.
         labels, probabilities: The same as in `list_figures`.
     """
     right = are_right(labels, probabilities)

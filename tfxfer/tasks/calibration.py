@@ -97,7 +97,7 @@ def expected_calibration_error(
     Args:
         labels: ``[pictures]`` class numbers, or zeros and ones ``[pictures, classes]``; not empty.
         probabilities: ``[pictures, classes]``, 0…1.
-        bins: at least 1; the more, the larger the error of few pictures.
+        bins: The number of bins, at least 1; with more bins, few pictures have a larger error.
     """
     if has_several(labels):
         confidence, is_right = probabilities.ravel(), labels.ravel()

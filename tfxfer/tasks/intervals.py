@@ -29,8 +29,8 @@ def bootstrap_intervals(
     Args:
         labels: ``[pictures]`` class numbers, or zeros and ones ``[pictures, classes]``; not empty.
         probabilities: ``[pictures, classes]``, 0…1.
-        resamples: at least 2.
-        seed: decides which pictures are drawn.
+        resamples: The number of resamples, at least 2.
+        seed: The seed that decides which pictures are drawn.
 
     Returns:
         Lower and upper end by figure, named as in `Evaluation`: ``macro_f1`` and

@@ -29,11 +29,11 @@ def evaluate_probabilities(
     """Compare what was predicted with the labels.
 
     Args:
-        split: the split's name.
+        split: The name of the split.
         probabilities: ``[pictures, classes]``, 0…1, in the order of the labels.
         labels: ``[pictures]`` class numbers, or zeros and ones ``[pictures, classes]`` where they
             have several.
-        classes: class names.
+        classes: The class names.
     """
     predicted = predict_labels(labels, probabilities)
     present = list_present(labels, len(classes))
@@ -124,7 +124,7 @@ def mean_average_precision(labels: np.ndarray, probabilities: np.ndarray) -> flo
 
     Args:
         labels: ``[pictures, classes]`` zeros and ones.
-        probabilities: of the same shape.
+        probabilities: Probabilities of the same shape, 0…1.
     """
     present = list_present(labels, probabilities.shape[1])
     if not present:

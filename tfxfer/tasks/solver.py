@@ -49,10 +49,10 @@ class Solution:
     Attributes:
         kernel: ``[channels, classes]`` float32, for features as they are.
         bias: ``[classes]`` float32.
-        strength: the chosen inverse penalty.
-        accuracy, cross_entropy: on validation.
-        score: on validation, of the metric that the run is after.
-        evenness: the chosen one, see `channel_scale`.
+        strength: The chosen inverse penalty.
+        accuracy, cross_entropy: Metrics on validation.
+        score: The validation metric that chooses epochs and penalties.
+        evenness: The chosen evenness (`channel_scale`).
     """
 
     kernel: np.ndarray
@@ -68,8 +68,8 @@ def can_solve(head: Head, rows: int, channels: int) -> bool:
     """Return whether the head is one linear layer, and its features are not too many for this.
 
     Args:
-        rows: training pictures, each view by itself, and validation pictures.
-        channels: numbers of a picture's features.
+        rows: The number of training pictures times views, plus that of validation pictures.
+        channels: The number of a picture's features.
     """
     *others, _ = head.layers
     is_linear = all(isinstance(layer, keras.layers.Dropout) for layer in others)
@@ -83,11 +83,11 @@ def check_solver(
     """Say whether logistic regression fits the phase's head.
 
     Args:
-        rows: stored features, as in `can_solve`; 0: none are.
+        rows: The number of stored features, as in `can_solve`; 0 if there are none.
         objective: of the run.
 
     Raises:
-        InputError: the phase asks for it, and it cannot.
+        InputError: The phase requires it, but it is impossible.
     """
     if objective.has_several:
         if phase.solver == "logistic":
@@ -147,7 +147,7 @@ def solve_head(
         labels: ``[pictures]`` class numbers; every class occurs.
         validation_labels: ``[validation pictures]`` class numbers.
         objective: how classes are balanced, and what fits are chosen by.
-        inverse_penalty, evenness: take these; None: those that are best on validation.
+        inverse_penalty, evenness: The values to use; None takes the best on validation.
         share: of this process, whose pictures all of this is about; the fit is to all pictures.
 
     Returns:

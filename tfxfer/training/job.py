@@ -31,8 +31,8 @@ class Job:
     """What a config stands for once pictures and network are loaded.
 
     Attributes:
-        batch_size: of all devices together.
-        share: what this process has of it.
+        batch_size: The number of items in a batch of all devices together.
+        share: The part of the run that this process does.
     """
 
     pictures: ItemData
@@ -85,8 +85,8 @@ def load_pictures(
     """Load the pictures, and show the progress.
 
     Args:
-        keeps: remember for the next run what was seen of pictures.
-        share: what this process has of the run.
+        keeps: Whether the looks at pictures are kept for the next run.
+        share: The part of the run that this process does.
     """
     folder, mirrored = locate(config.features.cache_dir), config.augmentation.mirrors
     with counting_pictures(console, "Reading and checking the pictures") as show:
@@ -98,10 +98,10 @@ def make_job(config: Config, pictures: ItemData, console: Console, share: Share 
     """Build the network and its head for some pictures.
 
     Args:
-        share: what this process has of the run.
+        share: The part of the run that this process does.
 
     Raises:
-        InputError: the config does not go with the pictures or the network.
+        InputError: The config does not fit the pictures or the network.
     """
     if config.deterministic:
         make_deterministic()

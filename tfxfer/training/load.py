@@ -27,15 +27,15 @@ def load_data(
     """Load the pictures that a config names, with all three splits; look at each of them first.
 
     Args:
-        config: its ``source`` is one of `config.places.SOURCES`.
-        seed: decides which pictures missing splits are cut from.
+        config: The settings, whose ``source`` is one of `config.places.SOURCES`.
+        seed: The seed that decides which pictures missing splits get.
         cache: the folder of the cache, in which archives are unpacked and what is seen of items is
             kept; None: archives are unpacked where it lies by default, and nothing is kept.
         show, mirrored, share: The same as in `audit_listing`.
-        keeps: remember in the cache what is seen of items.
+        keeps: Whether the looks at items are kept in the cache.
 
     Raises:
-        InputError: no source is named, or it cannot be used.
+        InputError: No source is named, or it cannot be used.
     """
     listing = list_pictures(config, cache)
     # This package draws the birds, and all are different: a look would find nothing, and take

@@ -37,10 +37,10 @@ def train_phases(
     """Train all phases in order, except those that an earlier process has finished.
 
     Args:
-        model: from pictures to probabilities, over the layers of the job.
-        staging: where the run's files are written.
+        model: The whole model, from pictures to probabilities, with the job's layers.
+        staging: The folder in which the run's files are written.
         watch: The same as in `run_training`.
-        keeper: keeps how far the run is; None: nothing is kept.
+        keeper: The keeper of checkpoints; None keeps nothing.
     """
     after_epoch = partial(watch, model) if watch else None
     # The curves are kept together with the epochs, so that those of earlier processes stay.
@@ -83,15 +83,15 @@ def train_phase(
     """Compute the features of a phase that are not stored yet, and train the phase.
 
     Args:
-        position: of the phase in the job's.
-        earlier: what the phases before it did.
-        after_epoch: is called after each epoch.
+        position: The position of the phase in the job.
+        earlier: The results of the phases before it.
+        after_epoch: A function that is called after each epoch.
         span, tell: The same as in `fit_phase`.
         also: The same as in `make_phase_data`.
-        keeper: keeps how far the phase is, and knows how far an earlier process came.
+        keeper: The keeper of checkpoints, which knows how far an earlier process came.
 
     Raises:
-        StateError: what that process has left is of another model; nothing is trained then.
+        StateError: The checkpoint belongs to another model; nothing is trained then.
     """
     started, clock = time.monotonic(), job.layers.clock
     before = replace(clock)

@@ -88,7 +88,7 @@ def find_logits(
     """Give a model's logits for the training items, ``[items, classes]`` float32.
 
     Args:
-        place: the cache, in which they are stored.
+        place: The cache, in which they are stored.
     """
     train = pictures.train
     weights = (digest(np.asarray(weight).tobytes()) for weight in model.weights)

@@ -48,16 +48,16 @@ def run_training(
     reproducible.
 
     Args:
-        watch: is called after each epoch, and after each phase, with the whole model, from
+        watch: A function that is called after each epoch and phase with the whole model, from
             pictures to probabilities.
-        pictures: those of `config`, where they are loaded already.
-        fresh: do not go on with what an earlier, stopped run has left.
+        pictures: The pictures of `config`, if they are loaded already.
+        fresh: Whether the run begins anew even if an earlier one was stopped.
         every_seconds: least time between two notes of how far the run is; phases that end count
             for themselves.
 
     Raises:
-        InputError: the config cannot be carried out on its pictures; no folder is left then.
-        ExportMismatchError: the exported model differs from the trained one.
+        InputError: The config cannot be carried out on its pictures; no folder is left then.
+        ExportMismatchError: The exported model differs from the trained one.
     """
     started = time.monotonic()
     share = choose_devices(config)

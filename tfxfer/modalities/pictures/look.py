@@ -223,7 +223,7 @@ def find_copies_by_looks(looks: Sequence[Look], mirrored: bool) -> tuple[Copies,
     """Find the copies among the pictures that can be used.
 
     Args:
-        mirrored: whether mirror images are copies; not where left and right are told apart.
+        mirrored: Whether mirror images are copies. They are not if left and right matter.
     """
     usable = [row for row, look in enumerate(looks) if not look.fault]
     seen = [looks[row] for row in usable]

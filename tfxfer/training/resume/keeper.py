@@ -42,11 +42,11 @@ class Keeper:
     """What it takes to keep how far a run is.
 
     Attributes:
-        place: the folder for it.
+        place: The folder of the checkpoint.
         layers: of the run.
-        started: when this process began, as `time.monotonic` counts.
-        every_seconds: least time between two files of epochs.
-        found: how far an earlier process came.
+        started: When this process began, by `time.monotonic`.
+        every_seconds: The least time between two files of epochs.
+        found: How far an earlier process came.
     """
 
     place: Path
@@ -61,9 +61,9 @@ class Keeper:
         """Bring a new run to where an earlier process was stopped, if there was one.
 
         Args:
-            model: from pictures to probabilities, over the layers of the run.
-            phases: of the run.
-            share: of this process: all take up what the first one has kept.
+            model: The whole model, from pictures to probabilities, with the run's layers.
+            phases: The phases of the run.
+            share: The part of the run that this process does; all use the first one's files.
         """
         share.copy_files(self.place, (PHASES, EPOCHS))
         if not share.is_first:
@@ -129,12 +129,12 @@ class KeepEpochs(keras.callbacks.Callback):
     The last epoch of a phase is not kept, because the finished phase is written right after it.
 
     Args:
-        name: of the phase.
-        earlier: what the phases before it did.
+        name: The name of the phase.
+        earlier: The results of the phases before it.
         times: gives the phase's seconds so far, of this process, by their names in `PhaseResult`.
-        begun: what an earlier process did of it.
-        best: of the phase; it is called before this.
-        precision: that the phase trains in.
+        begun: The epochs of the phase that an earlier process trained.
+        best: The callback with the phase's best weights, which is called before this one.
+        precision: The precision of the phase.
     """
 
     def __init__(

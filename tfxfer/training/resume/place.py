@@ -59,10 +59,10 @@ def reserve_place(
     note on the error says how to go on.
 
     Args:
-        folder: the cache.
+        folder: The cache.
         key: The same as in `name_run`.
-        is_fresh: remove what an earlier process has left there.
-        say: shows a note.
+        is_fresh: Whether the checkpoint of an earlier process is removed.
+        say: A function that shows a note.
     """
     place = folder / FOLDER / key
     try:

@@ -22,7 +22,7 @@ def build_application(config: BackboneConfig) -> Backbone:
     """Build the network of Keras Applications that a config names, with its weights loaded.
 
     Raises:
-        InputError: unknown network, size or width that it does not take, weights that cannot be
+        InputError: The network, or its size or width, is unknown, or the weights cannot be
             had or that belong to another network.
     """
     family = NETWORKS[config.name]

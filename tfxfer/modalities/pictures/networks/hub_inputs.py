@@ -1,4 +1,4 @@
-"""What modules of TF-Hub and presets of KerasHub take, where items are pictures."""
+"""The pictures that modules of TF-Hub and presets of KerasHub take."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def fit_module(
     https://www.tensorflow.org/hub/common_signatures/images.
 
     Raises:
-        InputError: It takes no pictures, others than those asked for, or any, and none are named.
+        InputError: The module takes no pictures or another size, or any size and none is named.
     """
     return input_spec(choose_size(shape, dtype, config)), PREPROCESSINGS["unit"]
 
@@ -47,7 +47,7 @@ def choose_size(
     """The side of the pictures that a module takes.
 
     Raises:
-        InputError: it takes no pictures, others than those asked for, or any, and none are named.
+        InputError: The module takes no pictures or another size, or any size and none is named.
     """
     if len(input_shape) != 3 or input_shape[2] not in (3, None) or input_dtype != "float32":
         raise InputError(

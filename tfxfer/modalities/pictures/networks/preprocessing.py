@@ -34,7 +34,7 @@ class Preprocessing:
         serving.
 
         Args:
-            inputs: symbolic pictures ``[batch, height, width, 3]`` float32, RGB, 0…255.
+            inputs: Symbolic pictures ``[batch, height, width, 3]`` float32, RGB, 0…255.
         """
         import keras
 
