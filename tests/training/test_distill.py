@@ -8,6 +8,7 @@ from support.small import small_arguments
 
 import tfxfer
 from tfxfer.cache.folder import locate
+from tfxfer.commands.distill import make_student_config
 from tfxfer.config.config import DistillationConfig
 from tfxfer.config.data import DataConfig
 from tfxfer.config.presets import load_config
@@ -120,11 +121,5 @@ def test_what_cannot_be_taught_is_refused(teacher, picture_folder, own_folder, t
     with pytest.raises(InputError, match="of the run's classes: amber, blue, green"):
         tfxfer.distill(teacher.path, "MobileNet", data=own_folder, out=tmp_path / "s", quiet=True)
     assert not (tmp_path / "s").exists()
-    assert (
-        tfxfer.distill.make_student_config(
-            teacher.path, "MobileNetV3Small", "none", 2.0, 0.7, False
-        )
-        .phases[0]
-        .batch_norm
-        == "train"
-    )
+    config = make_student_config(teacher.path, "MobileNetV3Small", "none", 2.0, 0.7, False)
+    assert config.phases[0].batch_norm == "train"
