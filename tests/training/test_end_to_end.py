@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from support.small import COLOURS
+from support.small import COLOURS, run_model
 
 import tfxfer
 from tfxfer.commands.main import main as tfxfer_main
@@ -40,6 +40,14 @@ RUN_FILES = {
     "model.keras",
     "tensorboard",
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cache(tmp_path_factory):
+    """A cache of this module's own: other modules store features of the same pictures."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TFXFER_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +126,7 @@ def test_the_model_predicts_from_pictures_as_they_are(finished, picture_folder):
     for index, name in enumerate(sorted(COLOURS)):
         encoded = next((picture_folder / name).iterdir()).read_bytes()
         picture = resize_picture(decode_picture(encoded), 32)[None]
-        assert model.predict(picture, verbose=0).argmax() == index
+        assert run_model(model, picture).argmax() == index
 
 
 PLAIN_TENSORFLOW = r"""
@@ -167,8 +175,8 @@ def test_the_export_serves_in_plain_tensorflow(finished, picture_folder):
     answers = json.loads(done.stdout.strip().splitlines()[-1])
     model = keras.models.load_model(finished.path / "model.keras")
     pictures = np.stack([resize_picture(decode_picture(p.read_bytes()), 32) for p in paths])
-    expected = model.predict(pictures, verbose=0)
-    rounded = model.predict(np.round(pictures), verbose=0)
+    expected = run_model(model, pictures)
+    rounded = run_model(model, np.round(pictures))
     for answer, wanted in zip(answers, (expected, expected, rounded), strict=True):
         np.testing.assert_allclose(answer["probabilities"], wanted, atol=1e-4)
         assert [labels[0] for labels in answer["labels"]] == sorted(COLOURS)
