@@ -65,7 +65,8 @@ def read_state(path: Path) -> State:
     """
     groups: dict[str, list[np.ndarray]] = {}
     try:
-        with np.load(path, allow_pickle=False) as held:
+        # NumPy leaves a file that it has opened itself open if it is damaged.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as held:
             for name in held.files:
                 groups.setdefault(name.rstrip("0123456789"), []).append(held[name])
         about = dict(json.loads(groups.pop(_ABOUT)[0].tobytes()))
