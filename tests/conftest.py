@@ -23,7 +23,7 @@ os.environ["TFXFER_CACHE"] = CACHE_DIR.name
 runtime.import_tensorflow()
 
 import keras
-from support.small import COLOURS, SHARED, small_arguments, write_classes
+from support.small import COLOURS, SHARED, as_it_was, small_arguments, write_classes
 
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.backbones.build import build_backbone
@@ -45,6 +45,9 @@ gc.set_threshold(50_000, 50, 100)
 
 
 def pytest_collection_modifyitems(items):
+    """Begin with the files that hold slow tests, so that no process ends long after the others."""
+    slow = {item.path for item in items if "slow" in item.keywords}
+    items.sort(key=lambda item: item.path not in slow)
     missing = pytest.mark.skip(reason="needs ../shared (real weights and photographs)")
     for item in items:
         if "shared" in item.keywords and not (SHARED / "weights").is_dir():
@@ -132,13 +135,8 @@ def _mobilenet(weights_file) -> Backbone:
 @pytest.fixture
 def small_backbone(_mobilenet) -> Iterator[Backbone]:
     """A MobileNet, alpha 0.25, for pictures of 32 px, which is reset for each test."""
-    layers = [(layer, layer.trainable) for layer in _mobilenet.network._flatten_layers()]
-    weights = [(weight, weight.numpy()) for weight in _mobilenet.network.weights]
-    yield _mobilenet
-    for layer, is_trainable in layers:  # The network, whose flag sets all the others, comes first.
-        layer.trainable = is_trainable
-    for weight, value in weights:
-        weight.assign(value)
+    with as_it_was(_mobilenet.network):
+        yield _mobilenet
 
 
 @pytest.fixture

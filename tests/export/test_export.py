@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from support.settings import data_config
-from support.small import load_tool
+from support.small import as_it_was, load_tool
 
 import tfxfer
 from tfxfer.commands import checks
@@ -34,24 +35,43 @@ from tfxfer.prediction.load import load_predictor
 from tfxfer.prediction.predictor import PredictionError
 from tfxfer.training.load import load_data
 
+CLASSES = ("a", "ü, b", "c")
 
-@pytest.fixture
-def model(weights_file):
+
+@pytest.fixture(scope="module")
+def _model(weights_file):
     backbone = tfxfer.build_backbone(
         BackboneConfig(name="MobileNet", weights=str(weights_file), alpha=0.25, image_size_px=32)
     )
     return tfxfer.build_model(backbone, tfxfer.build_head(HeadConfig(), 3, seed=0))
 
 
-def test_an_export_that_differs_fails_loudly(model, picture_folder, tmp_path):
-    validation = load_data(data_config(source=str(picture_folder)), seed=0).validation
-    exported = export_saved_model(model, ["a", "b", "c"], tmp_path / "1", validation)
+@pytest.fixture
+def model(_model):
+    """A whole model, which is reset for each test."""
+    with as_it_was(_model):
+        yield _model
+
+
+@pytest.fixture(scope="module")
+def validation(picture_folder):
+    return load_data(data_config(source=str(picture_folder)), seed=0).validation
+
+
+@pytest.fixture(scope="module")
+def exported(_model, validation, tmp_path_factory):
+    """The model's SavedModel, which tests do not change."""
+    path = tmp_path_factory.mktemp("export") / "1"
+    return export_saved_model(_model, CLASSES, path, validation, 2, "colours")
+
+
+def test_an_export_that_differs_fails_loudly(model, exported, validation):
     assert exported.max_difference < 1e-5
     assert exported.pictures_compared == 9
     kernel, bias = model.layers[-1].get_weights()
     model.layers[-1].set_weights([kernel, bias + np.array([0.5, 0, 0], np.float32)])
     with pytest.raises(ExportMismatchError, match="must give what the trained model gives"):
-        compare_export(model, tmp_path / "1", choose_encoded(validation, 4))
+        compare_export(model, exported.path, choose_encoded(validation, 4))
 
 
 WITHOUT_KERAS = r"""
@@ -76,11 +96,9 @@ print(json.dumps(replayed))
 """
 
 
-def test_warm_up_requests_replay_without_keras(model, picture_folder, tmp_path):
-    validation = load_data(data_config(source=str(picture_folder)), seed=0).validation
-    export_saved_model(model, ["a", "ü, b", "c"], tmp_path / "1", validation, 2, "colours")
+def test_warm_up_requests_replay_without_keras(exported):
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_KERAS, tmp_path / "1"],
+        [sys.executable, "-c", WITHOUT_KERAS, exported.path],
         check=False,
         capture_output=True,
         text=True,
@@ -99,20 +117,19 @@ def test_warm_up_requests_replay_without_keras(model, picture_folder, tmp_path):
         "probabilities": [4, 3], "classes": [4, 3], "labels": [4, 2], "scores": [4, 2],
     }  # fmt: skip
     assert shapes["features"] == {"embeddings": [1, 256]}
-    listed = (tmp_path / "1" / "assets" / "classes.txt").read_text(encoding="utf-8")
+    listed = (exported.path / "assets" / "classes.txt").read_text(encoding="utf-8")
     assert listed == "a\nü, b\nc\n"
 
 
-def test_a_saved_model_predicts_as_its_run_does(model, picture_folder, tmp_path):
-    validation = load_data(data_config(source=str(picture_folder)), seed=0).validation
-    export_saved_model(model, ["a", "b", "c"], tmp_path / "models" / "7", validation)
+def test_a_saved_model_predicts_as_its_run_does(model, exported, validation, tmp_path):
+    shutil.copytree(exported.path, tmp_path / "models" / "7")
     model.save(tmp_path / "model.keras")
-    (tmp_path / "classes.txt").write_text("a\nb\nc\n")
+    (tmp_path / "classes.txt").write_text("\n".join((*CLASSES, "")), encoding="utf-8")
     encoded = choose_encoded(validation, 5)
     predictions = []
     for place in (tmp_path, tmp_path / "model.keras", tmp_path / "models"):
         predictor = load_predictor(place, with_embeddings=True)
-        assert predictor.classes == ("a", "b", "c")
+        assert predictor.classes == CLASSES
         assert predictor.input.shape == (32, 32, 3)
         predictions.append(predictor.run([predictor.prepare(item) for item in encoded]))
     for prediction in predictions[1:]:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 from google.protobuf import text_format
-from support.small import small_arguments
+from support.small import run_model, small_arguments
 from tensorflow_serving.config import model_server_config_pb2
 
 import tfxfer
@@ -36,7 +36,7 @@ def test_every_format_gives_what_the_run_gives(finished, picture_folder, tmp_pat
     model = keras.models.load_model(finished.path / "model.keras")
     files = sorted(picture_folder.glob("*/01[01].jpg"))[:5]
     pictures = np.stack([plain_view(32)(file.read_bytes()) for file in files])
-    expected = model.predict(pictures, verbose=0)
+    expected = run_model(model, pictures)
     printed = capsys.readouterr().out
     for row in rows:
         assert not row.refused
@@ -142,11 +142,11 @@ def test_constants_of_a_network_are_not_taken_for_inputs(tmp_path):
     pooled = keras.layers.GlobalAveragePooling2D()(normalise(pictures))
     model = keras.Model(pictures, keras.layers.Dense(2, activation="softmax")(pooled))
     shown = np.random.default_rng(0).uniform(0, 255, (3, 8, 8, 3)).astype(np.float32)
-    expected = model.predict(shown, verbose=0)
+    expected = run_model(model, shown)
     (tmp_path / "classes.txt").write_text("a\nb\n")
     for name in ("onnx", "openvino"):
         file = tmp_path / FORMATS[name].file
         FORMATS[name].write(model, file, ("a", "b"), lambda: iter(shown))
         given = load_predictor(file).run(list(shown)).probabilities
         np.testing.assert_allclose(given, expected, atol=1e-5)
-    np.testing.assert_allclose(model.predict(shown, verbose=0), expected, atol=1e-6)
+    np.testing.assert_allclose(run_model(model, shown), expected, atol=1e-6)

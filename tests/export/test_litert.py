@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from sklearn.linear_model import LogisticRegression
-from support.small import COLOURS, draw_picture
+from support.small import COLOURS, draw_picture, run_model
 
 from tfxfer.backbones.build import build_backbone
 from tfxfer.backbones.levels import add_levels
@@ -58,7 +58,7 @@ def model(weights_file) -> keras.Model:
     """A model that tells the colours apart by the outputs of several blocks."""
     model = build(weights_file, levels=4)
     before = keras.Model(model.inputs, model.layers[-1].input)
-    features = before.predict(TRAINED_ON, verbose=0)
+    features = run_model(before, TRAINED_ON)
     scale = features.std(axis=0) + 1e-3
     fit = LogisticRegression(C=0.1).fit(features / scale, np.arange(60) % 3)
     model.layers[-1].set_weights([(fit.coef_ / scale).T, fit.intercept_])
@@ -86,7 +86,7 @@ def files(model, tmp_path_factory):
 def test_a_file_gives_what_the_model_gives(model, files, kind, tolerance, mean):
     predictor = load_litert(files / f"{kind}.tflite", with_embeddings=False)
     assert predictor.input.shape == (SIDE, SIDE, 3)
-    expected = model.predict(OTHERS, verbose=0)
+    expected = run_model(model, OTHERS)
     given = [predictor.run(list(OTHERS[start : start + 5])) for start in range(0, 60, 5)]
     given = np.concatenate([each.probabilities for each in given])
     assert given.dtype == np.float32
@@ -241,7 +241,7 @@ def test_several_labels_and_a_hidden_layer(weights_file, tmp_path, kind):
     path = tmp_path / "several.tflite"
     convert_litert(model, kind, path, CLASSES, lambda: iter(TRAINED_ON))
     given = load_litert(path, with_embeddings=False).run(list(OTHERS)).probabilities
-    expected = model.predict(OTHERS, verbose=0)
+    expected = run_model(model, OTHERS)
     assert np.abs(given - expected).mean() < (0.1 if kind == "int8" else 1e-5)
     assert np.abs(expected.sum(axis=1) - 1).max() > 0.1
 

@@ -14,6 +14,7 @@ import numpy as np
 import psutil
 import pytest
 import tensorflow as tf
+from support.small import run_model
 from support.spreading import QUICKLY, SETTINGS, assert_alike, run_spread, write_splits
 from tensorflow.core.protobuf import saved_model_pb2
 
@@ -104,7 +105,7 @@ def test_what_jax_has_trained_is_served_by_tensorflow(on_jax, picture_folder):
     model = keras.models.load_model(folder / "run" / "model.keras")
     files = [path.read_bytes() for path in sorted(picture_folder.glob("*/00[0-2].jpg"))]
     pictures = np.stack([resize_picture(decode_picture(file, 32), 32) for file in files])
-    trained = model.predict(pictures, verbose=0)
+    trained = run_model(model, pictures)
     for name, inputs in {
         "serving_default": {"pictures": tf.constant(pictures)},
         "serve_bytes": {"image_bytes": tf.constant(files)},

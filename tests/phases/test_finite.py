@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from rich.console import Console
+from support.small import run_model
 
+from tfxfer.config.head import HeadConfig
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.items import untuned
 from tfxfer.errors import InputError
@@ -18,6 +20,7 @@ from tfxfer.features.feed import PhaseData
 from tfxfer.phases.finite import Failure, StayFinite
 from tfxfer.phases.fit import fit_phase, prepare_phase
 from tfxfer.phases.precision import in_precision
+from tfxfer.tasks.heads import build_head
 
 QUIET = Console(quiet=True)
 LABELS = np.arange(16) % 3
@@ -44,11 +47,13 @@ def top(small_backbone):
     return layers
 
 
-@pytest.fixture
-def features(small_backbone, small_head, cut):
+@pytest.fixture(scope="module")
+def features(_mobilenet):
     """Features of 16 pictures below the top block."""
     pictures = np.random.default_rng(0).uniform(0, 255, (16, 32, 32, 3))
-    return build_prefix(small_backbone, small_head, [cut]).predict(pictures, verbose=0)
+    head = build_head(HeadConfig(), 3, seed=0)
+    prefix = build_prefix(_mobilenet, head, [find_cut(_mobilenet, head, 1)])
+    return run_model(prefix, pictures)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from rich.console import Console
+from support.small import as_it_was, run_model
 
 import tfxfer
 from tfxfer.config.backbone import BackboneConfig
@@ -31,12 +32,20 @@ from tfxfer.training.estimate import check_memory
 QUIET = Console(quiet=True)
 
 
-@pytest.fixture
-def backbone():
+@pytest.fixture(scope="module")
+def _random():
     keras.utils.set_random_seed(3)
     return tfxfer.build_backbone(
         BackboneConfig(name="MobileNet", weights="none", alpha=0.25, image_size_px=32)
     )
+
+
+@pytest.fixture
+def backbone(_random):
+    """A network with random weights, which is reset for each test."""
+    keras.utils.set_random_seed(3)
+    with as_it_was(_random.network):
+        yield _random
 
 
 @pytest.fixture
@@ -60,7 +69,7 @@ def make_data(backbone, head, pictures):
         cut = find_cut(backbone, head, unfrozen)
         features = pictures
         if cut.name != PICTURES:
-            features = build_prefix(backbone, head, [cut]).predict(pictures, verbose=0)
+            features = run_model(build_prefix(backbone, head, [cut]), pictures)
         labels = np.arange(24) % 3
         dataset = tf.data.Dataset.from_tensor_slices(
             (features, np.eye(3, dtype=np.float32)[labels])
@@ -155,14 +164,14 @@ def test_a_phase_that_only_harms_changes_nothing(backbone, head, make_data, pict
                      tmp_path, QUIET)  # fmt: skip
     before = snapshot(backbone)
     model = build_model(backbone, head)
-    expected = model.predict(pictures, verbose=0)
+    expected = run_model(model, pictures)
     harmful = phase(name="q", unfreeze=2, learning_rate=50.0, warmup=0.0)
     result = fit_phase(backbone, head, harmful, make_data(2), good, tmp_path, QUIET)
     assert (result.has_improved, result.best_epoch) == (False, 0)
     assert result.val_accuracy == good.val_accuracy
     for path, value in snapshot(backbone).items():
         np.testing.assert_array_equal(value, before[path])
-    np.testing.assert_array_equal(model.predict(pictures, verbose=0), expected)
+    np.testing.assert_array_equal(run_model(model, pictures), expected)
 
 
 def test_a_loss_that_is_no_number_is_an_error_with_a_rate_to_try(

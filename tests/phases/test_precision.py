@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from rich.console import Console
+from support.small import run_model
 
 from tfxfer.config.head import HeadConfig
 from tfxfer.config.phases import PRECISIONS, ResolvedPhase
@@ -39,13 +40,15 @@ def top(small_backbone):
     return [layer for layer in small_backbone.network.layers if layer.name in names]
 
 
-@pytest.fixture
-def batches(small_backbone, small_head, cut):
+@pytest.fixture(scope="module")
+def batches(_mobilenet):
     """Features of 16 pictures of three classes below the top block."""
     labels = np.arange(16) % 3
     noise = np.random.default_rng(0).uniform(0, 60, (16, 32, 32, 3))
     pictures = noise + 80 * labels[:, None, None, None]
-    features = build_prefix(small_backbone, small_head, [cut]).predict(pictures, verbose=0)
+    head = build_head(HeadConfig(), 3, seed=0)
+    prefix = build_prefix(_mobilenet, head, [find_cut(_mobilenet, head, 1)])
+    features = run_model(prefix, pictures)
     dataset = tf.data.Dataset.from_tensor_slices((features, np.eye(3, dtype=np.float32)[labels]))
     return untuned(dataset.batch(8))
 

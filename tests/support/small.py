@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +20,23 @@ from tfxfer.modalities.pictures.networks.families import NETWORKS
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared"
 COLOURS = {"amber": (230, 150, 30), "blue": (40, 80, 200), "green": (50, 160, 60)}
+
+
+@contextmanager
+def as_it_was(network: keras.Model) -> Iterator[None]:
+    """Give a network its weights back in the end, and its layers their `trainable`."""
+    layers = [(layer, layer.trainable) for layer in network._flatten_layers()]
+    weights = [(weight, weight.numpy()) for weight in network.weights]
+    yield
+    for layer, is_trainable in layers:  # The network, whose flag sets all the others, comes first.
+        layer.trainable = is_trainable
+    for weight, value in weights:
+        weight.assign(value)
+
+
+def run_model(model: keras.Model, pictures: np.ndarray) -> np.ndarray:
+    """What a model gives for pictures; no graph is traced for it, as `predict` would."""
+    return model(np.asarray(pictures, np.float32), training=False).numpy()
 
 
 def small_size_px(name: str) -> int:

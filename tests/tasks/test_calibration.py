@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from scipy.special import expit, softmax
+from support.small import run_model
 
 import tfxfer
 from tfxfer.config.data import DataConfig
@@ -68,9 +69,9 @@ def test_a_model_that_is_always_right_on_few_pictures_stays_unsure():
 def test_the_temperature_stands_in_the_weights(small_backbone):
     model = tfxfer.build_model(small_backbone, tfxfer.build_head(HeadConfig(), 3, seed=0))
     pictures = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3))
-    before = model.predict(pictures, verbose=0)
+    before = run_model(model, pictures)
     fold_temperature(model, 2.0)
-    after = model.predict(pictures, verbose=0)
+    after = run_model(model, pictures)
     np.testing.assert_allclose(after, apply_temperature(before, 2.0, False), atol=1e-5)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.small import run_model
 
 from tfxfer.errors import InputError
 from tfxfer.modalities.pictures.fieldguide import traits
@@ -147,7 +148,7 @@ def test_shipped_weights_load_into_the_network() -> None:
     after = [weight.numpy() for weight in network.weights if "kernel" in weight.path]
     assert all(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
     pictures = np.stack([_pixels(species, 0, 96) for species in TARGET_SPECIES[:4]])
-    features = network.predict(pictures / 127.5 - 1.0, verbose=0)
+    features = run_model(network, pictures / 127.5 - 1.0)
     assert features.shape == (4, 3, 3, 1280)
     assert np.isfinite(features).all()
     assert features.std() > 0.05

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from support.small import run_model
 
 from tfxfer.backbones.build import build_backbone
 from tfxfer.config.backbone import BackboneConfig
@@ -127,7 +128,7 @@ def test_efficientnet_s_imagenet_file_is_normalised_by_the_deviation(tmp_path):
     pictures = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
     normalise = keras.Model(loaded.inputs, layer.output)
     expected = (pictures / 255 - TORCH_MEAN) / TORCH_STD
-    np.testing.assert_allclose(normalise.predict(pictures, verbose=0), expected, atol=1e-5)
+    np.testing.assert_allclose(run_model(normalise, pictures), expected, atol=1e-5)
 
 
 def test_a_width_that_cannot_be_built_is_an_error():
