@@ -197,7 +197,7 @@ def speeds(folder: Path, begun: float, data: str, weights: str, timed: str = "10
         backbone = build_backbone(BackboneConfig(name=name, weights=given))
         head = build_head(HeadConfig(), 10, 0)
         model = build_prefix(backbone, head, [find_cut(backbone, head, 0)])
-        engine, _ = choose_engine(model, pictures[:ENGINE_BATCH], "auto")
+        engine, _ = choose_engine(model, pictures[:ENGINE_BATCH], wanted="auto")
         pieces = split(pictures, ENGINE_BATCH)
         model.predict(pictures[:BATCH], verbose=0)
         rates: dict[str, float] = {}
@@ -219,6 +219,7 @@ def _time_epochs(folder: Path, data: str, weights: str) -> dict:
     import keras
 
     from tfxfer.config.presets import load_config
+    from tfxfer.features.batches import Batching
     from tfxfer.features.feed import make_phase_data
     from tfxfer.phases.fit import prepare_phase
     from tfxfer.phases.precision import in_precision
@@ -230,8 +231,10 @@ def _time_epochs(folder: Path, data: str, weights: str) -> dict:
     config = load_config("photos", data=data, backbone="MobileNetV2", weights=weights,
                          settings=settings)  # fmt: skip
     job = prepare(config, make_console(is_quiet=True))
-    given = make_phase_data(job.layers, job.pictures, job.phases[1:], BATCH)
-    backbone, head = job.layers.backbone, job.layers.head
+    given = make_phase_data(
+        job.features, job.pictures, phases=job.phases[1:], batching=Batching(BATCH)
+    )
+    backbone, head = job.backbone, job.head
     with in_precision([], precision):
         suffix, _ = prepare_phase(backbone, head, job.phases[1], given.cut, 1000)
         cut = _time_second(suffix, given.make_training())

@@ -83,13 +83,11 @@ def time_prefix(backbone, head, cut, name: str, paths: list[str], seconds: float
     """Time an engine on pictures in memory, and see how long it waits for photographs."""
     from rich.console import Console
 
-    from tfxfer.config.features import FeaturesConfig
     from tfxfer.data.items import FileSet
     from tfxfer.data.pipeline import make_view_batches
     from tfxfer.features.cut import build_prefix
     from tfxfer.features.engines import BATCH, ENGINES, Engine, check_installed
-    from tfxfer.features.frozen import FrozenLayers
-    from tfxfer.modalities.pictures.settings import AugmentationConfig
+    from tfxfer.features.recorder import Recorder
 
     check_installed(name)
     # `choose_engine` is not used, because random weights lose more in bfloat16 than it accepts.
@@ -102,17 +100,16 @@ def time_prefix(backbone, head, cut, name: str, paths: list[str], seconds: float
     count = sum(len(features) for (features,) in engine.run(until(seconds, repeat(batch))))
     rate = count / (time.monotonic() - start)
 
-    config = FeaturesConfig(engine=name)
-    layers = FrozenLayers(backbone, head, AugmentationConfig(), config, 0, Console(quiet=True))
     rows = np.arange(MOST_PICTURES) % len(paths)
     photographs = FileSet(tuple(paths[row] for row in rows), rows)
     views = make_view_batches(
         photographs, plain_view(backbone.input.shape[0]), batch_size=BATCH
     ).as_numpy_iterator()
     next(views)  # The reading has begun now.
-    for _ in layers.run(engine, until(seconds, views)):
+    recorder = Recorder(Console(quiet=True))
+    for _ in recorder.time(engine, until(seconds, views)):
         pass
-    clock = layers.clock
+    clock = recorder.clock
     return rate, clock.input_seconds / (clock.input_seconds + clock.prefix_seconds)
 
 

@@ -43,13 +43,16 @@ def draw_pictures(folder: Path) -> tuple[str, ...]:
 def estimate_seconds(preset: str, paths: tuple[str, ...]) -> list[float]:
     """Return the estimated seconds of each phase of a preset."""
     from tfxfer.data.items import FileSet, ItemData
-    from tfxfer.features.frozen import FrozenLayers
+    from tfxfer.features.run import make_feature_run
+    from tfxfer.machine.processes import ALONE
     from tfxfer.modalities.pictures.networks.applications import build_network, wrap_network
     from tfxfer.modalities.pictures.networks.families import NETWORKS
     from tfxfer.phases.schedules import resolve_phase
     from tfxfer.report.console import make_console
     from tfxfer.tasks.heads import build_head
+    from tfxfer.tasks.objective import PLAIN
     from tfxfer.training.estimate import plan_phase
+    from tfxfer.training.job import Job
 
     config = load_config(preset)
     train, validation, classes = DATA[preset]
@@ -58,8 +61,10 @@ def estimate_seconds(preset: str, paths: tuple[str, ...]) -> list[float]:
     network = build_network(config.backbone.name, size_px, config.backbone.alpha)
     backbone = wrap_network(network, family, size_px)
     head = build_head(config.head, classes, config.seed)
-    console = make_console(is_quiet=True)
-    layers = FrozenLayers(backbone, head, config.augmentation, config.features, 0, console)
+    features = make_feature_run(backbone, head, config=config.features, seed=0, share=ALONE,
+                                augmentation=config.augmentation,
+                                modality=MODALITIES["pictures"],
+                                console=make_console(is_quiet=True))  # fmt: skip
 
     def repeat(count: int) -> FileSet:
         chosen = np.arange(count) % len(paths)
@@ -69,11 +74,11 @@ def estimate_seconds(preset: str, paths: tuple[str, ...]) -> list[float]:
     pictures = ItemData(
         "drawn", names, repeat(train), repeat(validation), repeat(1), MODALITIES["pictures"]
     )
+    phases = tuple(resolve_phase(phase, train) for phase in config.phases)
+    job = Job(pictures, features, head, phases, config.data.batch_size, PLAIN)
     seconds: list[float] = []
-    for position, phase in enumerate(config.phases):
-        resolved = resolve_phase(phase, train)
-        plan = plan_phase(layers, pictures, resolved, config.data.batch_size,
-                          views_at_hand=min(position, 1), is_timed=True)  # fmt: skip
+    for position, phase in enumerate(phases):
+        plan = plan_phase(job, phase, views_at_hand=min(position, 1), is_timed=True)
         seconds.append(plan.seconds or 0.0)
     return seconds
 

@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 from support.balancing import COUNTS, phase
+from support.feature_runs import small_run
 from support.small import COLOURS, write_classes
 
 from tfxfer.config.data import DataConfig
-from tfxfer.config.features import FeaturesConfig
 from tfxfer.data.pipeline import make_training_dataset
 from tfxfer.data.sampling import draw_evenly
-from tfxfer.features.batches import make_stored_training
+from tfxfer.features.batches import Batching, make_stored_training
 from tfxfer.features.feed import make_phase_data
-from tfxfer.features.frozen import FrozenLayers
 from tfxfer.modalities.pictures.settings import AugmentationConfig
 from tfxfer.modalities.pictures.view import augmented_view
 from tfxfer.training.load import load_data
@@ -83,12 +82,11 @@ def test_pictures_are_drawn_evenly_anew_in_each_epoch(pictures):
 def test_a_phase_draws_evenly_from_what_is_stored_and_from_what_streams(
     small_backbone, small_head, pictures, tmp_path, views
 ):
-    config = FeaturesConfig(engine="tensorflow", cache_dir=str(tmp_path / "cache"))
-    layers = FrozenLayers(
-        small_backbone, small_head, AugmentationConfig(), config, 0, QUIET, pictures.source
-    )
+    run = small_run(small_backbone, small_head, tmp_path / "cache", source=pictures.source)
     settings = phase(unfreeze=3, views=views)
-    data = make_phase_data(layers, pictures, [settings], 8, draws_evenly=True)
+    data = make_phase_data(
+        run, pictures, phases=[settings], batching=Batching(8, draws_evenly=True)
+    )
     assert (data.views, data.steps_per_epoch) == (2 if views == 2 else 0, 4)
     (epoch,) = read_epochs(data.make_training(), 1)
     assert [len(x) for x, _ in epoch] == [8] * 4
@@ -102,6 +100,11 @@ def test_a_stored_picture_that_comes_again_shows_its_other_view(make_table):
     features = np.arange(20, dtype=np.float32).reshape(2, 10, 1)
     labels = np.array([0] * 9 + [1])
     tables = [make_table(view) for view in features]
-    (epoch,) = read_epochs(make_stored_training(tables, labels, 2, 10, 0, draws_evenly=True), 1)
+    (epoch,) = read_epochs(
+        make_stored_training(
+            tables, labels, classes=2, batching=Batching(10, draws_evenly=True), seed=0
+        ),
+        1,
+    )
     rare = [value for x, _ in epoch for value in x[:, 0] if value % 10 == 9]
     assert sorted(rare) == [9, 9, 9, 19, 19] or sorted(rare) == [9, 9, 19, 19, 19]

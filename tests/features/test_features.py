@@ -11,20 +11,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from rich.console import Console
+from support.feature_runs import small_run
 from support.small import draw_picture, write_classes
 
 from tfxfer.backbones.build import build_backbone
 from tfxfer.config.backbone import BackboneConfig
 from tfxfer.config.data import DataConfig
-from tfxfer.config.features import FeaturesConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset, make_view_batches
 from tfxfer.errors import InputError
 from tfxfer.features import batches as feature_batches
-from tfxfer.features import compute, engines, frozen
+from tfxfer.features import compute, engines, network
 from tfxfer.features.batches import (
+    Batching,
     Waiting,
     make_stored_training,
     make_streamed_dataset,
@@ -35,7 +35,6 @@ from tfxfer.features.cut import build_prefix, find_cut
 from tfxfer.features.engines import BATCH
 from tfxfer.features.feed import make_phase_data, make_streamed_data
 from tfxfer.features.fingerprint import hash_prefix, view_seeds
-from tfxfer.features.frozen import FrozenLayers
 from tfxfer.features.store import cache, shards
 from tfxfer.modalities.pictures.networks.applications import wrap_network
 from tfxfer.modalities.pictures.networks.families import Family
@@ -54,21 +53,16 @@ def pictures(picture_folder):
 
 
 @pytest.fixture
-def make_layers(small_backbone, small_head, tmp_path):
-    """Gives the frozen layers of a run; several of a test share one cache."""
+def make_run(small_backbone, small_head, tmp_path):
+    """Gives what a run computes features with; several of a test share one cache."""
 
-    def make(backbone=None, head=None, augmentation=AUGMENTATION, seed=0, source="", **config):
-        config = FeaturesConfig(
-            **{"engine": "tensorflow", "cache_dir": str(tmp_path / "cache"), **config}
-        )
-        return FrozenLayers(
+    def make(backbone=None, head=None, augmentation=AUGMENTATION, **settings):
+        return small_run(
             backbone or small_backbone,
             head or small_head,
-            augmentation,
-            config,
-            seed,
-            Console(quiet=True),
-            source,
+            tmp_path / "cache",
+            augmentation=augmentation,
+            **settings,
         )
 
     return make
@@ -85,9 +79,9 @@ def phase(**changes) -> ResolvedPhase:
     return ResolvedPhase(**{**values, **changes})
 
 
-def run_prefix(layers, cuts, batches) -> list[np.ndarray]:
+def run_prefix(run, cuts, batches) -> list[np.ndarray]:
     """Return what Keras gives for some batches of pictures."""
-    prefix = build_prefix(layers.backbone, layers.head, cuts)
+    prefix = build_prefix(run.network.backbone, run.network.head, cuts)
     results = [keras.tree.flatten(prefix(batch, training=False)) for batch in batches]
     return [
         np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*results, strict=True)
@@ -104,9 +98,9 @@ def epochs_of(dataset, count) -> list[list[tuple[np.ndarray, np.ndarray]]]:
     return [[(x.numpy(), y.numpy()) for x, y in dataset] for _ in range(count)]
 
 
-def test_tables_hold_what_the_frozen_layers_give_for_each_view(make_layers, pictures, cuts):
-    layers, train = make_layers(), pictures.train
-    tables = compute_tables(layers, train, {0: cuts, 1: cuts[1:]}, "training")
+def test_tables_hold_what_the_frozen_layers_give_for_each_view(make_run, pictures, cuts):
+    run, train = make_run(), pictures.train
+    tables = compute_tables(run, train, wanted={0: cuts, 1: cuts[1:]}, split="training")
     assert set(tables) == {(0, cuts[0]), (0, cuts[1]), (1, cuts[1])}
     seeds = view_seeds(train.identities(), 0, 1)
     views = {
@@ -118,103 +112,105 @@ def test_tables_hold_what_the_frozen_layers_give_for_each_view(make_layers, pict
         ),
     }
     for (view, cut), table in tables.items():
-        (expected,) = run_prefix(layers, [cut], views[view])
+        (expected,) = run_prefix(run, [cut], views[view])
         assert table.missing.size == 0
         assert table.read().shape == (42, *cut.shape)
         assert_close(table.read(), expected)
     assert np.linalg.norm(views[0][0] - views[1][0]) > 0.1 * np.linalg.norm(views[0][0])
-    assert layers.clock.prefix_seconds > 0
-    assert layers.clock.pictures == 2 * 42
+    assert run.recorder.clock.prefix_seconds > 0
+    assert run.recorder.clock.pictures == 2 * 42
 
 
-def test_what_is_stored_is_not_computed_again(make_layers, pictures, cuts):
-    first = compute_tables(make_layers(), pictures.train, {0: cuts, 1: cuts}, "training")
-    layers = make_layers()
-    second = compute_tables(layers, pictures.train, {0: cuts, 1: cuts}, "training")
-    assert layers.clock.pictures == 0
+def test_what_is_stored_is_not_computed_again(make_run, pictures, cuts):
+    first = compute_tables(make_run(), pictures.train, wanted={0: cuts, 1: cuts}, split="training")
+    run = make_run()
+    second = compute_tables(run, pictures.train, wanted={0: cuts, 1: cuts}, split="training")
+    assert run.recorder.clock.pictures == 0
     for key, table in first.items():
         np.testing.assert_array_equal(second[key].read(), table.read())
 
 
-def test_only_a_picture_that_was_replaced_is_computed_again(make_layers, own_folder, cuts):
+def test_only_a_picture_that_was_replaced_is_computed_again(make_run, own_folder, cuts):
     def load():
         return load_data(DataConfig(source=str(own_folder)), seed=0).train
 
     wanted = {0: cuts[:1]}
-    before = compute_tables(make_layers(), load(), wanted, "training")[0, cuts[0]].read()
+    before = compute_tables(make_run(), load(), wanted=wanted, split="training")[0, cuts[0]].read()
     changed = 5
     draw_picture("blue", seed=77).save(load().paths[changed])
-    layers = make_layers()
+    run = make_run()
     np.testing.assert_array_equal(
-        find_tables(layers, load(), wanted)[0, cuts[0]].missing, [changed]
+        find_tables(run, load(), wanted=wanted)[0, cuts[0]].missing, [changed]
     )
-    after = compute_tables(layers, load(), wanted, "training")[0, cuts[0]].read()
-    assert layers.clock.pictures == 1
+    after = compute_tables(run, load(), wanted=wanted, split="training")[0, cuts[0]].read()
+    assert run.recorder.clock.pictures == 1
     differs = (after != before).any(axis=1)
     np.testing.assert_array_equal(np.flatnonzero(differs), [changed])
 
 
-def test_a_damaged_shard_is_computed_again_with_a_note(make_layers, pictures, cuts, tmp_path):
+def test_a_damaged_shard_is_computed_again_with_a_note(make_run, pictures, cuts, tmp_path):
     wanted = {0: cuts[:1], 1: cuts[:1]}
-    before = compute_tables(make_layers(), pictures.train, wanted, "training")
+    before = compute_tables(make_run(), pictures.train, wanted=wanted, split="training")
     damaged = before[1, cuts[0]].shards[before[1, cuts[0]].rows[0, 0]].path / "features.npy"
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)
-    layers = make_layers()
-    after = compute_tables(layers, pictures.train, wanted, "training")
-    assert layers.clock.pictures == 42, "those of one view"
-    assert any("damaged" in note for note in layers.notes)
+    run = make_run()
+    after = compute_tables(run, pictures.train, wanted=wanted, split="training")
+    assert run.recorder.clock.pictures == 42, "those of one view"
+    assert any("damaged" in note for note in run.recorder.notes)
     for key, table in before.items():
         if key[0] == 0:
             np.testing.assert_array_equal(after[key].read(), table.read())
         assert after[key].missing.size == 0
-    assert find_tables(make_layers(), pictures.train, wanted)[1, cuts[0]].damaged == 0
+    assert find_tables(make_run(), pictures.train, wanted=wanted)[1, cuts[0]].damaged == 0
 
 
-def missing(layers, pictures, wanted) -> list[int]:
-    return [table.missing.size for table in find_tables(layers, pictures.train, wanted).values()]
+def missing(run, pictures, wanted) -> list[int]:
+    return [
+        table.missing.size for table in find_tables(run, pictures.train, wanted=wanted).values()
+    ]
 
 
-def test_view_0_shows_pictures_as_they_are_whatever_the_seed(make_layers, pictures, cuts):
+def test_view_0_shows_pictures_as_they_are_whatever_the_seed(make_run, pictures, cuts):
     wanted = {0: cuts[:1], 1: cuts[:1]}
-    compute_tables(make_layers(), pictures.train, wanted, "training")
-    assert missing(make_layers(), pictures, wanted) == [0, 0]
-    assert missing(make_layers(seed=1), pictures, wanted) == [0, 42]
-    assert missing(make_layers(augmentation=AugmentationConfig()), pictures, wanted) == [0, 42]
+    compute_tables(make_run(), pictures.train, wanted=wanted, split="training")
+    assert missing(make_run(), pictures, wanted) == [0, 0]
+    assert missing(make_run(seed=1), pictures, wanted) == [0, 42]
+    assert missing(make_run(augmentation=AugmentationConfig()), pictures, wanted) == [0, 42]
 
 
-def test_other_layers_have_features_of_their_own(make_layers, pictures, cuts, weights_file):
+def test_other_layers_have_features_of_their_own(make_run, pictures, cuts, weights_file):
     cut = cuts[0]
-    compute_tables(make_layers(), pictures.train, {0: [cut]}, "training")
+    compute_tables(make_run(), pictures.train, wanted={0: [cut]}, split="training")
     backbone = build_backbone(
         BackboneConfig(name="MobileNet", weights=str(weights_file), alpha=0.25, image_size_px=32)
     )
-    assert missing(make_layers(backbone), pictures, {0: [cut]}) == [0], "the same weights"
+    assert missing(make_run(backbone), pictures, {0: [cut]}) == [0], "the same weights"
     (kernel,) = backbone.network.get_layer("conv_pw_13").weights
     kernel.assign(kernel * 1.01)
-    assert missing(make_layers(backbone), pictures, {0: [cut]}) == [42]
+    assert missing(make_run(backbone), pictures, {0: [cut]}) == [42]
     larger = build_backbone(
         BackboneConfig(name="MobileNet", weights=str(weights_file), alpha=0.25, image_size_px=64)
     )
-    assert missing(make_layers(larger), pictures, {0: [cut]}) == [42]
+    assert missing(make_run(larger), pictures, {0: [cut]}) == [42]
     other_pooling = build_head(HeadConfig(pooling="max"), 3, seed=0)
-    assert missing(make_layers(head=other_pooling), pictures, {0: [cut]}) == [42]
-    assert missing(make_layers(engine="xla"), pictures, {0: [cut]}) == [42]
-    assert missing(make_layers(source="elsewhere"), pictures, {0: [cut]}) == [42]
+    assert missing(make_run(head=other_pooling), pictures, {0: [cut]}) == [42]
+    assert missing(make_run(engine="xla"), pictures, {0: [cut]}) == [42]
+    assert missing(make_run(source="elsewhere"), pictures, {0: [cut]}) == [42]
 
 
-def test_weights_above_a_cut_do_not_matter_to_it(make_layers, cuts):
-    layers = make_layers()
-    backbone, head = layers.backbone, layers.head
+def test_weights_above_a_cut_do_not_matter_to_it(make_run, cuts):
+    run = make_run()
+    backbone, head = run.network.backbone, run.network.head
     hashes = [hash_prefix(backbone, head, cut) for cut in cuts]
-    (kernel,) = layers.backbone.network.get_layer("conv_pw_13").weights
+    (kernel,) = run.network.backbone.network.get_layer("conv_pw_13").weights
     kernel.assign(kernel * 1.01)
     assert hash_prefix(backbone, head, cuts[1]) == hashes[1]
     assert hash_prefix(backbone, head, cuts[0]) != hashes[0]
 
 
-def test_features_that_outgrow_their_type_are_stored_in_a_wider_one(make_layers, tmp_path):
+def test_features_that_outgrow_their_type_are_stored_in_a_wider_one(make_run, tmp_path):
     """The first batch's numbers fit float16, a later picture's do not."""
     folder = write_classes(tmp_path / "photos", {"blue": 14, "green": 14})
     train = load_data(DataConfig(source=str(folder)), seed=0).train
@@ -227,38 +223,38 @@ def test_features_that_outgrow_their_type_are_stored_in_a_wider_one(make_layers,
     network = keras.Model(inputs, keras.layers.Conv2D(4, 1, name="block2")(below))
     family = Family("Tiny", {}, r"(?P<name>block\d)$", "inside", "MIT")
     backbone = wrap_network(network, family, 32)
-    layers = make_layers(backbone)
-    cut = find_cut(backbone, layers.head, 1)
-    table = compute_tables(layers, train, {0: [cut]}, "training")[0, cut]
+    run = make_run(backbone)
+    cut = find_cut(backbone, run.network.head, 1)
+    table = compute_tables(run, train, wanted={0: [cut]}, split="training")[0, cut]
     assert table.dtype == "float32"
     brightness = table.read().max(axis=(1, 2, 3))
     np.testing.assert_allclose(brightness[:-1], 3 * 8 * 1000, rtol=0.1)
     np.testing.assert_allclose(brightness[-1], 3 * 255 * 1000, rtol=0.01)
 
 
-def test_one_pass_computes_what_two_phases_need(make_layers, pictures, cuts):
-    layers = make_layers()
+def test_one_pass_computes_what_two_phases_need(make_run, pictures, cuts):
+    run = make_run()
     phases = [phase(name="head"), phase(name="top", unfreeze=3, views=2)]
-    data = make_phase_data(layers, pictures, phases, 8)
+    data = make_phase_data(run, pictures, phases=phases, batching=Batching(8))
     assert (data.cut, data.views, len(data.tables)) == (cuts[0], 1, 2)
-    assert layers.clock.pictures == 42 + 9, "each picture went through the network once"
-    assert missing(layers, pictures, {0: cuts, 1: cuts}) == [0, 0, 42, 42]
-    data = make_phase_data(layers, pictures, phases[1:], 8)
+    assert run.recorder.clock.pictures == 42 + 9, "each picture went through the network once"
+    assert missing(run, pictures, {0: cuts, 1: cuts}) == [0, 0, 42, 42]
+    data = make_phase_data(run, pictures, phases=phases[1:], batching=Batching(8))
     assert (data.cut, data.views, len(data.tables)) == (cuts[1], 2, 3)
-    assert layers.clock.pictures == 42 + 9 + 42, "the second view was missing"
+    assert run.recorder.clock.pictures == 42 + 9 + 42, "the second view was missing"
 
 
-def test_features_that_a_phase_will_change_are_not_stored_ahead(make_layers, pictures, cuts):
-    layers = make_layers()
+def test_features_that_a_phase_will_change_are_not_stored_ahead(make_run, pictures, cuts):
+    run = make_run()
     phases = [phase(name="top", unfreeze=3), phase(name="head", unfreeze=0)]
-    make_phase_data(layers, pictures, phases, 8)
-    assert missing(layers, pictures, {0: cuts}) == [42, 0]
+    make_phase_data(run, pictures, phases=phases, batching=Batching(8))
+    assert missing(run, pictures, {0: cuts}) == [42, 0]
 
 
-def test_stored_epochs_show_every_picture_once_and_its_views_in_turn(make_layers, pictures, cuts):
+def test_stored_epochs_show_every_picture_once_and_its_views_in_turn(make_run, pictures, cuts):
     train = pictures.train.choose(np.arange(40))
     wanted = {view: cuts[:1] for view in range(3)}
-    found = compute_tables(make_layers(), train, wanted, "training")
+    found = compute_tables(make_run(), train, wanted=wanted, split="training")
     tables = [found[view, cuts[0]] for view in wanted]
     which = {
         row.astype(np.float32).tobytes(): (view, position)
@@ -267,7 +263,9 @@ def test_stored_epochs_show_every_picture_once_and_its_views_in_turn(make_layers
     }
     assert len(which) == 120
     seen = []
-    for batches in epochs_of(make_stored_training(tables, train.labels, 3, 8, seed=0), 3):
+    for batches in epochs_of(
+        make_stored_training(tables, train.labels, classes=3, batching=Batching(8), seed=0), 3
+    ):
         assert [len(x) for x, _ in batches] == [8] * 5
         shown = [which[row.tobytes()] for x, _ in batches for row in x]
         labels = np.concatenate([y.argmax(axis=1) for _, y in batches])
@@ -280,10 +278,10 @@ def test_stored_epochs_show_every_picture_once_and_its_views_in_turn(make_layers
     assert orders[0] != orders[1]
 
 
-def test_fit_shows_every_view_as_well(make_layers, pictures, cuts):
+def test_fit_shows_every_view_as_well(make_run, pictures, cuts):
     """Keras makes more iterators than it reads; views go by those that are read."""
     train = pictures.train.choose(np.arange(40))
-    found = compute_tables(make_layers(), train, {0: cuts[:1], 1: cuts[:1]}, "training")
+    found = compute_tables(make_run(), train, wanted={0: cuts[:1], 1: cuts[:1]}, split="training")
     tables = [found[view, cuts[0]] for view in range(2)]
     stored = {row.astype(np.float32).tobytes() for table in tables for row in table.read()}
     seen: list[bytes] = []
@@ -295,58 +293,62 @@ def test_fit_shows_every_view_as_well(make_layers, pictures, cuts):
 
     model = Recorder()
     model.compile(run_eagerly=True)
-    batches = make_stored_training(tables, train.labels, 3, 8, seed=0)
+    batches = make_stored_training(tables, train.labels, classes=3, batching=Batching(8), seed=0)
     model.fit(batches, epochs=2, shuffle=False, verbose=0)
     assert len(stored) == len(seen) == 80
     assert set(seen) == stored
 
 
-def test_the_same_seed_gives_the_same_stored_epochs(make_layers, pictures):
-    layers = make_layers()
+def test_the_same_seed_gives_the_same_stored_epochs(make_run, pictures):
+    run = make_run()
     settings = phase(unfreeze=3, views=2, mixup=0.2)
-    data = make_phase_data(layers, pictures, [settings], 8)
+    data = make_phase_data(run, pictures, phases=[settings], batching=Batching(8))
     first, again = (epochs_of(data.make_training(), 2) for _ in range(2))
     for one, other in zip(first, again, strict=True):
         for (x, y), (x2, y2) in zip(one, other, strict=True):
             np.testing.assert_array_equal(x, x2)
             np.testing.assert_array_equal(y, y2)
-    other = make_phase_data(make_layers(seed=1), pictures, [settings], 8)
+    other = make_phase_data(make_run(seed=1), pictures, phases=[settings], batching=Batching(8))
     assert not np.array_equal(next(iter(other.make_training()))[0], first[0][0][0])
 
 
-def test_a_phase_s_validation_is_in_order_and_whole(make_layers, pictures, cuts):
-    layers = make_layers()
-    data = make_phase_data(layers, pictures, [phase(unfreeze=3)], 4)
+def test_a_phase_s_validation_is_in_order_and_whole(make_run, pictures, cuts):
+    run = make_run()
+    data = make_phase_data(run, pictures, phases=[phase(unfreeze=3)], batching=Batching(4))
     batches = list(data.validation)
     assert [len(x) for x, _ in batches] == [4, 4, 1]
     labels = np.concatenate([y.numpy().argmax(axis=1) for _, y in batches])
     np.testing.assert_array_equal(labels, pictures.validation.labels)
     views = make_view_batches(pictures.validation, plain_view(32), batch_size=16)
-    (expected,) = run_prefix(layers, cuts[1:], views.as_numpy_iterator())
+    (expected,) = run_prefix(run, cuts[1:], views.as_numpy_iterator())
     assert_close(np.concatenate([x for x, _ in batches]), expected)
 
 
 @pytest.mark.parametrize("batch_size", [5, 16, 24, 42])
 def test_streamed_features_are_those_of_the_pictures_in_their_order(
-    make_layers, pictures, cuts, batch_size
+    make_run, pictures, cuts, batch_size
 ):
-    layers, cut = make_layers(), cuts[1]
+    run, cut = make_run(), cuts[1]
     dataset = make_evaluation_dataset(
         pictures.train, plain_view(32), class_count=3, batch_size=batch_size
     )
     batches = [(x.numpy(), y.numpy()) for x, y in dataset]
-    engine = layers.make_engine([cut], batches[0][0])
-    dataset = make_streamed_dataset(layers, engine, cut, 3, dataset, len(batches))
+    engine = run.network.make_engine([cut], batches[0][0], recorder=run.recorder)
+    dataset = make_streamed_dataset(
+        engine, dataset, cut=cut, classes=3, steps=len(batches), recorder=run.recorder
+    )
     streamed = list(dataset.as_numpy_iterator())
     assert len(streamed) == len(batches)
     for (features, labels), (batch, expected_labels) in zip(streamed, batches, strict=True):
         np.testing.assert_array_equal(labels, expected_labels)
-        assert_close(features, run_prefix(layers, [cut], [batch])[0], share=1e-5)
+        assert_close(features, run_prefix(run, [cut], [batch])[0], share=1e-5)
 
 
-def test_streamed_training_shows_the_same_changes_as_pictures_would(make_layers, pictures, cuts):
-    layers, cut = make_layers(), cuts[1]
-    data = make_streamed_data(layers, pictures, phase(unfreeze=3, views="stream"), cut, 8)
+def test_streamed_training_shows_the_same_changes_as_pictures_would(make_run, pictures, cuts):
+    run, cut = make_run(), cuts[1]
+    data = make_streamed_data(
+        run, pictures, phase=phase(unfreeze=3, views="stream"), cut=cut, batching=Batching(8)
+    )
     assert (data.views, data.tables, data.steps_per_epoch) == (0, (), 5)
     dataset = make_training_dataset(
         pictures.train, augmented_view(32, AUGMENTATION), class_count=3, batch_size=8, seed=0
@@ -354,37 +356,41 @@ def test_streamed_training_shows_the_same_changes_as_pictures_would(make_layers,
     for ours, theirs in zip(epochs_of(data.make_training(), 2), epochs_of(dataset, 2), strict=True):
         for (features, labels), (batch, expected_labels) in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(labels, expected_labels)
-            assert_close(features, run_prefix(layers, [cut], [batch])[0], share=1e-5)
+            assert_close(features, run_prefix(run, [cut], [batch])[0], share=1e-5)
 
 
-def test_without_room_the_layers_run_in_every_epoch_and_the_run_says_so(make_layers, pictures):
-    layers = make_layers(max_disk_gb=0)
-    data = make_phase_data(layers, pictures, [phase(name="top", unfreeze=3, views=2)], 8)
+def test_without_room_the_layers_run_in_every_epoch_and_the_run_says_so(make_run, pictures):
+    run = make_run(max_disk_gb=0)
+    data = make_phase_data(
+        run, pictures, phases=[phase(name="top", unfreeze=3, views=2)], batching=Batching(8)
+    )
     assert (data.views, data.tables) == (0, ())
-    assert any("'top'" in note and "max_disk_gb" in note for note in layers.notes)
+    assert any("'top'" in note and "max_disk_gb" in note for note in run.recorder.notes)
     assert [len(x) for x, _ in data.make_training()] == [8] * 5
-    assert cache.list_stored(layers.folder) == []
+    assert cache.list_stored(run.store.folder) == []
 
 
-def test_room_for_one_phase_is_not_spent_on_the_next(make_layers, pictures, cuts):
+def test_room_for_one_phase_is_not_spent_on_the_next(make_run, pictures, cuts):
     """The head's 256 numbers a picture fit; the maps below the top blocks do not."""
-    layers = make_layers(max_disk_gb=42 * 256 * 2 * 2 / 1e9)
+    run = make_run(max_disk_gb=42 * 256 * 2 * 2 / 1e9)
     phases = [phase(name="head"), phase(name="top", unfreeze=3)]
-    data = make_phase_data(layers, pictures, phases, 8)
+    data = make_phase_data(run, pictures, phases=phases, batching=Batching(8))
     assert data.views == 1
-    assert missing(layers, pictures, {0: cuts}) == [0, 42]
+    assert missing(run, pictures, {0: cuts}) == [0, 42]
 
 
-def test_the_whole_network_trains_on_pictures(make_layers, pictures):
-    layers = make_layers()
-    data = make_phase_data(layers, pictures, [phase(unfreeze="all", batch_norm="train")], 8)
-    assert (data.cut.name, data.views, layers.clock.pictures) == ("pictures", 0, 0)
+def test_the_whole_network_trains_on_pictures(make_run, pictures):
+    run = make_run()
+    data = make_phase_data(
+        run, pictures, phases=[phase(unfreeze="all", batch_norm="train")], batching=Batching(8)
+    )
+    assert (data.cut.name, data.views, run.recorder.clock.pictures) == ("pictures", 0, 0)
     features, labels = next(iter(data.make_training()))
     assert (features.shape, labels.shape) == ((8, 32, 32, 3), (8, 3))
 
 
 def test_an_engine_that_fails_at_one_cut_does_not_end_a_run_that_chose_it_itself(
-    make_layers, pictures, cuts, monkeypatch
+    make_run, pictures, cuts, monkeypatch
 ):
     """``engine="auto"`` falls back as it does at the first cut."""
 
@@ -395,60 +401,58 @@ def test_an_engine_that_fails_at_one_cut_does_not_end_a_run_that_chose_it_itself
 
     monkeypatch.setitem(engines.ENGINES, "vectors", build_for_vectors)
     monkeypatch.setattr(engines, "list_candidates", lambda: ("vectors",))
-    layers = make_layers(engine="auto")
+    run = make_run(engine="auto")
     batch = next(
         make_view_batches(pictures.train, plain_view(32), batch_size=16).as_numpy_iterator()
     )
-    assert layers.make_engine(cuts[:1], batch).name == "vectors"
+    assert run.network.make_engine(cuts[:1], batch, recorder=run.recorder).name == "vectors"
     monkeypatch.setattr(engines, "list_candidates", lambda: ("vectors", "tensorflow"))
-    assert layers.make_engine(cuts[1:], batch).name == "tensorflow"
+    assert run.network.make_engine(cuts[1:], batch, recorder=run.recorder).name == "tensorflow"
 
 
 def test_a_run_takes_whatever_engine_has_stored_its_features_and_one_alone(
-    make_layers, pictures, cuts, monkeypatch
+    make_run, pictures, cuts, monkeypatch
 ):
-    monkeypatch.setattr(frozen, "list_candidates", lambda: ("xla", "tensorflow"))
+    monkeypatch.setattr(network, "list_candidates", lambda: ("xla", "tensorflow"))
     wanted = {0: cuts[:1]}
-    compute_tables(make_layers(engine="tensorflow"), pictures.train, wanted, "training")
-    layers = make_layers(engine="auto")
-    compute_tables(layers, pictures.train, wanted, "training")
-    assert (layers.engine_name, layers.clock.pictures) == ("tensorflow", 0)
-    compute_tables(layers, pictures.validation, wanted, "validation")
-    assert (layers.engine_name, layers.clock.pictures) == ("tensorflow", 9)
+    compute_tables(make_run(engine="tensorflow"), pictures.train, wanted=wanted, split="training")
+    run = make_run(engine="auto")
+    compute_tables(run, pictures.train, wanted=wanted, split="training")
+    assert (run.recorder.engine_name, run.recorder.clock.pictures) == ("tensorflow", 0)
+    compute_tables(run, pictures.validation, wanted=wanted, split="validation")
+    assert (run.recorder.engine_name, run.recorder.clock.pictures) == ("tensorflow", 9)
 
 
-def test_an_engine_that_cannot_even_be_described_is_left_out(
-    make_layers, pictures, cuts, monkeypatch
-):
+def test_an_engine_that_cannot_even_be_described_is_left_out(make_run, pictures, cuts, monkeypatch):
     def describe(name):
         if name == "openvino":
             raise ImportError("libopenvino.so is missing")
         return name
 
-    monkeypatch.setattr(frozen, "list_candidates", lambda: ("openvino", "tensorflow"))
+    monkeypatch.setattr(network, "list_candidates", lambda: ("openvino", "tensorflow"))
     monkeypatch.setattr(engines, "list_candidates", lambda: ("openvino", "tensorflow"))
-    monkeypatch.setattr(frozen, "describe_engine", describe)
+    monkeypatch.setattr(network, "describe_engine", describe)
     monkeypatch.setitem(engines.ENGINES, "openvino", describe)
-    layers = make_layers(engine="auto")
-    compute_tables(layers, pictures.train, {0: cuts[:1]}, "training")
-    assert layers.engine_name == "tensorflow"
-    assert any("openvino cannot be used here" in note for note in layers.notes)
+    run = make_run(engine="auto")
+    compute_tables(run, pictures.train, wanted={0: cuts[:1]}, split="training")
+    assert run.recorder.engine_name == "tensorflow"
+    assert any("openvino cannot be used here" in note for note in run.recorder.notes)
 
 
 def test_a_few_missing_pictures_are_computed_by_the_engine_of_the_others(
-    make_layers, pictures, cuts, monkeypatch
+    make_run, pictures, cuts, monkeypatch
 ):
-    monkeypatch.setattr(frozen, "list_candidates", lambda: ("fast", "tensorflow"))
+    monkeypatch.setattr(network, "list_candidates", lambda: ("fast", "tensorflow"))
     monkeypatch.setattr(engines, "list_candidates", lambda: ("fast", "tensorflow"))
     monkeypatch.setitem(engines.ENGINES, "fast", engines.build_tensorflow)
     some = pictures.train.choose(np.arange(40))
-    compute_tables(make_layers(engine="tensorflow"), some, {0: cuts[:1]}, "training")
-    layers = make_layers(engine="auto")
-    compute_tables(layers, pictures.train, {0: cuts[:1]}, "training")
-    assert (layers.engine_name, layers.clock.pictures) == ("tensorflow", 2)
+    compute_tables(make_run(engine="tensorflow"), some, wanted={0: cuts[:1]}, split="training")
+    run = make_run(engine="auto")
+    compute_tables(run, pictures.train, wanted={0: cuts[:1]}, split="training")
+    assert (run.recorder.engine_name, run.recorder.clock.pictures) == ("tensorflow", 2)
 
 
-def test_features_that_are_no_numbers_are_not_stored(make_layers, pictures, cuts, monkeypatch):
+def test_features_that_are_no_numbers_are_not_stored(make_run, pictures, cuts, monkeypatch):
     """The first batch, which the engine is compared on, is as it should be."""
 
     def build_overflowing(prefix):
@@ -460,37 +464,37 @@ def test_features_that_are_no_numbers_are_not_stored(make_layers, pictures, cuts
         )
 
     monkeypatch.setitem(engines.ENGINES, "xla", build_overflowing)
-    layers = make_layers(engine="xla")
+    run = make_run(engine="xla")
     with pytest.raises(InputError, match=r"must be finite.*'xla'.*features\.engine=tensorflow"):
-        compute_tables(layers, pictures.train, {0: cuts[:1]}, "training")
-    assert missing(layers, pictures, {0: cuts[:1]}) == [42]
+        compute_tables(run, pictures.train, wanted={0: cuts[:1]}, split="training")
+    assert missing(run, pictures, {0: cuts[:1]}) == [42]
 
 
 def test_a_pass_that_is_interrupted_keeps_the_files_that_are_whole(
-    make_layers, pictures, cuts, monkeypatch
+    make_run, pictures, cuts, monkeypatch
 ):
     monkeypatch.setattr(compute, "_SHARD_PICTURES", 16)
-    wanted, layers = {0: cuts, 1: cuts[1:]}, make_layers()
+    wanted, run = {0: cuts, 1: cuts[1:]}, make_run()
     seen = itertools.count()
-    run = layers.run
+    time_engine = run.recorder.time
 
     def stop_in_the_third(*arguments):
         if next(seen) == 2:
             raise KeyboardInterrupt
-        return run(*arguments)
+        return time_engine(*arguments)
 
-    monkeypatch.setattr(layers, "run", stop_in_the_third)
+    monkeypatch.setattr(run.recorder, "time", stop_in_the_third)
     with pytest.raises(KeyboardInterrupt):
-        compute_tables(layers, pictures.train, wanted, "training")
-    assert missing(make_layers(), pictures, wanted) == [10, 10, 42]
-    again = make_layers()
-    compute_tables(again, pictures.train, wanted, "training")
-    assert again.clock.pictures == 10 + 42
+        compute_tables(run, pictures.train, wanted=wanted, split="training")
+    assert missing(make_run(), pictures, wanted) == [10, 10, 42]
+    again = make_run()
+    compute_tables(again, pictures.train, wanted=wanted, split="training")
+    assert again.recorder.clock.pictures == 10 + 42
     assert missing(again, pictures, wanted) == [0, 0, 0]
 
 
-def test_a_store_that_loses_what_it_is_given_is_an_error(make_layers, pictures, cuts, monkeypatch):
-    layers = make_layers()
+def test_a_store_that_loses_what_it_is_given_is_an_error(make_run, pictures, cuts, monkeypatch):
+    run = make_run()
     write = shards.write_shard
 
     @contextmanager
@@ -501,15 +505,15 @@ def test_a_store_that_loses_what_it_is_given_is_an_error(make_layers, pictures, 
 
     monkeypatch.setattr(shards, "write_shard", write_and_lose)
     with pytest.raises(InputError, match=r"42 pictures were gone again.*cache_dir=DIR"):
-        compute_tables(layers, pictures.train, {0: cuts[:1]}, "training")
+        compute_tables(run, pictures.train, wanted={0: cuts[:1]}, split="training")
 
 
-def test_a_run_goes_on_when_another_one_clears_the_cache(make_layers, pictures):
-    layers = make_layers()
-    data = make_phase_data(layers, pictures, [phase(unfreeze=3, views=2)], 8)
+def test_a_run_goes_on_when_another_one_clears_the_cache(make_run, pictures):
+    run = make_run()
+    data = make_phase_data(run, pictures, phases=[phase(unfreeze=3, views=2)], batching=Batching(8))
     before = epochs_of(data.make_training(), 1)
-    assert cache.clear(layers.folder) > 0
-    assert cache.list_stored(layers.folder) == []
+    assert cache.clear(run.store.folder) > 0
+    assert cache.list_stored(run.store.folder) == []
     for (x, y), (x2, y2) in zip(before[0], epochs_of(data.make_training(), 1)[0], strict=True):
         np.testing.assert_array_equal(x, x2)
         np.testing.assert_array_equal(y, y2)

@@ -20,7 +20,7 @@ def batches(shape=(6, 6, 2), count=3) -> tf.data.Dataset:
 
 
 def mixed(mixup, cutmix, seed=0, epochs=4, **arguments) -> list[tuple[np.ndarray, np.ndarray]]:
-    dataset = mix_batches(batches(**arguments), mixup, cutmix, seed)
+    dataset = mix_batches(batches(**arguments), mixup=mixup, cutmix=cutmix, seed=seed)
     return [(x.numpy(), y.numpy()) for _ in range(epochs) for x, y in dataset]
 
 
@@ -78,18 +78,18 @@ def test_the_seed_decides_the_shares():
 
 def test_without_parameters_nothing_is_mixed():
     dataset = batches()
-    assert mix_batches(dataset, 0, 0, seed=0) is dataset
+    assert mix_batches(dataset, mixup=0, cutmix=0, seed=0) is dataset
 
 
 def test_a_mixed_data_set_is_as_long_as_before():
-    assert int(mix_batches(batches(count=5), 0.2, 0, seed=0).cardinality()) == 5
+    assert int(mix_batches(batches(count=5), mixup=0.2, cutmix=0, seed=0).cardinality()) == 5
 
 
 def test_a_later_epoch_is_the_same_whoever_begins_with_it():
     whole = mixed(0.4, 1.0, epochs=3)
     epochs = Epochs()
     epochs.start(2)
-    dataset = mix_batches(batches(), 0.4, 1.0, seed=0, epochs=epochs)
+    dataset = mix_batches(batches(), mixup=0.4, cutmix=1.0, seed=0, epochs=epochs)
     iter(dataset)  # `fit` also makes iterators that it does not read to the end.
     for (ours, _), (theirs, _) in zip(dataset, whole[6:], strict=True):
         np.testing.assert_array_equal(ours, theirs)

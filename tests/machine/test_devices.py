@@ -191,9 +191,9 @@ def test_deterministic_trainings_come_to_equal_weights(
         for _ in range(2):
             job = prepare(config, Console(quiet=True))
             # Timings vary, so the first candidate is taken, and only its features are checked.
-            assert job.layers.engine_name == engines.list_candidates()[0]
+            assert job.features.recorder.engine_name == engines.list_candidates()[0]
             result = train_phase(job, 0, [], tmp_path, Console(quiet=True))
-            weights.append(job.layers.head.layers[-1].get_weights())
+            weights.append(job.head.layers[-1].get_weights())
         assert is_op_determinism_enabled()
     finally:
         disable_op_determinism()

@@ -17,6 +17,7 @@ from tfxfer.data.items import untuned
 from tfxfer.errors import InputError
 from tfxfer.features.cut import build_prefix, find_cut
 from tfxfer.features.feed import PhaseData
+from tfxfer.machine.processes import ALONE
 from tfxfer.phases.finite import Failure, StayFinite
 from tfxfer.phases.fit import fit_phase, prepare_phase
 from tfxfer.phases.precision import in_precision
@@ -77,7 +78,9 @@ def make_data(cut, features):
 
         whole = tf.data.Dataset.from_tensor_slices((features * on_validation, TARGETS))
         validation = untuned(whole.batch(8))
-        return PhaseData(cut, make_training, validation, (LABELS, LABELS), STEPS, batch_size=8)
+        return PhaseData(
+            cut, make_training, validation, (LABELS, LABELS), STEPS, batch_size=8, share=ALONE
+        )
 
     return make
 

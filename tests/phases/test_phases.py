@@ -19,6 +19,7 @@ from tfxfer.data.items import untuned
 from tfxfer.errors import InputError
 from tfxfer.features.cut import PICTURES, build_prefix, find_cut
 from tfxfer.features.feed import PhaseData
+from tfxfer.machine.processes import ALONE
 from tfxfer.phases.fit import fit_phase, prepare_phase
 from tfxfer.phases.keep_best import KeepBest, Standing
 from tfxfer.phases.memory import memory_errors
@@ -75,7 +76,9 @@ def make_data(backbone, head, pictures):
             (features, np.eye(3, dtype=np.float32)[labels])
         )
         dataset = untuned(dataset.batch(8))
-        return PhaseData(cut, lambda *_: dataset, dataset, (labels, labels), 3, batch_size=8)
+        return PhaseData(
+            cut, lambda *_: dataset, dataset, (labels, labels), 3, batch_size=8, share=ALONE
+        )
 
     return make
 

@@ -16,6 +16,7 @@ from tfxfer.config.phases import PRECISIONS, ResolvedPhase
 from tfxfer.data.items import untuned
 from tfxfer.features.cut import build_prefix, find_cut
 from tfxfer.features.feed import PhaseData
+from tfxfer.machine.processes import ALONE
 from tfxfer.phases.fit import fit_phase, prepare_phase
 from tfxfer.phases.keep_best import KeepBest, Standing
 from tfxfer.phases.precision import agree, choose_precision, in_precision
@@ -183,7 +184,9 @@ def test_a_phase_trains_in_the_precision_that_it_names(
 ):
     before = [np.array(weight) for layer in top for weight in layer.trainable_weights]
     labels = np.arange(16) % 3
-    data = PhaseData(cut, lambda *_: batches, batches, (labels, labels), 2, batch_size=8)
+    data = PhaseData(
+        cut, lambda *_: batches, batches, (labels, labels), 2, batch_size=8, share=ALONE
+    )
     result = fit_phase(
         small_backbone, small_head, phase(precision=precision, epochs=4), data, None, tmp_path,
         Console(quiet=True),

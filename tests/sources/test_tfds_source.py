@@ -9,17 +9,15 @@ import pytest
 import requests
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from rich.console import Console
+from support.feature_runs import small_run
 from support.settings import data_config
 from support.small import COLOURS, draw_picture
 
-from tfxfer.config.features import FeaturesConfig
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.errors import InputError
+from tfxfer.features.batches import Batching
 from tfxfer.features.feed import make_phase_data
-from tfxfer.features.frozen import FrozenLayers
 from tfxfer.modalities.pictures.decode import decode_picture
-from tfxfer.modalities.pictures.settings import AugmentationConfig
 from tfxfer.sources.sources import list_pictures
 from tfxfer.training.load import load_data
 
@@ -114,12 +112,10 @@ def test_a_cut_of_a_cut_keeps_to_the_first(data_dir):
 def test_cut_splits_are_trained_on(data_dir, small_backbone, small_head, tmp_path, unfreeze, views):
     """A filtered data set does not know its length, but a phase's batches do."""
     pictures = load_data(data_config(source="tfds:colours", data_dir=str(data_dir)), seed=0)
-    features = FeaturesConfig(engine="tensorflow", cache_dir=str(tmp_path))
-    layers = FrozenLayers(small_backbone, small_head, AugmentationConfig(), features, 0,
-                          Console(quiet=True))  # fmt: skip
+    run = small_run(small_backbone, small_head, tmp_path)
     phase = ResolvedPhase(name="p", unfreeze=unfreeze, epochs=1, learning_rate=1e-3, views=views,
                           mixup=0.0)  # fmt: skip
-    data = make_phase_data(layers, pictures, [phase], 8)
+    data = make_phase_data(run, pictures, phases=[phase], batching=Batching(8))
     for dataset, count in ((data.make_training(), 48), (data.validation, 9)):
         batches = list(dataset.as_numpy_iterator())
         assert len(batches) == int(dataset.cardinality())

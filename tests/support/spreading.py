@@ -64,7 +64,7 @@ for strategy in strategies:
     share = spread(strategy)
     with share.scope():
         job = prepare(config, quiet, share=share)
-        model = build_model(job.layers.backbone, job.layers.head)
+        model = build_model(job.backbone, job.head)
         phases = train_phases(job, model, Path(out) / strategy, quiet)
         validation, test, _ = judge(model, job.pictures, True, share)
     figures = {"devices": share.devices, "phases": list(map(asdict, phases))}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,9 +14,10 @@ from sklearn.metrics import balanced_accuracy_score
 from support.balancing import objective, phase, softmax
 
 from tfxfer.errors import InputError
-from tfxfer.features.batches import make_stored_training
+from tfxfer.features.batches import Batching, make_stored_training
 from tfxfer.features.cut import find_cut
 from tfxfer.features.feed import PhaseData
+from tfxfer.machine.processes import ALONE
 from tfxfer.phases.fit import fit_phase
 from tfxfer.phases.keep_best import standard_error
 from tfxfer.tasks.balance import adjust_by
@@ -57,6 +59,7 @@ def make_data(small_backbone, small_head, make_table):
             (labels, validation_labels),
             steps_per_epoch=-(-len(labels) // 20),
             batch_size=20,
+            share=ALONE,
             views=1,
             tables=(make_table(training), make_table(validation)) if is_stored else (),
         )
@@ -78,8 +81,9 @@ def test_balancing_is_chosen_by_macro_recall_and_finds_more_of_the_small_classes
             layer.set_weights([np.zeros((CHANNELS, 3)), np.zeros(3)])
         given = data
         if balance == "sampling":  # `make_phase_data` would give this; the solver reads no batch.
-            args = (data.tables[:1], data.labels[0], 3, 20, 0, True)
-            given = replace(data, make_training=lambda *_: make_stored_training(*args))
+            drawn = {"classes": 3, "batching": Batching(20, draws_evenly=True), "seed": 0}
+            draw = partial(make_stored_training, data.tables[:1], data.labels[0], **drawn)
+            given = replace(data, make_training=lambda *_: draw())
         result = fit_phase(
             small_backbone, small_head, settings, given, None, tmp_path, QUIET,
             objective=objective(balance, (60, 20, 6)),

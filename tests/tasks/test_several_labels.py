@@ -17,6 +17,7 @@ from tfxfer.data.items import FileSet, ItemData
 from tfxfer.data.pipeline import make_evaluation_dataset
 from tfxfer.errors import InputError
 from tfxfer.export.saved_model import export_saved_model
+from tfxfer.features.batches import Batching
 from tfxfer.features.feed import make_phase_data
 from tfxfer.features.mixing import mix_batches
 from tfxfer.kinds import MODALITIES
@@ -118,7 +119,7 @@ def test_mixing_blends_rows_of_labels():
     rows = np.array([[1, 1, 0], [0, 0, 0], [0, 1, 1], [1, 0, 0]], np.float32)
     examples = np.arange(4, dtype=np.float32)[:, None] * np.ones((4, 2), np.float32)
     dataset = tf.data.Dataset.from_tensor_slices((examples, rows)).batch(4)
-    ((mixed, targets),) = mix_batches(dataset, 0.5, 0, seed=0)
+    ((mixed, targets),) = mix_batches(dataset, mixup=0.5, cutmix=0, seed=0)
     share = 1 - float(mixed[0, 0]) / 3
     assert 0.5 <= share < 1
     np.testing.assert_allclose(targets[0], share * rows[0] + (1 - share) * rows[3], atol=1e-6)
@@ -150,7 +151,7 @@ def test_a_run_s_parts_take_several_labels_from_stored_features_to_the_export(
     floor = max(scores) - 0.5 * standard_error(max(scores), len(pictures.validation.labels))
     assert [n for n, score in enumerate(scores, 1) if score >= floor][-1] == head.best_epoch
     assert top.val_score >= head.val_score
-    model = build_model(job.layers.backbone, job.layers.head)
+    model = build_model(job.backbone, job.head)
     validation, test = (
         evaluate_probabilities(
             name,
@@ -206,7 +207,7 @@ def test_a_dry_run_times_several_labels_from_random_weights_too(make_config, pic
 
 def test_a_streamed_phase_gives_rows(make_config, pictures):
     job = make_job(make_config(views="stream"), pictures, QUIET)
-    data = make_phase_data(job.layers, pictures, job.phases[1:], 8)
+    data = make_phase_data(job.features, pictures, phases=job.phases[1:], batching=Batching(8))
     features, rows = next(iter(data.make_training()))
     assert features.shape[1:] == data.cut.shape
     assert rows.shape == (8, 3) and set(np.unique(rows)) == {0, 1}

@@ -17,6 +17,7 @@ from tfxfer.data.items import untuned
 from tfxfer.errors import InputError
 from tfxfer.features.cut import find_cut
 from tfxfer.features.feed import PhaseData
+from tfxfer.machine.processes import ALONE
 from tfxfer.phases.fit import fit_phase, prepare_phase
 from tfxfer.records.results import PhaseResult
 from tfxfer.tasks.heads import build_head
@@ -150,6 +151,7 @@ def data(small_backbone, small_head, make_table):
         (labels, validation_labels),
         steps_per_epoch=6,
         batch_size=8,
+        share=ALONE,
         views=1,
         tables=(make_table(training), make_table(validation)),
     )

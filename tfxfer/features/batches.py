@@ -15,9 +15,29 @@ from tfxfer.data.items import untuned
 from tfxfer.data.sampling import draw_evenly
 from tfxfer.features.cut import Cut
 from tfxfer.features.engines import BATCH, Engine, split
-from tfxfer.features.frozen import FrozenLayers
+from tfxfer.features.recorder import Recorder
 from tfxfer.features.store.table import Table
 from tfxfer.tasks.labels import to_targets
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How a phase's examples are put into batches.
+
+    Attributes:
+        size: examples of a training step in this process.
+        steps: batches of an epoch; None: as many as the examples fill.
+        draws_evenly: as many examples of each class are drawn, some of them several times, each
+            time in another view; else each example is drawn once.
+    """
+
+    size: int
+    steps: int | None = None
+    draws_evenly: bool = False
+
+    def count_steps(self, examples: int) -> int:
+        """Batches of an epoch; what does not fill one is left out, unless it is all there is."""
+        return self.steps or max(1, examples // self.size)
 
 
 @dataclass
@@ -53,29 +73,26 @@ class Epochs:
 def make_stored_training(
     tables: Sequence[Table],
     labels: np.ndarray,
+    *,
     classes: int,
-    batch_size: int,
+    batching: Batching,
     seed: int,
-    draws_evenly: bool = False,
     epochs: Epochs | None = None,
-    steps: int | None = None,
 ) -> tf.data.Dataset:
     """Give shuffled batches of stored features; each epoch shows the next view of each picture.
 
     Args:
-        steps: batches of an epoch; None: as many as the pictures fill.
-        draws_evenly: give as many pictures of each class, some of them several times, each time
-            in another view; else give each picture once.
+        tables: of each view.
         epochs: numbers the epochs; None: from 0 on.
     """
     shape, dtype = tables[0].shape, _common_dtype(tables)
-    steps = steps or max(1, len(labels) // batch_size)
+    steps, batch_size = batching.count_steps(len(labels)), batching.size
     epochs = epochs or Epochs()
 
     def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         epoch = epochs.take("features")
         generator = np.random.default_rng([seed, epoch])
-        if draws_evenly:
+        if batching.draws_evenly:
             order, rounds = draw_evenly(labels, len(labels), generator)
         else:
             order, rounds = generator.permutation(len(labels)), np.zeros(len(labels), np.int64)
@@ -88,11 +105,12 @@ def make_stored_training(
                 features[views == view] = tables[view].read(positions[views == view])
             yield features, labels[positions]
 
-    return _make_targets(_from_generator(generate, shape, dtype, *_spec(labels), steps), classes)
+    spec = (tf.TensorSpec((None, *shape), dtype), _spec(labels))
+    return _make_targets(_from_generator(generate, spec, steps), classes)
 
 
 def make_stored_evaluation(
-    table: Table, labels: np.ndarray, classes: int, batch_size: int
+    table: Table, labels: np.ndarray, *, classes: int, batch_size: int
 ) -> tf.data.Dataset:
     """Give the stored features of every picture once, in order."""
 
@@ -102,25 +120,27 @@ def make_stored_evaluation(
             yield table.read(positions), labels[positions]
 
     steps = math.ceil(len(labels) / batch_size)
-    dtype = _common_dtype([table])
-    stored = _from_generator(generate, table.shape, dtype, *_spec(labels), steps)
-    return _make_targets(stored, classes)
+    spec = (tf.TensorSpec((None, *table.shape), _common_dtype([table])), _spec(labels))
+    return _make_targets(_from_generator(generate, spec, steps), classes)
 
 
 def make_streamed_dataset(
-    layers: FrozenLayers,
     engine: Engine,
+    pictures: tf.data.Dataset,
+    *,
     cut: Cut,
     classes: int,
-    pictures: tf.data.Dataset,
     steps: int,
+    recorder: Recorder,
 ) -> tf.data.Dataset:
     """Run the frozen layers on batches of pictures as they come, in their order.
 
     Args:
         engine: of the layers below the cut.
         pictures: batches of ``(pictures, targets)``.
+        cut: where the features come from.
         steps: number of the batches.
+        recorder: is told how long it takes.
     """
 
     def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -132,13 +152,14 @@ def make_streamed_dataset(
                 yield from split(batch, BATCH)
 
         ready: list[np.ndarray] = []
-        for (features,) in layers.run(engine, pieces()):
+        for (features,) in recorder.time(engine, pieces()):
             ready.append(features)
             if sum(map(len, ready)) == len(labels[0]):
                 yield np.concatenate(ready), labels.popleft()
                 ready.clear()
 
-    return _from_generator(generate, cut.shape, tf.float32, (classes,), tf.float32, steps)
+    spec = (tf.TensorSpec((None, *cut.shape)), tf.TensorSpec((None, classes)))
+    return _from_generator(generate, spec, steps)
 
 
 def time_waiting(dataset: tf.data.Dataset, steps: int, waiting: Waiting) -> tf.data.Dataset:
@@ -172,25 +193,18 @@ def time_waiting(dataset: tf.data.Dataset, steps: int, waiting: Waiting) -> tf.d
 
 
 def _from_generator(
-    generate: Callable,
-    shape: tuple[int, ...],
-    dtype: tf.DType,
-    label_shape: tuple[int, ...],
-    label_dtype: tf.DType,
-    steps: int,
+    generate: Callable, spec: tuple[tf.TensorSpec, tf.TensorSpec], steps: int
 ) -> tf.data.Dataset:
     """Batches of float32 features and of labels as they come."""
-    features = tf.TensorSpec((None, *shape), dtype)
-    labels = tf.TensorSpec((None, *label_shape), label_dtype)
-    dataset = tf.data.Dataset.from_generator(generate, output_signature=(features, labels))
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=spec)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
     dataset = dataset.map(lambda x, y: (tf.cast(x, tf.float32), y))
     return untuned(dataset.prefetch(4))
 
 
-def _spec(labels: np.ndarray) -> tuple[tuple[int, ...], tf.DType]:
-    """Shape of a picture's label, and its type."""
-    return labels.shape[1:], tf.as_dtype(labels.dtype)
+def _spec(labels: np.ndarray) -> tf.TensorSpec:
+    """What a batch of some labels is."""
+    return tf.TensorSpec((None, *labels.shape[1:]), tf.as_dtype(labels.dtype))
 
 
 def _make_targets(dataset: tf.data.Dataset, classes: int) -> tf.data.Dataset:

@@ -34,7 +34,7 @@ _MUCH_FASTER = 5.0
 
 
 def choose_engine(
-    prefix: keras.Model, pictures: np.ndarray, wanted: str, before: str | None = None
+    prefix: keras.Model, pictures: np.ndarray, *, wanted: str, before: str | None = None
 ) -> tuple[Engine, tuple[str, ...]]:
     """Choose an engine whose features agree with those of Keras, and make it ready.
 

@@ -13,7 +13,12 @@ _PURPOSE = 1  # It makes these random numbers differ from those that shuffle the
 
 
 def mix_batches(
-    dataset: tf.data.Dataset, mixup: float, cutmix: float, seed: int, epochs: Epochs | None = None
+    dataset: tf.data.Dataset,
+    *,
+    mixup: float,
+    cutmix: float,
+    seed: int,
+    epochs: Epochs | None = None,
 ) -> tf.data.Dataset:
     """Blend each example of a batch, and its label, with another example of the batch.
 

@@ -6,24 +6,17 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
-from tfxfer.backbones.blocks import resolve_unfreeze
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.items import ItemData, ItemSet
 from tfxfer.features.compute import find_tables
-from tfxfer.features.cut import PICTURES, Cut, find_cut
-from tfxfer.features.frozen import FrozenLayers, Prefixes
+from tfxfer.features.cut import PICTURES, Cut
+from tfxfer.features.network import list_engines
+from tfxfer.features.run import FeatureRun, Prefixes
 from tfxfer.features.store import cache
 
 _STORED_BYTES = 2  # float16 or bfloat16
-_GIGABYTE = 10**9
 
 Views = dict[int, list[Cut]]
-
-
-def cut_of(layers: FrozenLayers, phase: ResolvedPhase) -> Cut:
-    """Where the frozen layers of a phase end."""
-    unfrozen = resolve_unfreeze(phase.unfreeze, layers.backbone.blocks)
-    return find_cut(layers.backbone, layers.head, unfrozen)
 
 
 def views_of(phase: ResolvedPhase, cut: Cut) -> int:
@@ -32,8 +25,9 @@ def views_of(phase: ResolvedPhase, cut: Cut) -> int:
 
 
 def plan_views(
-    layers: FrozenLayers,
+    run: FeatureRun,
     pictures: ItemData,
+    *,
     phases: Sequence[ResolvedPhase],
     cuts: Sequence[Cut],
     prefixes: Prefixes,
@@ -55,8 +49,12 @@ def plan_views(
     wanted: Views = {view: [cuts[0]] for view in range(views_of(phases[0], cuts[0]))}
     if not wanted:
         return {}
-    if not has_room(layers, pictures, wanted, prefixes):
-        layers.say(
+
+    def fits(extended: Views) -> bool:
+        return has_room(run, pictures, wanted=extended, prefixes=prefixes)
+
+    if not fits(wanted):
+        run.recorder.say(
             f"phase {phases[0].name!r}: features of {len(wanted)} views do not fit in the cache's "
             "share of disk and memory (--set features.max_disk_gb=…); the frozen layers run in "
             "every epoch instead"
@@ -67,52 +65,48 @@ def plan_views(
         if cut in wanted[0] or not views_of(other, cut) or not is_frozen_till_then:
             continue
         # View 0 is that of any policy.
-        is_alike = layers.augmentation.under(other.augmentation) == prefixes.augmentation
+        is_alike = run.augmentation.under(other.augmentation) == prefixes.augmentation
         shared = views_of(other, cut) if is_alike else 1
         extended = {view: [*own, cut] if view < shared else own for view, own in wanted.items()}
-        if has_room(layers, pictures, extended, prefixes):
-            wanted = extended
+        wanted = extended if fits(extended) else wanted
     for cut in also:
         if cut in wanted[0] or cut.name == PICTURES:
             continue
         extended = {view: [*own, cut] for view, own in wanted.items()}
-        if has_room(layers, pictures, extended, prefixes):
-            wanted = extended
-    _ask_cache(layers, pictures, wanted, prefixes, cache.make_room)
+        wanted = extended if fits(extended) else wanted
+    _ask_cache(cache.make_room, run, pictures, wanted=wanted, prefixes=prefixes)
     return wanted
 
 
 def has_room(
-    layers: FrozenLayers,
+    run: FeatureRun,
     pictures: ItemData,
+    *,
     wanted: Mapping[int, Sequence[Cut]],
     prefixes: Prefixes,
 ) -> bool:
     """Whether what is missing of some training views, and of validation, may be stored."""
-    return _ask_cache(layers, pictures, wanted, prefixes, cache.has_room)
+    return _ask_cache(cache.has_room, run, pictures, wanted=wanted, prefixes=prefixes)
 
 
-def count_missing(
-    layers: FrozenLayers, pictures: ItemSet, wanted: Views, prefixes: Prefixes
-) -> int:
+def count_missing(run: FeatureRun, pictures: ItemSet, *, wanted: Views, prefixes: Prefixes) -> int:
     """Pictures, each view by itself, that have yet to go through the frozen layers."""
-    tables = find_tables(layers, pictures, wanted, prefixes)
+    tables = find_tables(run, pictures, wanted=wanted, prefixes=prefixes)
     return sum(max(tables[view, cut].missing.size for cut in cuts) for view, cuts in wanted.items())
 
 
 def _ask_cache(
-    layers: FrozenLayers,
+    ask: Callable[[Path, int, Collection[str], int | None], bool],
+    run: FeatureRun,
     pictures: ItemData,
+    *,
     wanted: Mapping[int, Sequence[Cut]],
     prefixes: Prefixes,
-    ask: Callable[[Path, int, Collection[str], int | None], bool],
 ) -> bool:
     """Ask `cache.has_room` or `cache.make_room` about what is missing."""
     needed = 0
     for split, views in ((pictures.train, wanted), (pictures.validation, {0: wanted[0]})):
-        for (_, cut), table in find_tables(layers, split, views, prefixes).items():
+        for (_, cut), table in find_tables(run, split, wanted=views, prefixes=prefixes).items():
             needed += len(table.missing) * math.prod(cut.shape) * _STORED_BYTES
-    keys = layers.keys(prefixes, wanted)
-    limit = layers.config.max_disk_gb
-    budget = None if limit is None else int(limit * _GIGABYTE)
-    return needed == 0 or ask(layers.folder, needed, keys, budget)
+    keys = run.store.keys(prefixes, wanted, engines=list_engines(run.recorder))
+    return needed == 0 or ask(run.store.folder, needed, keys, run.store.limit_bytes)

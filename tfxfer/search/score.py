@@ -114,8 +114,8 @@ def score_config(
     try:
         with memory_errors(config.data.batch_size):
             job = make_job(config, bench.load(config), make_console(is_quiet=True))
-            unfrozen = resolve_unfreeze(job.phases[-1].unfreeze, job.layers.backbone.blocks)
-            trial = replace(trial, unfrozen=unfrozen, blocks=len(job.layers.backbone.blocks))
+            unfrozen = resolve_unfreeze(job.phases[-1].unfreeze, job.backbone.blocks)
+            trial = replace(trial, unfrozen=unfrozen, blocks=len(job.backbone.blocks))
             outcomes = _train(config, job, bench, folder, span)
     except InputError as error:
         trial = replace(trial, status="failed", message=str(error))
@@ -130,7 +130,7 @@ def score_config(
 def _train(config: Config, job: Job, bench: Bench, folder: Path, span: Span) -> list[Outcome]:
     """Train the phases; a head that another trial has trained is taken from there."""
     outcomes: list[Outcome] = []
-    head, backbone = job.layers.head, job.layers.backbone
+    head, backbone = job.head, job.backbone
     head.classify(keras.Input((head.count_pooled(backbone.network.output.shape),)))
     for position, phase in enumerate(job.phases):
         bench.check_time()
@@ -150,7 +150,7 @@ def _train(config: Config, job: Job, bench: Bench, folder: Path, span: Span) -> 
             position,
             [outcome.result for outcome in outcomes],
             folder / run.TENSORBOARD,
-            job.layers.console,
+            job.features.recorder.console,
             bench.check_time,
             span if phase is job.phases[-1] and phase.unfreeze != 0 else WHOLE,
             told.append,
@@ -167,7 +167,7 @@ def _train(config: Config, job: Job, bench: Bench, folder: Path, span: Span) -> 
 
 def _cuts(job: Job, depths: tuple[int, ...]) -> list[Cut]:
     """Return where the trials of a search cut this network, deepest first."""
-    backbone, head = job.layers.backbone, job.layers.head
+    backbone, head = job.backbone, job.head
     inner = [depth for depth in depths if depth < len(backbone.blocks)]
     return [find_cut(backbone, head, depth) for depth in sorted(inner, reverse=True)]
 

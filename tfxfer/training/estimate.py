@@ -9,19 +9,18 @@ import keras
 
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.config.phases import ResolvedPhase
-from tfxfer.data.items import ItemData
+from tfxfer.features.batches import Batching
 from tfxfer.features.cut import Cut
 from tfxfer.features.engines import BATCH
 from tfxfer.features.feed import check_mixing, make_streamed_data
-from tfxfer.features.frozen import FrozenLayers
-from tfxfer.features.plan import count_missing, cut_of, has_room, views_of
+from tfxfer.features.plan import count_missing, has_room, views_of
 from tfxfer.phases.fit import prepare_phase
 from tfxfer.phases.memory import out_of_memory
 from tfxfer.phases.precision import check_precision
 from tfxfer.phases.unfreeze import count_parameters
 from tfxfer.records.plans import PhasePlan
-from tfxfer.tasks.objective import PLAIN, Objective
 from tfxfer.tasks.solver import check_solver, estimate_seconds
+from tfxfer.training.job import Job
 
 _TRIAL_STEPS = 4
 _FLOAT_BYTES = 4
@@ -32,14 +31,12 @@ _LEAST_SHARE, _COMFORTABLE_SHARE = 0.35, 1.5
 
 
 def plan_phase(
-    layers: FrozenLayers,
-    pictures: ItemData,
+    job: Job,
     phase: ResolvedPhase,
-    batch_size: int,
+    *,
     views_at_hand: int = 0,
     has_changed: bool = False,
     is_timed: bool = False,
-    objective: Objective = PLAIN,
 ) -> PhasePlan:
     """Say what a phase will do; with `is_timed`, run a few batches to estimate its seconds.
 
@@ -49,26 +46,26 @@ def plan_phase(
         views_at_hand: stored views of the training pictures that a phase before it makes.
         has_changed: whether a phase before it trains layers below its cut: nothing that is stored
             by now will do then.
-        objective: what training is after.
     """
-    cut = cut_of(layers, phase)
+    pictures, objective = job.pictures, job.objective
+    cut = job.features.network.cut_for(phase)
     check_mixing(phase, cut)
     check_precision(phase.precision)
     training, validation = len(pictures.train.labels), len(pictures.validation.labels)
-    steps = phase.epochs * max(1, training // batch_size)
-    model, unfrozen = prepare_phase(layers.backbone, layers.head, phase, cut, steps, objective)
-    views, decoded = _count_decoded(layers, pictures, phase, cut, views_at_hand, has_changed)
+    steps = phase.epochs * max(1, training // job.batch_size)
+    model, unfrozen = prepare_phase(job.backbone, job.head, phase, cut, steps, objective)
+    views, decoded = _count_decoded(
+        job, phase, cut=cut, views_at_hand=views_at_hand, has_changed=has_changed
+    )
     rows = views * training + validation
     stored = rows if views else 0
-    is_solved = check_solver(phase, layers.head, cut, stored, objective)
+    is_solved = check_solver(phase, job.head, cut, stored, objective)
     seconds = None
     if is_timed:
-        picture_seconds, step_seconds, start_seconds = _time(
-            layers, pictures, model, cut, phase, batch_size
-        )
+        picture_seconds, step_seconds, start_seconds = _time(job, phase, model=model, cut=cut)
         fit_seconds = steps * step_seconds
         if is_solved:
-            fit_seconds = estimate_seconds(layers.head, rows, cut.shape[0])
+            fit_seconds = estimate_seconds(job.head, rows, cut.shape[0])
         seconds = start_seconds + decoded * picture_seconds + fit_seconds
     return PhasePlan(
         name=phase.name,
@@ -86,38 +83,33 @@ def plan_phase(
 
 
 def _count_decoded(
-    layers: FrozenLayers,
-    pictures: ItemData,
-    phase: ResolvedPhase,
-    cut: Cut,
-    views_at_hand: int,
-    has_changed: bool,
+    job: Job, phase: ResolvedPhase, *, cut: Cut, views_at_hand: int, has_changed: bool
 ) -> tuple[int, int]:
     """Return views of a training picture that are stored, and pictures that are decoded in all."""
+    features, pictures = job.features, job.pictures
     training, validation = len(pictures.train.labels), len(pictures.validation.labels)
     views = views_of(phase, cut)
-    prefixes = layers.hash_prefixes([cut], phase.augmentation) if views else None
+    prefixes = features.hash_prefixes([cut], phase.augmentation) if views else None
     wanted = {view: [cut] for view in range(views)}
-    if prefixes is None or not has_room(layers, pictures, wanted, prefixes):
+    if prefixes is None or not has_room(features, pictures, wanted=wanted, prefixes=prefixes):
         return 0, (training + validation) * phase.epochs
     if has_changed:
         return views, views * training + validation
     left = {view: cuts for view, cuts in wanted.items() if view >= views_at_hand}
-    decoded = count_missing(layers, pictures.train, left, prefixes)
-    return views, decoded + count_missing(layers, pictures.validation, {0: [cut]}, prefixes)
+    decoded = count_missing(features, pictures.train, wanted=left, prefixes=prefixes)
+    held_out = {0: [cut]}
+    decoded += count_missing(features, pictures.validation, wanted=held_out, prefixes=prefixes)
+    return views, decoded
 
 
 def _time(
-    layers: FrozenLayers,
-    pictures: ItemData,
-    model: keras.Model,
-    cut: Cut,
-    phase: ResolvedPhase,
-    batch_size: int,
+    job: Job, phase: ResolvedPhase, *, model: keras.Model, cut: Cut
 ) -> tuple[float, float, float]:
     """Return the seconds for a picture up to its features, for a step, and for the start."""
     begun = time.monotonic()
-    data = make_streamed_data(layers, pictures, phase, cut, batch_size)
+    data = make_streamed_data(
+        job.features, job.pictures, phase=phase, cut=cut, batching=Batching(job.batch_size)
+    )
     batches = data.make_training().repeat().as_numpy_iterator()
     examples, labels = next(batches)
     start = time.monotonic()

@@ -7,20 +7,22 @@ from dataclasses import dataclass, replace
 import keras
 from rich.console import Console
 
+from tfxfer.backbones.backbone import Backbone
 from tfxfer.backbones.build import build_backbone
 from tfxfer.backbones.levels import add_levels
 from tfxfer.cache.folder import locate
 from tfxfer.config.config import Config
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.items import ItemData
-from tfxfer.features.frozen import FrozenLayers
+from tfxfer.features.batches import Batching
+from tfxfer.features.run import FeatureRun, make_feature_run
 from tfxfer.machine.devices import make_deterministic
 from tfxfer.machine.processes import ALONE, Share
 from tfxfer.machine.progress import counting_pictures
 from tfxfer.machine.strategy import check_splits, divide_batch, spread
 from tfxfer.phases.precision import skip_trial
 from tfxfer.phases.schedules import resolve_phase
-from tfxfer.tasks.heads import build_head
+from tfxfer.tasks.heads import Head, build_head
 from tfxfer.tasks.objective import Objective, make_objective
 from tfxfer.training.load import load_data
 from tfxfer.training.teacher import add_teacher
@@ -31,16 +33,32 @@ class Job:
     """What a config stands for once pictures and network are loaded.
 
     Attributes:
+        features: The frozen network of the run, its feature store and its recorder.
+        head: The head on that network.
         batch_size: The number of items in a batch of all devices together.
-        share: The part of the run that this process does.
     """
 
     pictures: ItemData
-    layers: FrozenLayers
+    features: FeatureRun
+    head: Head
     phases: tuple[ResolvedPhase, ...]
     batch_size: int
     objective: Objective
-    share: Share = ALONE
+
+    @property
+    def backbone(self) -> Backbone:
+        """The network that is cut."""
+        return self.features.network.backbone
+
+    @property
+    def share(self) -> Share:
+        """What this process has of the run."""
+        return self.features.share
+
+    @property
+    def batching(self) -> Batching:
+        """How the examples of this process are put into batches."""
+        return Batching(self.own_batch_size, self.steps_per_epoch, self.objective.draws_evenly)
 
     @property
     def own_batch_size(self) -> int:
@@ -114,18 +132,19 @@ def make_job(config: Config, pictures: ItemData, console: Console, share: Share 
             build_backbone(config.backbone, pictures.modality), config.head.levels
         )
     head = build_head(config.head, len(pictures.classes), config.seed, pictures.has_several)
-    layers = FrozenLayers(
+    features = make_feature_run(
         backbone,
         head,
-        config.augmentation,
-        config.features,
-        config.seed,
-        console,
-        pictures.source,
-        pictures.modality,
+        config=config.features,
+        modality=pictures.modality,
+        augmentation=config.augmentation,
+        seed=config.seed,
+        console=console,
+        share=share,
+        source=pictures.source,
     )
     if config.deterministic:
-        layers.skip_trial()
+        features.skip_trial()
     count = len(pictures.train.labels)
     policy = config.augmentation.policy
     phases = tuple(resolve_phase(phase, count, policy) for phase in config.phases)
@@ -133,5 +152,7 @@ def make_job(config: Config, pictures: ItemData, console: Console, share: Share 
         phases = tuple(skip_trial(phase) for phase in phases)
     size = divide_batch(config.data.batch_size, count, share)
     if size < min(config.data.batch_size, count):
-        layers.say(f"batches of {size} pictures, since {share.devices} devices have equal parts")
-    return Job(pictures, layers, phases, size, objective, share)
+        features.recorder.say(
+            f"batches of {size} pictures, since {share.devices} devices have equal parts"
+        )
+    return Job(pictures, features, head, phases, size, objective)

@@ -93,12 +93,12 @@ def train_phase(
     Raises:
         StateError: The checkpoint belongs to another model; nothing is trained then.
     """
-    started, clock = time.monotonic(), job.layers.clock
+    started, clock = time.monotonic(), job.features.recorder.clock
     before = replace(clock)
-    phases, draws_evenly = job.phases[position:], job.objective.draws_evenly
-    size, steps = job.own_batch_size, job.steps_per_epoch
-    own, share = job.own_pictures(), job.share
-    data = make_phase_data(job.layers, own, phases, size, draws_evenly, also, share, steps)
+    phases = job.phases[position:]
+    data = make_phase_data(
+        job.features, job.own_pictures(), phases=phases, batching=job.batching, also=also
+    )
     passed = replace(clock)
 
     def spend() -> dict[str, Any]:
@@ -117,8 +117,8 @@ def train_phase(
     begun = keeper.begun(position) if keeper else None
     keep = partial(KeepEpochs, keeper, phases[0].name, earlier, spend, begun) if keeper else None
     result = fit_phase(
-        job.layers.backbone,
-        job.layers.head,
+        job.backbone,
+        job.head,
         begun.go_on(phases[0]) if begun else phases[0],
         data,
         earlier[-1] if earlier else None,
@@ -128,7 +128,7 @@ def train_phase(
         job.objective,
         keeper.span(begun) if keeper and begun else span,
         tell,
-        job.layers.say,
+        job.features.recorder.say,
         keep,
     )
     result = replace(result, **spend())

@@ -27,7 +27,7 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
     Raises:
         InputError: A phase does not fit the backbone, or a batch does not fit in memory.
     """
-    pictures, backbone = job.pictures, job.layers.backbone
+    pictures, backbone = job.pictures, job.backbone
     phases: list[PhasePlan] = []
     for phase in job.phases:
         at_hand = int(any(earlier.views for earlier in phases))
@@ -35,14 +35,7 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
         has_changed = any(len(earlier.unfrozen) > unfrozen for earlier in phases)
         phases.append(
             plan_phase(
-                job.layers,
-                pictures,
-                phase,
-                job.batch_size,
-                at_hand,
-                has_changed,
-                is_timed,
-                job.objective,
+                job, phase, views_at_hand=at_hand, has_changed=has_changed, is_timed=is_timed
             )
         )
     available = None if runtime.has_accelerator() else runtime.available_memory_bytes()

@@ -73,9 +73,9 @@ def run_training(
             job = prepare(config, console, pictures, share)
             plan = make_plan(config, job)
             print_plan(console, plan, with_blocks=False)
-            model = build_model(job.layers.backbone, job.layers.head)
+            model = build_model(job.backbone, job.head)
             place = until_done.enter_context(reserve(config, job, model, staging, fresh))
-            keeper = Keeper(place, job.layers, started, every_seconds) if place else None
+            keeper = Keeper(place, job.features, started, every_seconds) if place else None
             keeper = keeper.take_up(model, job.phases, share) if keeper else None
             results = train_phases(job, model, staging, console, watch, keeper)
             # A model is too sure about the pictures it was trained on, so they cannot calibrate it.
@@ -87,13 +87,15 @@ def run_training(
         result = RunResult(
             path=folder,
             classes=job.pictures.classes,
-            plan=replace(plan, notes=(*plan.notes, *job.layers.notes)),
+            plan=replace(plan, notes=(*plan.notes, *job.features.recorder.notes)),
             phases=results,
             validation=validation,
             test=test,
             exported=replace(exported, path=folder / run.EXPORT),
             total_parameters=model.count_params(),
-            engine=job.layers.engine_name if any(p.cut != PICTURES for p in results) else None,
+            engine=job.features.recorder.engine_name
+            if any(p.cut != PICTURES for p in results)
+            else None,
             seed=config.seed,
             seconds=keeper.seconds() if keeper else time.monotonic() - started,
             versions=runtime.list_versions(),

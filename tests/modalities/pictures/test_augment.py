@@ -8,18 +8,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
-from rich.console import Console
+from support.feature_runs import small_run
 
 from tfxfer.commands.main import main
 from tfxfer.config.data import DataConfig
-from tfxfer.config.features import FeaturesConfig
 from tfxfer.config.phases import PhaseConfig, ResolvedPhase
 from tfxfer.data.pipeline import make_view_batches
+from tfxfer.features.batches import Batching
 from tfxfer.features.compute import compute_tables, find_tables
 from tfxfer.features.cut import find_cut
 from tfxfer.features.feed import make_phase_data, make_streamed_data
 from tfxfer.features.fingerprint import view_seeds
-from tfxfer.features.frozen import FrozenLayers
 from tfxfer.modalities.pictures.policies import OPERATIONS, choose_operations
 from tfxfer.modalities.pictures.settings import POLICIES, AugmentationConfig
 from tfxfer.modalities.pictures.view import augmented_view, plain_view
@@ -199,10 +198,8 @@ def pictures(picture_folder):
 
 
 @pytest.fixture
-def layers(small_backbone, small_head, tmp_path):
-    config = FeaturesConfig(engine="tensorflow", cache_dir=str(tmp_path / "cache"))
-    console = Console(quiet=True)
-    return FrozenLayers(small_backbone, small_head, AugmentationConfig(), config, 0, console)
+def features(small_backbone, small_head, tmp_path):
+    return small_run(small_backbone, small_head, tmp_path / "cache")
 
 
 def phase(**changes) -> ResolvedPhase:
@@ -210,20 +207,24 @@ def phase(**changes) -> ResolvedPhase:
     return ResolvedPhase(**{**values, **changes})
 
 
-def test_a_phase_stores_views_of_its_own_policy(layers, pictures):
-    cut = find_cut(layers.backbone, layers.head, 0)
+def test_a_phase_stores_views_of_its_own_policy(features, pictures):
+    cut = find_cut(features.network.backbone, features.network.head, 0)
     wanted = {0: [cut], 1: [cut]}
-    make_phase_data(layers, pictures, [phase(augmentation="light")], 8)
+    make_phase_data(features, pictures, phases=[phase(augmentation="light")], batching=Batching(8))
 
     def missing(policy) -> list[int]:
-        prefixes = layers.hash_prefixes([cut], policy)
-        tables = find_tables(layers, pictures.train, wanted, prefixes)
+        prefixes = features.hash_prefixes([cut], policy)
+        tables = find_tables(features, pictures.train, wanted=wanted, prefixes=prefixes)
         return [tables[view, cut].missing.size for view in wanted]
 
     policies = ("light", None, "randaugment")
     assert [missing(policy) for policy in policies] == [[0, 0], [0, 42], [0, 42]]
     stored = compute_tables(
-        layers, pictures.train, wanted, "training", layers.hash_prefixes([cut], "light")
+        features,
+        pictures.train,
+        wanted=wanted,
+        split="training",
+        prefixes=features.hash_prefixes([cut], "light"),
     )[1, cut]
     seeds = view_seeds(pictures.train.identities(), 0, 1)
     light = AugmentationConfig(policy="light")
@@ -232,37 +233,39 @@ def test_a_phase_stores_views_of_its_own_policy(layers, pictures):
             make_view_batches(pictures.train, augmented_view(32, light), batch_size=42, seeds=seeds)
         )
     )
-    network = layers.backbone.network
-    expected = layers.head.pool(network(views / 127.5 - 1, training=False))
+    network = features.network.backbone.network
+    expected = features.network.head.pool(network(views / 127.5 - 1, training=False))
     difference = np.linalg.norm(stored.read().astype(np.float32) - expected)
     assert difference < 1e-3 * np.linalg.norm(expected)
 
 
-def test_phases_of_two_policies_share_only_pictures_as_they_are(layers, pictures):
-    cuts = [find_cut(layers.backbone, layers.head, unfrozen) for unfrozen in (0, 3)]
+def test_phases_of_two_policies_share_only_pictures_as_they_are(features, pictures):
+    cuts = [
+        find_cut(features.network.backbone, features.network.head, unfrozen) for unfrozen in (0, 3)
+    ]
     phases = [phase(augmentation="light"), phase(name="top", unfreeze=3)]
-    make_phase_data(layers, pictures, phases, 8)
-    assert layers.clock.pictures == 2 * 42 + 9
-    prefixes = layers.hash_prefixes(cuts)
-    tables = find_tables(layers, pictures.train, {0: cuts, 1: cuts[1:]}, prefixes)
+    make_phase_data(features, pictures, phases=phases, batching=Batching(8))
+    assert features.recorder.clock.pictures == 2 * 42 + 9
+    prefixes = features.hash_prefixes(cuts)
+    tables = find_tables(features, pictures.train, wanted={0: cuts, 1: cuts[1:]}, prefixes=prefixes)
     sizes = {key: table.missing.size for key, table in tables.items()}
     assert sizes == {(0, cuts[0]): 0, (0, cuts[1]): 0, (1, cuts[1]): 42}
-    make_phase_data(layers, pictures, phases[1:], 8)
-    assert layers.clock.pictures == 3 * 42 + 9, "its second view alone"
+    make_phase_data(features, pictures, phases=phases[1:], batching=Batching(8))
+    assert features.recorder.clock.pictures == 3 * 42 + 9, "its second view alone"
 
 
-def test_a_streamed_phase_takes_its_policy(layers, pictures):
-    cut = find_cut(layers.backbone, layers.head, len(layers.backbone.blocks))
-    plain = {
-        one.tobytes()
-        for one in next(
-            iter(make_view_batches(pictures.train, plain_view(32), batch_size=42))
-        ).numpy()
-    }
+def test_a_streamed_phase_takes_its_policy(features, pictures):
+    cut = find_cut(
+        features.network.backbone, features.network.head, len(features.network.backbone.blocks)
+    )
+    views = make_view_batches(pictures.train, plain_view(32), batch_size=42)
+    plain = {one.tobytes() for one in next(iter(views)).numpy()}
 
     def share_plain(policy) -> float:
         streamed = phase(unfreeze="all", views="stream", augmentation=policy)
-        data = make_streamed_data(layers, pictures, streamed, cut, 14)
+        data = make_streamed_data(
+            features, pictures, phase=streamed, cut=cut, batching=Batching(14)
+        )
         seen = [one.tobytes() for x, _ in data.make_training() for one in x.numpy()]
         return np.mean([one in plain for one in seen])
 
@@ -317,9 +320,8 @@ def test_a_preview_is_what_is_trained_on(picture_folder, tmp_path, capsys):
     first = data.choose(np.array([0]))
     seeds = view_seeds(first.identities(), 0, 2)
     for config in (None, AugmentationConfig(policy="light")):
-        (expected,) = next(
-            iter(make_view_batches(first, augmented_view(32, config), batch_size=1, seeds=seeds))
-        ).numpy()
+        views = make_view_batches(first, augmented_view(32, config), batch_size=1, seeds=seeds)
+        (expected,) = next(iter(views)).numpy()
         corners = np.abs(sheet[:-31, :-31] - expected[0, 0]).max(axis=2) <= 0.5
         differences = [
             np.abs(sheet[top : top + 32, left : left + 32] - expected).max()

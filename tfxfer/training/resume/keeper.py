@@ -13,7 +13,8 @@ import keras
 
 from tfxfer.config.config import Config
 from tfxfer.config.phases import ResolvedPhase
-from tfxfer.features.frozen import FrozenLayers
+from tfxfer.features.network import list_engines
+from tfxfer.features.run import FeatureRun
 from tfxfer.machine.processes import ALONE, Share
 from tfxfer.phases.keep_best import KeepBest
 from tfxfer.phases.span import Span
@@ -43,14 +44,14 @@ class Keeper:
 
     Attributes:
         place: The folder of the checkpoint.
-        layers: of the run.
+        features: The features of the run, whose recorder is kept as well.
         started: When this process began, by `time.monotonic`.
         every_seconds: The least time between two files of epochs.
         found: How far an earlier process came.
     """
 
     place: Path
-    layers: FrozenLayers
+    features: FeatureRun
     started: float
     every_seconds: float = EVERY_SECONDS
     found: Checkpoint = field(default_factory=Checkpoint)
@@ -68,16 +69,16 @@ class Keeper:
         share.copy_files(self.place, (PHASES, EPOCHS))
         if not share.is_first:
             self = replace(self, every_seconds=math.inf)
-        layers, backbone = self.layers, self.layers.backbone
-        found = find_checkpoint(self.place, model, layers.say)
+        recorder, backbone = self.features.recorder, self.features.network.backbone
+        found = find_checkpoint(self.place, model, recorder.say)
         if not found.describe():
             return self
         for phase, _ in zip(phases, found.phases, strict=False):
             unfreeze_top(backbone.network, backbone.blocks, phase.unfreeze, phase.batch_norm)
-        if found.engine and found.engine in layers.engine_names():
-            layers.engine_name = found.engine
-        layers.notes += [note for note in found.notes if note not in layers.notes]
-        layers.say(
+        if found.engine and found.engine in list_engines(recorder):
+            recorder.engine_name = found.engine
+        recorder.notes += [note for note in found.notes if note not in recorder.notes]
+        recorder.say(
             f"goes on after {found.describe()}, where an earlier run was stopped "
             "(--fresh starts anew)"
         )
@@ -98,7 +99,7 @@ class Keeper:
     def without_epochs(self, fault: StateError) -> Keeper:
         """Ignore the epochs that an earlier process trained of a phase, and say why."""
         finished = replace(self.found, begun=None)
-        say_unusable(fault, finished, self.layers.say)
+        say_unusable(fault, finished, self.features.recorder.say)
         return replace(self, found=finished)
 
     def keep_phases(self, model: keras.Model, results: Sequence[PhaseResult]) -> None:
@@ -107,9 +108,9 @@ class Keeper:
 
     def note(self, phases: Sequence[PhaseResult], begun: Begun | None = None) -> Checkpoint:
         """Return how far the run is now."""
-        layers = self.layers
+        recorder = self.features.recorder
         return Checkpoint(
-            tuple(phases), begun, self.seconds(), layers.engine_name, tuple(layers.notes)
+            tuple(phases), begun, self.seconds(), recorder.engine_name, tuple(recorder.notes)
         )
 
     def try_to(self, write: Callable[[], None]) -> None:
@@ -117,7 +118,7 @@ class Keeper:
         try:
             write()
         except OSError as error:
-            self.layers.say(
+            self.features.recorder.say(
                 f"how far the run is cannot be kept in {str(self.place)!r} ({error.strerror}): "
                 "if it is stopped, epochs are lost"
             )
@@ -181,10 +182,12 @@ def reserve(
 
     With several processes, the first one writes it, and the others get copies.
     """
-    share, layers = job.share, job.layers
+    share, features = job.share, job.features
     with ExitStack() as stack:
         place: Path | None = staging / "kept"
         if share.is_first:
             key = name_run(config, job.pictures, model)
-            place = stack.enter_context(reserve_place(layers.folder, key, fresh, layers.say))
+            place = stack.enter_context(
+                reserve_place(features.store.folder, key, fresh, features.recorder.say)
+            )
         yield place if share.agree(place is not None) else None

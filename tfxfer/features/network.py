@@ -1,0 +1,91 @@
+"""The network whose lower blocks are frozen: where it is cut, and what runs the frozen ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfxfer.backbones.backbone import Backbone
+from tfxfer.backbones.blocks import resolve_unfreeze
+from tfxfer.config.phases import ResolvedPhase
+from tfxfer.errors import first_line
+from tfxfer.features.choose_engine import choose_engine
+from tfxfer.features.cut import Cut, build_prefix, find_cut
+from tfxfer.features.engines import (
+    BATCH,
+    Engine,
+    describe_engine,
+    list_candidates,
+)
+from tfxfer.features.recorder import Recorder
+from tfxfer.task import Head
+
+
+@dataclass(frozen=True)
+class FrozenNetwork:
+    """A backbone and its head, as those see them who run the frozen blocks.
+
+    Attributes:
+        backbone: the network and its blocks.
+        head: its poolings stand below the cut where nothing is unfrozen.
+        engine: what is to run the frozen blocks: a key of `ENGINES`, or ``"auto"``, which chooses
+            one when one is needed, and once.
+    """
+
+    backbone: Backbone
+    head: Head
+    engine: str = "auto"
+
+    def cut_for(self, phase: ResolvedPhase) -> Cut:
+        """Find where the frozen layers of a phase end."""
+        unfrozen = resolve_unfreeze(phase.unfreeze, self.backbone.blocks)
+        return find_cut(self.backbone, self.head, unfrozen)
+
+    def make_engine(
+        self,
+        cuts: Sequence[Cut],
+        pictures: np.ndarray,
+        *,
+        recorder: Recorder,
+        stored_by: str | None = None,
+    ) -> Engine:
+        """Make the layers below some cuts ready to run.
+
+        Args:
+            stored_by: the engine that has stored other features of theirs; ``"auto"`` takes it
+                again, where it agrees.
+            pictures: ``[pictures, size, size, 3]`` float32, some of those that will be run, to
+                compare the engine with Keras on.
+            recorder: is told which engine it is, and of those that were refused.
+        """
+        start = time.monotonic()
+        before = (recorder.engine_name or stored_by) if self.engine == "auto" else None
+        prefix = build_prefix(self.backbone, self.head, cuts)
+        engine, refused = choose_engine(prefix, pictures[:BATCH], wanted=self.engine, before=before)
+        for line in refused:
+            recorder.say(line)
+        recorder.engine_name = engine.name
+        recorder.clock.prefix_seconds += time.monotonic() - start
+        return engine
+
+
+def list_engines(recorder: Recorder) -> tuple[str, ...]:
+    """List the engines whose features will do; one, as soon as a run has taken it.
+
+    Args:
+        recorder: of the run; it is told of engines that cannot be used here.
+    """
+    if recorder.engine_name:
+        return (recorder.engine_name,)
+    usable = []
+    for name in list_candidates():
+        try:
+            describe_engine(name)
+        except Exception as failure:  # whatever a broken installation does
+            recorder.say(f"engine {name} cannot be used here ({first_line(failure)})")
+        else:
+            usable.append(name)
+    return tuple(usable)

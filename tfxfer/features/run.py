@@ -1,0 +1,119 @@
+"""What a run computes features with, in one record that all steps of the room are given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from rich.console import Console
+
+from tfxfer.backbones.backbone import Backbone
+from tfxfer.cache.folder import locate
+from tfxfer.config.augmentation import Augmentation
+from tfxfer.config.features import FeaturesConfig
+from tfxfer.features.cut import Cut
+from tfxfer.features.engines import Engine, check_installed
+from tfxfer.features.fingerprint import hash_prefix
+from tfxfer.features.network import FrozenNetwork, list_engines
+from tfxfer.features.recorder import Recorder
+from tfxfer.features.store.feature_store import FeatureStore
+from tfxfer.machine.processes import Share
+from tfxfer.modality import Modality
+from tfxfer.task import Head
+
+
+@dataclass(frozen=True)
+class Prefixes:
+    """The layers below some cuts, with the weights of one moment: those that a phase starts with.
+
+    Attributes:
+        network: name of the network.
+        hashes: of the layers below each cut.
+        augmentation: the phase's changes of all views but view 0, which shows the pictures as
+            they are.
+        seed: decides these changes.
+        engines: what was made ready to run so far, by the cuts of a pass.
+    """
+
+    network: str
+    hashes: dict[Cut, str]
+    augmentation: Augmentation
+    seed: int
+    engines: dict[tuple[Cut, ...], Engine] = field(default_factory=dict)
+
+    def describe_changes(self, view: int) -> str:
+        """Say what is changed in the pictures of a view, and by which seed."""
+        changes = self.augmentation.describe() if view else "none"
+        return changes if changes == "none" else f"seed {self.seed}, {changes}"
+
+
+@dataclass(frozen=True)
+class FeatureRun:
+    """What it takes to compute, find and feed the features of one run.
+
+    Attributes:
+        network: gives the features.
+        store: keeps them.
+        recorder: is told what there is to say of both.
+        modality: what the items are.
+        augmentation: changes of the pictures; a phase may take another policy.
+        seed: decides the changes, and the order of training.
+        share: what this process has of the run: features are stored if all processes have room
+            for them, and each of them is fed its own.
+    """
+
+    network: FrozenNetwork
+    store: FeatureStore
+    recorder: Recorder
+    modality: Modality
+    augmentation: Augmentation
+    seed: int
+    share: Share
+
+    def hash_prefixes(self, cuts: Iterable[Cut], policy: str | None = None) -> Prefixes:
+        """Take the layers below some cuts as they are now.
+
+        Args:
+            policy: of the phase that starts with them; None: that of the run.
+        """
+        backbone, head = self.network.backbone, self.network.head
+        hashes = {cut: hash_prefix(backbone, head, cut) for cut in set(cuts)}
+        return Prefixes(backbone.network.name, hashes, self.augmentation.under(policy), self.seed)
+
+    def skip_trial(self) -> None:
+        """Take the first engine that can be used: which one is the fastest is left to chance."""
+        self.recorder.engine_name = list_engines(self.recorder)[0]
+
+
+def make_feature_run(
+    backbone: Backbone,
+    head: Head,
+    *,
+    config: FeaturesConfig,
+    modality: Modality,
+    augmentation: Augmentation,
+    seed: int,
+    console: Console,
+    share: Share,
+    source: str = "",
+) -> FeatureRun:
+    """Put together what a run computes features with; the arguments are as in its attributes.
+
+    Args:
+        config: which engine, and where to store how much.
+        source: where the pictures come from; those of each source are stored by themselves.
+
+    Raises:
+        InputError: the engine is not installed, or does not go with Keras's backend.
+    """
+    if config.engine != "auto":
+        check_installed(config.engine)
+    return FeatureRun(
+        FrozenNetwork(backbone, head, config.engine),
+        FeatureStore(locate(config.cache_dir), source, config.max_disk_gb),
+        Recorder(console, None if config.engine == "auto" else config.engine),
+        modality=modality,
+        augmentation=augmentation,
+        seed=seed,
+        share=share,
+    )
