@@ -21,6 +21,10 @@ class Backbone:
         preprocessing: The preprocessing that it expects.
         input: The array that it takes for one item, before the preprocessing.
         notes: What the user should know about its origin.
+        keeps_dropout: Whether unfrozen blocks are called in the mode of the model around them, so
+            that they drop units out in training, as networks of LayerNormalization should. Without
+            it, they are called in inference mode. But Keras 3.15.1 lets the mode of the outer
+            model prevail, and they drop units out all the same.
 
     Example:
         >>> import tfxfer
@@ -35,6 +39,7 @@ class Backbone:
     preprocessing: Preprocessing
     input: InputSpec
     notes: tuple[str, ...] = ()
+    keeps_dropout: bool = False
 
     def start(self) -> tuple[keras.KerasTensor, keras.KerasTensor]:
         """Return a new symbolic input of a model, and the same input after the preprocessing."""

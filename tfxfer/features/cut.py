@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
 from tfxfer.backbones.backbone import Backbone
+from tfxfer.features.pack import pack, packed_shape, unpack
 from tfxfer.task import Head
 
 POOLED = "pooled"
@@ -23,20 +24,27 @@ class Cut:
         unfrozen: number of unfrozen blocks above it.
         name: ``"pooled"`` behind the whole backbone, ``"pictures"`` before it, else the name of
             the last frozen block.
-        shape: of one picture's features. A network whose blocks read two earlier ones (NASNet)
-            is cut through several tensors at once; they are then packed into one vector.
+        shape: of one item's features. Its first axis is None where it is as long as the item
+            (tokens, frames): that axis is free. A network whose blocks read two earlier ones
+            (NASNet), or a mask besides the block below, is cut through several tensors at once;
+            they are then packed into one vector, or into one for each step of the free axis.
         tensors: shapes of the tensors that the cut goes through.
     """
 
     unfrozen: int
     name: str
-    shape: tuple[int, ...]
-    tensors: tuple[tuple[int, ...], ...]
+    shape: tuple[Any, ...]
+    tensors: tuple[tuple[Any, ...], ...]
+
+    @property
+    def is_ragged(self) -> bool:
+        """Whether features of one item are longer than those of another."""
+        return bool(self.shape) and self.shape[0] is None
 
     @property
     def is_spatial(self) -> bool:
         """Whether the features are one map ``[h, w, channels]``."""
-        return len(self.shape) == 3
+        return len(self.shape) == 3 and not self.is_ragged
 
 
 def find_cut(backbone: Backbone, head: Head, unfrozen: int) -> Cut:
@@ -46,26 +54,30 @@ def find_cut(backbone: Backbone, head: Head, unfrozen: int) -> Cut:
         backbone: the network and its blocks.
         head: its poolings stand below the cut where nothing is unfrozen.
         unfrozen: number of unfrozen blocks, from 0 to all.
+
+    Raises:
+        InputError: the cut goes through tensors that cannot be packed as one.
     """
     if unfrozen == len(backbone.blocks):
-        shape = tuple(int(side or 0) for side in backbone.input.shape)
+        shape = backbone.input.shape
         return Cut(unfrozen, PICTURES, shape, (shape,))
     if unfrozen == 0:
         channels = head.count_pooled(backbone.network.output.shape)
         return Cut(0, POOLED, (channels,), ((channels,),))
-    tensors = tuple(tuple(t.shape[1:]) for t in _boundary(backbone, unfrozen))
-    packed = tensors[0] if len(tensors) == 1 else (sum(map(math.prod, tensors)),)
-    return Cut(unfrozen, backbone.blocks[-unfrozen - 1].name, packed, tensors)
+    boundary, name = _boundary(backbone, unfrozen), backbone.blocks[-unfrozen - 1].name
+    tensors = tuple(tuple(tensor.shape[1:]) for tensor in boundary)
+    return Cut(unfrozen, name, packed_shape(boundary, name), tensors)
 
 
 def build_prefix(backbone: Backbone, head: Head, cuts: Sequence[Cut]) -> keras.Model:
     """Join everything below some cuts to one model, which gives all of them in one pass.
 
     Returns:
-        From pictures ``[batch, size, size, 3]`` float32, RGB, 0…255, to a list of features
-        ``[batch, *cut.shape]`` float32, one for each cut. It runs in inference mode.
+        From items, as `backbone.input` says, to a list of features ``[batch, *cut.shape]``
+        float32, one for each cut. It runs in inference mode. A network of several inputs is given
+        each of them, without preprocessing.
     """
-    pictures, preprocessed = backbone.start()
+    inputs, preprocessed = _start(backbone)
     wanted = [
         _boundary(backbone, cut.unfrozen) if cut.unfrozen else (backbone.network.output,)
         for cut in cuts
@@ -75,8 +87,8 @@ def build_prefix(backbone: Backbone, head: Head, cuts: Sequence[Cut]) -> keras.M
     outputs = []
     for cut, tensors in zip(cuts, wanted, strict=True):
         own = [next(reached) for _ in tensors]
-        outputs.append(_pack(own) if cut.unfrozen else head.pool(own[0]))
-    return keras.Model(pictures, outputs, name="prefix")
+        outputs.append(pack(own) if cut.unfrozen else head.pool(own[0]))
+    return keras.Model(inputs, outputs, name="prefix")
 
 
 def build_suffix(
@@ -84,8 +96,11 @@ def build_suffix(
 ) -> keras.Model:
     """Join everything above a cut to a model over the same weights; it may not be at the pictures.
 
+    The mode of a call reaches the head, and of the unfrozen blocks those of a network that keeps
+    its dropout. BatchNormalization stays in inference mode by its own flag, `trainable`.
+
     Args:
-        trains_batch_norm: let the mode of the call reach the unfrozen blocks.
+        trains_batch_norm: let the mode of the call reach the unfrozen blocks in any case.
 
     Returns:
         From features ``[batch, *cut.shape]`` float32 to probabilities ``[batch, classes]``
@@ -96,14 +111,29 @@ def build_suffix(
         return keras.Model(inputs, head.classify(inputs), name="suffix")
     boundary = _boundary(backbone, cut.unfrozen)
     above = keras.Model(list(boundary), backbone.network.output)
-    mode = {} if trains_batch_norm else {"training": False}
-    features = above(_unpack(inputs, cut.tensors), **mode)
+    follows_mode = trains_batch_norm or backbone.keeps_dropout
+    mode = {} if follows_mode else {"training": False}
+    features = above(unpack(inputs, boundary), **mode)
     return keras.Model(inputs, head.classify(head.pool(features)), name="suffix")
 
 
+def _start(backbone: Backbone) -> tuple[Any, Any]:
+    """The inputs of a model over the whole network, and what the network takes of them."""
+    if len(backbone.network.inputs) == 1:
+        return backbone.start()
+    inputs = [
+        keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name)
+        for tensor in backbone.network.inputs
+    ]
+    return inputs, inputs
+
+
 def _boundary(backbone: Backbone, unfrozen: int) -> tuple[keras.KerasTensor, ...]:
-    """The tensors that lead from the frozen blocks to the unfrozen ones, from input to output."""
-    below: set[str] = set()
+    """The tensors that the unfrozen blocks read and do not make, from input to output.
+
+    They come from the frozen blocks, or are inputs of the network, such as a mask.
+    """
+    below = {tensor._keras_history.operation.name for tensor in backbone.network.inputs}
     for block in backbone.blocks[: len(backbone.blocks) - unfrozen]:
         below |= block.operations
     nodes = [n for _, level in sorted(backbone.network._nodes_by_depth.items()) for n in level]
@@ -115,23 +145,3 @@ def _boundary(backbone: Backbone, unfrozen: int) -> tuple[keras.KerasTensor, ...
         if tensor._keras_history.operation.name in below
     }
     return tuple(crossing.values())
-
-
-def _pack(tensors: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
-    if len(tensors) == 1:
-        return tensors[0]
-    flat = [keras.ops.reshape(tensor, (-1, math.prod(tensor.shape[1:]))) for tensor in tensors]
-    return keras.ops.concatenate(flat, axis=-1)
-
-
-def _unpack(
-    packed: keras.KerasTensor, shapes: Sequence[tuple[int, ...]]
-) -> list[keras.KerasTensor]:
-    if len(shapes) == 1:
-        return [packed]
-    tensors, start = [], 0
-    for shape in shapes:
-        end = start + math.prod(shape)
-        tensors.append(keras.ops.reshape(packed[:, start:end], (-1, *shape)))
-        start = end
-    return tensors

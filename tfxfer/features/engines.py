@@ -205,8 +205,9 @@ def in_policy(layers: Sequence[keras.layers.Layer], policy: str) -> Iterator[Non
 
 
 def _trace(prefix: keras.Model, size: int = BATCH, jit_compile: bool | None = None):
-    """Trace a concrete function over batches of `size` pictures."""
-    spec = tf.TensorSpec([size, *prefix.input_shape[1:]], tf.float32)
+    """Trace a concrete function over batches of `size` items."""
+    (given,) = prefix.inputs
+    spec = tf.TensorSpec([size, *given.shape[1:]], given.dtype)
     return tf.function(
         caller(prefix), jit_compile=jit_compile, autograph=False
     ).get_concrete_function(spec)
@@ -223,8 +224,12 @@ def _call_each(function: Callable) -> Run:
 def _call_groups(call: Call, prefix: keras.Model) -> Run:
     """Run several batches in one call: one for each device, and more on GPUs and TPUs."""
     count = len(list_devices()) * (_ACCELERATOR_BATCHES if runtime.has_accelerator() else 1)
+    (given,) = prefix.inputs
+    if None in given.shape[1:]:
+        count = 1  # Batches of different lengths do not go in one call.
     # This compiles the model now, under the present precision policy.
-    call(np.zeros((count * BATCH, *prefix.input_shape[1:]), np.float32))
+    sides = [1 if side is None else side for side in given.shape[1:]]
+    call(np.zeros((count * BATCH, *sides), given.dtype))
 
     def run(batches: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
         for group in batched(padded(batches), count):

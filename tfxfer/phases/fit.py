@@ -58,7 +58,7 @@ def prepare_phase(
     unfrozen = unfreeze_top(backbone.network, backbone.blocks, phase.unfreeze, phase.batch_norm)
     trains_batch_norm = phase.batch_norm == "train"
     if len(unfrozen) == len(backbone.blocks):
-        model = build_model(backbone, head, trains_batch_norm)
+        model = build_model(backbone, head, trains_batch_norm or backbone.keeps_dropout)
     else:
         model = build_suffix(backbone, head, cut, trains_batch_norm)
     depths = {
