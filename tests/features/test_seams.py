@@ -44,7 +44,7 @@ def test_a_cut_carries_what_unfrozen_blocks_read_besides_the_block_below(mask, u
     backbone, head = build_encoder(mask), plain_head()
     cut = find_cut(backbone, head, unfrozen)
     ids = draw_tokens()
-    given = [ids, ids != 0] if mask == "input" else [ids]
+    given = [ids, ids != 0] if mask == "input" else ids
     prefix, suffix = build_prefix(backbone, head, [cut]), build_suffix(backbone, head, cut)
     features = prefix(given, training=False)
     assert cut.is_ragged and not cut.is_spatial
@@ -85,7 +85,7 @@ def test_padding_does_not_change_what_a_cut_gives():
     prefix, suffix = build_prefix(backbone, head, [cut]), build_suffix(backbone, head, cut)
     short = draw_tokens((3, 2), 3)
     padded = np.pad(short, ((0, 0), (0, 9)))
-    few, many = prefix([short]), prefix([padded])
+    few, many = prefix(short), prefix(padded)
     np.testing.assert_allclose(few, many[:, :3], atol=1e-6)
     np.testing.assert_allclose(suffix(few), suffix(many), atol=1e-6)
 

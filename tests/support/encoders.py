@@ -44,7 +44,7 @@ def build_encoder(
         is_token = keras.Input((None,), dtype="bool", name="padding_mask")
         inputs = [ids, is_token]
     else:
-        is_token, inputs = keras.ops.not_equal(ids, 0), [ids]
+        is_token, inputs = keras.ops.not_equal(ids, 0), ids
     x = keras.layers.Embedding(VOCABULARY, WIDTH, name="embeddings")(ids)
     for index in range(blocks):
         attention = keras.layers.MultiHeadAttention(

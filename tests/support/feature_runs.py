@@ -13,6 +13,7 @@ from tfxfer.features.run import FeatureRun, make_feature_run
 from tfxfer.kinds import MODALITIES
 from tfxfer.machine.processes import ALONE
 from tfxfer.modalities.pictures.settings import AugmentationConfig
+from tfxfer.modality import Modality
 from tfxfer.task import Head
 
 
@@ -21,6 +22,7 @@ def small_run(
     head: Head,
     cache: Path,
     *,
+    modality: Modality = MODALITIES["pictures"],
     augmentation: AugmentationConfig | None = None,
     seed: int = 0,
     source: str = "",
@@ -36,7 +38,7 @@ def small_run(
         backbone,
         head,
         config=FeaturesConfig(**{"engine": "tensorflow", "cache_dir": str(cache), **config}),
-        modality=MODALITIES["pictures"],
+        modality=modality,
         augmentation=augmentation or AugmentationConfig(),
         seed=seed,
         console=Console(quiet=True),

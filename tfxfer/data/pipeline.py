@@ -46,12 +46,11 @@ def make_training_dataset(
         encoded, label = example
         return view(encoded, item_seed), to_targets(label, class_count)
 
-    return untuned(
-        tf.data.Dataset.zip(encoded_items, seeds)
-        .map(prepare, num_parallel_calls=PARALLEL_CALLS)
-        .batch(batch_size, drop_remainder=len(pictures.labels) >= batch_size)
-        .prefetch(_PREFETCHED)
+    examples = tf.data.Dataset.zip(encoded_items, seeds).map(
+        prepare, num_parallel_calls=PARALLEL_CALLS
     )
+    batches = _batch(examples, batch_size, drop_remainder=len(pictures.labels) >= batch_size)
+    return untuned(batches.prefetch(_PREFETCHED))
 
 
 def make_evaluation_dataset(
@@ -69,12 +68,8 @@ def make_evaluation_dataset(
     def prepare(encoded, label):
         return view(encoded), to_targets(label, class_count)
 
-    return untuned(
-        pictures.encoded()
-        .map(prepare, num_parallel_calls=PARALLEL_CALLS)
-        .batch(batch_size)
-        .prefetch(_PREFETCHED)
-    )
+    examples = pictures.encoded().map(prepare, num_parallel_calls=PARALLEL_CALLS)
+    return untuned(_batch(examples, batch_size).prefetch(_PREFETCHED))
 
 
 def make_view_batches(
@@ -87,7 +82,8 @@ def make_view_batches(
         seeds: ``[items, 2]`` int64, which decide the changes of each item; None: no changes.
 
     Returns:
-        Batches ``[batch, …]``; the last one may be smaller.
+        Batches ``[batch, …]``; the last one may be smaller. Where views are of different lengths,
+        pairs of a batch, padded with zeros, and of these lengths ``[batch]`` int32.
     """
     encoded = pictures.encoded().map(lambda encoded, _: encoded)
     if seeds is None:
@@ -95,4 +91,21 @@ def make_view_batches(
     else:
         with_seeds = tf.data.Dataset.zip(encoded, tf.data.Dataset.from_tensor_slices(seeds))
         views = with_seeds.map(view, num_parallel_calls=PARALLEL_CALLS)
-    return untuned(views.batch(batch_size).prefetch(_PREFETCHED))
+    if _is_free(views.element_spec):
+        views = views.map(lambda values: (values, tf.shape(values)[0]))
+    return untuned(_batch(views, batch_size).prefetch(_PREFETCHED))
+
+
+def _batch(
+    dataset: tf.data.Dataset, batch_size: int, drop_remainder: bool = False
+) -> tf.data.Dataset:
+    """Put elements side by side, padded with zeros where their first axis is free."""
+    if any(map(_is_free, tf.nest.flatten(dataset.element_spec))):
+        return dataset.padded_batch(batch_size, drop_remainder=drop_remainder)
+    return dataset.batch(batch_size, drop_remainder=drop_remainder)
+
+
+def _is_free(spec: tf.TensorSpec) -> bool:
+    """Whether the first axis, and no other one, is of any length."""
+    sides = spec.shape.as_list() if spec.shape.rank else [0]
+    return sides[0] is None and None not in sides[1:]

@@ -19,6 +19,9 @@ from tfxfer.features.recorder import Recorder
 from tfxfer.features.store.table import Table
 from tfxfer.tasks.labels import to_targets
 
+# Batches that are drawn together where features are of different lengths.
+_SORTED_BATCHES = 16
+
 
 @dataclass(frozen=True)
 class Batching:
@@ -81,6 +84,8 @@ def make_stored_training(
 ) -> tf.data.Dataset:
     """Give shuffled batches of stored features; each epoch shows the next view of each picture.
 
+    Features of different lengths are batched by length, and are zero behind their ends.
+
     Args:
         tables: of each view.
         epochs: numbers the epochs; None: from 0 on.
@@ -96,17 +101,57 @@ def make_stored_training(
             order, rounds = draw_evenly(labels, len(labels), generator)
         else:
             order, rounds = generator.permutation(len(labels)), np.zeros(len(labels), np.int64)
-        for chosen in np.split(np.arange(len(labels))[: steps * batch_size], steps):
+        drawn = np.split(np.arange(len(labels))[: steps * batch_size], steps)
+        if tables[0].is_ragged:
+            drawn = group_by_length(drawn, tables[0].lengths[order], generator)
+        for chosen in drawn:
             positions = order[chosen]
             # Neighbours are at different views, so that each epoch has some of every one.
             views = (positions + rounds[chosen] + epoch) % len(tables)
-            features = np.empty((len(positions), *shape), dtype.as_numpy_dtype)
-            for view in np.unique(views):
-                features[views == view] = tables[view].read(positions[views == view])
-            yield features, labels[positions]
+            yield _read_views(tables, positions, views, dtype.as_numpy_dtype), labels[positions]
 
     spec = (tf.TensorSpec((None, *shape), dtype), _spec(labels))
     return _make_targets(_from_generator(generate, spec, steps), classes)
+
+
+def group_by_length(
+    batches: Sequence[np.ndarray], lengths: np.ndarray, generator: np.random.Generator
+) -> list[np.ndarray]:
+    """Draw batches anew from what some batches hold, so that those in one are about as long.
+
+    What is sorted is a few batches at a time, which are then given in random order: an item comes
+    beside others in every epoch.
+
+    Args:
+        batches: rows of an epoch in random order.
+        lengths: of all rows.
+        generator: decides the order of the batches.
+    """
+    grouped: list[np.ndarray] = []
+    for start in range(0, len(batches), _SORTED_BATCHES):
+        pool = batches[start : start + _SORTED_BATCHES]
+        rows = np.concatenate(pool)
+        rows = rows[np.argsort(lengths[rows], kind="stable")]
+        grouped += np.split(rows, np.cumsum([len(batch) for batch in pool])[:-1])
+    return [grouped[number] for number in generator.permutation(len(grouped))]
+
+
+def _read_views(
+    tables: Sequence[Table], positions: np.ndarray, views: np.ndarray, dtype: type
+) -> np.ndarray:
+    """Read the features of some positions, each one from the table of its view."""
+    parts = {view: tables[view].read(positions[views == view]) for view in np.unique(views)}
+    shape = tables[0].shape
+    if tables[0].is_ragged:
+        shape = (max(part.shape[1] for part in parts.values()), *shape[1:])
+        features = np.zeros((len(positions), *shape), dtype)
+        for view, part in parts.items():
+            features[np.flatnonzero(views == view), : part.shape[1]] = part
+        return features
+    features = np.empty((len(positions), *shape), dtype)
+    for view, part in parts.items():
+        features[views == view] = part
+    return features
 
 
 def make_stored_evaluation(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -24,6 +25,8 @@ from tfxfer.machine.progress import PictureBar
 
 # Pictures in a file of features: what an interrupted pass has written so far is found again.
 _SHARD_PICTURES = 8192
+# Items by whose lengths the room is estimated that all of them will need.
+_SAMPLE_ITEMS = 256
 
 Tables = dict[tuple[int, Cut], Table]
 
@@ -181,9 +184,10 @@ def _store_shards(part: _Pass, show: Callable[[int], None], *, dtype: str | None
     """
     run, engine, done = part.run, part.prefixes.engines[part.cuts], 0
     names = name_views(part.identities, part.view)
-    writers: list[Callable[[np.ndarray], None]] = []
+    writers: list[Callable[..., None]] = []
+    lengths: deque[np.ndarray] = deque()
     with ExitStack() as stack:
-        for features in run.recorder.time(engine, _make_views(part)):
+        for features in run.recorder.time(engine, _make_views(part, lengths)):
             if not all(np.isfinite(each).all() for each in features):
                 raise InputError(
                     f"Features must be finite. Received: engine {engine.name!r} gave infinite "
@@ -196,24 +200,45 @@ def _store_shards(part: _Pass, show: Callable[[int], None], *, dtype: str | None
                     chosen = dtype or shards.choose_dtype(each)
                     shard = shards.write_shard(run.store.folder, kind, names, chosen)
                     writers.append(stack.enter_context(shard))
-            for write, each in zip(writers, features, strict=True):
-                write(each)
+            own = lengths.popleft() if lengths else None
+            for cut, write, each in zip(part.cuts, writers, features, strict=True):
+                if own is not None and cut.is_ragged:
+                    write(each, run.network.measure(cut, own))
+                else:
+                    write(each)
             done += len(features[0])
             show(done)
 
 
+def sample_lengths(run: FeatureRun, items: ItemSet) -> np.ndarray:
+    """Lengths of some items from all over a split, as the network reads them."""
+    plain = run.modality.plain_view(run.network.backbone.input)
+    batches = make_view_batches(spread(items, _SAMPLE_ITEMS), plain, batch_size=BATCH)
+    return np.concatenate([lengths for _, lengths in batches.as_numpy_iterator()])
+
+
 def _sample(whole: _Pass) -> np.ndarray:
     """Some pictures from all over a split, where neighbours are often of one class."""
-    return next(_make_views(replace(whole, pictures=spread(whole.pictures, BATCH), view=0)))
+    some = replace(whole, pictures=spread(whole.pictures, BATCH), view=0)
+    return next(_make_views(some, deque()))
 
 
-def _make_views(part: _Pass) -> Iterator[np.ndarray]:
-    """Decode one view of every picture, in batches."""
+def _make_views(part: _Pass, lengths: deque[np.ndarray]) -> Iterator[np.ndarray]:
+    """Decode one view of every picture, in batches.
+
+    Args:
+        lengths: is given those of each batch, where views are of different lengths.
+    """
     spec, modality, pictures = part.run.network.backbone.input, part.run.modality, part.pictures
     if part.view == 0:
         plain = modality.plain_view(spec)
-        return iter(make_view_batches(pictures, plain, batch_size=BATCH).as_numpy_iterator())
-    changed = modality.augmented_view(spec, part.prefixes.augmentation)
-    seeds = view_seeds(pictures.identities(), part.run.seed, part.view)
-    dataset = make_view_batches(pictures, changed, batch_size=BATCH, seeds=seeds)
-    return iter(dataset.as_numpy_iterator())
+        dataset = make_view_batches(pictures, plain, batch_size=BATCH)
+    else:
+        changed = modality.augmented_view(spec, part.prefixes.augmentation)
+        seeds = view_seeds(pictures.identities(), part.run.seed, part.view)
+        dataset = make_view_batches(pictures, changed, batch_size=BATCH, seeds=seeds)
+    for batch in dataset.as_numpy_iterator():
+        if isinstance(batch, tuple):
+            batch, own = batch
+            lengths.append(own)
+        yield batch

@@ -117,6 +117,16 @@ def build_suffix(
     return keras.Model(inputs, head.classify(head.pool(features)), name="suffix")
 
 
+def shapes_at(backbone: Backbone, cut: Cut, length: int) -> list[tuple[int, ...]]:
+    """Shapes of the tensors of a ragged cut, for one item of a length."""
+    boundary = _boundary(backbone, cut.unfrozen)
+    given = [(1, length, *tensor.shape[2:]) for tensor in backbone.network.inputs]
+    found = keras.Model(backbone.network.inputs, list(boundary)).compute_output_shape(
+        given[0] if len(given) == 1 else given
+    )
+    return [tuple(shape) for shape in found] if len(boundary) > 1 else [tuple(found)]
+
+
 def _start(backbone: Backbone) -> tuple[Any, Any]:
     """The inputs of a model over the whole network, and what the network takes of them."""
     if len(backbone.network.inputs) == 1:

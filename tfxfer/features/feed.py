@@ -68,11 +68,17 @@ class PhaseData:
 
 
 def check_mixing(phase: ResolvedPhase, cut: Cut) -> None:
-    """Refuse CutMix on features that are no map.
+    """Refuse CutMix on features that are no map, and MixUp on those of different lengths.
 
     Raises:
         InputError: with what to take instead.
     """
+    if phase.mixup and cut.is_ragged:
+        raise InputError(
+            "mixup blends features of one length, and needs a cut behind which all have it. "
+            f"Received: mixup={phase.mixup:g} in phase {phase.name!r}, whose features behind "
+            f"{cut.name} have the shape {cut.shape}. Take mixup=0 in this phase."
+        )
     if phase.cutmix and not cut.is_spatial:
         raise InputError(
             "cutmix pastes rectangles and needs features that are one map. Received: "
@@ -101,7 +107,7 @@ def make_phase_data(
             there is room.
 
     Raises:
-        InputError: the phase's CutMix does not go with the shape of its features, or the features
+        InputError: what the phase mixes does not go with the shape of its features, or the features
             do not stay in the store.
     """
     phase, cuts = phases[0], [run.network.cut_for(each) for each in phases]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from tfxfer.backbones.blocks import resolve_unfreeze
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.errors import first_line
 from tfxfer.features.choose_engine import choose_engine
-from tfxfer.features.cut import Cut, build_prefix, find_cut
+from tfxfer.features.cut import Cut, build_prefix, find_cut, shapes_at
 from tfxfer.features.engines import (
     BATCH,
     Engine,
@@ -38,11 +38,28 @@ class FrozenNetwork:
     backbone: Backbone
     head: Head
     engine: str = "auto"
+    _measured: dict[tuple[Cut, int], int] = field(default_factory=dict, repr=False, compare=False)
 
     def cut_for(self, phase: ResolvedPhase) -> Cut:
         """Find where the frozen layers of a phase end."""
         unfrozen = resolve_unfreeze(phase.unfreeze, self.backbone.blocks)
         return find_cut(self.backbone, self.head, unfrozen)
+
+    def measure(self, cut: Cut, lengths: np.ndarray) -> np.ndarray:
+        """Tell how long the features of a ragged cut are.
+
+        Args:
+            lengths: of the items that the network reads, ``[items]``.
+        """
+        kinds, rows = np.unique(lengths, return_inverse=True)
+        return np.array([self._measure_one(cut, int(each)) for each in kinds], np.int64)[rows]
+
+    def _measure_one(self, cut: Cut, length: int) -> int:
+        key = (cut, length)
+        if key not in self._measured:
+            (shape,) = shapes_at(self.backbone, cut, length)[:1]
+            self._measured[key] = shape[1]
+        return self._measured[key]
 
     def make_engine(
         self,

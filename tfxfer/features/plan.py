@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.items import ItemData, ItemSet
-from tfxfer.features.compute import find_tables
+from tfxfer.features.compute import find_tables, sample_lengths
 from tfxfer.features.cut import PICTURES, Cut
 from tfxfer.features.network import list_engines
 from tfxfer.features.run import FeatureRun, Prefixes
@@ -95,6 +95,14 @@ def count_missing(run: FeatureRun, pictures: ItemSet, *, wanted: Views, prefixes
     return sum(max(tables[view, cut].missing.size for cut in cuts) for view, cuts in wanted.items())
 
 
+def item_bytes(run: FeatureRun, items: ItemSet, cut: Cut) -> float:
+    """Bytes of one item's features in the store: of items of different lengths, those of some."""
+    if not cut.is_ragged:
+        return math.prod(cut.shape) * _STORED_BYTES
+    lengths = run.network.measure(cut, sample_lengths(run, items))
+    return float(lengths.mean()) * math.prod(cut.shape[1:]) * _STORED_BYTES
+
+
 def _ask_cache(
     ask: Callable[[Path, int, Collection[str], int | None], bool],
     run: FeatureRun,
@@ -107,6 +115,7 @@ def _ask_cache(
     needed = 0
     for split, views in ((pictures.train, wanted), (pictures.validation, {0: wanted[0]})):
         for (_, cut), table in find_tables(run, split, wanted=views, prefixes=prefixes).items():
-            needed += len(table.missing) * math.prod(cut.shape) * _STORED_BYTES
+            if len(table.missing):
+                needed += math.ceil(len(table.missing) * item_bytes(run, split, cut))
     keys = run.store.keys(prefixes, wanted, engines=list_engines(run.recorder))
     return needed == 0 or ask(run.store.folder, needed, keys, run.store.limit_bytes)

@@ -13,7 +13,7 @@ from tfxfer.features.batches import Batching
 from tfxfer.features.cut import Cut
 from tfxfer.features.engines import BATCH
 from tfxfer.features.feed import check_mixing, make_streamed_data
-from tfxfer.features.plan import count_missing, has_room, views_of
+from tfxfer.features.plan import count_missing, has_room, item_bytes, views_of
 from tfxfer.phases.fit import prepare_phase
 from tfxfer.phases.memory import out_of_memory
 from tfxfer.phases.precision import check_precision
@@ -59,6 +59,7 @@ def plan_phase(
     )
     rows = views * training + validation
     stored = rows if views else 0
+    item = item_bytes(job.features, pictures.train, cut) if stored else 0
     is_solved = check_solver(phase, job.head, cut, stored, objective)
     seconds = None
     if is_timed:
@@ -77,7 +78,7 @@ def plan_phase(
         cut=cut.name,
         views=views,
         solver="logistic" if is_solved else "adamw",
-        stored_bytes=rows * math.prod(cut.shape) * 2 if views else 0,
+        stored_bytes=math.ceil(stored * item),
         seconds=seconds,
     )
 

@@ -5,6 +5,9 @@
     <cache>/<key>/<shard>/index.json       a line with its hash, then each row's identity and the
                                            checksum of the other file
 
+Rows of a ragged kind are of different lengths. They lie one after the other, as ``[steps,
+*shape[1:]]``, and the index says how long each one is.
+
 A shard gets its name when it is whole, so readers and other writers need no lock; rows that are
 missing go into a new shard. Imports no TensorFlow.
 """
@@ -53,12 +56,12 @@ class Kind:
     Attributes:
         key: hash of the layers below the cut, the engine, the changes to the pictures, and where
             those come from.
-        shape: of one picture's features.
+        shape: of one item's features; its first axis is None where these are of different lengths.
         about: the same in words, for people.
     """
 
     key: str
-    shape: tuple[int, ...]
+    shape: tuple[Any, ...]
     about: dict[str, Any] = field(hash=False)
 
 
@@ -69,6 +72,7 @@ class Shard:
     Attributes:
         file: open, so that the features stay readable when another process removes the file.
         offset: of the first row in the file, in bytes.
+        lengths: of the rows of a ragged kind; empty where all are of one shape.
     """
 
     path: Path
@@ -76,13 +80,16 @@ class Shard:
     identities: tuple[str, ...]
     file: BinaryIO = field(compare=False, repr=False)
     offset: int
+    lengths: tuple[int, ...] = ()
 
 
 @contextmanager
 def write_shard(
     folder: Path, kind: Kind, identities: Sequence[str], dtype: str
-) -> Iterator[Callable[[np.ndarray], None]]:
+) -> Iterator[Callable[..., None]]:
     """Give a function that appends rows ``[rows, *shape]``; the shard is there when all are.
+
+    The rows of a ragged kind are given padded, and their lengths ``[rows]`` with them.
 
     Raises:
         OverflowError: a number is too large for the type; nothing is kept then.
@@ -94,34 +101,82 @@ def write_shard(
     _remove_abandoned(place)
     about = {**kind.about, "shape": kind.shape, "made_by": MADE_BY}
     (place / ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-    header = {
-        "descr": np.lib.format.dtype_to_descr(stored_dtype(dtype)),
-        "fortran_order": False,
-        "shape": (len(identities), *kind.shape),
-    }
-    start = io.BytesIO()
-    np.lib.format.write_array_header_1_0(start, header)
-    checksum, written = zlib.crc32(start.getvalue()), 0
     try:
-        with open(staging / _FEATURES, "wb") as file:
-            file.write(start.getvalue())
-
-            def write(features: np.ndarray) -> None:
-                nonlocal checksum, written
-                data = cast(features, dtype).tobytes()
-                checksum = zlib.crc32(data, checksum)
-                file.write(data)
-                written += len(features)
-
-            yield write
-        if written != len(identities):
-            raise ValueError(f"a shard of {len(identities)} pictures got features of {written}")
-        index = json.dumps({"dtype": dtype, "checksum": checksum, "identities": list(identities)})
+        with open(staging / _FEATURES, "w+b") as file:
+            rows = _Rows(file, kind, dtype, len(identities))
+            yield rows.append
+            found = rows.finish()
+        index = json.dumps({"dtype": dtype, **found, "identities": list(identities)})
         (staging / _INDEX).write_text(f"{digest(index)}\n{index}", encoding="utf-8")
         staging.rename(place / uuid.uuid4().hex)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
+
+
+class _Rows:
+    """Rows on their way into a file."""
+
+    def __init__(self, file: BinaryIO, kind: Kind, dtype: str, count: int):
+        self._file, self._kind, self._dtype, self._count = file, kind, dtype, count
+        self._lengths: list[int] | None = [] if is_ragged(kind.shape) else None
+        # How many steps a ragged kind comes to is known at the end.
+        start = self._header(count if self._lengths is None else 0)
+        self._checksum, self._written = zlib.crc32(start), 0
+        file.write(start)
+
+    def append(self, features: np.ndarray, lengths: np.ndarray | None = None) -> None:
+        """Append rows; those of a ragged kind are as long as `lengths` says."""
+        if self._lengths is None:
+            self._write(features)
+        elif lengths is None:
+            raise ValueError(f"rows of the shape {self._kind.shape} must come with their lengths")
+        else:
+            self._lengths += map(int, lengths)
+            for row, length in zip(features, lengths, strict=True):
+                self._write(row[:length])
+        self._written += len(features)
+
+    def finish(self) -> dict[str, Any]:
+        """Give what the index is to say of the file.
+
+        Raises:
+            ValueError: rows are missing, or too many.
+        """
+        if self._written != self._count:
+            raise ValueError(f"a shard of {self._count} pictures got features of {self._written}")
+        if self._lengths is None:
+            return {"checksum": self._checksum}
+        start = self._header(sum(self._lengths))
+        self._file.seek(0)
+        self._file.write(start)
+        self._file.seek(0)
+        checksum = 0
+        while data := self._file.read(_READ_BYTES):
+            checksum = zlib.crc32(data, checksum)
+        return {"checksum": checksum, "lengths": self._lengths}
+
+    def _write(self, features: np.ndarray) -> None:
+        data = cast(features, self._dtype).tobytes()
+        self._checksum = zlib.crc32(data, self._checksum)
+        self._file.write(data)
+
+    def _header(self, rows: int) -> bytes:
+        """The beginning of the file, of the same size however many rows there are."""
+        shape = self._kind.shape if self._lengths is None else self._kind.shape[1:]
+        header = {
+            "descr": np.lib.format.dtype_to_descr(stored_dtype(self._dtype)),
+            "fortran_order": False,
+            "shape": (rows, *shape),
+        }
+        start = io.BytesIO()
+        np.lib.format.write_array_header_1_0(start, header)
+        return start.getvalue()
+
+
+def is_ragged(shape: tuple[Any, ...]) -> bool:
+    """Whether features of a shape are of different lengths."""
+    return bool(shape) and shape[0] is None
 
 
 def cast(features: np.ndarray, dtype: str) -> np.ndarray:
@@ -164,7 +219,7 @@ def read_index(path: Path) -> dict[str, Any]:
     return {}
 
 
-def open_shard(path: Path, shape: tuple[int, ...], wanted: frozenset[str]) -> Shard | None:
+def open_shard(path: Path, shape: tuple[Any, ...], wanted: frozenset[str]) -> Shard | None:
     """Open a shard; None where it holds none of what is wanted.
 
     Raises:
@@ -183,10 +238,16 @@ def open_shard(path: Path, shape: tuple[int, ...], wanted: frozenset[str]) -> Sh
             raise DamageError
         np.lib.format.read_magic(file)
         stored_shape, _, _ = np.lib.format.read_array_header_1_0(file)
-        if stored_shape != (len(index["identities"]), *shape):
+        lengths = tuple(index.get("lengths", ()))
+        expected = (len(index["identities"]), *shape)
+        if is_ragged(shape):
+            if len(lengths) != len(index["identities"]):
+                raise DamageError
+            expected = (sum(lengths), *shape[1:])
+        if stored_shape != expected:
             raise DamageError
         on_failure.pop_all()  # it stays open as long as the shard is in use
-    return Shard(path, index["dtype"], tuple(index["identities"]), file, file.tell())
+    return Shard(path, index["dtype"], tuple(index["identities"]), file, file.tell(), lengths)
 
 
 def stored_dtype(dtype: str) -> np.dtype:

@@ -11,13 +11,22 @@ import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tfxfer.cache.folder import list_folders
-from tfxfer.features.store.shards import DTYPES, DamageError, Kind, Shard, open_shard, stored_dtype
+from tfxfer.features.store.shards import (
+    DTYPES,
+    DamageError,
+    Kind,
+    Shard,
+    is_ragged,
+    open_shard,
+    stored_dtype,
+)
 
 
 @dataclass(frozen=True)
@@ -27,13 +36,13 @@ class Table:
     Attributes:
         shards: the files.
         rows: ``[pictures, 2]``: number of the file and row in it; -1 where none holds the picture.
-        shape: of one picture's features.
+        shape: of one item's features; its first axis is None where they differ in length.
         damaged: shards that failed their checksum and were removed.
     """
 
     shards: tuple[Shard, ...]
     rows: np.ndarray
-    shape: tuple[int, ...]
+    shape: tuple[Any, ...]
     damaged: int = 0
 
     def __len__(self) -> int:
@@ -50,9 +59,27 @@ class Table:
         used = {self.shards[number].dtype for number in np.unique(self.rows[:, 0])}
         return used.pop() if len(used) == 1 else "float32"
 
+    @property
+    def is_ragged(self) -> bool:
+        """Whether the features are of different lengths."""
+        return is_ragged(self.shape)
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """How long the features of each item are, ``[items]``; 0 where no shard holds them.
+
+        Only a ragged table has lengths.
+        """
+        found = np.zeros(len(self.rows), np.int64)
+        for number, shard in enumerate(self.shards):
+            here = self.rows[:, 0] == number
+            found[here] = np.array(shard.lengths, np.int64)[self.rows[here, 1]]
+        return found
+
     def read(self, positions: np.ndarray | slice = slice(None)) -> np.ndarray:
         """Read the features at some positions, ``[positions, *shape]``.
 
+        Those of a ragged table are as long as the longest of them, and zero behind their ends.
         Files are mapped anew for each call, so that what was read does not stay in the process.
 
         Raises:
@@ -61,15 +88,33 @@ class Table:
         chosen = self.rows[positions]
         if (chosen < 0).any():
             raise LookupError(f"features of {(chosen[:, 0] < 0).sum()} pictures are not stored")
+        if self.is_ragged:
+            return self._read_padded(chosen, self.lengths[positions])
         features = np.empty((len(chosen), *self.shape), DTYPES[self.dtype])
         for number in np.unique(chosen[:, 0]):
             shard, here = self.shards[number], chosen[:, 0] == number
-            shape = (len(shard.identities), *self.shape)
-            mapped: np.memmap = np.memmap(
-                shard.file, stored_dtype(shard.dtype), "r", shard.offset, shape
-            )
-            features[here] = mapped.view(DTYPES[shard.dtype])[chosen[here, 1]]
+            mapped = _map(shard, (len(shard.identities), *self.shape))
+            features[here] = mapped[chosen[here, 1]]
         return features
+
+    def _read_padded(self, chosen: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        longest, rest = int(lengths.max(initial=0)), self.shape[1:]
+        features = np.zeros((len(chosen), longest, *rest), DTYPES[self.dtype])
+        for number in np.unique(chosen[:, 0]):
+            shard = self.shards[number]
+            ends = np.cumsum(shard.lengths)
+            if ends[-1] == 0:
+                continue  # nothing cannot be mapped
+            mapped = _map(shard, (int(ends[-1]), *rest))
+            for place in np.flatnonzero(chosen[:, 0] == number):
+                length, end = lengths[place], ends[chosen[place, 1]]
+                features[place, :length] = mapped[end - length : end]
+        return features
+
+
+def _map(shard: Shard, shape: tuple[int, ...]) -> np.ndarray:
+    mapped: np.memmap = np.memmap(shard.file, stored_dtype(shard.dtype), "r", shard.offset, shape)
+    return mapped.view(DTYPES[shard.dtype])
 
 
 def look_up(folder: Path, kind: Kind, identities: Sequence[str]) -> Table:
