@@ -8,8 +8,8 @@ OUT/result.json: the seconds to the end, and the test accuracy of the weights at
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 import time
 from pathlib import Path
 
@@ -265,7 +265,12 @@ def _unfreeze(base) -> None:
 
 
 if __name__ == "__main__":
-    name, out, begun, *arguments = sys.argv[1:]
     contestants = {f.__name__: f for f in (standard, careful, tfxfer, speeds)}
-    result = contestants[name](Path(out), float(begun), *arguments)
-    (Path(out) / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=contestants)
+    parser.add_argument("out", type=Path, help="a folder for result.json")
+    parser.add_argument("begun", type=float, help="when the process was started, as time.time()")
+    parser.add_argument("arguments", nargs="*", help="what the contestant's function takes")
+    given = parser.parse_args()
+    result = contestants[given.name](given.out, given.begun, *given.arguments)
+    (given.out / "result.json").write_text(json.dumps(result), encoding="utf-8")

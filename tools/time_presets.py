@@ -8,6 +8,7 @@ and multiplies the times up to the size of the data set. Early stopping may end 
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 from pathlib import Path
 
@@ -84,6 +85,7 @@ def estimate_seconds(preset: str, paths: tuple[str, ...]) -> list[float]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     runtime.import_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
         paths = draw_pictures(Path(folder))
