@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Make a virtual environment in .venv-test and run linter, type checker and the whole test suite.
 # Arguments go to pytest: bash tools/test.sh -k blocks
+# While you work, leave out what is slow: bash tools/test.sh --quick
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/environment.sh
@@ -12,4 +13,6 @@ make_environment .venv-test ".[test]"
 # Threads of their own would only get in each other's way. A file's tests stay together: what they
 # share, such as a run, is made once.
 export TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1
-exec .venv-test/bin/python -m pytest --numprocesses 2 --dist loadfile "$@"
+# The files with slow tests come first, which is the order that tests/conftest.py gives.
+[ "${1:-}" != --quick ] || set -- -m "not slow" "${@:2}"
+exec .venv-test/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder "$@"
