@@ -67,7 +67,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Signature:
-    """One way to ask an exported model.
+    """One signature of an exported model.
 
     Attributes:
         name: The name of the signature.
@@ -129,7 +129,7 @@ class Modality(Protocol):
     def embedded(self) -> tuple[str, float]: ...
 
     def list_embedded(self, config: DataConfig) -> Any:
-        """Prepare the set of items that the package draws, as TensorFlow Datasets give it."""
+        """Draw the embedded items unless they are there; return their TFDS builder."""
 
     def sniff(self, encoded: bytes) -> str | None:
         """Return the format of an encoded item by its first bytes; None if it is no item."""
@@ -153,7 +153,7 @@ class Modality(Protocol):
         """Look at one encoded item, or only at its header."""
 
     def find_fault(self, encoded: bytes) -> str | None:
-        """Return why an item would be decoded to something that it is not; None where it is not."""
+        """Return why an item would be decoded wrongly, or None if it would not."""
 
     def find_copies(self, looks: Sequence[Look], mirrored: bool) -> tuple[Copies, ...]:
         """Find the items that are copies of one another; their rows are positions in `looks`."""
@@ -164,15 +164,15 @@ class Modality(Protocol):
     def fit_module(
         self, shape: tuple[int | None, ...], dtype: str, config: BackboneConfig
     ) -> tuple[InputSpec, Preprocessing]:
-        """Return what a TF-Hub module of this input takes; refuse one of another modality."""
+        """Return the input of a TF-Hub module and its preprocessing; refuse another modality's."""
 
     def fit_preset(
         self, network: Any, preset: str, config: BackboneConfig
     ) -> tuple[InputSpec, Preprocessing, tuple[str, ...]]:
-        """Return what a KerasHub preset takes, and what the user should know of it."""
+        """Return the input of a KerasHub preset, its preprocessing, and notes for the user."""
 
     def hub_families(self) -> Mapping[str, KerasHubFamily]:
-        """Return how KerasHub's networks are taken apart, by the name of their class."""
+        """Return the rows by which KerasHub's networks are taken apart, by class name."""
 
     def signatures(self, spec: InputSpec) -> tuple[Signature, ...]:
-        """Return what an exported model can be asked, and by what."""
+        """Return the signatures of an exported model."""

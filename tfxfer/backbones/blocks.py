@@ -70,10 +70,10 @@ def list_blocks(backbone: keras.Model, family: HasBlocks) -> tuple[Block, ...]:
 
     Example:
         >>> import tfxfer
-        >>> from tfxfer.modalities.pictures.networks.families import find_family
+        >>> from tfxfer.modalities.pictures.networks.families import NETWORKS
         >>> config = tfxfer.BackboneConfig(name="MobileNetV2", weights="none", alpha=0.35)
         >>> network = tfxfer.build_backbone(config).network
-        >>> [block.name for block in tfxfer.list_blocks(network, find_family("MobileNetV2"))][:2]
+        >>> [block.name for block in tfxfer.list_blocks(network, NETWORKS["MobileNetV2"])][:2]
         ['expanded_conv', 'block_1']
     """
     # A layer may be part of other networks, too, whose nodes do not count.

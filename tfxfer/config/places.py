@@ -45,7 +45,7 @@ def to_place(path: str) -> str:
 
 
 def to_source(source: str | None) -> str | None:
-    """A source or a place, absolute; what is told by a prefix is left as it is.
+    """Return a source or place as absolute; sources with a prefix are not changed.
 
     Raises:
         InputError: The source is blank.

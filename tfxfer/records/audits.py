@@ -84,7 +84,7 @@ class Audit:
 
     @cached_property
     def oddities(self) -> dict[str, tuple[int, ...]]:
-        """Rows of usable pictures by what is unusual about them, the most frequent first."""
+        """The rows of usable pictures with each oddity, the most frequent oddity first."""
         counts = Counter(key for look in self.looks for key in look.oddities)
         return {
             key: tuple(row for row, look in enumerate(self.looks) if key in look.oddities)
@@ -92,7 +92,7 @@ class Audit:
         }
 
     def count(self, split: str) -> np.ndarray:
-        """Usable pictures of each class in a split, ``[classes]`` int64."""
+        """Count the usable pictures of each class in a split, ``[classes]`` int64."""
         numbers = [
             number
             for look, name, labels in zip(self.looks, self.splits, self.labels, strict=True)

@@ -91,8 +91,17 @@ def build_head(config: HeadConfig, class_count: int, seed: int, has_several: boo
     """Make the head's layers, which compute in float32 whatever the precision policy.
 
     Args:
-        has_several: pictures may have several labels, or none: each probability stands for itself
-            then (sigmoid); else they sum to 1 (softmax).
+        config: The settings of the head.
+        class_count: The number of classes.
+        seed: The seed of its initial weights.
+        has_several: Whether pictures may have several labels, or none. Probabilities are then
+            independent of each other (sigmoid); otherwise they sum to 1 (softmax).
+
+    Example:
+        >>> import tfxfer
+        >>> head = tfxfer.build_head(tfxfer.HeadConfig(kind="mlp"), 3, seed=0)
+        >>> [layer.name for layer in head.layers][-1]
+        'probabilities'
     """
     probabilities = keras.layers.Dense(
         class_count,
@@ -128,14 +137,22 @@ def build_model(backbone: Backbone, head: Head, trains_batch_norm: bool = False)
     """Join a backbone and a head to a model over their weights.
 
     Args:
-        backbone: its network runs in inference mode unless `trains_batch_norm`.
-        head: runs in whatever mode the model is called in.
-        trains_batch_norm: let the mode reach the backbone: unfrozen BatchNormalization layers
-            then use and update the statistics of their batches.
+        backbone: The backbone, which runs in inference mode unless `trains_batch_norm`.
+        head: The head, which runs in the mode of the model's call.
+        trains_batch_norm: Whether the mode reaches the backbone, so that unfrozen
+            BatchNormalization layers use and update the statistics of their batches.
 
     Returns:
-        From pictures ``[batch, size, size, 3]`` float32, RGB, 0…255, to probabilities
-        ``[batch, classes]`` float32.
+        A model from pictures ``[batch, size, size, 3]`` float32, RGB, 0…255, to probabilities
+        ``[batch, classes]`` float32, 0…1.
+
+    Example:
+        >>> import tfxfer
+        >>> config = tfxfer.BackboneConfig(name="MobileNetV2", weights="none", alpha=0.35)
+        >>> backbone = tfxfer.build_backbone(config)
+        >>> head = tfxfer.build_head(tfxfer.HeadConfig(), 3, seed=0)
+        >>> tfxfer.build_model(backbone, head).output_shape
+        (None, 3)
     """
     pictures, preprocessed = backbone.start()
     mode = {} if trains_batch_norm else {"training": False}

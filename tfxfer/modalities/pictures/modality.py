@@ -93,19 +93,19 @@ class Pictures:
         return look_at_pictures(items, show)
 
     def look_at_encoded(self, encoded: bytes, header_only: bool = False) -> Look:
-        """Look at one encoded picture, or at its header alone."""
+        """Look at one encoded picture, or only at its header."""
         from tfxfer.modalities.pictures.look import look_at_encoded, look_at_header
 
         return look_at_header("", encoded) if header_only else look_at_encoded("", encoded)
 
     def find_fault(self, encoded: bytes) -> str | None:
-        """Return the fault of a BMP file: with a palette, its colours' numbers are decoded."""
+        """Return the fault of a BMP file with a palette: it would be decoded to colour numbers."""
         return (
             self.look_at_encoded(encoded, header_only=True).fault if encoded[:2] == b"BM" else None
         )
 
     def find_copies(self, looks: Sequence[Look], mirrored: bool) -> tuple[Copies, ...]:
-        """Find the pictures that are copies of one another, mirrored ones too where that is so."""
+        """Find the pictures that are copies of one another, perhaps also mirrored ones."""
         from tfxfer.modalities.pictures.look import find_copies_by_looks
 
         return find_copies_by_looks(looks, mirrored)
@@ -133,7 +133,7 @@ class Pictures:
         return fit_preset(network, preset, config)
 
     def hub_families(self) -> Mapping[str, KerasHubFamily]:
-        """Return how KerasHub's networks of pictures are taken apart."""
+        """Return the rows by which KerasHub's networks of pictures are taken apart."""
         from tfxfer.modalities.pictures.networks.hub_families import FAMILIES
 
         return FAMILIES
@@ -145,7 +145,7 @@ class Pictures:
         return prepare_fieldguide(config.reading.data_dir)
 
     def signatures(self, spec: InputSpec) -> tuple[Signature, ...]:
-        """Return what an exported model of pictures can be asked."""
+        """Return the signatures of an exported model of pictures."""
         from tfxfer.modalities.pictures.signatures import signatures
 
         return signatures(spec)

@@ -1,4 +1,4 @@
-"""What an exported model of pictures can be asked: by pixels, or by files as they are."""
+"""The signatures of an exported model of pictures, which takes pixels or encoded files."""
 
 from __future__ import annotations
 

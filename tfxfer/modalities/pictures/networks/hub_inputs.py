@@ -31,7 +31,7 @@ def fit_module(
 def fit_preset(
     network: Any, preset: str, config: BackboneConfig
 ) -> tuple[InputSpec, Preprocessing, tuple[str, ...]]:
-    """Return the pictures that a preset of KerasHub takes, and what the user should know of it.
+    """Return the pictures that a preset of KerasHub takes, and what the user should know about it.
 
     Raises:
         InputError: It takes no square pictures, or others than those asked for.
@@ -44,7 +44,7 @@ def fit_preset(
 def choose_size(
     input_shape: tuple[int | None, ...], input_dtype: str, config: BackboneConfig
 ) -> int:
-    """The side of the pictures that a module takes.
+    """Return the side of the pictures that a module takes.
 
     Raises:
         InputError: The module takes no pictures or another size, or any size and none is named.
