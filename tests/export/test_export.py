@@ -35,6 +35,8 @@ from tfxfer.prediction.load import load_predictor
 from tfxfer.prediction.predictor import PredictionError
 from tfxfer.training.load import load_data
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ("a", "ü, b", "c")
 
 

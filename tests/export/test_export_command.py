@@ -20,6 +20,8 @@ from tfxfer.modalities.pictures.view import plain_view
 from tfxfer.prediction.load import load_predictor
 from tfxfer.records.exports import ExportedFormat
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def finished(weights_file, picture_folder, tmp_path_factory):

@@ -27,6 +27,8 @@ from tfxfer.prediction.litert import load_litert
 from tfxfer.prediction.predictor import PredictionError
 from tfxfer.tasks.heads import build_head, build_model
 
+pytestmark = pytest.mark.slow
+
 SIDE = 32
 # People use names like these; a list of lines must give them back unchanged.
 CLASSES = ("Käfer, grüner", "a\rb\u2028c", ' "quoted" ')

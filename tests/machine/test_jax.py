@@ -20,6 +20,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from tfxfer.modalities.pictures.decode import decode_picture, resize_picture
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 LAUNCH = [sys.executable, str(ROOT / "tools" / "launch_local.py"), "-n", "2", "--"]
 # All training pictures are one batch, so that no order of the pictures matters.
@@ -86,7 +88,6 @@ def on_jax(tmp_path_factory, arguments, pictures, weights_file):
     return Done(folder, ends, metrics, figures["auto"])
 
 
-@pytest.mark.slow
 def test_the_main_job_runs_on_jax(on_jax):
     metrics = on_jax.metrics
     assert metrics["versions"]["backend"] == "jax"
@@ -98,7 +99,6 @@ def test_the_main_job_runs_on_jax(on_jax):
     assert 0 < metrics["export"]["max_difference"] < 1e-4
 
 
-@pytest.mark.slow
 def test_what_jax_has_trained_is_served_by_tensorflow(on_jax, picture_folder):
     folder = on_jax.folder
     served = tf.saved_model.load(str(folder / "run" / "export" / "1")).signatures
@@ -117,7 +117,6 @@ def test_what_jax_has_trained_is_served_by_tensorflow(on_jax, picture_folder):
     assert alone["labels"].numpy()[0, 0] == b"amber"
 
 
-@pytest.mark.slow
 def test_what_jax_has_trained_is_served_on_every_platform(on_jax):
     """By default, a program exported on a GPU or TPU would not run on a CPU."""
     written = saved_model_pb2.SavedModel()
@@ -133,7 +132,6 @@ def test_what_jax_has_trained_is_served_on_every_platform(on_jax):
         assert set(platforms) == {b"CPU", b"CUDA", b"ROCM", b"TPU"}
 
 
-@pytest.mark.slow
 def test_jax_predicts_with_what_it_has_trained(on_jax):
     code, messages = on_jax.ends[1]
     assert code == 0, messages
@@ -141,7 +139,6 @@ def test_jax_predicts_with_what_it_has_trained(on_jax):
     assert [row["labels"][0] for row in rows] == ["amber", "blue", "green"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("position", "said"),
     [
@@ -157,20 +154,17 @@ def test_what_is_tensorflows_own_says_so(on_jax, position, said):
     assert "KERAS_BACKEND=jax" in messages
 
 
-@pytest.mark.slow
 def test_the_plan_is_made_on_jax(on_jax):
     code, messages = on_jax.ends[5]
     assert code == 0, messages
     assert "fine-tune" in messages
 
 
-@pytest.mark.slow
 def test_two_devices_on_jax_give_what_one_gives(on_jax):
     assert on_jax.spread["devices"] == 2
     assert_alike(on_jax.spread, on_jax.metrics)
 
 
-@pytest.mark.slow
 def test_two_processes_go_on_after_one_was_killed_and_give_what_one_gives(
     on_jax, arguments, tmp_path
 ):

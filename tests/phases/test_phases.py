@@ -124,6 +124,7 @@ def test_fine_tuning_keeps_batch_norm_bit_equal_and_moves_the_top(
             np.testing.assert_array_equal(value, before[path], err_msg=path)
 
 
+@pytest.mark.slow
 def test_batch_norm_trains_where_a_phase_says_so(backbone, head, make_data, tmp_path):
     before = snapshot(backbone)
     settings = phase(unfreeze="all", batch_norm="train")

@@ -19,7 +19,6 @@ from rich.console import Console
 
 import tfxfer
 from tfxfer import run
-from tfxfer.backbones.build import build_backbone
 from tfxfer.commands.tune import main
 from tfxfer.config.presets import dump_config, load_config
 from tfxfer.errors import InputError, exit_code
@@ -32,6 +31,8 @@ from tfxfer.search.oracles import make_oracle
 from tfxfer.search.score import Bench, BudgetOverError, score_config
 from tfxfer.search.search import Wanted, run_search, run_trials
 from tfxfer.search.space import make_space, propose
+
+pytestmark = pytest.mark.slow
 
 QUIET = Console(quiet=True)
 DEEP = {"unfreeze": 2, "phases.fine-tune.learning_rate": 3e-3}
@@ -54,8 +55,8 @@ def config(small, picture_folder, tmp_path):
 
 
 @pytest.fixture
-def space(config):
-    return make_space(config, build_backbone(config.backbone).blocks)
+def space(config, small_backbone):
+    return make_space(config, small_backbone.blocks)
 
 
 def heads_alone(config):
@@ -262,7 +263,6 @@ def test_one_process_at_a_time_is_a_worker(config, tmp_path, monkeypatch, capsys
     assert "'tuner0'" in said and "at work" in said
 
 
-@pytest.mark.slow
 def test_two_workers_finish_when_one_and_the_chief_are_killed(config, tmp_path):
     out, preset = tmp_path / "out", tmp_path / "search.toml"
     preset.write_text(dump_config(heads_alone(config)))

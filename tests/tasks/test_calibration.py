@@ -75,6 +75,7 @@ def test_the_temperature_stands_in_the_weights(small_backbone):
     np.testing.assert_allclose(after, apply_temperature(before, 2.0, False), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_is_calibrated_and_says_so(small, picture_folder, tmp_path, capsys):
     given = small | {"quiet": False}
     result = tfxfer.train("photos", data=picture_folder, out=tmp_path / "run", **given)

@@ -23,6 +23,8 @@ from tfxfer.training.load import load_data
 from tfxfer.training.plan import make_plan
 from tfxfer.training.teacher import add_teacher, find_logits, soften
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def teacher(weights_file, picture_folder, tmp_path_factory):

@@ -32,6 +32,8 @@ from tfxfer.training.job import prepare
 from tfxfer.training.load import load_data
 from tfxfer.training.plan import make_plan
 
+pytestmark = pytest.mark.slow
+
 RUN_FILES = {
     "classes.txt",
     "config.toml",

@@ -21,6 +21,8 @@ from tfxfer.tasks.metrics import wilson_interval
 from tfxfer.training.folds import run_folds
 from tfxfer.training.load import load_data
 
+pytestmark = pytest.mark.slow
+
 PRESET = """
 [[phases]]
 name = "head"

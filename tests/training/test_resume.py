@@ -26,6 +26,8 @@ from tfxfer.training.resume.checkpoint import EPOCHS, PHASES, read_checkpoint
 from tfxfer.training.resume.place import FOLDER
 from tfxfer.training.train import run_training
 
+pytestmark = pytest.mark.slow
+
 DONE, EPOCH_COUNT = 2, 4
 # This program kills itself after an epoch of fine-tuning; the head's phase calls `watch`, too.
 KILLED = f"""

@@ -126,7 +126,7 @@ def test_efficientnet_s_imagenet_file_is_normalised_by_the_deviation(tmp_path):
     loaded = load(tmp_path / "b0.weights.h5", "EfficientNetB0", None).network
     layer = next(x for x in loaded.layers if isinstance(x, keras.layers.Normalization))
     pictures = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
-    normalise = keras.Model(loaded.inputs, layer.output)
+    normalise = keras.Model(loaded.inputs[0], layer.output)
     expected = (pictures / 255 - TORCH_MEAN) / TORCH_STD
     np.testing.assert_allclose(run_model(normalise, pictures), expected, atol=1e-5)
 
