@@ -36,10 +36,16 @@ def saved(weights_file, tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def loaded(saved):
+    """The SavedModel as a server holds it."""
+    return tf.saved_model.load(str(saved))
+
+
 @pytest.fixture(params=["rest", "grpc"])
-def server(request, saved):
+def server(request, loaded):
     """The served model, and its address."""
-    served = Served(saved)
+    served = Served(loaded)
     if request.param == "rest":
         with serve_http(make_handler(served)) as port:
             yield served, f"http://127.0.0.1:{port}/v1/models"

@@ -17,11 +17,12 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 
 class Served:
-    """A model that answers requests as TensorFlow Serving does, or fails as a test wants."""
+    """A loaded SavedModel that answers requests as TensorFlow Serving does, or fails if told to."""
 
-    def __init__(self, path):
-        self.signatures = dict(tf.saved_model.load(str(path)).signatures)
-        self.loaded = self.signatures.pop("serving_default")
+    def __init__(self, loaded):
+        self.loaded = loaded
+        self.signatures = dict(loaded.signatures)
+        del self.signatures["serving_default"]
         self.batches: list[int] = []  # It holds the number of pictures in each request.
         self.before = lambda: None  # It is called before each request is answered.
 
