@@ -34,7 +34,7 @@ from tfxfer.features.store import shards
 from tfxfer.features.store.table import Table, look_up
 from tfxfer.modalities.pictures.networks.applications import build_network
 from tfxfer.tasks.heads import (
-    Head,
+    DenseHead,
     build_head,
 )
 
@@ -140,7 +140,7 @@ def small_backbone(_mobilenet) -> Iterator[Backbone]:
 
 
 @pytest.fixture
-def small_head() -> Head:
+def small_head() -> DenseHead:
     """A linear head for three classes."""
     return build_head(HeadConfig(), 3, seed=0)
 

@@ -36,10 +36,11 @@ if TYPE_CHECKING:  # what type checkers and editors see of the names in _NEEDS_T
     from tfxfer.backbones.blocks import Block, list_blocks
     from tfxfer.backbones.build import build_backbone
     from tfxfer.backbones.hub_layer import HubModule, load_hub_module
+    from tfxfer.backbones.whole import build_model
     from tfxfer.modalities.pictures.networks.hub_module import export_hub_module
     from tfxfer.phases.unfreeze import unfreeze_top
     from tfxfer.prediction.run_model import load_model
-    from tfxfer.tasks.heads import build_head, build_model
+    from tfxfer.tasks.heads import build_head
 
 __version__ = "0.1.0"
 
@@ -50,7 +51,7 @@ _NEEDS_TENSORFLOW = {
     "HubModule": "tfxfer.backbones.hub_layer",
     "build_backbone": "tfxfer.backbones.build",
     "build_head": "tfxfer.tasks.heads",
-    "build_model": "tfxfer.tasks.heads",
+    "build_model": "tfxfer.backbones.whole",
     "export_hub_module": "tfxfer.modalities.pictures.networks.hub_module",
     "list_blocks": "tfxfer.backbones.blocks",
     "load_hub_module": "tfxfer.backbones.hub_layer",

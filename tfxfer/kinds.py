@@ -7,6 +7,15 @@ from __future__ import annotations
 
 from tfxfer.modalities.pictures.modality import Pictures
 from tfxfer.modality import Modality
+from tfxfer.task import Task
+from tfxfer.tasks.classes import Classes
+from tfxfer.tasks.several import Several
 
 # The modalities by their names in configs.
 MODALITIES: dict[str, Modality] = {"pictures": Pictures()}
+
+CLASSES: Task = Classes()
+SEVERAL: Task = Several()
+
+# What comes out; a source chooses it by the labels that it holds.
+TASKS: dict[str, Task] = {"classes": CLASSES, "several": SEVERAL}

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tfxfer.kinds import MODALITIES
+from tfxfer.kinds import MODALITIES, TASKS
 from tfxfer.machine import runtime
 
 _MEMORY_COUNTS = (1_000, 50_000)
@@ -36,10 +36,11 @@ def audit(paths_by_split: dict[str, list[str]]):
     from tfxfer.data.listing import Listing
 
     listed = {
-        name: FileSet(tuple(paths), np.zeros(len(paths), np.int64))
+        name: FileSet(tuple(paths), TASKS["classes"].read(np.zeros(len(paths), np.int64)))
         for name, paths in paths_by_split.items()
     }
-    return audit_listing(Listing("", ("all",), listed, MODALITIES["pictures"]))
+    listing = Listing("", ("all",), TASKS["classes"], listed, MODALITIES["pictures"])
+    return audit_listing(listing)
 
 
 def measure_speed(data: Path) -> None:
@@ -55,7 +56,9 @@ def measure_speed(data: Path) -> None:
         return tf.shape(decode_picture(encoded))
 
     def read(paths: list[str]) -> None:
-        encoded = FileSet(tuple(paths), np.zeros(len(paths), np.int64)).encoded()
+        encoded = FileSet(
+            tuple(paths), TASKS["classes"].read(np.zeros(len(paths), np.int64))
+        ).encoded()
         sizes = encoded.map(decode, num_parallel_calls=PARALLEL_CALLS).ignore_errors()
         for _ in untuned(sizes):
             pass

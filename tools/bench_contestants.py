@@ -221,8 +221,8 @@ def _time_epochs(folder: Path, data: str, weights: str) -> dict:
     from tfxfer.config.presets import load_config
     from tfxfer.features.batches import Batching
     from tfxfer.features.feed import make_phase_data
-    from tfxfer.phases.fit import prepare_phase
     from tfxfer.phases.precision import in_precision
+    from tfxfer.phases.prepare import prepare_phase
     from tfxfer.report.console import make_console
     from tfxfer.training.job import prepare
 
@@ -234,9 +234,8 @@ def _time_epochs(folder: Path, data: str, weights: str) -> dict:
     given = make_phase_data(
         job.features, job.pictures, phases=job.phases[1:], batching=Batching(BATCH)
     )
-    backbone, head = job.backbone, job.head
     with in_precision([], precision):
-        suffix, _ = prepare_phase(backbone, head, job.phases[1], given.cut, 1000)
+        suffix = prepare_phase(job.parts(1, given.cut), steps=1000)
         cut = _time_second(suffix, given.make_training())
     model, base = build_keras(weights, len(job.pictures.classes))
     _unfreeze(base)

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from tfxfer.kinds import TASKS
 from tfxfer.machine import runtime
 from tfxfer.modalities.pictures.copies import (
     find_copies,
@@ -68,7 +69,7 @@ def see(paths: list[str]):
     from tfxfer.data.items import FileSet
     from tfxfer.modalities.pictures.look import look_at_pictures, stack_thumbnails
 
-    files = FileSet(tuple(paths), np.zeros(len(paths), np.int64))
+    files = FileSet(tuple(paths), TASKS["classes"].read(np.zeros(len(paths), np.int64)))
     looks = [look for look in look_at_pictures(files) if not look.fault]
     sizes = np.array([(look.height_px, look.width_px) for look in looks])
     digests = [look.digest for look in looks]

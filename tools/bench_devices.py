@@ -30,6 +30,7 @@ import numpy as np
 from PIL import Image
 
 from tfxfer.errors import InputError, exit_code, first_line
+from tfxfer.kinds import TASKS
 from tfxfer.machine import runtime
 from tfxfer.modalities.pictures.networks.families import NETWORKS
 from tfxfer.modalities.pictures.view import plain_view
@@ -101,7 +102,8 @@ def time_prefix(backbone, head, cut, name: str, paths: list[str], seconds: float
     rate = count / (time.monotonic() - start)
 
     rows = np.arange(MOST_PICTURES) % len(paths)
-    photographs = FileSet(tuple(paths[row] for row in rows), rows)
+    labels = TASKS["classes"].read(rows)
+    photographs = FileSet(tuple(paths[row] for row in rows), labels)
     views = make_view_batches(
         photographs, plain_view(backbone.input.shape[0]), batch_size=BATCH
     ).as_numpy_iterator()
@@ -130,16 +132,20 @@ def build_parts(name: str, size_px: int):
 def in_training(backbone, head, cut, precision: str) -> Iterator[Any]:
     """Give the compiled model above a cut, which computes in the precision inside the block."""
     from tfxfer.config.phases import ResolvedPhase
-    from tfxfer.phases.fit import layers_of, prepare_phase
+    from tfxfer.phases.parts import PhaseParts
     from tfxfer.phases.precision import in_precision
-    from tfxfer.phases.unfreeze import unfreeze_top
+    from tfxfer.phases.prepare import layers_of, prepare_phase
+    from tfxfer.phases.unfreeze import unfreeze_for
 
     phase = ResolvedPhase(
         name="bench", unfreeze=cut.unfrozen, epochs=1, views=1, mixup=0.0, learning_rate=1e-4
     )
-    unfrozen = unfreeze_top(backbone.network, backbone.blocks, cut.unfrozen)
+    labels = TASKS["classes"].read(np.arange(CLASSES))
+    objective = TASKS["classes"].make_objective(labels, CLASSES)
+    parts = PhaseParts(phase, backbone, head, cut, objective)
+    unfrozen = unfreeze_for(phase, backbone)
     with in_precision(layers_of(backbone.network, unfrozen), precision):
-        yield prepare_phase(backbone, head, phase, cut, 10**6, precision=precision)[0]
+        yield prepare_phase(parts, steps=10**6, precision=precision)
 
 
 def time_suffix(backbone, head, cut, precision: str, batch: int, seconds: float) -> Figures:

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from tfxfer.config.presets import load_config
-from tfxfer.kinds import MODALITIES
+from tfxfer.kinds import MODALITIES, TASKS
 from tfxfer.machine import runtime
 
 # The numbers of training and validation pictures, after missing splits are made, and of classes.
@@ -50,9 +50,7 @@ def estimate_seconds(preset: str, paths: tuple[str, ...]) -> list[float]:
     from tfxfer.modalities.pictures.networks.families import NETWORKS
     from tfxfer.phases.schedules import resolve_phase
     from tfxfer.report.console import make_console
-    from tfxfer.tasks.heads import build_head
-    from tfxfer.tasks.objective import PLAIN
-    from tfxfer.training.estimate import plan_phase
+    from tfxfer.training.estimate import Before, plan_phase
     from tfxfer.training.job import Job
 
     config = load_config(preset)
@@ -61,7 +59,8 @@ def estimate_seconds(preset: str, paths: tuple[str, ...]) -> list[float]:
     size_px = config.backbone.image_size_px or family.sizes_px[config.backbone.name]
     network = build_network(config.backbone.name, size_px, config.backbone.alpha)
     backbone = wrap_network(network, family, size_px)
-    head = build_head(config.head, classes, config.seed)
+    task = TASKS["classes"]
+    head = task.build_head(config.head, classes, seed=config.seed)
     features = make_feature_run(backbone, head, config=config.features, seed=0, share=ALONE,
                                 augmentation=config.augmentation,
                                 modality=MODALITIES["pictures"],
@@ -69,17 +68,19 @@ def estimate_seconds(preset: str, paths: tuple[str, ...]) -> list[float]:
 
     def repeat(count: int) -> FileSet:
         chosen = np.arange(count) % len(paths)
-        return FileSet(tuple(paths[i] for i in chosen), np.arange(count) % classes)
+        return FileSet(tuple(paths[i] for i in chosen), task.read(np.arange(count) % classes))
 
     names = tuple(map(str, range(classes)))
-    pictures = ItemData(
-        "drawn", names, repeat(train), repeat(validation), repeat(1), MODALITIES["pictures"]
-    )
-    phases = tuple(resolve_phase(phase, train) for phase in config.phases)
-    job = Job(pictures, features, head, phases, config.data.batch_size, PLAIN)
+    sets = (repeat(train), repeat(validation), repeat(1))
+    pictures = ItemData("drawn", names, task, *sets, MODALITIES["pictures"])
+    blocks = backbone.blocks
+    phases = tuple(resolve_phase(phase, train, blocks=blocks) for phase in config.phases)
+    objective = task.make_objective(pictures.train.labels, classes)
+    job = Job(pictures, features, head, phases, config.data.batch_size, objective)
     seconds: list[float] = []
-    for position, phase in enumerate(phases):
-        plan = plan_phase(job, phase, views_at_hand=min(position, 1), is_timed=True)
+    for position in range(len(phases)):
+        before = Before(views=min(position, 1))
+        plan = plan_phase(job, position, before=before, is_timed=True)
         seconds.append(plan.seconds or 0.0)
     return seconds
 

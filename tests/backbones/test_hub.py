@@ -16,6 +16,7 @@ import tfxfer
 from tfxfer.backbones.blocks import resolve_unfreeze
 from tfxfer.backbones.build import build_backbone
 from tfxfer.backbones.hub_layer import HubModule, load_hub_module
+from tfxfer.backbones.whole import build_model
 from tfxfer.config.backbone import BackboneConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
@@ -24,7 +25,7 @@ from tfxfer.features.engines import build_openvino, build_tensorflow
 from tfxfer.features.fingerprint import hash_prefix
 from tfxfer.modalities.pictures.networks.hub_module import export_hub_module
 from tfxfer.phases.unfreeze import unfreeze_top
-from tfxfer.tasks.heads import build_head, build_model
+from tfxfer.tasks.heads import build_head
 
 SIDE = 32
 

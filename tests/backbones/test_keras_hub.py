@@ -13,13 +13,14 @@ import pytest
 
 import tfxfer
 from tfxfer.backbones.build import build_backbone
+from tfxfer.backbones.whole import build_model
 from tfxfer.config.backbone import BackboneConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
 from tfxfer.features.cut import build_prefix, build_suffix, find_cut
 from tfxfer.modalities.pictures.networks.hub_families import FAMILIES
 from tfxfer.phases.unfreeze import unfreeze_top
-from tfxfer.tasks.heads import build_head, build_model
+from tfxfer.tasks.heads import build_head
 
 keras_hub = pytest.importorskip("keras_hub")
 

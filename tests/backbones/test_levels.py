@@ -11,6 +11,7 @@ from support.small import outline, small_size_px
 import tfxfer
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.backbones.levels import add_levels
+from tfxfer.backbones.whole import build_model
 from tfxfer.config.backbone import BackboneConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.config.presets import load_config
@@ -18,7 +19,7 @@ from tfxfer.errors import InputError
 from tfxfer.features.cut import find_cut
 from tfxfer.modalities.pictures.networks.applications import build_network, wrap_network
 from tfxfer.modalities.pictures.networks.families import NETWORKS
-from tfxfer.tasks.heads import build_head, build_model
+from tfxfer.tasks.heads import build_head
 
 
 def build(name: str, levels: int) -> Backbone:

@@ -17,10 +17,12 @@ from tfxfer.commands.main import main
 from tfxfer.data.audit import audit_listing
 from tfxfer.data.items import FileSet
 from tfxfer.errors import InputError
+from tfxfer.kinds import TASKS
 from tfxfer.modalities.pictures.decode import decode_picture
 from tfxfer.modalities.pictures.look import look_at_file, look_at_pictures
 from tfxfer.modalities.pictures.view import plain_view
 from tfxfer.sources.sources import list_pictures
+from tfxfer.tasks.labels import ClassLabels
 from tfxfer.training.load import load_data
 
 tool = load_tool("make_bad_folder")
@@ -33,7 +35,8 @@ def bad_folder(tmp_path_factory):
 
 
 def audit(folder, cache=None, **changes):
-    return audit_listing(list_pictures(data_config(source=str(folder), **changes)), cache=cache)
+    listing = list_pictures(data_config(source=str(folder), **changes), TASKS)
+    return audit_listing(listing, cache=cache)
 
 
 def test_every_kind_of_bad_and_odd_file_is_found_and_named(bad_folder):
@@ -57,7 +60,9 @@ def test_pictures_are_seen_alike_together_one_by_one_and_beside_broken_ones(bad_
     usable = [path for path in paths if not each[path].fault]
     assert 0 < len(usable) < len(paths)
     for shown in (usable, paths):
-        together = look_at_pictures(FileSet(tuple(shown), np.zeros(len(shown), np.int64)))
+        together = look_at_pictures(
+            FileSet(tuple(shown), ClassLabels(np.zeros(len(shown), np.int64)))
+        )
         assert together == [each[path] for path in shown]
 
 

@@ -34,7 +34,7 @@ def test_evaluation_gives_every_picture_once_in_order(pictures):
     batches = list(make_evaluation_dataset(pictures, plain_view(32), class_count=3, batch_size=8))
     assert [len(x) for x, _ in batches] == [8, 8, 8, 8, 8, 2]
     labels = np.concatenate([y.numpy().argmax(axis=1) for _, y in batches])
-    np.testing.assert_array_equal(labels, pictures.labels)
+    np.testing.assert_array_equal(labels, pictures.labels.numbers)
     assert batches[0][0].shape == (8, 32, 32, 3)
     assert batches[0][0].dtype == tf.float32
     assert np.min(batches[0][0]) >= 0 and 30 < np.max(batches[0][0]) <= 255

@@ -16,6 +16,7 @@ from tfxfer.features.batches import Batching, make_stored_training
 from tfxfer.features.feed import make_phase_data
 from tfxfer.modalities.pictures.settings import AugmentationConfig
 from tfxfer.modalities.pictures.view import augmented_view
+from tfxfer.tasks.labels import ClassLabels
 from tfxfer.training.load import load_data
 
 QUIET = Console(quiet=True)
@@ -98,7 +99,7 @@ def test_a_phase_draws_evenly_from_what_is_stored_and_from_what_streams(
 
 def test_a_stored_picture_that_comes_again_shows_its_other_view(make_table):
     features = np.arange(20, dtype=np.float32).reshape(2, 10, 1)
-    labels = np.array([0] * 9 + [1])
+    labels = ClassLabels(np.array([0] * 9 + [1]))
     tables = [make_table(view) for view in features]
     (epoch,) = read_epochs(
         make_stored_training(

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tfxfer.errors import InputError
-from tfxfer.evaluation.class_map import LEFT_OUT, map_classes, read_class_map, relabel
+from tfxfer.evaluation.class_map import LEFT_OUT, map_classes, read_class_map
+from tfxfer.tasks.labels import ClassLabels, SeveralLabels
 
 
 @pytest.mark.parametrize(
@@ -37,20 +38,20 @@ def test_a_mapping_file_in_another_encoding_is_named(tmp_path):
 
 
 def test_only_classes_with_pictures_must_be_known():
-    labels = np.array([0, 0, 2])
+    labels = ClassLabels(np.array([0, 0, 2]))
     numbers, notes = map_classes(labels, ("cat", "emu", "dog"), ("dog", "cat"))
     assert (numbers.tolist(), notes) == ([1, LEFT_OUT, 0], ())
-    found, stays = relabel(labels, numbers, 2)
-    assert (found.tolist(), stays.all()) == ([1, 1, 0], True)
+    found, stays = labels.rename(numbers, 2)
+    assert (found.numbers.tolist(), stays.all()) == ([1, 1, 0], True)
     with pytest.raises(InputError, match=r"\(dog, cat\).*1 of 3 classes"):
-        map_classes(np.array([1]), ("cat", "emu", "dog"), ("dog", "cat"))
+        map_classes(ClassLabels(np.array([1])), ("cat", "emu", "dog"), ("dog", "cat"))
 
 
 def test_several_labels_of_one_class_are_one():
-    labels = np.array([[1, 1, 0], [0, 1, 0], [0, 0, 1]], np.int8)
+    labels = SeveralLabels(np.array([[1, 1, 0], [0, 1, 0], [0, 0, 1]], np.int8))
     mapping = {"kitten": "cat", "emu": ""}
     numbers, notes = map_classes(labels, ("cat", "kitten", "emu"), ("dog", "cat"), mapping)
-    found, stays = relabel(labels, numbers, 2)
-    assert found.tolist() == [[0, 1], [0, 1], [0, 0]]
+    found, stays = labels.rename(numbers, 2)
+    assert found.rows.tolist() == [[0, 1], [0, 1], [0, 0]]
     assert stays.all(), "a picture that loses its last label has none, and stays"
     assert notes == ("class emu is left out, as --classes says: 1 labels",)

@@ -15,16 +15,19 @@ from support.settings import data_key
 from support.small import COLOURS, draw_picture, write_classes
 
 import tfxfer
+from tfxfer.backbones.whole import build_model
 from tfxfer.commands.main import main
 from tfxfer.config.presets import dump_config, load_config, load_data_settings
 from tfxfer.data.items import FileSet
 from tfxfer.errors import InputError
 from tfxfer.evaluation.class_map import read_class_map
 from tfxfer.evaluation.evaluate import run_evaluation
+from tfxfer.kinds import TASKS
 from tfxfer.modalities.pictures.view import plain_view
 from tfxfer.prediction.predict_set import predict_set
 from tfxfer.prediction.predictor import Prediction, PredictionError, Predictor
 from tfxfer.prediction.prepare import make_prepare
+from tfxfer.records.proportions import wilson_interval
 from tfxfer.report.evaluation import (
     describe,
     list_confusions,
@@ -32,8 +35,7 @@ from tfxfer.report.evaluation import (
     write_evaluation,
     write_results,
 )
-from tfxfer.tasks.heads import build_model
-from tfxfer.tasks.metrics import wilson_interval
+from tfxfer.tasks.labels import ClassLabels
 
 QUIET = Console(quiet=True)
 NAMES = ("green", "amber", "blue")  # This is not the order of the folders.
@@ -108,14 +110,13 @@ def test_a_trained_backbone_gives_what_it_gives_in_training(
     """The metrics equal those that a run computes by tf.data."""
     from tfxfer.data.pipeline import make_evaluation_dataset
     from tfxfer.sources.sources import list_pictures
-    from tfxfer.tasks.metrics import evaluate_probabilities
 
     model, names = build_model(small_backbone, small_head), tuple(COLOURS)
     report = evaluate(make_predictor(model, names), picture_folder)
-    pictures = list_pictures(load_data_settings(picture_folder).data).splits["train"]
+    pictures = list_pictures(load_data_settings(picture_folder).data, TASKS).splits["train"]
     dataset = make_evaluation_dataset(pictures, plain_view(32), class_count=3, batch_size=32)
     given = model.predict(dataset, verbose=0)
-    expected = evaluate_probabilities("all", given, pictures.labels, names)
+    expected = TASKS["classes"].evaluate("all", pictures.labels, given, names)
     assert report.evaluation.confusion == expected.confusion
     assert report.evaluation.cross_entropy == pytest.approx(expected.cross_entropy, abs=1e-5)
 
@@ -433,7 +434,9 @@ def test_few_pictures_are_in_memory_at_a_time(predictor, own_folder):
 
     watched = Predictor("watched", NAMES, prepare, run_batch, 32)
     gone = (*paths, str(own_folder / "gone.jpg"))
-    probabilities, rows, bad = predict_set(watched, FileSet(gone, np.zeros(361, np.int64)))
+    probabilities, rows, bad = predict_set(
+        watched, FileSet(gone, ClassLabels(np.zeros(361, np.int64)))
+    )
     assert probabilities.shape == (360, 3) and rows.tolist() == list(range(360))
     assert [file.reason for file in bad] == ["cannot be read (No such file or directory)"]
     assert max(alive) <= 3 * 32

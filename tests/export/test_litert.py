@@ -16,6 +16,7 @@ from support.small import COLOURS, draw_picture, run_model
 
 from tfxfer.backbones.build import build_backbone
 from tfxfer.backbones.levels import add_levels
+from tfxfer.backbones.whole import build_model
 from tfxfer.config.backbone import BackboneConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
@@ -25,7 +26,7 @@ from tfxfer.litert.interpreter import LiteModel
 from tfxfer.litert.metadata import load_labels
 from tfxfer.prediction.litert import load_litert
 from tfxfer.prediction.predictor import PredictionError
-from tfxfer.tasks.heads import build_head, build_model
+from tfxfer.tasks.heads import build_head
 
 pytestmark = pytest.mark.slow
 
@@ -46,12 +47,12 @@ def make_pictures(count: int, seed: int) -> np.ndarray:
 TRAINED_ON, OTHERS = make_pictures(60, 0), make_pictures(60, 1)
 
 
-def build(weights_file, levels: int, has_several: bool = False, kind: str = "linear"):
+def build(weights_file, levels: int, activation: str = "softmax", kind: str = "linear"):
     config = BackboneConfig(
         name="MobileNet", weights=str(weights_file), alpha=0.25, image_size_px=SIDE
     )
     backbone = add_levels(build_backbone(config), levels)
-    head = build_head(HeadConfig(kind=kind, levels=levels), 3, seed=0, has_several=has_several)
+    head = build_head(HeadConfig(kind=kind, levels=levels), 3, seed=0, activation=activation)
     return build_model(backbone, head)
 
 
@@ -239,7 +240,7 @@ def test_float16_rounds_as_many_weights_as_the_probabilities_bear(files):
 def test_several_labels_and_a_hidden_layer(weights_file, tmp_path, kind):
     """Probabilities of several labels are independent, so that they do not sum to 1."""
     keras.utils.set_random_seed(0)
-    model = build(weights_file, levels=1, has_several=True, kind="mlp")
+    model = build(weights_file, levels=1, activation="sigmoid", kind="mlp")
     path = tmp_path / "several.tflite"
     convert_litert(model, kind, path, CLASSES, lambda: iter(TRAINED_ON))
     given = load_litert(path, with_embeddings=False).run(list(OTHERS)).probabilities

@@ -18,7 +18,7 @@ from tfxfer.errors import InputError
 from tfxfer.features.cut import build_prefix, build_suffix, find_cut
 from tfxfer.features.engines import ENGINES
 from tfxfer.phases.unfreeze import unfreeze_top
-from tfxfer.tasks.heads import Head
+from tfxfer.tasks.heads import DenseHead
 
 
 @pytest.fixture(autouse=True)
@@ -26,9 +26,9 @@ def _seeded():
     keras.utils.set_random_seed(0)
 
 
-def plain_head() -> Head:
+def plain_head() -> DenseHead:
     """Gives the vectors of the network themselves."""
-    return Head((keras.layers.GlobalAveragePooling2D(),), (keras.layers.Identity(),))
+    return DenseHead((keras.layers.GlobalAveragePooling2D(),), (keras.layers.Identity(),))
 
 
 def draw_tokens(lengths=(7, 3, 5), longest=7) -> np.ndarray:

@@ -24,10 +24,11 @@ from tfxfer.machine import runtime
 from tfxfer.machine.compiled import exact_float32
 from tfxfer.machine.devices import Device, find_device, share_gpus
 from tfxfer.phases.memory import memory_errors
+from tfxfer.phases.parts import Watch
 from tfxfer.phases.precision import check_precision, list_candidates
 from tfxfer.search.workers import check_workers
 from tfxfer.training.job import prepare
-from tfxfer.training.phase import train_phase
+from tfxfer.training.phase import Turn, train_phase
 
 GPU = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
 
@@ -192,7 +193,7 @@ def test_deterministic_trainings_come_to_equal_weights(
             job = prepare(config, Console(quiet=True))
             # Timings vary, so the first candidate is taken, and only its features are checked.
             assert job.features.recorder.engine_name == engines.list_candidates()[0]
-            result = train_phase(job, 0, [], tmp_path, Console(quiet=True))
+            result = train_phase(Turn(job, 0, (), Watch(tmp_path, Console(quiet=True))))
             weights.append(job.head.layers[-1].get_weights())
         assert is_op_determinism_enabled()
     finally:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from rich.console import Console
+from support.fitting import as_labels, fit_phase, prepare_phase
 from support.small import run_model
 
 from tfxfer.config.head import HeadConfig
@@ -19,7 +20,6 @@ from tfxfer.features.cut import build_prefix, find_cut
 from tfxfer.features.feed import PhaseData
 from tfxfer.machine.processes import ALONE
 from tfxfer.phases.finite import Failure, StayFinite
-from tfxfer.phases.fit import fit_phase, prepare_phase
 from tfxfer.phases.precision import in_precision
 from tfxfer.tasks.heads import build_head
 
@@ -79,7 +79,13 @@ def make_data(cut, features):
         whole = tf.data.Dataset.from_tensor_slices((features * on_validation, TARGETS))
         validation = untuned(whole.batch(8))
         return PhaseData(
-            cut, make_training, validation, (LABELS, LABELS), STEPS, batch_size=8, share=ALONE
+            cut,
+            make_training,
+            validation,
+            as_labels(LABELS, LABELS),
+            STEPS,
+            batch_size=8,
+            share=ALONE,
         )
 
     return make

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from rich.console import Console
+from support.fitting import as_labels, fit_phase, prepare_phase
 from support.small import run_model
 
 from tfxfer.config.head import HeadConfig
@@ -17,7 +18,6 @@ from tfxfer.data.items import untuned
 from tfxfer.features.cut import build_prefix, find_cut
 from tfxfer.features.feed import PhaseData
 from tfxfer.machine.processes import ALONE
-from tfxfer.phases.fit import fit_phase, prepare_phase
 from tfxfer.phases.keep_best import KeepBest, Standing
 from tfxfer.phases.precision import agree, choose_precision, in_precision
 from tfxfer.phases.span import load_state, save_state
@@ -59,6 +59,12 @@ def phase(**changes) -> ResolvedPhase:
     return ResolvedPhase(**{**values, "views": "stream", "mixup": 0.0, **changes})
 
 
+def choose(build, layers, batches, steps, candidates, first_step=0):
+    return choose_precision(
+        build, layers, batches=batches, steps=steps, candidates=candidates, first_step=first_step
+    )
+
+
 def snapshot(model) -> list[np.ndarray]:
     return [np.array(state) for state in (*model.variables, *model.optimizer.variables)]
 
@@ -80,7 +86,7 @@ def test_a_trial_leaves_weights_optimizer_and_random_states_as_they_were(
 
     reference = build("float32")
     before = snapshot(reference)
-    precision, model = choose_precision(build, top, batches, steps, PRECISIONS)
+    precision, model = choose(build, top, batches, steps, PRECISIONS)
     assert len(built) == 1 + tried
     assert model in built
     assert precision == "float32" if tried == 1 else precision in PRECISIONS
@@ -124,7 +130,7 @@ def test_what_is_faster_is_taken_if_its_losses_agree(
         return model
 
     candidates = ("float32", "bfloat16_rewrite")
-    assert choose_precision(build, top, batches, 10**9, candidates, 2)[0] == expected
+    assert choose(build, top, batches, 10**9, candidates, 2)[0] == expected
 
 
 def test_a_trial_changes_nothing_of_the_training_that_follows(
@@ -135,7 +141,7 @@ def test_a_trial_changes_nothing_of_the_training_that_follows(
 
     dropout = next(x for x in small_head.layers if isinstance(x, keras.layers.Dropout))
     start, randomness = build().get_weights(), np.array(dropout.seed_generator.state)
-    _, tried = choose_precision(build, top, batches, 1, PRECISIONS)
+    _, tried = choose(build, top, batches, 1, PRECISIONS)
     tried.fit(batches, epochs=2, shuffle=False, verbose=0)
     after_a_trial = tried.get_weights()
     untried = build()
@@ -185,7 +191,7 @@ def test_a_phase_trains_in_the_precision_that_it_names(
     before = [np.array(weight) for layer in top for weight in layer.trainable_weights]
     labels = np.arange(16) % 3
     data = PhaseData(
-        cut, lambda *_: batches, batches, (labels, labels), 2, batch_size=8, share=ALONE
+        cut, lambda *_: batches, batches, as_labels(labels, labels), 2, batch_size=8, share=ALONE
     )
     result = fit_phase(
         small_backbone, small_head, phase(precision=precision, epochs=4), data, None, tmp_path,
@@ -253,12 +259,12 @@ def test_a_scaled_loss_changes_neither_rates_nor_clipping_nor_the_place_in_the_s
     assert changes[kernel] == pytest.approx(changes[probabilities] / 2, rel=0.05)
 
     path = tmp_path / "state.npz"
-    keeper = KeepBest(None, Standing(), 16)
+    keeper = KeepBest(None, Standing(), pictures=16)
     keeper.weights = model.get_weights()
     save_state(path, model, keeper)
     with in_precision(top, "mixed_float16"):
         other = build("mixed_float16")
-        load_state(path, other, KeepBest(None, Standing(), 16))
+        load_state(path, other, KeepBest(None, Standing(), pictures=16))
     for value, expected in zip(snapshot(other), snapshot(model), strict=True):
         np.testing.assert_array_equal(value, expected)
 

@@ -14,9 +14,10 @@ import tfxfer
 from tfxfer import run
 from tfxfer.backbones.build import build_backbone
 from tfxfer.backbones.levels import add_levels
+from tfxfer.backbones.whole import build_model
 from tfxfer.config.backbone import BackboneConfig
 from tfxfer.errors import InputError
-from tfxfer.tasks.heads import build_head, build_model
+from tfxfer.tasks.heads import build_head
 
 ROOT = Path(__file__).parents[2]
 

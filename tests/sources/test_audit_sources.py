@@ -20,6 +20,7 @@ from tfxfer.commands.main import main
 from tfxfer.config.presets import load_config
 from tfxfer.data.audit import audit_listing
 from tfxfer.errors import InputError
+from tfxfer.kinds import TASKS
 from tfxfer.sources.sources import list_pictures
 from tfxfer.training.job import load_pictures
 from tfxfer.training.load import load_data
@@ -131,7 +132,7 @@ def spoiled(request, tmp_path_factory) -> tuple[dict[str, object], dict[str, lis
 def audit(settings, cache=None, **changes):
     """Return the findings, and the reported progress."""
     said: list[tuple[int, int]] = []
-    listing = list_pictures(data_config(**{**settings, **changes}))
+    listing = list_pictures(data_config(**{**settings, **changes}), TASKS)
     return audit_listing(listing, True, cache, lambda *done: said.append(done)), said
 
 
@@ -185,7 +186,7 @@ def test_a_run_refuses_or_leaves_out_what_is_bad_and_what_leaks(spoiled, tmp_pat
             names = list(split.where())
             rows = [make_rows()["train"][called["train"].index(name)][:2] for name in names]
             assert read(split) == rows
-            assert split.labels.tolist() == [label for _, label in rows]
+            assert split.labels.numbers.tolist() == [label for _, label in rows]
             seen += names
         assert sorted(seen) == sorted(set(called["train"]) - left_out)
         assert read(data.test) == [row[:2] for row in make_rows()["test"]]
@@ -225,7 +226,7 @@ def test_an_array_record_that_was_replaced_is_opened_anew(tmp_path):
     for rows in (make_rows()["test"], make_rows()["test"][::-1][:9]):
         write_records(path, rows, "arrayrecord")
         config = data_config(source=f"arrayrecord:{path}", class_names=CLASSES)
-        listed = list_pictures(config).splits["train"]
+        listed = list_pictures(config, TASKS).splits["train"]
         assert read(listed) == [row[:2] for row in rows]
 
 

@@ -30,7 +30,7 @@ def test_missing_splits_are_cut_from_every_class(picture_folder):
     assert data.classes == tuple(sorted(COLOURS))
     assert sizes(data) == [42, 9, 9]
     for split in (data.train, data.validation, data.test):
-        assert len(set(np.bincount(split.labels))) == 1
+        assert len(set(np.bincount(split.labels.numbers))) == 1
     paths = [set(split.paths) for split in (data.train, data.validation, data.test)]
     assert len(set.union(*paths)) == 60
     assert len(data.notes) == 2

@@ -12,6 +12,7 @@ from support.settings import data_config
 from support.small import COLOURS
 
 from tfxfer.errors import InputError
+from tfxfer.kinds import TASKS
 from tfxfer.training.load import load_data
 
 SPLITS = {"000": "train", "001": "", "002": "training", "003": "Val", "004": "test", "005": "test"}
@@ -64,7 +65,7 @@ def test_every_kind_of_table_gives_the_same_pictures(own_folder, name):
     assert data.source.endswith(name)
     assert data.notes == ()
     for split in (data.train, data.validation, data.test):
-        names = [data.classes[label] for label in split.labels]
+        names = [data.classes[label] for label in split.labels.numbers]
         assert all(f"/{label}/" in path for label, path in zip(names, split.paths, strict=True))
 
 
@@ -123,10 +124,12 @@ def test_a_picture_may_have_several_labels_or_none(own_folder, name):
     changes = {"label_separator": "|"} if name == "list.csv" else {}
     data = load(write_rows(own_folder / name, rows), **changes)
     assert data.classes == ("amber", "blue", "dark", "green")
-    assert data.has_several
-    assert data.train.labels.dtype == np.int8
-    assert data.train.labels[:2].tolist() == [[1, 0, 1, 0], [1, 0, 0, 0]]
-    assert data.train.labels[data.train.paths.index(str(own_folder / "blue/001.jpg"))].sum() == 0
+    assert data.task is TASKS["several"]
+    assert data.train.labels.rows.dtype == np.int8
+    assert data.train.labels.rows[:2].tolist() == [[1, 0, 1, 0], [1, 0, 0, 0]]
+    assert (
+        data.train.labels.rows[data.train.paths.index(str(own_folder / "blue/001.jpg"))].sum() == 0
+    )
     if not changes:
         with pytest.raises(InputError, match="need one label a picture"):
             load(own_folder / name, shots=1)

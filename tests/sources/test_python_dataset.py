@@ -15,6 +15,7 @@ import tfxfer
 from tfxfer.cache.folder import clear_others
 from tfxfer.config.data import DataConfig
 from tfxfer.errors import InputError
+from tfxfer.kinds import TASKS
 from tfxfer.modalities.pictures.decode import decode_picture
 from tfxfer.sources.python_dataset import write_dataset
 from tfxfer.training.load import load_data
@@ -77,12 +78,12 @@ def test_splits_grey_pictures_and_rows(tmp_path):
     dataset = tf.data.Dataset.from_tensor_slices((PIXELS[:12, ..., 0], rows))
     data = load({"train": dataset, "val": dataset.take(4), "test": dataset.skip(8)}, tmp_path)
     assert [len(s.labels) for s in (data.train, data.validation, data.test)] == [12, 4, 4]
-    assert data.has_several
+    assert data.task is TASKS["several"]
     known = {PIXELS[i, ..., 0].tobytes(): rows[i].tolist() for i in range(12)}
     for picture, label in pairs(data):
         assert known[picture[..., 0].tobytes()] == label.tolist()
     one_hot = tf.data.Dataset.from_tensor_slices((PIXELS, np.eye(3, dtype=np.float32)[LABELS]))
-    assert not load(one_hot, tmp_path).has_several
+    assert load(one_hot, tmp_path).task is TASKS["classes"]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from support.settings import data_config
 from support.small import COLOURS, draw_picture
 
 from tfxfer.errors import InputError
+from tfxfer.kinds import TASKS
 from tfxfer.sources.label_lists import to_labels
 from tfxfer.training.load import load_data
 
@@ -77,8 +78,8 @@ def test_shards_are_read_in_order_and_missing_splits_cut(tmp_path, kind):
     for split in splits:
         places = [originals[picture] for picture, _ in read(split)]
         assert places == sorted(places)
-        np.testing.assert_array_equal([place % 3 for place in places], split.labels)
-        assert [label for _, label in read(split)] == list(split.labels)
+        np.testing.assert_array_equal([place % 3 for place in places], split.labels.numbers)
+        assert [label for _, label in read(split)] == list(split.labels.numbers)
         names = [f"r/photos.{kind}-{p // 10:05d}-of-00003/{p % 10}" for p in places]
         assert [identity.name for identity in split.identities()] == names
         seen += places
@@ -144,7 +145,7 @@ def test_a_stated_schema_is_followed_and_names_are_classes(tmp_path):
         load("tfrecord", tmp_path / "r" / "a", picture_key="jpg", label_key="species")
     data = load("tfrecord", tmp_path / "r" / "a", **keys)
     assert data.classes == tuple(sorted(NAMES))
-    assert np.bincount(data.train.labels).tolist() == [4, 4, 4]
+    assert np.bincount(data.train.labels.numbers).tolist() == [4, 4, 4]
     with pytest.raises(InputError, match=r"among data.reading.class_names .* Received: 'green'"):
         load("tfrecord", tmp_path / "r" / "a", **keys, class_names=("amber", "blue"))
 
@@ -200,11 +201,11 @@ def test_records_with_several_labels_give_rows(tmp_path, kind):
     records = [example(encode(i % 3, i), sets[i % 4]) for i in range(24)]
     write(tmp_path / "r" / "a", records, kind)
     data = load(kind, tmp_path / "r" / "a", class_names=NAMES)
-    assert data.has_several
+    assert data.task is TASKS["several"]
     rows = {encode(i % 3, i): np.isin(range(3), sets[i % 4]).astype(np.int8) for i in range(24)}
     for split in (data.train, data.validation, data.test):
-        assert split.labels.dtype == np.int8
-        for (picture, label), expected in zip(read(split), split.labels, strict=True):
+        assert split.labels.rows.dtype == np.int8
+        for (picture, label), expected in zip(read(split), split.labels.rows, strict=True):
             np.testing.assert_array_equal(label, expected)
             np.testing.assert_array_equal(label, rows[picture])
     assert "6 have none" in data.notes[0]

@@ -17,6 +17,7 @@ from tfxfer.config.phases import ResolvedPhase
 from tfxfer.errors import InputError
 from tfxfer.features.batches import Batching
 from tfxfer.features.feed import make_phase_data
+from tfxfer.kinds import TASKS
 from tfxfer.modalities.pictures.decode import decode_picture
 from tfxfer.sources.sources import list_pictures
 from tfxfer.training.load import load_data
@@ -67,7 +68,7 @@ def test_a_prepared_data_set_is_read_and_its_missing_split_cut(data_dir):
     assert [len(s.labels) for s in (data.train, data.validation, data.test)] == [51, 9, 15]
     for split in (data.train, data.validation, data.test):
         read = [(bytes(x), int(y)) for x, y in split.encoded().as_numpy_iterator()]
-        np.testing.assert_array_equal([label for _, label in read], split.labels)
+        np.testing.assert_array_equal([label for _, label in read], split.labels.numbers)
         assert all(picture.startswith(b"\x89PNG") for picture, _ in read)
     train, validation = (
         {bytes(x) for x, _ in split.encoded().as_numpy_iterator()}
@@ -85,8 +86,8 @@ def test_folds_and_shots_of_a_data_set_have_the_labels_of_their_pictures(data_di
         config = data_config(source="tfds:colours", data_dir=str(data_dir), **settings)
         data = load_data(config, seed=0)
         for part in (data.train, data.validation):
-            assert [int(label) for _, label in part.encoded()] == part.labels.tolist()
-        assert np.bincount(data.train.labels).tolist() == [5, 5, 5]
+            assert [int(label) for _, label in part.encoded()] == part.labels.numbers.tolist()
+        assert np.bincount(data.train.labels.numbers).tolist() == [5, 5, 5]
         held_out += [identity.name for identity in data.validation.identities()]
     assert len(held_out) == len(set(held_out)) == 60
 
@@ -96,7 +97,7 @@ def test_a_seed_shuffles_the_same_way_again(data_dir):
     train = load_data(config, seed=0).train
     orders = [[int(y) for _, y in train.encoded(s).as_numpy_iterator()] for s in (1, 1, 2)]
     assert orders[0] == orders[1] != orders[2]
-    assert sorted(orders[0]) == sorted(train.labels)
+    assert sorted(orders[0]) == sorted(train.labels.numbers)
 
 
 def test_a_cut_of_a_cut_keeps_to_the_first(data_dir):
@@ -210,7 +211,7 @@ def test_whole_splits_give_what_tfds_load_gives_in_its_order(tmp_path, shards):
     """The bytes agree for one file and for several, which TensorFlow Datasets reads in turns."""
     splits = {"train": list(examples(60, 0)), "test": list(examples(15, 1000))}
     store(tmp_path, splits, shards=shards)
-    listed = list_pictures(data_config(source="tfds:colours", data_dir=str(tmp_path))).splits
+    listed = list_pictures(data_config(source="tfds:colours", data_dir=str(tmp_path)), TASKS).splits
     for name in splits:
         options = {"split": name, "data_dir": tmp_path}
         skip = {"image": tfds.decode.SkipDecoding()}
@@ -218,7 +219,7 @@ def test_whole_splits_give_what_tfds_load_gives_in_its_order(tmp_path, shards):
         expected = [(bytes(each["image"]), int(each["label"])) for each in plain]
         ours = [(bytes(x), int(y)) for x, y in listed[name].encoded().as_numpy_iterator()]
         assert ours == expected
-        assert [label for _, label in expected] == listed[name].labels.tolist()
+        assert [label for _, label in expected] == listed[name].labels.numbers.tolist()
     decoded = tfds.load("colours", split="test", data_dir=tmp_path)
     for each, (encoded, _) in zip(decoded, ours, strict=True):
         np.testing.assert_array_equal(decode_picture(tf.constant(encoded)), each["image"])

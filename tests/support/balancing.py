@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfxfer.config.phases import ResolvedPhase
-from tfxfer.tasks.objective import Objective
+from tfxfer.tasks.objective import ClassObjective
 
 COUNTS = (24, 12, 3)
 
@@ -15,8 +15,8 @@ def softmax(logits) -> np.ndarray:
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
-def objective(balance, counts=COUNTS) -> Objective:
-    return Objective(balance=balance, counts=counts)
+def objective(balance, counts=COUNTS) -> ClassObjective:
+    return ClassObjective(balance=balance, counts=counts)
 
 
 def phase(**changes) -> ResolvedPhase:

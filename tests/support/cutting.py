@@ -8,16 +8,17 @@ import keras
 import numpy as np
 
 from tfxfer.backbones.backbone import Backbone
+from tfxfer.backbones.whole import build_model
 from tfxfer.features.cut import build_prefix, build_suffix, find_cut
-from tfxfer.tasks.heads import Head, build_model
+from tfxfer.tasks.heads import DenseHead
 
 
-def pooling_head() -> Head:
+def pooling_head() -> DenseHead:
     """Return a head that gives the pooled features.
 
     A softmax would hide the features of random weights, which are small.
     """
-    return Head((keras.layers.GlobalAveragePooling2D(),), (keras.layers.Identity(),))
+    return DenseHead((keras.layers.GlobalAveragePooling2D(),), (keras.layers.Identity(),))
 
 
 def compare_cuts(backbone: Backbone, unfrozen: Sequence[int]) -> np.ndarray:

@@ -46,12 +46,13 @@ if backend == "tensorflow":
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from tfxfer.commands.main import main
 from tfxfer.machine.strategy import spread
-from tfxfer.tasks.heads import build_model
+from tfxfer.backbones.whole import build_model
 from tfxfer.training.job import prepare
 from tfxfer.evaluation.final import judge
 from tfxfer.config.presets import load_config
 from tfxfer.report.console import make_console
 from tfxfer.training.phase import train_phases
+from tfxfer.training.resume.keeper import Keeper
 ends = []
 for command in commands:
     messages = io.StringIO()
@@ -65,7 +66,8 @@ for strategy in strategies:
     with share.scope():
         job = prepare(config, quiet, share=share)
         model = build_model(job.backbone, job.head)
-        phases = train_phases(job, model, Path(out) / strategy, quiet)
+        keeper = Keeper(None, job.features, 0.0)
+        phases = train_phases(job, model, keeper=keeper, staging=Path(out) / strategy)
         validation, test, _ = judge(model, job.pictures, True, share)
     figures = {"devices": share.devices, "phases": list(map(asdict, phases))}
     for name, evaluation in {"val": validation, "test": test}.items():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import keras
 import numpy as np
 import pytest
@@ -12,9 +10,9 @@ from support.balancing import COUNTS, objective, softmax
 from support.settings import data_config
 
 from tfxfer.errors import InputError
+from tfxfer.kinds import TASKS
 from tfxfer.tasks.balance import adjust_by, note_imbalance, weigh_classes
-from tfxfer.tasks.losses import make_loss
-from tfxfer.tasks.objective import Objective, make_objective
+from tfxfer.tasks.objective import ClassObjective
 from tfxfer.training.load import load_data
 
 
@@ -40,12 +38,12 @@ def test_a_large_ratio_is_noted_where_nothing_is_done_about_it():
 def test_the_weighted_loss_weighs_each_picture_by_its_target_mixed_ones_too():
     targets = np.array([[1, 0, 0], [0, 0, 1], [0.25, 0, 0.75]], np.float32)
     logits = np.random.default_rng(0).normal(size=(3, 3)).astype(np.float32)
-    ours = make_loss(objective("class_weights"), 0.1)(targets, softmax(logits))
-    plain = make_loss(Objective(), 0.1)
+    ours = objective("class_weights").make_loss(0.1)(targets, softmax(logits))
+    plain = ClassObjective().make_loss(0.1)
     plain.reduction = None
     weights = targets @ weigh_classes(COUNTS)
     np.testing.assert_allclose(ours, plain(targets, softmax(logits)) * weights, rtol=1e-5)
-    even = make_loss(objective("class_weights", (7, 7, 7)), 0.1)
+    even = objective("class_weights", (7, 7, 7)).make_loss(0.1)
     np.testing.assert_allclose(
         even(targets, softmax(logits)), plain(targets, softmax(logits)), rtol=1e-6
     )
@@ -56,7 +54,7 @@ def test_the_adjusted_loss_is_that_of_logits_plus_log_priors():
     targets = np.eye(3, dtype=np.float32)
     logits = tf.Variable([[1.0, -2.0, 0.5], [0.0, 0.0, 0.0], [30.0, 0.0, -25.0]])
     with tf.GradientTape() as tape:
-        values = make_loss(objective("logit_adjustment"), 0.0)(targets, tf.nn.softmax(logits))
+        values = objective("logit_adjustment").make_loss(0.0)(targets, tf.nn.softmax(logits))
         total = tf.reduce_sum(values)
     adjusted = logits.numpy() + np.log(np.array(COUNTS) / sum(COUNTS))
     expected = softmax(adjusted)
@@ -68,13 +66,13 @@ def test_balance_needs_one_label_a_picture(own_folder):
     with pytest.raises(ValueError, match="balance and shots need one label a picture"):
         data_config(source="x.csv", label_separator=";", balance="sampling")
     pictures = load_data(data_config(source=str(own_folder)), seed=0)
-    labels = np.ones((len(pictures.train.labels), 3), np.int8)
-    several = replace(pictures, train=replace(pictures.train, labels=labels))
+    labels = TASKS["several"].read(np.ones((len(pictures.train.labels), 3), np.int8))
     with pytest.raises(InputError, match="balance needs one label a picture"):
-        make_objective(several, "sampling")
-    assert make_objective(pictures, "sampling").counts == (4, 4, 4)
+        TASKS["several"].make_objective(labels, 3, balance="sampling")
+    objective = pictures.task.make_objective(pictures.train.labels, 3, balance="sampling")
+    assert objective.counts == (4, 4, 4)
 
 
 def test_without_balance_the_loss_is_keras_s_own():
-    assert isinstance(make_loss(Objective(), 0.1), keras.losses.CategoricalCrossentropy)
-    assert Objective().chosen_by == "accuracy"
+    assert isinstance(ClassObjective().make_loss(0.1), keras.losses.CategoricalCrossentropy)
+    assert ClassObjective().chosen_by == "accuracy"

@@ -12,16 +12,15 @@ from rich.console import Console
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from support.balancing import objective, phase, softmax
+from support.fitting import as_labels, fit_phase
 
 from tfxfer.errors import InputError
 from tfxfer.features.batches import Batching, make_stored_training
 from tfxfer.features.cut import find_cut
 from tfxfer.features.feed import PhaseData
 from tfxfer.machine.processes import ALONE
-from tfxfer.phases.fit import fit_phase
 from tfxfer.phases.keep_best import standard_error
 from tfxfer.tasks.balance import adjust_by
-from tfxfer.tasks.solver import solve_head
 
 QUIET = Console(quiet=True)
 CHANNELS = 256  # The small network has so many channels.
@@ -56,7 +55,7 @@ def make_data(small_backbone, small_head, make_table):
             find_cut(small_backbone, small_head, 0),
             lambda *_: batches(training[order], labels[order]),
             batches(validation, validation_labels),
-            (labels, validation_labels),
+            as_labels(labels, validation_labels),
             steps_per_epoch=-(-len(labels) // 20),
             batch_size=20,
             share=ALONE,
@@ -113,7 +112,7 @@ def test_balancing_is_chosen_by_macro_recall_and_finds_more_of_the_small_classes
 
 def fit_both(data, balance):
     return [
-        solve_head(data.tables, *data.labels, objective(each, (60, 20, 6)))
+        objective(each, (60, 20, 6)).solve(data.tables, data.labels, phase(), share=ALONE)
         for each in ("none", balance)
     ]
 

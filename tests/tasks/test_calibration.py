@@ -10,6 +10,7 @@ from scipy.special import expit, softmax
 from support.small import run_model
 
 import tfxfer
+from tfxfer.backbones.whole import fold_temperature
 from tfxfer.config.data import DataConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.data.pipeline import make_evaluation_dataset
@@ -18,8 +19,8 @@ from tfxfer.tasks.calibration import (
     apply_temperature,
     expected_calibration_error,
     fit_temperature,
-    fold_temperature,
 )
+from tfxfer.tasks.outputs import SIGMOID, SOFTMAX
 from tfxfer.training.load import load_data
 
 
@@ -34,13 +35,13 @@ def draw(count: int, temperature: float) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("off", [0.4, 1.0, 3.0])
 def test_a_known_temperature_is_found(off):
     labels, probabilities = draw(4000, off)
-    temperature = fit_temperature(labels, probabilities)
+    temperature = fit_temperature(labels, probabilities, SOFTMAX)
     assert temperature == pytest.approx(off, rel=0.08)
-    calibrated = apply_temperature(probabilities, temperature, is_several=False)
-    assert expected_calibration_error(labels, calibrated) < 0.03
+    calibrated = apply_temperature(probabilities, temperature, SOFTMAX)
+    assert expected_calibration_error(labels, calibrated, SOFTMAX) < 0.03
     np.testing.assert_allclose(calibrated.sum(axis=1), 1, atol=1e-5)
     assert (calibrated.argmax(axis=1) == probabilities.argmax(axis=1)).all()
-    back = apply_temperature(calibrated, 1 / temperature, is_several=False)
+    back = apply_temperature(calibrated, 1 / temperature, SOFTMAX)
     np.testing.assert_allclose(back, probabilities, atol=1e-4)
 
 
@@ -49,9 +50,9 @@ def test_several_labels_have_a_temperature_too():
     logits = 2 * generator.normal(size=(3000, 5))
     labels = (generator.uniform(size=logits.shape) < expit(logits)).astype(np.int8)
     probabilities = expit(2.5 * logits).astype(np.float32)
-    temperature = fit_temperature(labels, probabilities)
+    temperature = fit_temperature(labels, probabilities, SIGMOID)
     assert temperature == pytest.approx(2.5, rel=0.08)
-    calibrated = apply_temperature(probabilities, temperature, is_several=True)
+    calibrated = apply_temperature(probabilities, temperature, SIGMOID)
     assert ((calibrated >= 0.5) == (probabilities >= 0.5)).all()
 
 
@@ -59,10 +60,10 @@ def test_a_model_that_is_always_right_on_few_pictures_stays_unsure():
     labels = np.arange(9) % 3
     probabilities = np.full((9, 3), 0.1, np.float32)
     probabilities[np.arange(9), labels] = 0.8
-    temperature = fit_temperature(labels, probabilities)
-    sure = apply_temperature(probabilities, temperature, is_several=False).max()
+    temperature = fit_temperature(labels, probabilities, SOFTMAX)
+    sure = apply_temperature(probabilities, temperature, SOFTMAX).max()
     assert 0.8 < sure < 0.99
-    many = fit_temperature(np.tile(labels, 500), np.tile(probabilities, (500, 1)))
+    many = fit_temperature(np.tile(labels, 500), np.tile(probabilities, (500, 1)), SOFTMAX)
     assert many < 0.6 * temperature
 
 
@@ -72,7 +73,7 @@ def test_the_temperature_stands_in_the_weights(small_backbone):
     before = run_model(model, pictures)
     fold_temperature(model, 2.0)
     after = run_model(model, pictures)
-    np.testing.assert_allclose(after, apply_temperature(before, 2.0, False), atol=1e-5)
+    np.testing.assert_allclose(after, apply_temperature(before, 2.0, SOFTMAX), atol=1e-5)
 
 
 @pytest.mark.slow
@@ -87,12 +88,13 @@ def test_a_run_is_calibrated_and_says_so(small, picture_folder, tmp_path, capsys
     assert metrics["calibration"]["test"] == list(calibration.test)
     # The saved model is the measured one; its logits are the trained ones over the temperature.
     model = tfxfer.load_model(tmp_path / "run")
-    pictures = load_data(DataConfig(source=str(picture_folder)), seed=0).test
+    data = load_data(DataConfig(source=str(picture_folder)), seed=0)
+    task, test = data.task, data.test
     probabilities = model.predict(
-        make_evaluation_dataset(pictures, plain_view(32), class_count=3, batch_size=8), verbose=0
+        make_evaluation_dataset(test, plain_view(32), class_count=3, batch_size=8), verbose=0
     )
-    error = expected_calibration_error(pictures.labels, probabilities)
+    error = task.calibration_error(test.labels, probabilities)
     assert error == pytest.approx(calibration.test[1], abs=1e-4)
-    before = apply_temperature(probabilities, 1 / calibration.temperature, is_several=False)
-    error = expected_calibration_error(pictures.labels, before)
+    before = apply_temperature(probabilities, 1 / calibration.temperature, SOFTMAX)
+    error = task.calibration_error(test.labels, before)
     assert error == pytest.approx(calibration.test[0], abs=1e-4)

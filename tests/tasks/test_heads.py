@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from support.small import run_model
 
+from tfxfer.backbones.whole import build_model
 from tfxfer.config.head import HeadConfig
-from tfxfer.tasks.heads import build_head, build_model
+from tfxfer.tasks.heads import build_head
 
 
 @pytest.mark.parametrize("kind", ["linear", "mlp"])

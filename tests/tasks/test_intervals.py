@@ -9,7 +9,9 @@ import pytest
 from sklearn.metrics import average_precision_score, f1_score, recall_score
 
 from tfxfer.tasks.calibration import expected_calibration_error
-from tfxfer.tasks.intervals import bootstrap_intervals
+from tfxfer.tasks.intervals import class_intervals, several_intervals
+from tfxfer.tasks.labels import ClassLabels, SeveralLabels
+from tfxfer.tasks.outputs import SIGMOID, SOFTMAX
 
 
 def sample(count, class_count, seed=0):
@@ -25,13 +27,14 @@ def test_intervals_are_those_of_drawing_pictures_one_by_one():
     predicted = probabilities.argmax(axis=1)
     generator = np.random.default_rng(1)
     drawn = [generator.integers(0, 150, 150) for _ in range(1000)]
-    found = bootstrap_intervals(labels, probabilities, 4000)
+    found = class_intervals(ClassLabels(labels), probabilities, resamples=4000)
     for name, score in {"macro_f1": f1_score, "macro_recall": recall_score}.items():
         values = [
             score(labels[rows], predicted[rows], average="macro", zero_division=0) for rows in drawn
         ]
         np.testing.assert_allclose(found[name], np.quantile(values, (0.025, 0.975)), atol=0.012)
-    assert bootstrap_intervals(labels, probabilities) == bootstrap_intervals(labels, probabilities)
+    once, again = (class_intervals(ClassLabels(labels), probabilities) for _ in range(2))
+    assert once == again
 
 
 def test_intervals_of_several_labels_are_too():
@@ -49,7 +52,7 @@ def test_intervals_of_several_labels_are_too():
             labels[rows], probabilities[rows]
         ),
     }
-    found = bootstrap_intervals(labels, probabilities, 4000)
+    found = several_intervals(SeveralLabels(labels), probabilities, resamples=4000)
     for name, score in scores.items():
         expected = np.quantile([score(rows) for rows in drawn], (0.025, 0.975))
         np.testing.assert_allclose(found[name], expected, atol=0.02, err_msg=name)
@@ -58,13 +61,14 @@ def test_intervals_of_several_labels_are_too():
 def test_intervals_of_ten_thousand_pictures_take_no_two_seconds():
     labels, probabilities = sample(10_000, 100)
     started = time.process_time()
-    found = bootstrap_intervals(labels, probabilities)
+    found = class_intervals(ClassLabels(labels), probabilities)
     assert time.process_time() - started < 2
     assert 0.01 < found["macro_f1"][1] - found["macro_f1"][0] < 0.05
 
 
 def test_a_label_that_never_occurs_has_intervals_too():
-    found = bootstrap_intervals(np.zeros((5, 2), np.int8), np.full((5, 2), 0.1, np.float32))
+    none = SeveralLabels(np.zeros((5, 2), np.int8))
+    found = several_intervals(none, np.full((5, 2), 0.1, np.float32))
     assert set(found.values()) == {(0.0, 0.0)}
 
 
@@ -72,10 +76,12 @@ def test_the_calibration_error_is_the_gap_weighted_by_pictures():
     rows = np.array([[0.9, 0.1]] * 4 + [[0.4, 0.6]] * 6)
     labels = np.array([0, 0, 0, 1] + [1] * 3 + [0] * 3)
     # With a probability of 90 %, 3 of 4 are right; with 60 %, 3 of 6.
-    assert expected_calibration_error(labels, rows) == pytest.approx(0.4 * 0.15 + 0.6 * 0.1)
-    assert expected_calibration_error(np.array([0]), np.array([[1.0, 0.0]])) == 0.0
+    assert expected_calibration_error(labels, rows, SOFTMAX) == pytest.approx(
+        0.4 * 0.15 + 0.6 * 0.1
+    )
+    assert expected_calibration_error(np.array([0]), np.array([[1.0, 0.0]]), SOFTMAX) == 0.0
     several = np.array([[1, 0], [0, 0]], np.int8)
     given = np.array([[0.8, 0.3], [0.8, 0.3]])
-    assert expected_calibration_error(several, given) == pytest.approx((0.3 + 0.3) / 2)
+    assert expected_calibration_error(several, given, SIGMOID) == pytest.approx((0.3 + 0.3) / 2)
     # With one bin, the means over all pictures are compared.
-    assert expected_calibration_error(labels, rows, 1) == pytest.approx(abs(0.6 - 0.72))
+    assert expected_calibration_error(labels, rows, SOFTMAX, 1) == pytest.approx(abs(0.6 - 0.72))

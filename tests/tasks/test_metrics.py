@@ -5,14 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tfxfer.tasks.metrics import evaluate_probabilities, wilson_interval
+from tfxfer.kinds import TASKS
+from tfxfer.records.proportions import wilson_interval
 
 
 def evaluate_rows(rows, labels):
     """Evaluate rows of probabilities."""
     rows = np.array(rows, np.float32)
     classes = [f"class {index}" for index in range(rows.shape[1])]
-    return evaluate_probabilities("test", rows, np.array(labels), classes)
+    labels = np.array(labels)
+    task = TASKS["several" if labels.ndim == 2 else "classes"]
+    return task.evaluate("test", task.read(labels), rows, classes)
 
 
 def test_accuracy_f1_and_confusion():

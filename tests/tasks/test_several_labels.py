@@ -11,6 +11,7 @@ import tensorflow as tf
 from PIL import Image
 from rich.console import Console
 
+from tfxfer.backbones.whole import build_model
 from tfxfer.config.config import Config
 from tfxfer.config.head import HeadConfig
 from tfxfer.data.items import FileSet, ItemData
@@ -20,23 +21,23 @@ from tfxfer.export.saved_model import export_saved_model
 from tfxfer.features.batches import Batching
 from tfxfer.features.feed import make_phase_data
 from tfxfer.features.mixing import mix_batches
-from tfxfer.kinds import MODALITIES
+from tfxfer.kinds import MODALITIES, TASKS
 from tfxfer.modalities.pictures.view import plain_view
 from tfxfer.phases.keep_best import standard_error
+from tfxfer.phases.parts import Watch
 from tfxfer.records.results import RunResult
 from tfxfer.report.console import print_phase, print_plan, print_result
 from tfxfer.run import metrics_of
-from tfxfer.tasks.heads import build_head, build_model
-from tfxfer.tasks.losses import make_loss, make_metrics
-from tfxfer.tasks.metrics import evaluate_probabilities, mean_average_precision
-from tfxfer.tasks.objective import Objective
+from tfxfer.tasks.labels import SeveralLabels
+from tfxfer.tasks.metrics import mean_average_precision
+from tfxfer.tasks.objective import SeveralObjective
 from tfxfer.training.job import Job, make_job
-from tfxfer.training.phase import train_phase
+from tfxfer.training.phase import Turn, train_phase
 from tfxfer.training.plan import make_plan
 
 QUIET = Console(quiet=True)
 CLASSES = ("red", "green", "blue")
-SEVERAL = Objective(has_several=True)
+SEVERAL = SeveralObjective()
 
 
 def write_split(folder, count: int, seed: int) -> FileSet:
@@ -49,7 +50,7 @@ def write_split(folder, count: int, seed: int) -> FileSet:
         pixels = 40 + 150.0 * row + generator.normal(0, 5, (32, 32, 3))
         paths.append(str(folder / f"{index:03d}.png"))
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(paths[-1])
-    return FileSet(tuple(paths), labels)
+    return FileSet(tuple(paths), SeveralLabels(labels))
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,9 @@ def pictures(tmp_path_factory) -> ItemData:
         name: write_split(root / name, count, seed)
         for seed, (name, count) in enumerate(splits.items())
     }
-    return ItemData("pictures of channels", CLASSES, **sets, modality=MODALITIES["pictures"])
+    return ItemData(
+        "pictures of channels", CLASSES, TASKS["several"], **sets, modality=MODALITIES["pictures"]
+    )
 
 
 @pytest.fixture
@@ -89,7 +92,7 @@ def make_config(weights_file, tmp_path):
 def test_a_head_for_several_labels_gives_probabilities_of_their_own(small_backbone):
     keras.mixed_precision.set_global_policy("mixed_float16")
     try:
-        head = build_head(HeadConfig(), 3, 0, has_several=True)
+        head = TASKS["several"].build_head(HeadConfig(), 3, seed=0)
         rows = build_model(small_backbone, head)(np.zeros((2, 32, 32, 3)))
     finally:
         keras.mixed_precision.set_global_policy("float32")
@@ -105,10 +108,10 @@ def test_the_loss_is_binary_cross_entropy_and_a_picture_is_right_when_all_its_la
     def entropy(wanted):
         return -(wanted * np.log(given) + (1 - wanted) * np.log(1 - given)).mean()
 
-    assert float(make_loss(SEVERAL, 0.0)(targets, given)) == pytest.approx(entropy(targets), 1e-4)
+    assert float(SEVERAL.make_loss(0.0)(targets, given)) == pytest.approx(entropy(targets), 1e-4)
     smooth = 0.8 * targets + 0.1
-    assert float(make_loss(SEVERAL, 0.2)(targets, given)) == pytest.approx(entropy(smooth), 1e-4)
-    accuracy, cross_entropy = make_metrics(SEVERAL)
+    assert float(SEVERAL.make_loss(0.2)(targets, given)) == pytest.approx(entropy(smooth), 1e-4)
+    accuracy, cross_entropy = SEVERAL.make_metrics()
     accuracy.update_state(targets, given)
     cross_entropy.update_state(targets, given)
     assert float(accuracy.result()) == 0.5
@@ -128,7 +131,7 @@ def test_mixing_blends_rows_of_labels():
 def run_phases(config, pictures, tmp_path) -> tuple[Job, list]:
     job, results = make_job(config, pictures, QUIET), []
     for position in range(len(job.phases)):
-        results.append(train_phase(job, position, results, tmp_path / "logs", QUIET))
+        results.append(train_phase(Turn(job, position, results, Watch(tmp_path / "logs", QUIET))))
     return job, results
 
 
@@ -139,7 +142,7 @@ def test_a_run_s_parts_take_several_labels_from_stored_features_to_the_export(
     plan = make_plan(config, make_job(config, pictures, QUIET))
     assert [phase.solver for phase in plan.phases] == ["adamw", "adamw"]
     assert plan.class_counts == dict(
-        zip(CLASSES, map(int, pictures.train.labels.sum(axis=0)), strict=True)
+        zip(CLASSES, map(int, pictures.train.labels.rows.sum(axis=0)), strict=True)
     )
     job, results = run_phases(config, pictures, tmp_path)
     head, top = results
@@ -153,13 +156,13 @@ def test_a_run_s_parts_take_several_labels_from_stored_features_to_the_export(
     assert top.val_score >= head.val_score
     model = build_model(job.backbone, job.head)
     validation, test = (
-        evaluate_probabilities(
+        TASKS["several"].evaluate(
             name,
+            split.labels,
             model.predict(
                 make_evaluation_dataset(split, plain_view(32), class_count=3, batch_size=8),
                 verbose=0,
             ),
-            split.labels,
             CLASSES,
         )
         for name, split in (("validation", pictures.validation), ("test", pictures.test))
@@ -226,6 +229,6 @@ def test_logistic_regression_refuses_several_labels_before_anything_is_done(make
 
 
 def test_average_precision_orders_pictures_by_label():
-    labels = np.array([[1, 0], [0, 0], [1, 0]], np.int8)
+    labels = SeveralLabels(np.array([[1, 0], [0, 0], [1, 0]], np.int8))
     rows = np.array([[0.2, 0.9], [0.1, 0.5], [0.3, 0.1]])
     assert mean_average_precision(labels, rows) == 1.0, "the label that occurs is ranked well"

@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from support.fitting import PLAIN, as_labels, fit_phase, prepare_phase
 
 from tfxfer.config.head import HeadConfig
 from tfxfer.config.phases import ResolvedPhase
@@ -18,10 +19,10 @@ from tfxfer.errors import InputError
 from tfxfer.features.cut import find_cut
 from tfxfer.features.feed import PhaseData
 from tfxfer.machine.processes import ALONE
-from tfxfer.phases.fit import fit_phase, prepare_phase
 from tfxfer.records.results import PhaseResult
+from tfxfer.task import Solution
 from tfxfer.tasks.heads import build_head
-from tfxfer.tasks.solver import can_solve, channel_scale, estimate_seconds, solve_head
+from tfxfer.tasks.solver import can_solve, channel_scale, estimate_seconds
 
 CHANNELS = 256  # The small network has so many channels.
 
@@ -42,6 +43,11 @@ def softmax(logits) -> np.ndarray:
     return powers / powers.sum(axis=1, keepdims=True)
 
 
+def solve(tables, *labels) -> Solution:
+    """Fit a head to features, given class numbers of the training pictures and of validation."""
+    return PLAIN.solve(tables, as_labels(*labels), phase(), share=ALONE)
+
+
 def objective(kernel, bias, features, labels, strength) -> float:
     """Return the loss of ridge logistic regression: cross-entropy plus the kernel's squares."""
     probabilities = softmax(features @ kernel + bias)
@@ -56,7 +62,7 @@ def test_the_head_gives_scikit_learn_s_probabilities_on_features_as_they_are(
     parts = [draw_features(classes, 150, seed) for seed in range(views)]
     held_out, held_out_labels = draw_features(classes, 60, 50)
     tables = tuple(make_table(features) for features in (*(x for x, _ in parts), held_out))
-    solution = solve_head(tables, parts[0][1], held_out_labels)
+    solution = solve(tables, parts[0][1], held_out_labels)
     assert solution.kernel.shape == (CHANNELS, classes)
     assert solution.bias.shape == (classes,)
     assert solution.kernel.dtype == solution.bias.dtype == np.float32
@@ -87,7 +93,7 @@ def test_the_head_gives_scikit_learn_s_probabilities_on_features_as_they_are(
 def test_the_penalty_is_the_one_that_is_best_on_validation(make_table):
     features, labels = draw_features(3, 90, seed=0)
     held_out, held_out_labels = draw_features(3, 60, seed=1)
-    noisy = solve_head((make_table(features), make_table(held_out)), labels, held_out_labels)
+    noisy = solve((make_table(features), make_table(held_out)), labels, held_out_labels)
     weakest = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=1000))
     probabilities = weakest.fit(features, labels).predict_proba(held_out)
     weak = (probabilities.argmax(axis=1) == held_out_labels).mean()
@@ -95,7 +101,7 @@ def test_the_penalty_is_the_one_that_is_best_on_validation(make_table):
     assert (noisy.accuracy, -noisy.cross_entropy) >= weakest_figures
     for part, numbers in ((features, labels), (held_out, held_out_labels)):
         part[:, 1:4] += 30 * np.eye(3, dtype=np.float32)[numbers]
-    clear = solve_head((make_table(features), make_table(held_out)), labels, held_out_labels)
+    clear = solve((make_table(features), make_table(held_out)), labels, held_out_labels)
     assert (clear.strength, clear.accuracy) == (1.0, 1.0)
 
 
@@ -104,7 +110,7 @@ def test_of_many_pictures_the_chosen_fit_is_as_exact_as_of_few(make_table):
     features, labels = draw_features(classes, count, seed=0)
     held_out, held_out_labels = draw_features(classes, 200, seed=1)
     assert estimate_seconds(build_head(HeadConfig(), classes, 0), count, CHANNELS) > 2
-    solution = solve_head((make_table(features), make_table(held_out)), labels, held_out_labels)
+    solution = solve((make_table(features), make_table(held_out)), labels, held_out_labels)
     deviation = features.std(axis=0)
     deviation[0] = 1
     scale = channel_scale(deviation, solution.evenness)
@@ -148,7 +154,7 @@ def data(small_backbone, small_head, make_table):
         find_cut(small_backbone, small_head, 0),
         lambda *_: make_batches(training, one_hot[labels]),
         make_batches(validation, one_hot[validation_labels]),
-        (labels, validation_labels),
+        as_labels(labels, validation_labels),
         steps_per_epoch=6,
         batch_size=8,
         share=ALONE,

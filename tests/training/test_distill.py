@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.small import small_arguments
@@ -9,7 +11,6 @@ from support.small import small_arguments
 import tfxfer
 from tfxfer.cache.folder import locate
 from tfxfer.commands.distill import make_student_config
-from tfxfer.config.config import DistillationConfig
 from tfxfer.config.data import DataConfig
 from tfxfer.config.presets import load_config
 from tfxfer.data.pipeline import make_training_dataset
@@ -18,10 +19,12 @@ from tfxfer.errors import InputError
 from tfxfer.modalities.pictures.settings import AugmentationConfig
 from tfxfer.modalities.pictures.view import augmented_view
 from tfxfer.report.console import make_console
+from tfxfer.tasks.labels import ClassLabels
+from tfxfer.tasks.soft import soften
 from tfxfer.training.job import prepare
 from tfxfer.training.load import load_data
 from tfxfer.training.plan import make_plan
-from tfxfer.training.teacher import add_teacher, find_logits, soften
+from tfxfer.training.teacher import add_teacher, find_logits
 
 pytestmark = pytest.mark.slow
 
@@ -36,8 +39,8 @@ def teacher(weights_file, picture_folder, tmp_path_factory):
 
 def test_targets_mix_the_teacher_and_the_label():
     logits = np.array([[2.0, 0.0, 0.0], [0.0, 4.0, 2.0]])
-    settings = DistillationConfig(teacher="run", temperature=2.0, weight=0.75)
-    targets = soften(logits, np.array([0, 2]), settings)
+    labels = ClassLabels(np.array([0, 2]))
+    targets = soften(labels, logits, temperature=2.0, weight=0.75).rows
     e = np.exp(1.0)
     expected = [
         [0.25 + 0.75 * e / (e + 2), 0.75 / (e + 2), 0.75 / (e + 2)],
@@ -54,8 +57,8 @@ def test_targets_go_with_their_pictures(picture_folder, own_cache, teacher):
     })  # fmt: skip
     softened = add_teacher(data, config, make_console(is_quiet=True))
     assert isinstance(softened.train, SoftSet)
-    assert not softened.has_several
-    np.testing.assert_array_equal(softened.train.labels, data.train.labels)
+    assert softened.task is data.task
+    np.testing.assert_array_equal(softened.train.labels.numbers, data.train.labels.numbers)
     model = tfxfer.load_model(teacher.path)
     dataset = make_training_dataset(
         softened.train,
@@ -70,6 +73,7 @@ def test_targets_go_with_their_pictures(picture_folder, own_cache, teacher):
     # The logits are stored by the model's content, so that a changed model is asked again.
     place = locate(None)
     console = make_console(is_quiet=True)
+    data = replace(data, source="x")
     first = find_logits(model, data, place, console)
     stored = sorted(own_cache.rglob("*"))
     np.testing.assert_array_equal(first, find_logits(model, data, place, console))

@@ -24,6 +24,7 @@ from tfxfer.data.audit import audit_listing
 from tfxfer.errors import InputError
 from tfxfer.features.engines import list_candidates
 from tfxfer.features.store.cache import list_stored
+from tfxfer.kinds import TASKS
 from tfxfer.modalities.pictures.decode import decode_picture, resize_picture
 from tfxfer.modalities.pictures.networks.families import NETWORKS
 from tfxfer.report.console import make_console
@@ -228,13 +229,13 @@ def test_a_run_that_draws_its_pictures_starts_as_one_that_finds_them_drawn():
     starts = []
     for _ in range(2):
         job = prepare(config, make_console(is_quiet=True))
-        labels = job.pictures.train.labels.tolist()
+        labels = job.pictures.train.labels.numbers.tolist()
         numbers = random.random(), np.random.random(), float(tf.random.uniform([]))
         starts.append((labels, numbers))
     assert len(starts[0][0]) == 480
     assert starts[0] == starts[1]
     load_data(config.data, config.seed, show=pytest.fail)
-    found = audit_listing(list_pictures(config.data))
+    found = audit_listing(list_pictures(config.data, TASKS))
     assert not (found.faults or found.copies or found.oddities), "they need no look"
 
 

@@ -17,7 +17,7 @@ from tfxfer import run
 from tfxfer.config.presets import load_config
 from tfxfer.errors import InputError, exit_code
 from tfxfer.features.store.cache import list_stored
-from tfxfer.tasks.metrics import wilson_interval
+from tfxfer.records.proportions import wilson_interval
 from tfxfer.training.folds import run_folds
 from tfxfer.training.load import load_data
 

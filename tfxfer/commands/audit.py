@@ -65,13 +65,14 @@ def audit_data(
         runtime.import_tensorflow()
     from tfxfer.cache.folder import locate
     from tfxfer.data.audit import audit_listing, read_pictures
+    from tfxfer.kinds import TASKS
     from tfxfer.machine.progress import counting_pictures
     from tfxfer.report.audit import print_audit, write_audit
     from tfxfer.sources.sources import list_pictures
 
     folder = locate(config.features.cache_dir)
     with console.status("Listing the pictures"):
-        listing = list_pictures(config.data, folder)
+        listing = list_pictures(config.data, TASKS, folder)
     with counting_pictures(console, "Looking at the pictures") as show:
         found = audit_listing(listing, config.augmentation.mirrors, folder, show)
     print_audit(console, found)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from tfxfer.config.config import Config
-from tfxfer.config.phases import PhaseConfig, ResolvedPhase
+from tfxfer.config.phases import FilledPhase, PhaseConfig
 from tfxfer.config.presets import add_settings, load_config, parse_setting
 from tfxfer.errors import InputError, nearest
 from tfxfer.machine import runtime
@@ -48,7 +48,7 @@ def write_preview(
     """
     from tfxfer.data.pipeline import make_view_batches
     from tfxfer.features.fingerprint import view_seeds
-    from tfxfer.phases.schedules import resolve_phase
+    from tfxfer.phases.schedules import fill_in
     from tfxfer.training.job import load_pictures
 
     chosen = _find_phase(config, phase)
@@ -73,7 +73,7 @@ def write_preview(
     ]
     title = f"{chosen.name}: {augmentation.policy}, {spec.shape[0]} px, seed {config.seed}"
     write_sheet(out, title, rows, most_rows=count)
-    resolved = resolve_phase(chosen, len(data.train.labels), config.augmentation.policy)
+    resolved = fill_in(chosen, len(data.train.labels), config.augmentation.policy)
     use = _describe_use(resolved)
     console.print(
         f"phase [bold]{chosen.name}[/], policy {augmentation.policy}: {use}", soft_wrap=True
@@ -106,7 +106,7 @@ def _choose_input(config: Config, console: Console) -> InputSpec:
     return known or row.usual_input
 
 
-def _describe_use(phase: ResolvedPhase) -> str:
+def _describe_use(phase: FilledPhase) -> str:
     """Say which of a sheet's columns a phase trains on."""
     if phase.unfreeze == "all" or phase.views == "stream":
         return "it draws views like these anew in every epoch"

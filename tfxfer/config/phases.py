@@ -108,9 +108,15 @@ class PhaseConfig(Table):
         return self
 
 
-class ResolvedPhase(PhaseConfig):
+class FilledPhase(PhaseConfig):
     """The settings of a phase without values that depend on the number of items."""
 
     epochs: int = Field(ge=1)
     views: int | Literal["stream"]
     mixup: float = Field(ge=0)
+
+
+class ResolvedPhase(FilledPhase):
+    """A phase in which nothing is left to the backbone's blocks either."""
+
+    unfreeze: int = Field(0, ge=0)  # blocks from the top

@@ -15,7 +15,6 @@ from tfxfer.data.seen import place_of, read_looks, write_looks
 from tfxfer.machine.files import for_each, read_bytes, stamp
 from tfxfer.machine.processes import ALONE, Share
 from tfxfer.records.audits import Audit, Look
-from tfxfer.tasks.labels import has_several
 
 
 def audit_listing(
@@ -40,8 +39,8 @@ def audit_listing(
         The findings: the pictures in the order of the splits, then files or examples without one.
     """
     looks = _look(listing, place_of(cache, listing.source) if cache else None, show, share)
-    labels = np.concatenate([split.labels for split in listing.splits.values()])
-    splits = [name for name, split in listing.splits.items() for _ in split.labels]
+    labels = [row for split in listing.splits.values() for row in split.labels.list_numbers()]
+    splits = [name for name, split in listing.splits.items() for _ in range(len(split.labels))]
     copies = listing.modality.find_copies(looks, mirrored)
     bad = [(name, file) for name, files in listing.bad.items() for file in files]
     return Audit(
@@ -49,7 +48,7 @@ def audit_listing(
         classes=listing.classes,
         looks=(*looks, *(Look(file.path, 0, None, fault=file.reason) for _, file in bad)),
         splits=(*splits, *(name for name, _ in bad)),
-        labels=(*_numbers(labels), *(() for _ in bad)),
+        labels=(*labels, *(() for _ in bad)),
         copies=copies,
         conflicts=find_conflicts(copies, labels),
         leaks=tuple(find_leaks(copies, splits)),
@@ -83,13 +82,6 @@ def _read_files(files: FileSet, rows: Sequence[int], first: int) -> Iterator[tup
             yield row, read_bytes(files.paths[row - first])
         except OSError:
             continue
-
-
-def _numbers(labels: np.ndarray) -> list[tuple[int, ...]]:
-    """Return the class numbers of each picture as a tuple."""
-    if has_several(labels):
-        return [tuple(map(int, np.flatnonzero(row))) for row in labels]
-    return [(int(label),) for label in labels]
 
 
 def _look(

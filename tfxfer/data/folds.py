@@ -11,7 +11,6 @@ from tfxfer.data.cuts import deal_folds, deal_groups, hash_names
 from tfxfer.data.groups import check_group_count, describe_cut, groups_of, names_to_hash
 from tfxfer.data.items import ItemSet
 from tfxfer.errors import InputError
-from tfxfer.tasks.labels import count_classes, stratify_by
 
 Splits = dict[str, ItemSet]
 _NEEDED = 2  # Each class needs so many training pictures, whichever fold is held out.
@@ -34,7 +33,10 @@ def take_fold(
     train, folds, fold = splits["train"], config.split.folds or 0, config.split.fold or 1
     places = _deal(train, folds, config, seed)
     counts = np.array(
-        [count_classes(train.labels[places == place], len(classes)) for place in range(folds)]
+        [
+            train.labels.choose(np.flatnonzero(places == place)).count(len(classes))
+            for place in range(folds)
+        ]
     )
     left = counts.sum(axis=0) - counts.max(axis=0)
     if (left < _NEEDED).any():
@@ -65,7 +67,7 @@ def take_fold(
 
 def _deal(train: ItemSet, folds: int, config: DataConfig, seed: int) -> np.ndarray:
     """Return the number of each picture's fold, ``[pictures]`` in 0…folds-1."""
-    strata, groups = stratify_by(train.labels), groups_of(train)
+    strata, groups = train.labels.strata(), groups_of(train)
     if config.split.by == "hash":
         places = (hash_names(names_to_hash(train), f"{seed}/folds") * folds).astype(np.int64)
     elif groups:

@@ -14,7 +14,7 @@ import tensorflow as tf
 from tfxfer.machine.files import for_each, stamp
 from tfxfer.modality import Modality
 from tfxfer.records.plans import BadFile
-from tfxfer.tasks.labels import has_several
+from tfxfer.task import Labels, Task
 
 # So many pictures are read or decoded at the same time.
 PARALLEL_CALLS = os.cpu_count() or 1
@@ -38,15 +38,14 @@ class ItemSet(Protocol):
     """The pictures of one split.
 
     Attributes:
-        labels: The labels in the order of `encoded`: ``[pictures]`` int64 class
-            numbers, or ``[pictures, classes]`` int8 zeros and ones where they have several.
+        labels: in the order in which `encoded` gives the items.
     """
 
     @property
-    def labels(self) -> np.ndarray: ...
+    def labels(self) -> Labels: ...
 
     def encoded(self, shuffle_seed: int | None = None) -> tf.data.Dataset:
-        """Give ``(encoded picture: string, its label or row of labels)``, one at a time.
+        """Give ``(encoded item: string, its row of the labels' rows)``, one at a time.
 
         Args:
             shuffle_seed: A seed that decides the order, which differs in every epoch; None
@@ -92,13 +91,13 @@ class FileSet:
     """
 
     paths: tuple[str, ...]
-    labels: np.ndarray
+    labels: Labels
     groups: tuple[str, ...] = ()
 
     def encoded(self, shuffle_seed: int | None = None) -> tf.data.Dataset:
         # Paths are passed as bytes, because file names need not be UTF-8.
         paths = [os.fsencode(path) for path in self.paths]
-        dataset = tf.data.Dataset.from_tensor_slices((paths, self.labels))
+        dataset = tf.data.Dataset.from_tensor_slices((paths, self.labels.rows))
         if shuffle_seed is not None:
             # Only paths are shuffled and not pictures, so that a full shuffle needs no memory.
             dataset = dataset.shuffle(len(self.paths), seed=shuffle_seed)
@@ -110,7 +109,7 @@ class FileSet:
         """Keep the pictures at these positions."""
         return FileSet(
             tuple(self.paths[index] for index in indices),
-            self.labels[indices],
+            self.labels.choose(indices),
             tuple(self.groups[index] for index in indices) if self.groups else (),
         )
 
@@ -132,6 +131,7 @@ class ItemData:
     Attributes:
         source: Where the pictures come from, in words for people.
         classes: The class names; a label is a position in them.
+        task: What is to be learned of the items.
         train, validation, test: The splits; `test` is only for the final evaluation.
         modality: The kind of the items.
         notes: What the user should know, for example about splits that were made.
@@ -140,6 +140,7 @@ class ItemData:
 
     source: str
     classes: tuple[str, ...]
+    task: Task
     train: ItemSet
     validation: ItemSet
     test: ItemSet
@@ -156,8 +157,3 @@ class ItemData:
     def counts(self) -> dict[str, int]:
         """The number of pictures in each split."""
         return {name: len(split.labels) for name, split in self.splits.items()}
-
-    @property
-    def has_several(self) -> bool:
-        """Whether a picture may have several labels, or none."""
-        return has_several(self.train.labels)

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer.data.items import SHUFFLE_BUFFER, Identity, ItemData, ItemSet
+from tfxfer.task import Labels
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,9 @@ class JoinedSet:
     parts: tuple[ItemSet, ...]
 
     @cached_property
-    def labels(self) -> np.ndarray:
-        return np.concatenate([part.labels for part in self.parts])
+    def labels(self) -> Labels:
+        first, *others = (part.labels for part in self.parts)
+        return first.join(others)
 
     def encoded(self, shuffle_seed: int | None = None) -> tf.data.Dataset:
         datasets = [part.encoded(shuffle_seed) for part in self.parts]

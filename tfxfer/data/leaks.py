@@ -33,13 +33,12 @@ def find_leaks(copies: Sequence[Copies], splits: Sequence[str] | np.ndarray) -> 
     return dict(sorted(leaks.items()))
 
 
-def find_conflicts(copies: Sequence[Copies], labels: np.ndarray) -> tuple[Copies, ...]:
-    """Keep the groups whose pictures differ in their labels.
+def find_conflicts(
+    copies: Sequence[Copies], numbers: Sequence[tuple[int, ...]]
+) -> tuple[Copies, ...]:
+    """Keep the groups whose items differ in their labels.
 
     Args:
-        labels: ``[pictures]`` class numbers or ``[pictures, classes]`` zeros and ones.
+        numbers: the class numbers of each item, as `Labels.list_numbers` gives them.
     """
-    labels = np.asarray(labels)
-    return tuple(
-        group for group in copies if (labels[list(group.rows)] != labels[group.rows[0]]).any()
-    )
+    return tuple(group for group in copies if len({numbers[row] for row in group.rows}) > 1)

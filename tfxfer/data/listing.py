@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from tfxfer.data.items import ItemSet
 from tfxfer.modality import Modality
 from tfxfer.records.plans import BadFile
+from tfxfer.task import Task
 
 # The units that a source consists of, in words for people.
 FILES, RECORDS, EXAMPLES = "files", "records", "examples"
@@ -20,6 +21,7 @@ class Listing:
     Attributes:
         source: Where the pictures come from, in words for people.
         classes: The class names.
+        task: What is to be learned of the items, by the labels that the source holds.
         modality: The kind of the items.
         splits: ``train``, and ``validation`` and ``test`` where the source has them.
         notes: What the user should know about the listing.
@@ -29,6 +31,7 @@ class Listing:
 
     source: str
     classes: tuple[str, ...]
+    task: Task
     splits: Mapping[str, ItemSet]
     modality: Modality
     notes: tuple[str, ...] = ()

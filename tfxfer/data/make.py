@@ -14,7 +14,6 @@ from tfxfer.data.splits import complete_splits
 from tfxfer.errors import InputError
 from tfxfer.records.audits import Audit, Copies
 from tfxfer.records.plans import BadFile
-from tfxfer.tasks.labels import count_classes
 
 _SHOWN = 20
 # For each unit: the demand on it, the name of units that fail, and the advice.
@@ -61,6 +60,7 @@ def make_data(listing: Listing, audit: Audit | None, config: DataConfig, seed: i
     return ItemData(
         source=listing.source,
         classes=listing.classes,
+        task=listing.task,
         train=parted["train"],
         validation=parted["validation"],
         test=parted["test"],
@@ -114,7 +114,7 @@ def _look_at(name: str, split: ItemSet, listing: Listing) -> list[str]:
             f"Every split needs readable pictures. Received: none in the {listing.unit} of the "
             f"{name} split. Check data.split.{name}."
         )
-    counts = count_classes(split.labels, len(listing.classes))
+    counts = split.labels.count(len(listing.classes))
     absent = [label for label, count in zip(listing.classes, counts, strict=True) if not count]
     if not absent or name == "train":
         return []

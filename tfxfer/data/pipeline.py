@@ -8,7 +8,6 @@ import tensorflow as tf
 from tfxfer.data.items import PARALLEL_CALLS, ItemSet, untuned
 from tfxfer.data.sampling import encode_evenly
 from tfxfer.modality import View
-from tfxfer.tasks.labels import to_targets
 
 # Batches that are ready before they are asked for.
 _PREFETCHED = 2
@@ -43,8 +42,8 @@ def make_training_dataset(
     )
 
     def prepare(example, item_seed):
-        encoded, label = example
-        return view(encoded, item_seed), to_targets(label, class_count)
+        encoded, row = example
+        return view(encoded, item_seed), pictures.labels.to_targets(row, class_count)
 
     examples = tf.data.Dataset.zip(encoded_items, seeds).map(
         prepare, num_parallel_calls=PARALLEL_CALLS
@@ -65,8 +64,8 @@ def make_evaluation_dataset(
         Batches as in `make_training_dataset`; the last one may be smaller.
     """
 
-    def prepare(encoded, label):
-        return view(encoded), to_targets(label, class_count)
+    def prepare(encoded, row):
+        return view(encoded), pictures.labels.to_targets(row, class_count)
 
     examples = pictures.encoded().map(prepare, num_parallel_calls=PARALLEL_CALLS)
     return untuned(_batch(examples, batch_size).prefetch(_PREFETCHED))

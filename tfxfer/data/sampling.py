@@ -47,9 +47,10 @@ def encode_evenly(pictures: ItemSet, seed: int) -> tf.data.Dataset:
         pictures: The pictures, with one label each.
         seed: The seed that decides the draws, which differ in every epoch.
     """
+    strata = pictures.labels.strata()
     classes = [
-        pictures.choose(np.flatnonzero(pictures.labels == label)).encoded(shuffle_seed=seed)
-        for label in np.unique(pictures.labels)
+        pictures.choose(np.flatnonzero(strata == label)).encoded(shuffle_seed=seed)
+        for label in np.unique(strata)
     ]
     drawn = tf.data.Dataset.sample_from_datasets(
         [each.repeat() for each in classes], seed=seed, rerandomize_each_iteration=True

@@ -19,7 +19,7 @@ from tfxfer.data.groups import (
 )
 from tfxfer.data.items import ItemSet
 from tfxfer.errors import InputError
-from tfxfer.tasks.labels import count_classes, has_several, stratify_by
+from tfxfer.task import Labels
 
 
 def complete_splits(
@@ -89,7 +89,7 @@ def cut_missing(
         check_group_count(groups, 1 + len(missing), f"train, {' and '.join(missing)}")
         shares = [fractions[name] * total / len(groups) for name in missing]
         shares.append(1 - sum(shares))
-        places = deal_groups(stratify_by(train.labels), groups, shares, seed)
+        places = deal_groups(train.labels.strata(), groups, shares, seed)
     else:
         return _cut_in_turn(train.labels, {name: fractions[name] for name in missing}, seed, total)
     parts = {name: np.flatnonzero(places == place) for place, name in enumerate(missing)}
@@ -97,13 +97,13 @@ def cut_missing(
 
 
 def _cut_in_turn(
-    labels: np.ndarray, fractions: Mapping[str, float], seed: int, total: int
+    labels: Labels, fractions: Mapping[str, float], seed: int, total: int
 ) -> dict[str, np.ndarray]:
     parts, left = {}, np.arange(len(labels))
     for position, (name, fraction) in enumerate(fractions.items()):
         # All fractions are shares of all training pictures, so later splits take more of the rest.
         share = fraction * total / len(left)
-        kept, cut = cut_stratified(stratify_by(labels[left]), share, seed + position)
+        kept, cut = cut_stratified(labels.choose(left).strata(), share, seed + position)
         parts[name], left = left[cut], left[kept]
     return parts | {"train": left}
 
@@ -116,13 +116,9 @@ def take_shots(
     Raises:
         InputError: Pictures may have several labels.
     """
-    if has_several(train.labels):
-        raise InputError(
-            f"shots needs one label a picture. Received: shots={shots}, and pictures with rows of "
-            "labels. Leave it out."
-        )
-    picked, small = pick_shots(train.labels, groups_of(train), shots, seed)
-    counts = count_classes(train.labels, len(classes))
+    numbers = train.labels.demand_single("shots", shots)
+    picked, small = pick_shots(numbers, groups_of(train), shots, seed)
+    counts = train.labels.count(len(classes))
     fewer = ", ".join(f"{classes[number]} ({counts[number]})" for number in small.tolist())
     note = (
         f"few-shot: {len(picked):,} of the {len(train.labels):,} training pictures, {shots} of "
@@ -132,7 +128,7 @@ def take_shots(
 
 
 def check_class_sizes(
-    labels: np.ndarray, classes: Sequence[str], minimum: int, missing: Sequence[str] = ()
+    labels: Labels, classes: Sequence[str], minimum: int, missing: Sequence[str] = ()
 ) -> None:
     """Refuse fewer than two classes, and classes with too few training pictures."""
     if len(classes) < 2:
@@ -140,7 +136,7 @@ def check_class_sizes(
             "A classifier needs pictures of at least two classes, a folder each. "
             f"Received: {len(classes)} class ({', '.join(classes)}). Add another class folder."
         )
-    counts = count_classes(labels, len(classes))
+    counts = labels.count(len(classes))
     small = [
         f"{name} ({count})" for name, count in zip(classes, counts, strict=True) if count < minimum
     ]
@@ -158,7 +154,7 @@ def _check_cut(
     """Refuse splits that are empty or leave a class untrained, and note which classes they lack."""
     notes = []
     for name in ("train", *missing):
-        counts = count_classes(splits[name].labels, len(classes))
+        counts = splits[name].labels.count(len(classes))
         absent = [label for label, count in zip(classes, counts, strict=True) if not count]
         if not len(splits[name].labels) or (absent and name == "train"):
             raise InputError(

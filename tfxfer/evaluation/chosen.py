@@ -12,8 +12,8 @@ from tfxfer.data.audit import audit_listing
 from tfxfer.data.items import ItemSet
 from tfxfer.data.listing import Listing
 from tfxfer.errors import InputError, nearest
-from tfxfer.evaluation.class_map import relabel
 from tfxfer.records.plans import BadFile
+from tfxfer.task import Labels
 
 SPLITS = ("train", "validation", "test")
 ALL = "all"
@@ -77,12 +77,12 @@ def find_bad(
 
 def keep(
     listing: Listing, numbers: np.ndarray, class_count: int, bad: Sequence[BadFile]
-) -> list[tuple[ItemSet, np.ndarray]]:
+) -> list[tuple[ItemSet, Labels]]:
     """Keep the pictures that are usable and of the model's classes.
 
     Args:
         listing: The pictures.
-        numbers, class_count: The same as in `relabel`.
+        numbers, class_count: The same as in `Labels.rename`.
         bad: The pictures that cannot be used.
 
     Returns:
@@ -94,11 +94,11 @@ def keep(
     left_out = {file.path for file in bad}
     kept = []
     for pictures in listing.splits.values():
-        labels, stays = relabel(pictures.labels, numbers, class_count)
+        labels, stays = pictures.labels.rename(numbers, class_count)
         stays &= np.array([place not in left_out for place in pictures.where()], bool)
         # A whole split is read from start to end, which is faster than a choice from it.
         chosen = pictures if stays.all() else pictures.choose(np.flatnonzero(stays))
-        kept.append((chosen, labels[stays]))
+        kept.append((chosen, labels.choose(np.flatnonzero(stays))))
     if not any(len(labels) for _, labels in kept):
         raise InputError(
             "There must be pictures to evaluate. Received: "

@@ -14,7 +14,7 @@ from unicodedata import normalize
 import numpy as np
 
 from tfxfer.errors import InputError, first_line, nearest
-from tfxfer.tasks.labels import count_classes, has_several
+from tfxfer.task import Labels
 
 LEFT_OUT = -1
 _SHOWN = 20
@@ -100,7 +100,7 @@ _READERS: dict[str, Callable[[str], list[tuple[str, Any]]]] = {
 
 
 def map_classes(
-    labels: np.ndarray,
+    labels: Labels,
     own: Sequence[str],
     model: Sequence[str],
     mapping: Mapping[str, str] | None = None,
@@ -108,7 +108,7 @@ def map_classes(
     """Find each class of the data among the model's classes.
 
     Args:
-        labels: The labels, as in `ItemSet`. The model need not know classes without pictures.
+        labels: The labels of all items. The model need not know classes without pictures.
         own: The data's class names, in the order of the labels' numbers.
         model: The model's class names, in the order of its outputs.
         mapping: The mapping from `read_class_map`. Classes that it does not name keep their names.
@@ -124,7 +124,7 @@ def map_classes(
     mapped = {_plain(name): target for name, target in (mapping or {}).items()}
     _check_targets(mapping or {}, places, model)
     targets = [mapped.get(_plain(name), name) for name in own]
-    counts = count_classes(labels, len(own))
+    counts = labels.count(len(own))
     unknown = [
         name
         for name, target, count in zip(own, targets, counts, strict=True)
@@ -138,36 +138,11 @@ def map_classes(
     if unused:
         notes.append(f"--classes names what the data do not have: {_join(unused)}")
     notes += [
-        f"class {name} is left out, as --classes says: {count:,} "
-        + ("labels" if has_several(labels) else "pictures")
+        f"class {name} is left out, as --classes says: {count:,} {labels.unit}"
         for name, target, count in zip(own, targets, counts, strict=True)
         if not target and count
     ]
     return np.array(numbers, np.int64), tuple(notes)
-
-
-def relabel(
-    labels: np.ndarray, numbers: np.ndarray, class_count: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Turn the data's labels into the model's.
-
-    Args:
-        labels: ``[pictures]``, or ``[pictures, classes of the data]`` of zeros and ones.
-        numbers: The model's number of each class, from `map_classes`.
-        class_count: The number of the model's classes.
-
-    Returns:
-        The labels, ``[pictures]`` or ``[pictures, classes]``, and which pictures stay,
-        ``[pictures]`` bool. Pictures with several labels all stay, even without some labels.
-    """
-    if not has_several(labels):
-        found = numbers[labels]
-        return found, found != LEFT_OUT
-    rows = np.zeros((len(labels), class_count), labels.dtype)
-    for column, number in enumerate(numbers.tolist()):
-        if number != LEFT_OUT:
-            np.maximum(rows[:, number], labels[:, column], out=rows[:, number])
-    return rows, np.ones(len(labels), bool)
 
 
 def _plain(name: str) -> str:

@@ -15,6 +15,7 @@ from tfxfer.data.listing import Listing
 from tfxfer.errors import InputError
 from tfxfer.evaluation.chosen import choose_split, find_bad, keep
 from tfxfer.evaluation.class_map import map_classes
+from tfxfer.kinds import TASKS
 from tfxfer.machine import runtime
 from tfxfer.machine.progress import counting_pictures
 from tfxfer.prediction.predict_set import predict_set
@@ -22,10 +23,7 @@ from tfxfer.prediction.predictor import PredictionError, Predictor
 from tfxfer.records.evaluations import EvaluationReport, PictureResult
 from tfxfer.records.plans import BadFile
 from tfxfer.sources.sources import list_pictures
-from tfxfer.tasks.by_class import list_figures, list_results, note_mismatches
-from tfxfer.tasks.calibration import expected_calibration_error
-from tfxfer.tasks.intervals import bootstrap_intervals
-from tfxfer.tasks.metrics import evaluate_probabilities
+from tfxfer.task import Labels
 
 # A probability may exceed 1 by a rounding error.
 _MOST_PROBABLE = 1.001
@@ -37,13 +35,13 @@ class _Outcome:
 
     Attributes:
         places: Where each picture lies.
-        labels: ``[pictures]``, the model's class numbers, or ``[pictures, classes]``.
+        labels: The labels, among the model's classes.
         probabilities: ``[pictures, classes]`` float32.
         unread: The pictures that could not be read.
     """
 
     places: tuple[str, ...]
-    labels: np.ndarray
+    labels: Labels
     probabilities: np.ndarray
     unread: tuple[BadFile, ...]
 
@@ -74,9 +72,9 @@ def run_evaluation(
             cannot predict them.
     """
     with console.status("Listing the pictures"):
-        whole = list_pictures(config.data, locate(config.features.cache_dir))
+        whole = list_pictures(config.data, TASKS, locate(config.features.cache_dir))
     name, listing, notes = choose_split(whole, split)
-    labels = np.concatenate([each.labels for each in listing.splits.values()])
+    task, labels = whole.task, _join([each.labels for each in listing.splits.values()])
     numbers, map_notes = map_classes(labels, listing.classes, predictor.classes, mapping)
     bad = _look(listing, config, console)
     kept = keep(listing, numbers, len(predictor.classes), bad)
@@ -87,21 +85,21 @@ def run_evaluation(
             model=predictor.name,
             data=whole.source,
             classes=predictor.classes,
-            evaluation=evaluate_probabilities(name, *figures[::-1], predictor.classes),
-            intervals=bootstrap_intervals(*figures),
-            per_class=list_figures(*figures, predictor.classes),
-            expected_calibration_error=expected_calibration_error(*figures),
+            evaluation=task.evaluate(name, *figures, predictor.classes),
+            intervals=task.find_intervals(*figures),
+            per_class=task.list_figures(*figures, predictor.classes),
+            expected_calibration_error=task.calibration_error(*figures),
             left_out=(*bad, *outcome.unread),
             notes=(
                 *notes,
                 *_warn_of_training(config, name, trained_on),
                 *whole.notes,
                 *map_notes,
-                *note_mismatches(*figures, predictor.classes),
+                *task.note_mismatches(*figures, predictor.classes),
             ),
             versions=runtime.list_versions(),
         )
-    return report, list_results(outcome.places, *figures, predictor.classes)
+    return report, task.list_results(outcome.places, *figures, predictor.classes)
 
 
 def _warn_of_training(config: DataSettings, split: str, trained_on: str | None) -> list[str]:
@@ -123,13 +121,14 @@ def _look(listing: Listing, config: DataSettings, console: Console) -> tuple[Bad
 
 
 def _predict(
-    predictor: Predictor, kept: Sequence[tuple[ItemSet, np.ndarray]], console: Console
+    predictor: Predictor, kept: Sequence[tuple[ItemSet, Labels]], console: Console
 ) -> _Outcome:
     """Predict the pictures of all splits; those that cannot be read are left out."""
     total = sum(len(labels) for _, labels in kept)
     places: list[str] = []
     unread: list[BadFile] = []
-    labels, probabilities, before = [], [], 0
+    labels: list[Labels] = []
+    probabilities, before = [], 0
     with console.status("Predicting") as status:
 
         def show(done: int) -> None:
@@ -146,15 +145,18 @@ def _predict(
                 ) from error
             where = pictures.where()
             places += [where[row] for row in rows]
-            labels.append(own[rows])
+            labels.append(own.choose(rows))
             probabilities.append(found)
             unread += bad
             before += len(own)
-    outcome = _Outcome(
-        tuple(places), np.concatenate(labels), np.concatenate(probabilities), tuple(unread)
-    )
+    outcome = _Outcome(tuple(places), _join(labels), np.concatenate(probabilities), tuple(unread))
     _check(outcome, predictor)
     return outcome
+
+
+def _join(labels: Sequence[Labels]) -> Labels:
+    first, *others = labels
+    return first.join(others)
 
 
 def _check(outcome: _Outcome, predictor: Predictor) -> None:

@@ -5,19 +5,13 @@ from __future__ import annotations
 import keras
 import numpy as np
 
+from tfxfer.backbones.whole import fold_temperature
 from tfxfer.data.items import ItemData, ItemSet
 from tfxfer.data.pipeline import make_view_batches
 from tfxfer.machine.compiled import Call, compile_model, predict
 from tfxfer.machine.processes import ALONE, Share
 from tfxfer.modality import InputSpec, View
 from tfxfer.records.evaluations import Calibration, Evaluation
-from tfxfer.tasks.calibration import (
-    apply_temperature,
-    expected_calibration_error,
-    fit_temperature,
-    fold_temperature,
-)
-from tfxfer.tasks.metrics import evaluate_probabilities
 
 # Training may use batches that are too large for the whole network, so this size is fixed.
 _BATCH = 32
@@ -37,22 +31,22 @@ def judge(
     Returns:
         The metrics on validation and test, and the calibration errors.
     """
-    labels, several = pictures.validation.labels, pictures.has_several
+    task, labels = pictures.task, pictures.validation.labels
     call = compile_model(model)
     view = pictures.modality.plain_view(InputSpec.of(model))
     given = _predict(call, view, pictures.validation, share)
     temperature, sure = 1.0, given
     if calibrates:
-        temperature = fit_temperature(labels, given)
+        temperature = task.fit_temperature(labels, given)
         fold_temperature(model, temperature)
-        sure = apply_temperature(given, temperature, several)
+        sure = task.apply_temperature(given, temperature)
     tested = _predict(call, view, pictures.test, share)
-    validation = evaluate_probabilities("validation", sure, labels, pictures.classes)
-    test = evaluate_probabilities("test", tested, pictures.test.labels, pictures.classes)
+    validation = task.evaluate("validation", labels, sure, pictures.classes)
+    test = task.evaluate("test", pictures.test.labels, tested, pictures.classes)
     if not calibrates:
         return validation, test, None
-    error = expected_calibration_error
-    before = apply_temperature(tested, 1 / temperature, several)
+    error = task.calibration_error
+    before = task.apply_temperature(tested, 1 / temperature)
     calibration = Calibration(
         temperature,
         (error(labels, given), error(labels, sure)),

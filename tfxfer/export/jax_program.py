@@ -10,9 +10,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfxfer.backbones.whole import add_embeddings
 from tfxfer.errors import InputError
 from tfxfer.machine.compiled import is_on
-from tfxfer.tasks.heads import add_embeddings
 
 # The programs run on all of these. By default, they would only run where this process trains.
 _PLATFORMS = ("cpu", "cuda", "rocm", "tpu")

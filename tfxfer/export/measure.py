@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfxfer.machine.compiled import exact_float32
 from tfxfer.prediction.predictor import Predictor
 from tfxfer.records.exports import ExportedFormat
-from tfxfer.tasks.metrics import accuracy, predict_labels
+from tfxfer.task import Labels
 
 # So many calls are timed, for so many seconds at most; the first ones are not counted.
 _CALLS, _SECONDS, _UNCOUNTED = 30, 5.0, 2
@@ -29,7 +29,7 @@ def measure(
     predictor: Predictor,
     path: Path,
     dataset: tf.data.Dataset,
-    labels: np.ndarray,
+    labels: Labels,
     trained: np.ndarray,
 ) -> ExportedFormat:
     """Compare a format with the trained model.
@@ -44,7 +44,6 @@ def measure(
     """
     with exact_float32():
         probabilities = predict_all(predictor, dataset.as_numpy_iterator())
-    same = predict_labels(labels, probabilities) == predict_labels(labels, trained)
     pictures = next(dataset.as_numpy_iterator())[0]
     batch = np.resize(pictures, (ExportedFormat.BATCH, *pictures.shape[1:]))
     return ExportedFormat(
@@ -53,9 +52,9 @@ def measure(
         refused="",
         size_bytes=measure_bytes(path),
         pictures=len(labels),
-        accuracy=accuracy(labels, probabilities),
-        trained_accuracy=accuracy(labels, trained),
-        agreement=float((same.all(axis=1) if same.ndim == 2 else same).mean()),
+        accuracy=float(labels.are_right(probabilities).mean()),
+        trained_accuracy=float(labels.are_right(trained).mean()),
+        agreement=float(labels.agree(probabilities, trained).mean()),
         max_difference=float(np.abs(probabilities - trained).max()),
         latency_ms=(time_calls(predictor, batch[:1]), time_calls(predictor, batch)),
     )

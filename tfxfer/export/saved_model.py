@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfxfer import run
 from tfxfer.backbones.hub_layer import HubModule
+from tfxfer.backbones.whole import add_embeddings
 from tfxfer.data.items import ItemSet, spread
 from tfxfer.export.jax_program import trace_jax
 from tfxfer.export.warm_up import feed, write_warm_up
@@ -20,7 +21,6 @@ from tfxfer.machine.compiled import call_model, exact_float32, is_on
 from tfxfer.modality import InputSpec, Signature
 from tfxfer.prediction.prepare import find_modality
 from tfxfer.records.exports import Exported
-from tfxfer.tasks.heads import add_embeddings
 
 # Probabilities may differ by so much, because another graph rounds differently in float32.
 _TOLERANCE = 1e-4

@@ -17,7 +17,7 @@ from tfxfer.features.cut import Cut
 from tfxfer.features.engines import BATCH, Engine, split
 from tfxfer.features.recorder import Recorder
 from tfxfer.features.store.table import Table
-from tfxfer.tasks.labels import to_targets
+from tfxfer.task import Labels
 
 # Batches that are drawn together where features are of different lengths.
 _SORTED_BATCHES = 16
@@ -75,7 +75,7 @@ class Epochs:
 
 def make_stored_training(
     tables: Sequence[Table],
-    labels: np.ndarray,
+    labels: Labels,
     *,
     classes: int,
     batching: Batching,
@@ -92,13 +92,13 @@ def make_stored_training(
     """
     shape, dtype = tables[0].shape, _common_dtype(tables)
     steps, batch_size = batching.count_steps(len(labels)), batching.size
-    epochs = epochs or Epochs()
+    epochs, rows = epochs or Epochs(), labels.rows
 
     def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         epoch = epochs.take("features")
         generator = np.random.default_rng([seed, epoch])
         if batching.draws_evenly:
-            order, rounds = draw_evenly(labels, len(labels), generator)
+            order, rounds = draw_evenly(labels.strata(), len(labels), generator)
         else:
             order, rounds = generator.permutation(len(labels)), np.zeros(len(labels), np.int64)
         drawn = np.split(np.arange(len(labels))[: steps * batch_size], steps)
@@ -108,10 +108,10 @@ def make_stored_training(
             positions = order[chosen]
             # Neighbours are at different views, so that each epoch has some of every one.
             views = (positions + rounds[chosen] + epoch) % len(tables)
-            yield _read_views(tables, positions, views, dtype.as_numpy_dtype), labels[positions]
+            yield _read_views(tables, positions, views, dtype.as_numpy_dtype), rows[positions]
 
-    spec = (tf.TensorSpec((None, *shape), dtype), _spec(labels))
-    return _make_targets(_from_generator(generate, spec, steps), classes)
+    spec = (tf.TensorSpec((None, *shape), dtype), _spec(rows))
+    return _make_targets(_from_generator(generate, spec, steps), labels, classes)
 
 
 def group_by_length(
@@ -155,18 +155,19 @@ def _read_views(
 
 
 def make_stored_evaluation(
-    table: Table, labels: np.ndarray, *, classes: int, batch_size: int
+    table: Table, labels: Labels, *, classes: int, batch_size: int
 ) -> tf.data.Dataset:
     """Give the stored features of every picture once, in order."""
+    rows = labels.rows
 
     def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for start in range(0, len(labels), batch_size):
             positions = np.arange(start, min(start + batch_size, len(labels)))
-            yield table.read(positions), labels[positions]
+            yield table.read(positions), rows[positions]
 
     steps = math.ceil(len(labels) / batch_size)
-    spec = (tf.TensorSpec((None, *table.shape), _common_dtype([table])), _spec(labels))
-    return _make_targets(_from_generator(generate, spec, steps), classes)
+    spec = (tf.TensorSpec((None, *table.shape), _common_dtype([table])), _spec(rows))
+    return _make_targets(_from_generator(generate, spec, steps), labels, classes)
 
 
 def make_streamed_dataset(
@@ -247,13 +248,13 @@ def _from_generator(
     return untuned(dataset.prefetch(4))
 
 
-def _spec(labels: np.ndarray) -> tf.TensorSpec:
-    """What a batch of some labels is."""
-    return tf.TensorSpec((None, *labels.shape[1:]), tf.as_dtype(labels.dtype))
+def _spec(rows: np.ndarray) -> tf.TensorSpec:
+    """What a batch of some rows of labels is."""
+    return tf.TensorSpec((None, *rows.shape[1:]), tf.as_dtype(rows.dtype))
 
 
-def _make_targets(dataset: tf.data.Dataset, classes: int) -> tf.data.Dataset:
-    return dataset.map(lambda features, labels: (features, to_targets(labels, classes)))
+def _make_targets(dataset: tf.data.Dataset, labels: Labels, classes: int) -> tf.data.Dataset:
+    return dataset.map(lambda features, rows: (features, labels.to_targets(rows, classes)))
 
 
 def _common_dtype(tables: Sequence[Table]) -> tf.DType:

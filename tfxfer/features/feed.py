@@ -6,14 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import tensorflow as tf
 
 from tfxfer.cache.folder import FULL
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.items import ItemData
 from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset
-from tfxfer.data.soft_targets import targets_of
 from tfxfer.errors import InputError
 from tfxfer.features.batches import (
     Batching,
@@ -31,6 +29,7 @@ from tfxfer.features.plan import Views, plan_views
 from tfxfer.features.run import FeatureRun, Prefixes
 from tfxfer.features.store.table import Table
 from tfxfer.machine.processes import Share
+from tfxfer.task import Labels
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,8 @@ class PhaseData:
             one-hot labels [batch, classes] float32)``, from an epoch on, by its number from 0;
             each call the same ones anew. What is not stored is seen as in the first epochs.
         validation: the same of the validation pictures, in order.
-        labels: class numbers of the training and of the validation pictures; where several
-            processes train together, all of this are those of this process.
+        labels: of the training and of the validation pictures; where several processes train
+            together, all of this is what this process has.
         steps_per_epoch: batches of an epoch, each of `batch_size` pictures; the rest is left out.
         share: what this process has of the run.
         views: stored views of each training picture; 0 where nothing is stored.
@@ -57,7 +56,7 @@ class PhaseData:
     cut: Cut
     make_training: Callable[..., tf.data.Dataset]
     validation: tf.data.Dataset
-    labels: tuple[np.ndarray, np.ndarray]
+    labels: tuple[Labels, Labels]
     steps_per_epoch: int
     batch_size: int
     share: Share
@@ -158,11 +157,11 @@ def make_stored_data(
     kept = compute_tables(run, validation, wanted=held_out, split="validation", prefixes=prefixes)[
         0, cut
     ]
-    classes, targets = len(pictures.classes), targets_of(train)
+    classes = len(pictures.classes)
 
     def make_training(epochs: Epochs) -> tf.data.Dataset:
         return make_stored_training(
-            views, targets, classes=classes, batching=batching, seed=run.seed, epochs=epochs
+            views, train.labels, classes=classes, batching=batching, seed=run.seed, epochs=epochs
         )
 
     return _join(

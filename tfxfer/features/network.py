@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tfxfer.backbones.backbone import Backbone
-from tfxfer.backbones.blocks import resolve_unfreeze
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.errors import first_line
 from tfxfer.features.choose_engine import choose_engine
@@ -42,8 +41,7 @@ class FrozenNetwork:
 
     def cut_for(self, phase: ResolvedPhase) -> Cut:
         """Find where the frozen layers of a phase end."""
-        unfrozen = resolve_unfreeze(phase.unfreeze, self.backbone.blocks)
-        return find_cut(self.backbone, self.head, unfrozen)
+        return find_cut(self.backbone, self.head, phase.unfreeze)
 
     def measure(self, cut: Cut, lengths: np.ndarray) -> np.ndarray:
         """Tell how long the features of a ragged cut are.

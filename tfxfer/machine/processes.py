@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ class Divisible(Protocol):
     """A set of items that processes can divide among themselves."""
 
     @property
-    def labels(self) -> Sequence[Any] | np.ndarray: ...
+    def labels(self) -> Sized: ...
 
     def choose(self, indices: np.ndarray) -> Self:
         """Keep the items at these positions, given in ascending order."""

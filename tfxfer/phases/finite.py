@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import keras
 import numpy as np
@@ -92,28 +93,40 @@ class StayFinite(keras.callbacks.Callback):
         self.model.stop_training = True
 
 
+class Fit(Protocol):
+    """Trains a model of a precision through a span, and gives figures by epoch."""
+
+    def __call__(
+        self, model: keras.Model, *, precision: str, span: Span, finite: StayFinite
+    ) -> dict[str, list[float]]: ...
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What it takes to train a phase in one precision, and again in float32.
+
+    Attributes:
+        layers: those whose policy is the precision's.
+        build: makes a compiled model for a precision, over the same weights each time.
+        fit: trains such a model, with a callback that ends the training where it must.
+        say: is given a note where the precision was changed.
+    """
+
+    layers: Sequence[keras.layers.Layer]
+    build: Callable[[str], keras.Model]
+    fit: Fit
+    phase: ResolvedPhase
+    say: Callable[[str], None] | None = None
+
+
 def fit_or_retry(
-    model: keras.Model,
-    precision: str,
-    layers: Sequence[keras.layers.Layer],
-    build: Callable[[str], keras.Model],
-    fit: Callable[[keras.Model, str, Span, StayFinite], dict[str, list[float]]],
-    phase: ResolvedPhase,
-    span: Span,
-    say: Callable[[str], None] | None,
+    attempt: Attempt, model: keras.Model, precision: str, span: Span
 ) -> tuple[str, keras.Model, dict[str, list[float]]]:
     """Train; after an overflow, go on in float32 from the last good epoch.
 
     Args:
-        model: The model that `build` makes for the precision.
-        precision: The precision.
-        layers: The layers whose policy is the precision's.
-        build: A function that makes a compiled model for a precision, always with the same weights.
-        fit: A function that trains a model of a precision through a span with a callback, and
-            returns the figures by epoch.
-        phase: The phase.
-        span: The epochs to train.
-        say: A function that is given a note if the precision was changed.
+        model: as `attempt.build` makes it for the precision.
+        span: epochs to train.
 
     Returns:
         The precision of the last epochs, their model, and the figures of all epochs.
@@ -122,18 +135,18 @@ def fit_or_retry(
         InputError: The loss is not finite in float32 either.
     """
     finite = StayFinite(keeps=precision != "float32")
-    with in_precision(layers, precision):
-        figures = fit(model, precision, span, finite)
+    with in_precision(attempt.layers, precision):
+        figures = attempt.fit(model, precision=precision, span=span, finite=finite)
     if finite.failure is None:
         return precision, model, figures
     if precision == "float32":
-        raise _not_finite(phase, finite.failure)
-    if say:
-        say(_describe(phase, finite, precision))
-    again = build("float32")
+        raise _not_finite(attempt.phase, finite.failure)
+    if attempt.say:
+        attempt.say(_describe(attempt.phase, finite, precision))
+    again = attempt.build("float32")
     finite.restore(again)
     rest = replace(span, start=finite.epochs, state=None)
-    last, again, more = fit_or_retry(again, "float32", layers, build, fit, phase, rest, say)
+    last, again, more = fit_or_retry(attempt, again, "float32", rest)
     good = finite.epochs - span.start
     return last, again, {name: figures[name][:good] + values for name, values in more.items()}
 

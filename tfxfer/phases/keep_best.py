@@ -72,6 +72,7 @@ class KeepBest(keras.callbacks.Callback):
         self,
         patience: int | None,
         standing: Standing,
+        *,
         pictures: int,
         metric: str = "accuracy",
         keeps_last: bool = False,

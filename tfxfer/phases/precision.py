@@ -116,6 +116,7 @@ def _rewriting() -> Iterator[None]:
 def choose_precision(
     build: Callable[[str], keras.Model],
     layers: Sequence[keras.layers.Layer],
+    *,
     batches: tf.data.Dataset,
     steps: int,
     candidates: Sequence[str],

@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import keras
 
-from tfxfer.config.phases import PhaseConfig, ResolvedPhase
+from tfxfer.backbones.blocks import Block, resolve_unfreeze
+from tfxfer.config.phases import FilledPhase, PhaseConfig, ResolvedPhase
 
 # With at least so many pictures, MixUp helps more than it slows training; BiT-HyperRule (Kolesnikov
 # et al. 2020, section 3.3) has the same bound.
 _MIXUP_FROM, _MIXUP_ALPHA = 20_000, 0.1
 
 
-def resolve_phase(phase: PhaseConfig, pictures: int, policy: str = "standard") -> ResolvedPhase:
+def resolve_phase(
+    phase: PhaseConfig, pictures: int, *, blocks: Sequence[Block], policy: str = "standard"
+) -> ResolvedPhase:
+    """Fill in a phase's settings for some training pictures, and count what it unfreezes.
+
+    This is done once in a run. From then on, `unfreeze` is a number of blocks.
+
+    Args:
+        phase: The settings.
+        pictures: The number of training pictures.
+        blocks: The backbone's blocks, from input to output.
+        policy: The run's augmentation policy, which a phase may override.
+
+    Raises:
+        InputError: The phase unfreezes blocks that the backbone does not have.
+    """
+    filled = fill_in(phase, pictures, policy)
+    unfrozen = resolve_unfreeze(phase.unfreeze, tuple(blocks))
+    return ResolvedPhase(**(filled.model_dump(exclude_none=True) | {"unfreeze": unfrozen}))
+
+
+def fill_in(phase: PhaseConfig, pictures: int, policy: str = "standard") -> FilledPhase:
     """Fill in the settings of a phase that depend on the number of training pictures.
 
     Args:
@@ -35,7 +58,7 @@ def resolve_phase(phase: PhaseConfig, pictures: int, policy: str = "standard") -
         chosen["views"] = min(max(2, choose_views(pictures)), epochs)
     if (phase.augmentation or policy) == "none" and phase.views != "stream":
         asked["views"] = 1  # Without changes, all views are the same.
-    return ResolvedPhase(**(chosen | asked))
+    return FilledPhase(**(chosen | asked))
 
 
 def choose_epochs(pictures: int) -> int:

@@ -6,8 +6,10 @@ import math
 
 import keras
 
+from tfxfer.backbones.backbone import Backbone
 from tfxfer.backbones.blocks import Block, resolve_unfreeze
 from tfxfer.backbones.hub_layer import HubModule
+from tfxfer.config.phases import ResolvedPhase
 
 # Keras Applications keep up to 0.999 of the moving statistics at each step, which suits ImageNet's
 # hundreds of thousands of steps. A phase has hundreds of steps, and its statistics would lag.
@@ -62,6 +64,11 @@ def unfreeze_top(
                 inner.trainable = batch_norm == "train"
                 inner.momentum = min(inner.momentum, _MOMENTUM)
     return unfrozen
+
+
+def unfreeze_for(phase: ResolvedPhase, backbone: Backbone) -> tuple[Block, ...]:
+    """Make the blocks trainable that a phase trains, and freeze those below them."""
+    return unfreeze_top(backbone.network, backbone.blocks, phase.unfreeze, phase.batch_norm)
 
 
 def count_parameters(weights: list[keras.Variable]) -> int:

@@ -9,9 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer.machine.compiled import Call, compile_model, predict
-from tfxfer.machine.processes import ALONE, Share
-from tfxfer.tasks.metrics import accuracy, cross_entropy
-from tfxfer.tasks.objective import Objective
+from tfxfer.machine.processes import Share
+from tfxfer.task import Labels, Objective
 
 
 class Validate(keras.callbacks.Callback):
@@ -31,24 +30,25 @@ class Validate(keras.callbacks.Callback):
     def __init__(
         self,
         validation: tf.data.Dataset,
-        labels: np.ndarray,
+        labels: Labels,
+        *,
         objective: Objective,
-        share: Share = ALONE,
+        share: Share,
     ):
         super().__init__()
         self._validation, self._objective, self._share = validation, objective, share
-        self._labels = share.gather(labels)
+        self._labels = labels.change(share.gather)
         self._call: Call | None = None
 
     def on_epoch_end(self, epoch, logs=None):
         self._call = self._call or compile_model(self.model)
         features = (batch for batch, _ in self._validation.as_numpy_iterator())
         probabilities = self._share.gather(predict(self._call, features))
-        # Probabilities that are not finite have no score, and end the phase.
-        is_finite = bool(np.isfinite(probabilities).all())
-        for name, score in (
-            ("accuracy", accuracy),
-            ("cross_entropy", cross_entropy),
-            (self._objective.chosen_by, self._objective.score),
-        ):
-            logs[f"val_{name}"] = score(self._labels, probabilities) if is_finite else math.nan
+        if np.isfinite(probabilities).all():
+            figures = self._objective.measure(self._labels, probabilities)
+        else:
+            # What is no number has no score, and ends the phase.
+            names = ("accuracy", "cross_entropy", self._objective.chosen_by)
+            figures = dict.fromkeys(names, math.nan)
+        for name, value in figures.items():
+            logs[f"val_{name}"] = value

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tfxfer.backbones.whole import add_embeddings
 from tfxfer.errors import InputError, first_line
 from tfxfer.machine.compiled import compile_model
 from tfxfer.modality import InputSpec
 from tfxfer.prediction.predictor import Prediction, Predictor
 from tfxfer.prediction.prepare import make_prepare, read_classes
 from tfxfer.prediction.run_model import load_model
-from tfxfer.tasks.heads import add_embeddings
 
 
 def load_run(path: Path, with_embeddings: bool, trust: bool) -> Predictor:

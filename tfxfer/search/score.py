@@ -13,7 +13,6 @@ import numpy as np
 from rich.console import Console
 
 from tfxfer import run
-from tfxfer.backbones.blocks import resolve_unfreeze
 from tfxfer.cache.digest import digest
 from tfxfer.config.config import Config
 from tfxfer.config.former import identify
@@ -21,13 +20,14 @@ from tfxfer.data.items import ItemData
 from tfxfer.errors import InputError
 from tfxfer.features.cut import Cut, find_cut
 from tfxfer.phases.memory import memory_errors
+from tfxfer.phases.parts import Watch
 from tfxfer.phases.span import WHOLE, Span
+from tfxfer.records.proportions import wilson_interval
 from tfxfer.records.results import PhaseResult
 from tfxfer.records.searches import Trial
 from tfxfer.report.console import make_console
-from tfxfer.tasks.metrics import wilson_interval
 from tfxfer.training.job import Job, load_pictures, make_job
-from tfxfer.training.phase import train_phase
+from tfxfer.training.phase import Turn, train_phase
 from tfxfer.training.teacher import add_teacher
 
 
@@ -41,7 +41,7 @@ class Outcome:
 
     Attributes:
         result: The result of the phase.
-        right: ``[validation pictures]`` bool; None if pictures have several labels.
+        right: ``[validation pictures]`` bool; None if the task does not compare by item.
         weights: The weights of the head's layers, if the phase trained the head alone.
     """
 
@@ -114,7 +114,7 @@ def score_config(
     try:
         with memory_errors(config.data.batch_size):
             job = make_job(config, bench.load(config), make_console(is_quiet=True))
-            unfrozen = resolve_unfreeze(job.phases[-1].unfreeze, job.backbone.blocks)
+            unfrozen = job.phases[-1].unfreeze
             trial = replace(trial, unfrozen=unfrozen, blocks=len(job.backbone.blocks))
             outcomes = _train(config, job, bench, folder, span)
     except InputError as error:
@@ -145,19 +145,20 @@ def _train(config: Config, job: Job, bench: Bench, folder: Path, span: Span) -> 
                 layer.set_weights(weights)
             continue
         told: list[np.ndarray] = []
+        console = job.features.recorder.console
+        watch = Watch(folder / run.TENSORBOARD, console, bench.check_time, told.append)
         result = train_phase(
-            job,
-            position,
-            [outcome.result for outcome in outcomes],
-            folder / run.TENSORBOARD,
-            job.features.recorder.console,
-            bench.check_time,
-            span if phase is job.phases[-1] and phase.unfreeze != 0 else WHOLE,
-            told.append,
-            _cuts(job, bench.depths) if is_untrained else (),
+            Turn(
+                job,
+                position,
+                [outcome.result for outcome in outcomes],
+                watch,
+                span if phase is job.phases[-1] and phase.unfreeze != 0 else WHOLE,
+                _cuts(job, bench.depths) if is_untrained else (),
+            )
         )
         labels = job.pictures.validation.labels
-        right = None if job.pictures.has_several else told[0].argmax(axis=-1) == labels
+        right = labels.are_right(told[0]) if job.pictures.task.compares_by_item else None
         outcomes.append(Outcome(result, right))
         if is_head:
             weights = [layer.get_weights() for layer in head.layers]

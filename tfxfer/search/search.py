@@ -12,7 +12,7 @@ from tfxfer.backbones.build import build_backbone
 from tfxfer.config.config import Config
 from tfxfer.errors import InputError
 from tfxfer.export.jax_program import check_readable
-from tfxfer.phases.schedules import resolve_phase
+from tfxfer.phases.schedules import fill_in
 from tfxfer.records.searches import SearchResult, Trial
 from tfxfer.report.search import print_search
 from tfxfer.report.search_figures import draw_search
@@ -24,7 +24,6 @@ from tfxfer.search.score import Bench, BudgetOverError, score_config
 from tfxfer.search.space import DEPTH, Space, find_phase, make_space, propose, train_on_all
 from tfxfer.search.tuner import SearchTuner, score_once, search
 from tfxfer.search.workers import run_workers
-from tfxfer.tasks.objective import make_objective
 from tfxfer.training.train import run_training
 
 
@@ -105,8 +104,14 @@ def run_trials(
     space = make_space(config, build_backbone(config.backbone).blocks)
     bench = Bench(space.depths, console, wanted.until)
     pictures = bench.load(config)
-    phase = resolve_phase(find_phase(config), len(pictures.train.labels))
-    objective = choose_objective(wanted, make_objective(pictures, config.data.balance).chosen_by)
+    phase = fill_in(find_phase(config), len(pictures.train.labels))
+    chosen_by = pictures.task.make_objective(
+        pictures.train.labels,
+        len(pictures.classes),
+        balance=config.data.balance,
+        source=pictures.source,
+    ).chosen_by
+    objective = choose_objective(wanted, chosen_by)
     if wanted.tuner == "hyperband" and any(key.endswith(".epochs") for key in space.axes):
         raise InputError(
             "Hyperband shares out the epochs itself. Received: an axis of epochs and "

@@ -17,9 +17,10 @@ from tfxfer.errors import InputError
 from tfxfer.sources.folder import SPLIT_NAMES, read_folder, visible_folders
 from tfxfer.sources.unpack.members import LIMITS, Limits
 from tfxfer.sources.unpack.unpack import unpack
+from tfxfer.task import Tasks
 
 
-def list_archive(config: DataConfig, cache: Path) -> Listing:
+def list_archive(config: DataConfig, cache: Path, tasks: Tasks) -> Listing:
     """Unpack an archive of class folders, unless that was done before, and list its pictures.
 
     The class folders may lie in one outer folder. The archive is unpacked below ``archives/`` in
@@ -37,7 +38,7 @@ def list_archive(config: DataConfig, cache: Path) -> Listing:
         )
     folder, is_new = unpack_once(Path(source), cache / "archives", LIMITS)
     notes = [f"the archive was unpacked to {folder}, for later runs as well"] if is_new else []
-    return read_folder(_look_through(str(folder)), source, config, notes)
+    return read_folder(_look_through(str(folder)), source, config, tasks=tasks, notes=notes)
 
 
 def unpack_once(archive: Path, place: Path, limits: Limits) -> tuple[Path, bool]:

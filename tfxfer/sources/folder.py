@@ -17,6 +17,7 @@ from tfxfer.kinds import MODALITIES
 from tfxfer.machine.files import exists, is_folder, join, list_address
 from tfxfer.modality import Modality
 from tfxfer.sources.groups_in_paths import find_groups
+from tfxfer.task import Labels, Tasks
 
 # Addresses do not say what is a file: these endings do.
 _ENDINGS = {ending for row in MODALITIES.values() for ending in row.endings}
@@ -32,7 +33,7 @@ SPLIT_NAMES = {
 }
 
 
-def list_folder(config: DataConfig, cache: Path) -> Listing:
+def list_folder(config: DataConfig, cache: Path, tasks: Tasks) -> Listing:
     """List the pictures of a folder.
 
     Raises:
@@ -45,7 +46,7 @@ def list_folder(config: DataConfig, cache: Path) -> Listing:
         raise InputError(
             f"data must be {ALLOWED_SOURCES}. Received: {root!r}, which {state}. Check the path."
         )
-    return read_folder(root, root, config)
+    return read_folder(root, root, config, tasks=tasks)
 
 
 def _describe(root: str) -> str:
@@ -57,7 +58,9 @@ def _describe(root: str) -> str:
     return "is a file" if is_file else "is not there"
 
 
-def read_folder(root: str, source: str, config: DataConfig, notes: Sequence[str] = ()) -> Listing:
+def read_folder(
+    root: str, source: str, config: DataConfig, *, tasks: Tasks, notes: Sequence[str] = ()
+) -> Listing:
     """List the pictures of a folder, as `list_folder` does, for a source that the user named.
 
     Args:
@@ -73,8 +76,12 @@ def read_folder(root: str, source: str, config: DataConfig, notes: Sequence[str]
     classes = tuple(listed["train"])
     for name, found in listed.items():
         _check_classes(name, found, classes)
-    splits = {name: _make_set(found, classes, root, config) for name, found in listed.items()}
-    return Listing(source, classes, splits, config.row, tuple(all_notes))
+    task = tasks["classes"]
+    splits = {}
+    for name, found in listed.items():
+        numbers = [classes.index(label) for label, files in found.items() for _ in files]
+        splits[name] = _make_set(found, task.read(np.array(numbers, np.int64)), root, config)
+    return Listing(source, classes, task, splits, config.row, tuple(all_notes))
 
 
 def _check_columns_are_unused(config: DataConfig, source: str) -> None:
@@ -201,16 +208,15 @@ def _check_classes(split: str, found: dict[str, list[str]], classes: tuple[str, 
 
 
 def _make_set(
-    found: dict[str, list[str]], classes: tuple[str, ...], root: str, config: DataConfig
+    found: dict[str, list[str]], labels: Labels, root: str, config: DataConfig
 ) -> FileSet:
     paths = [path for files in found.values() for path in files]
-    labels = [classes.index(name) for name, files in found.items() for _ in files]
     # All paths begin with the root, which is removed here.
     start = len(join(root, "").rstrip("/")) + 1
     groups = find_groups(
         [path[start:].replace(os.sep, "/") for path in paths], config.split.group_pattern
     )
-    return FileSet(tuple(paths), np.array(labels, np.int64), groups)
+    return FileSet(tuple(paths), labels, groups)
 
 
 def visible_folders(folder: str) -> list[str]:

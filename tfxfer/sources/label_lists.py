@@ -3,19 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from tfxfer.errors import InputError
+from tfxfer.task import Labels, Task, Tasks
 
 # The labels of one picture: numbers or names of classes.
 LabelList = Sequence[int | str]
 _SHOWN = 10
 
 
+class Listed(NamedTuple):
+    """Labels as a source has listed them.
+
+    Attributes:
+        classes: class names.
+        task: by whether any item has several labels.
+        labels: by split.
+    """
+
+    classes: tuple[str, ...]
+    task: Task
+    labels: dict[str, Labels]
+
+
 def to_labels(
+    listed: Mapping[str, Sequence[LabelList]], tasks: Tasks, class_names: Sequence[str] = ()
+) -> Listed:
+    """Do what `to_arrays` does, and let the task read the arrays.
+
+    Args:
+        tasks: the rows of tasks.
+    """
+    classes, name, arrays = to_arrays(listed, class_names)
+    task = tasks[name]
+    return Listed(classes, task, {split: task.read(array) for split, array in arrays.items()})
+
+
+def to_arrays(
     listed: Mapping[str, Sequence[LabelList]], class_names: Sequence[str] = ()
-) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
+) -> tuple[tuple[str, ...], str, dict[str, np.ndarray]]:
     """Name the classes, and turn the labels of every split into an array.
 
     The task has several labels a picture if any picture has two or more, or if the labels are rows
@@ -27,8 +56,8 @@ def to_labels(
             names in alphabetical order, or the numbers that occur.
 
     Returns:
-        The class names, and the labels by split: ``[pictures]`` int64 class numbers, or
-        ``[pictures, classes]`` int8, 0 or 1, if pictures have several labels.
+        The class names, the name of the task, and the labels by split: ``[pictures]`` int64 class
+        numbers, or ``[pictures, classes]`` int8, 0 or 1, if pictures have several labels.
 
     Raises:
         InputError: A label is none of the classes, or a picture has none where one is needed.
@@ -48,11 +77,17 @@ def to_labels(
         several = any(len(set(row)) > 1 for row in everything)
     classes, places = _name_classes(everything if not several else _flatten(rows), class_names)
     if several:
-        return classes, {n: _to_rows(split, places, len(classes)) for n, split in rows.items()}
+        arrays = {n: _to_rows(split, places, len(classes)) for n, split in rows.items()}
+        return classes, "several", arrays
     _check_none_is_missing(rows)
-    return classes, {
-        name: np.array([places[row[0]] for row in split], np.int64) for name, split in rows.items()
-    }
+    return (
+        classes,
+        "classes",
+        {
+            name: np.array([places[row[0]] for row in split], np.int64)
+            for name, split in rows.items()
+        },
+    )
 
 
 def _flatten(rows: Mapping[str, Sequence[LabelList]]) -> list[LabelList]:

@@ -21,6 +21,7 @@ from tfxfer.machine.files import exists, join
 from tfxfer.sources.folder import SPLIT_NAMES
 from tfxfer.sources.groups_in_paths import find_groups
 from tfxfer.sources.manifest_rows import Row, read_rows
+from tfxfer.task import Labels, Tasks
 
 _SHOWN = 20
 
@@ -46,7 +47,7 @@ class _Entry:
     group: str
 
 
-def list_manifest(config: DataConfig, cache: Path) -> Listing:
+def list_manifest(config: DataConfig, cache: Path, tasks: Tasks) -> Listing:
     """Read a table of pictures.
 
     A relative path lies below the first of ``roots`` that has the file or, if there are no
@@ -65,8 +66,13 @@ def list_manifest(config: DataConfig, cache: Path) -> Listing:
     groups = find_groups([entry.name for entry in entries], config.split.group_pattern)
     if config.split.group_column is not None:
         groups = tuple(entry.group for entry in entries)
-    listed = _make_sets(entries, groups, classes, several)
-    return Listing(manifest, classes, listed, config.row, tuple(notes))
+    if several:
+        task, array = tasks["several"], _to_rows(entries, classes)
+    else:
+        task = tasks["classes"]
+        array = np.array([classes.index(entry.labels[0]) for entry in entries], np.int64)
+    listed = _make_sets(entries, groups, task.read(array))
+    return Listing(manifest, classes, task, listed, config.row, tuple(notes))
 
 
 def _check_several(config: DataConfig, manifest: str, several: bool) -> None:
@@ -217,17 +223,18 @@ def _find_classes(entries: Sequence[_Entry], manifest: str) -> tuple[str, ...]:
     return classes
 
 
+def _to_rows(entries: Sequence[_Entry], classes: Sequence[str]) -> np.ndarray:
+    numbers = {label: number for number, label in enumerate(classes)}
+    rows = np.zeros((len(entries), len(classes)), np.int8)
+    for row, entry in enumerate(entries):
+        rows[row, [numbers[label] for label in entry.labels]] = 1
+    return rows
+
+
 def _make_sets(
-    entries: Sequence[_Entry], groups: Sequence[str], classes: Sequence[str], several: bool
+    entries: Sequence[_Entry], groups: Sequence[str], labels: Labels
 ) -> dict[str, FileSet]:
     """Put the pictures into their splits, ``train`` first."""
-    numbers = {label: number for number, label in enumerate(classes)}
-    if several:
-        labels = np.zeros((len(entries), len(classes)), np.int8)
-        for row, entry in enumerate(entries):
-            labels[row, [numbers[label] for label in entry.labels]] = 1
-    else:
-        labels = np.array([numbers[entry.labels[0]] for entry in entries], np.int64)
     whole = FileSet(tuple(entry.path for entry in entries), labels, tuple(groups))
     splits = np.array([entry.split for entry in entries])
     present = [name for name in ("train", "validation", "test") if name in set(splits)]

@@ -22,7 +22,8 @@ from tfxfer.data.items import FileSet
 from tfxfer.data.listing import Listing
 from tfxfer.errors import InputError, nearest
 from tfxfer.kinds import MODALITIES
-from tfxfer.sources.label_lists import LabelList, to_labels
+from tfxfer.sources.label_lists import LabelList, to_arrays
+from tfxfer.task import Tasks
 
 PREFIX, _INDEX, FOLDER = "dataset:", "dataset.json", "datasets"
 _SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
@@ -60,7 +61,7 @@ def write_dataset(data: Any, cache_dir: str | None, class_names: Sequence[str] =
     try:
         listed = {name: _write_split(split, name, unfinished) for name, split in splits.items()}
         labels = {name: [label for _, label in rows] for name, rows in listed.items()}
-        classes, found = to_labels(_undo_one_hot(labels), class_names)
+        classes, _, found = to_arrays(_undo_one_hot(labels), class_names)
         index = {
             "classes": classes,
             "splits": {
@@ -79,7 +80,7 @@ def write_dataset(data: Any, cache_dir: str | None, class_names: Sequence[str] =
     return f"{PREFIX}{place}"
 
 
-def list_dataset(config: DataConfig, cache: Path) -> Listing:
+def list_dataset(config: DataConfig, cache: Path, tasks: Tasks) -> Listing:
     """List the pictures that `write_dataset` wrote, and keep them while this process lives.
 
     Raises:
@@ -96,12 +97,13 @@ def list_dataset(config: DataConfig, cache: Path) -> Listing:
             "copy the folder from where it was made."
         ) from error
     classes = tuple(index["classes"])
+    are_rows = any(_has_rows(split["labels"]) for split in index["splits"].values())
+    task, dtype = (tasks["several"], np.int8) if are_rows else (tasks["classes"], np.int64)
     listed = {}
     for name, split in index["splits"].items():
         paths = tuple(str(folder / file) for file in split["files"])
-        labels = np.array(split["labels"], np.int8 if _has_rows(split["labels"]) else np.int64)
-        listed[name] = FileSet(paths, labels)
-    return Listing(str(config.source), classes, listed, config.row)
+        listed[name] = FileSet(paths, task.read(np.array(split["labels"], dtype)))
+    return Listing(str(config.source), classes, task, listed, config.row)
 
 
 def _has_rows(labels: Sequence[Any]) -> bool:

@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 
 from tfxfer.config.data import DataConfig
@@ -18,13 +17,13 @@ from tfxfer.errors import InputError
 from tfxfer.sources.label_lists import to_labels
 from tfxfer.sources.records_check import Records, find_keys, list_records
 from tfxfer.sources.records_files import ARRAYRECORD, TFRECORD, RecordSet, read_records
-from tfxfer.tasks.labels import has_several
+from tfxfer.task import Tasks
 
 _WILDCARD = re.compile(r"[*?\[{]")
 _SHARD = re.compile(r"(.*)-(\d{5,})-of-(\d{5,})(.*)")
 
 
-def list_record_files(config: DataConfig, cache: Path) -> Listing:
+def list_record_files(config: DataConfig, cache: Path, tasks: Tasks) -> Listing:
     """Read files of `tf.train.Example` messages once, and list their pictures.
 
     ``picture_key`` names a bytes feature with an encoded picture; by default it is
@@ -43,17 +42,19 @@ def list_record_files(config: DataConfig, cache: Path) -> Listing:
     keys = _find_keys(kind, files, config)
     found = {name: list_records(kind, paths, keys) for name, paths in files.items()}
     listed = {name: each.labels for name, each in found.items()}
-    classes, labels = to_labels(listed, config.reading.class_names)
+    classes, task, labels = to_labels(listed, tasks, config.reading.class_names)
     splits: dict[str, ItemSet] = {
         name: RecordSet(kind, tuple(files[name]), each.counts, keys[0], labels[name], each.places)
         for name, each in found.items()
     }
+    several = _note_several(found) if task is tasks["several"] else []
     return Listing(
         str(config.source),
         classes,
+        task,
         splits,
         config.row,
-        (*_note_shards(files), *_note_labels(found, labels)),
+        (*_note_shards(files), *several),
         RECORDS,
         {name: each.bad for name, each in found.items()},
     )
@@ -160,10 +161,8 @@ def _note_shards(files: Mapping[str, list[str]]) -> list[str]:
     ]
 
 
-def _note_labels(found: Mapping[str, Records], labels: Mapping[str, np.ndarray]) -> list[str]:
+def _note_several(found: Mapping[str, Records]) -> list[str]:
     """Say how many pictures have several labels."""
-    if not has_several(labels["train"]):
-        return []
     lists = [row for each in found.values() for row in each.labels]
     several = sum(len(set(row)) > 1 for row in lists)
     return [

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfxfer.data.items import PARALLEL_CALLS, Identity
 from tfxfer.errors import InputError, first_line
 from tfxfer.machine.files import for_each, stamp
+from tfxfer.task import Labels
 
 TFRECORD, ARRAYRECORD = "tfrecord:", "arrayrecord:"
 # TFRecord files are shuffled through a buffer of this many encoded pictures.
@@ -130,7 +131,7 @@ class RecordSet:
     files: tuple[str, ...]
     counts: tuple[int, ...]
     picture_key: str
-    labels: np.ndarray
+    labels: Labels
     places: np.ndarray
 
     def encoded(self, shuffle_seed: int | None = None) -> tf.data.Dataset:
@@ -138,7 +139,7 @@ class RecordSet:
             return self._random_access(shuffle_seed)
         dataset = tf.data.Dataset.zip(
             self._in_order().map(self._parse),
-            tf.data.Dataset.from_tensor_slices(self.labels),
+            tf.data.Dataset.from_tensor_slices(self.labels.rows),
         )
         if shuffle_seed is not None:
             dataset = dataset.shuffle(min(len(self.labels), _SHUFFLE_BUFFER), seed=shuffle_seed)
@@ -159,7 +160,7 @@ class RecordSet:
     def _random_access(self, shuffle_seed: int | None) -> tf.data.Dataset:
         files, numbers = self._locate()
         stamps = for_each(stamp, self.files)
-        dataset = tf.data.Dataset.from_tensor_slices((files, numbers, self.labels))
+        dataset = tf.data.Dataset.from_tensor_slices((files, numbers, self.labels.rows))
         if shuffle_seed is not None:
             # Only numbers are shuffled and not pictures, so that a full shuffle needs no memory.
             dataset = dataset.shuffle(len(self.labels), seed=shuffle_seed)
@@ -187,7 +188,7 @@ class RecordSet:
     def choose(self, indices: np.ndarray) -> RecordSet:
         """Keep the pictures at these positions, in the order of the files."""
         indices = np.sort(indices)
-        return replace(self, labels=self.labels[indices], places=self.places[indices])
+        return replace(self, labels=self.labels.choose(indices), places=self.places[indices])
 
     def identities(self) -> list[Identity]:
         """Name pictures by file and record; stamp them with the file's path, size and time."""

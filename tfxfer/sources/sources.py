@@ -21,10 +21,11 @@ from tfxfer.sources.records import list_record_files
 from tfxfer.sources.records_files import ARRAYRECORD, TFRECORD
 from tfxfer.sources.tfds_source import list_embedded, list_tfds
 from tfxfer.sources.unpack.unpack import ARCHIVE_ENDINGS
+from tfxfer.task import Tasks
 
 _EMBEDDED = "embedded:"
-# A function that lists a source, given the settings and the folder of the cache for unpacked files.
-ListSource = Callable[[DataConfig, Path], Listing]
+# A function that lists a source, given the settings, the folder of the cache and the tasks.
+ListSource = Callable[[DataConfig, Path, Tasks], Listing]
 # These functions list a source whose name begins so.
 PREFIXES: dict[str, ListSource] = {
     _EMBEDDED: list_embedded,
@@ -40,11 +41,12 @@ ENDINGS: dict[str, ListSource] = {
 }
 
 
-def list_pictures(config: DataConfig, cache: Path | None = None) -> Listing:
+def list_pictures(config: DataConfig, tasks: Tasks, cache: Path | None = None) -> Listing:
     """List the pictures of a source without looking at them.
 
     Args:
         config: The settings of the data.
+        tasks: The rows of tasks, of which the labels of the source choose one.
         cache: The folder of the cache, in which archives are unpacked; None takes the default one.
 
     Raises:
@@ -60,9 +62,9 @@ def list_pictures(config: DataConfig, cache: Path | None = None) -> Listing:
     folder = (cache or locate()).absolute()
     for prefix, list_source in PREFIXES.items():
         if source.startswith(prefix):
-            return list_source(config, folder)
+            return list_source(config, folder, tasks)
     for place in (source, *config.reading.roots):
         check_address(place)
     by_ending = [list_ for ending, list_ in ENDINGS.items() if source.lower().endswith(ending)]
     list_source = by_ending[0] if by_ending and not is_folder(source) else list_folder
-    return list_source(config, folder)
+    return list_source(config, folder, tasks)

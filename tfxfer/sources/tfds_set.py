@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfxfer.data.items import SHUFFLE_BUFFER, Identity
 from tfxfer.machine.files import join, stamp
+from tfxfer.task import Labels
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class TfdsSet:
     builder: Any
     split: str
     picture_key: str
-    labels: np.ndarray
+    labels: Labels
     chosen: np.ndarray | None = None
     names: tuple[str, ...] = ()
 
@@ -53,7 +54,7 @@ class TfdsSet:
             dataset = dataset.map(lambda _, example: example)
         dataset = tf.data.Dataset.zip(
             dataset.map(lambda example: example[key]),
-            tf.data.Dataset.from_tensor_slices(self.labels),
+            tf.data.Dataset.from_tensor_slices(self.labels.rows),
         )
         if shuffle_seed is not None:
             dataset = dataset.shuffle(min(len(self.labels), SHUFFLE_BUFFER), seed=shuffle_seed)
@@ -65,7 +66,7 @@ class TfdsSet:
         mask = np.ones(len(self.labels), bool) if self.chosen is None else self.chosen
         chosen = np.zeros_like(mask)
         chosen[np.flatnonzero(mask)[indices]] = True
-        return replace(self, labels=self.labels[indices], chosen=chosen)
+        return replace(self, labels=self.labels.choose(indices), chosen=chosen)
 
     def identities(self) -> list[Identity]:
         """Name pictures by their place in the split; stamp them with the data set's files."""

@@ -12,22 +12,23 @@ from tfxfer.config.data import DataConfig
 from tfxfer.data.items import ItemSet
 from tfxfer.data.listing import EXAMPLES, Listing
 from tfxfer.errors import InputError, first_line, nearest
-from tfxfer.sources.label_lists import to_labels
+from tfxfer.sources.label_lists import Listed, to_labels
 from tfxfer.sources.tfds_set import TfdsSet, tfds_read_config
 from tfxfer.sources.tfds_splits import choose_splits, name_examples
+from tfxfer.task import Tasks
 
 _TIMEOUT_S = 20
 
 
-def list_embedded(config: DataConfig, cache: Path) -> Listing:
+def list_embedded(config: DataConfig, cache: Path, tasks: Tasks) -> Listing:
     """List the field guide's birds, which are rendered on first use."""
     if config.source != "embedded:birds":
         raise InputError(f"The embedded data are embedded:birds. Received: data={config.source!r}.")
     builder = config.row.list_embedded(config)
-    return _list(builder, config)
+    return _list(builder, config, tasks)
 
 
-def list_tfds(config: DataConfig, cache: Path) -> Listing:
+def list_tfds(config: DataConfig, cache: Path, tasks: Tasks) -> Listing:
     """List a TensorFlow Dataset by its name, such as ``tfds:oxford_flowers102``.
 
     The data set is downloaded and prepared unless that was done before.
@@ -48,10 +49,10 @@ def list_tfds(config: DataConfig, cache: Path) -> Listing:
             f"one that is prepared in data_dir. Received: tfds:{name}."
             f"{nearest(name, tfds.list_builders())} ({first_line(error)})"
         ) from error
-    return _list(builder, config)
+    return _list(builder, config, tasks)
 
 
-def _list(builder: Any, config: DataConfig) -> Listing:
+def _list(builder: Any, config: DataConfig, tasks: Tasks) -> Listing:
     keys = _find_keys(builder, config)
     _prepare(builder)
     expressions, notes = choose_splits(builder, config)
@@ -63,15 +64,18 @@ def _list(builder: Any, config: DataConfig) -> Listing:
     feature = _feature_at(builder, keys[1])
     own_names = getattr(getattr(feature, "feature", feature), "names", None)
     if isinstance(next(iter(read.values())), np.ndarray) and own_names:
-        classes, labels = tuple(own_names), read
+        task = tasks["classes"]
+        labels = {name: task.read(numbers) for name, numbers in read.items()}
+        listed = Listed(tuple(own_names), task, labels)
     else:
-        classes, labels = to_labels(read, config.reading.class_names or tuple(own_names or ()))
+        known = config.reading.class_names or tuple(own_names or ())
+        listed = to_labels(read, tasks, known)
     splits: dict[str, ItemSet] = {
-        name: TfdsSet(builder, text, keys[0], labels[name], names=names[name])
+        name: TfdsSet(builder, text, keys[0], listed.labels[name], names=names[name])
         for name, text in expressions.items()
     }
     source = f"{config.source} ({builder.info.full_name} in {builder.data_path.parent})"
-    return Listing(source, classes, splits, config.row, tuple(notes), EXAMPLES)
+    return Listing(source, listed.classes, listed.task, splits, config.row, tuple(notes), EXAMPLES)
 
 
 def _find_keys(builder: Any, config: DataConfig) -> tuple[str, str]:

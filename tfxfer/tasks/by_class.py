@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tfxfer.records.evaluations import ClassFigures, PictureResult
-from tfxfer.tasks.labels import count_classes, has_several
-from tfxfer.tasks.metrics import are_right, predict_labels, wilson_interval
+from tfxfer.records.proportions import wilson_interval
+from tfxfer.tasks.labels import OwnLabels
 
 _SHOWN = 20
 # Probabilities of one label sum to 1 up to this, because they may be rounded to 8 bits.
@@ -16,17 +16,16 @@ _SUM_TOLERANCE = 0.05
 
 
 def list_figures(
-    labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
+    labels: OwnLabels, given: OwnLabels, right: OwnLabels, classes: Sequence[str]
 ) -> tuple[ClassFigures, ...]:
     """Return counts, recall and precision of each class that occurs, in the order of the classes.
 
     Args:
-        labels: ``[pictures]`` class numbers, or zeros and ones ``[pictures, classes]``.
-        probabilities: ``[pictures, classes]``.
+        labels: what is true.
+        given: what the model says.
+        right: what is true and what it says.
     """
-    given = predict_labels(labels, probabilities)
-    right = given * labels if has_several(labels) else labels[given == labels]
-    counts = [count_classes(each, len(classes)).tolist() for each in (labels, given, right)]
+    counts = [each.count(len(classes)).tolist() for each in (labels, given, right)]
     return tuple(
         ClassFigures(
             name=name,
@@ -45,56 +44,42 @@ def list_figures(
 
 
 def list_results(
-    places: Sequence[str], labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
+    places: Sequence[str], labels: OwnLabels, probabilities: np.ndarray, classes: Sequence[str]
 ) -> Iterator[PictureResult]:
     """Yield the result of each picture, in order.
 
     Args:
-        places: Where each picture lies.
-        labels, probabilities: The same as in `list_figures`.
+        places: Where each item lies.
+        labels: The labels of the items.
+        probabilities: ``[items, classes]``, in the order of the labels.
     """
-    right = are_right(labels, probabilities)
-    given = predict_labels(labels, probabilities)
+    right = labels.are_right(probabilities)
+    true = labels.list_numbers()
+    given = labels.change(lambda _: labels.predict(probabilities)).list_numbers()
     for row, place in enumerate(places):
-        true, predicted = (_name(each, classes) for each in (labels[row], given[row]))
         yield PictureResult(
-            place, true, predicted, float(probabilities[row].max()), bool(right[row])
+            place,
+            tuple(classes[number] for number in true[row]),
+            tuple(classes[number] for number in given[row]),
+            float(probabilities[row].max()),
+            bool(right[row]),
         )
 
 
-def _name(label: np.ndarray, classes: Sequence[str]) -> tuple[str, ...]:
-    """Return the name of a class number, or the names of a row of zeros and ones."""
-    numbers = np.flatnonzero(label).tolist() if label.ndim else [int(label)]
-    return tuple(classes[number] for number in numbers)
-
-
-def note_mismatches(
-    labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
-) -> list[str]:
-    """Return notes for the user if the model and the pictures do not match.
-
-    Args:
-        labels, probabilities: The same as in `list_figures`.
-    """
-    notes = []
-    counts = count_classes(labels, len(classes))
+def note_absent(labels: OwnLabels, classes: Sequence[str]) -> list[str]:
+    """Say which of a model's classes no item has."""
+    counts = labels.count(len(classes))
     absent = [name for name, count in zip(classes, counts, strict=True) if not count]
-    if absent:
-        more = f" and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
-        notes.append(
-            f"there are no pictures of {len(absent)} of the model's {len(classes)} classes "
-            f"({', '.join(absent[:_SHOWN])}{more}); averages are over the others"
-        )
+    if not absent:
+        return []
+    more = f" and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
+    return [
+        f"there are no pictures of {len(absent)} of the model's {len(classes)} classes "
+        f"({', '.join(absent[:_SHOWN])}{more}); averages are over the others"
+    ]
+
+
+def gives_one_label(probabilities: np.ndarray) -> bool:
+    """Whether the probabilities of each item sum to 1, as those of a model for one label do."""
     sums = probabilities.sum(axis=1, dtype=np.float64)
-    gives_one = bool((np.abs(sums - 1) < _SUM_TOLERANCE).all())
-    if has_several(labels) and gives_one:
-        notes.append(
-            "pictures have several labels, and the model's probabilities sum to 1: it was made "
-            "for one"
-        )
-    elif not has_several(labels) and not gives_one:
-        notes.append(
-            "the model's probabilities do not sum to 1, as of one that gives several labels: the "
-            "most probable class counts as what it says"
-        )
-    return notes
+    return bool((np.abs(sums - 1) < _SUM_TOLERANCE).all())

@@ -1,4 +1,4 @@
-"""The head of a network, and the model from pictures to probabilities that both make."""
+"""What stands on the backbone: pooling, then dense layers up to the probabilities."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import keras
 
-from tfxfer.backbones.backbone import Backbone
 from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
 
@@ -38,9 +37,6 @@ HEADS: dict[str, Callable[[HeadConfig], list[keras.layers.Layer]]] = {
     "mlp": mlp_layers,
 }
 
-# A head of any kind begins with one of these layers.
-_FIRST_LAYERS = ("head_dropout", "head_bn_1")
-
 _POOLINGS = {
     "avg": (keras.layers.GlobalAveragePooling2D,),
     "max": (keras.layers.GlobalMaxPooling2D,),
@@ -49,8 +45,8 @@ _POOLINGS = {
 
 
 @dataclass(frozen=True)
-class Head:
-    """The head's layers, which are made once, so that every model of a run shares their weights."""
+class DenseHead:
+    """The head's layers, made once, so that every model of a run shares their weights."""
 
     poolings: tuple[keras.layers.Layer, ...]
     layers: tuple[keras.layers.Layer, ...]
@@ -87,15 +83,17 @@ class Head:
         return pooled
 
 
-def build_head(config: HeadConfig, class_count: int, seed: int, has_several: bool = False) -> Head:
+def build_head(
+    config: HeadConfig, class_count: int, seed: int, *, activation: str = "softmax"
+) -> DenseHead:
     """Make the head's layers, which compute in float32 whatever the precision policy.
 
     Args:
         config: The settings of the head.
         class_count: The number of classes.
         seed: The seed of its initial weights.
-        has_several: Whether pictures may have several labels, or none. Probabilities are then
-            independent of each other (sigmoid); otherwise they sum to 1 (softmax).
+        activation: That of the last layer. With ``"softmax"``, probabilities sum to 1. With
+            ``"sigmoid"``, each one stands for itself, because items may have several labels.
 
     Example:
         >>> import tfxfer
@@ -105,58 +103,11 @@ def build_head(config: HeadConfig, class_count: int, seed: int, has_several: boo
     """
     probabilities = keras.layers.Dense(
         class_count,
-        activation="sigmoid" if has_several else "softmax",
+        activation=activation,
         dtype=DTYPE,
         kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
         name="probabilities",
     )
     kinds = _POOLINGS[config.pooling]
     poolings = tuple(make(dtype=DTYPE, name=f"pool_{i}") for i, make in enumerate(kinds))
-    return Head(poolings, (*HEADS[config.kind](config), probabilities))
-
-
-def add_embeddings(model: keras.Model) -> keras.Model:
-    """Return a model over the same layers that also gives what the head reads of a picture.
-
-    Args:
-        model: as `build_model` makes it, or loaded from its file.
-
-    Returns:
-        From pictures to a list of probabilities ``[batch, classes]`` and embeddings ``[batch,
-        channels]``, float32; these are the pooled features, before dropout and hidden layers.
-    """
-    # The layers belong to several models and so have several inputs; the loop follows this model's.
-    tensor, layer_name = model.output, ""
-    while layer_name not in _FIRST_LAYERS:
-        layer, node, _ = tensor._keras_history
-        tensor, layer_name = layer._inbound_nodes[node].input_tensors[0], layer.name
-    return keras.Model(model.input, [model.output, tensor], name=model.name)
-
-
-def build_model(backbone: Backbone, head: Head, trains_batch_norm: bool = False) -> keras.Model:
-    """Join a backbone and a head to a model over their weights.
-
-    Args:
-        backbone: The backbone, which runs in inference mode unless `trains_batch_norm`.
-        head: The head, which runs in the mode of the model's call.
-        trains_batch_norm: Whether the mode reaches the backbone, so that unfrozen
-            BatchNormalization layers use and update the statistics of their batches.
-
-    Returns:
-        A model from pictures ``[batch, size, size, 3]`` float32, RGB, 0…255, to probabilities
-        ``[batch, classes]`` float32, 0…1.
-
-    Example:
-        >>> import tfxfer
-        >>> config = tfxfer.BackboneConfig(name="MobileNetV2", weights="none", alpha=0.35)
-        >>> backbone = tfxfer.build_backbone(config)
-        >>> head = tfxfer.build_head(tfxfer.HeadConfig(), 3, seed=0)
-        >>> tfxfer.build_model(backbone, head).output_shape
-        (None, 3)
-    """
-    pictures, preprocessed = backbone.start()
-    mode = {} if trains_batch_norm else {"training": False}
-    features = backbone.network(preprocessed, **mode)
-    return keras.Model(
-        pictures, head.classify(head.pool(features)), name=f"tfxfer_{backbone.network.name}"
-    )
+    return DenseHead(poolings, (*HEADS[config.kind](config), probabilities))

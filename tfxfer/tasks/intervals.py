@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 import numpy as np
 
-from tfxfer.tasks.labels import has_several
-from tfxfer.tasks.metrics import predict_labels
+from tfxfer.tasks.labels import ClassLabels, SeveralLabels
 
 RESAMPLES = 1000
 _QUANTILES = (0.025, 0.975)
@@ -16,8 +15,24 @@ _QUANTILES = (0.025, 0.975)
 _HELD = 2**22
 
 
+def class_intervals(
+    labels: ClassLabels, probabilities: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, tuple[float, float]]:
+    """Intervals of ``macro_f1`` and ``macro_recall``; see `bootstrap_intervals`."""
+    generator = np.random.default_rng(seed)
+    return bootstrap_intervals(_one_label(labels, probabilities, resamples, generator))
+
+
+def several_intervals(
+    labels: SeveralLabels, probabilities: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, tuple[float, float]]:
+    """Intervals also of ``micro_f1`` and ``mean_average_precision``."""
+    generator = np.random.default_rng(seed)
+    return bootstrap_intervals(_several_labels(labels, probabilities, resamples, generator))
+
+
 def bootstrap_intervals(
-    labels: np.ndarray, probabilities: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
+    resampled: Iterable[dict[str, np.ndarray]],
 ) -> dict[str, tuple[float, float]]:
     """Return 95 % percentile intervals of the metrics that are means over classes.
 
@@ -27,25 +42,19 @@ def bootstrap_intervals(
     handful of pictures, the intervals are too narrow. The same arguments give the same intervals.
 
     Args:
-        labels: ``[pictures]`` class numbers, or zeros and ones ``[pictures, classes]``; not empty.
-        probabilities: ``[pictures, classes]``, 0…1.
-        resamples: The number of resamples, at least 2.
-        seed: The seed that decides which pictures are drawn.
+        resampled: figures of some resamples ``[some]`` by name, of two or more in all.
 
     Returns:
-        Lower and upper end by figure, named as in `Evaluation`: ``macro_f1`` and
-        ``macro_recall``; of several labels also ``micro_f1`` and ``mean_average_precision``.
+        Lower and upper end by figure, named as in `Evaluation`.
     """
-    generator = np.random.default_rng(seed)
-    resample = _several_labels if has_several(labels) else _one_label
-    parts = list(resample(labels, probabilities, resamples, generator))
+    parts = list(resampled)
     figures = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     ends = {name: np.quantile(values, _QUANTILES) for name, values in figures.items()}
     return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
 
 
 def _one_label(
-    labels: np.ndarray, probabilities: np.ndarray, resamples: int, generator: np.random.Generator
+    labels: ClassLabels, probabilities: np.ndarray, resamples: int, generator: np.random.Generator
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yield the metrics of some resamples, each ``[resamples]``, by their names.
 
@@ -54,7 +63,8 @@ def _one_label(
     """
     class_count = probabilities.shape[1]
     cells, counts = np.unique(
-        labels.astype(np.int64) * class_count + probabilities.argmax(axis=1), return_counts=True
+        labels.numbers.astype(np.int64) * class_count + probabilities.argmax(axis=1),
+        return_counts=True,
     )
     true, predicted = np.divmod(cells, class_count)
     add_true, add_predicted = (partial(_add_by, n, class_count) for n in (true, predicted))
@@ -82,12 +92,12 @@ def _add_by(numbers: np.ndarray, class_count: int, drawn: np.ndarray) -> np.ndar
 
 
 def _several_labels(
-    labels: np.ndarray, probabilities: np.ndarray, resamples: int, generator: np.random.Generator
+    labels: SeveralLabels, probabilities: np.ndarray, resamples: int, generator: np.random.Generator
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Yield the same as `_one_label` for rows of labels, for which pictures are drawn."""
-    count, class_count = labels.shape
-    true = labels.astype(np.float32)
-    given = predict_labels(labels, probabilities).astype(np.float32)
+    """As `_one_label`, of rows of labels, where each picture counts by itself."""
+    count, class_count = labels.rows.shape
+    true = labels.rows.astype(np.float32)
+    given = labels.predict(probabilities).astype(np.float32)
     rank = [_make_ranking(true[:, n], probabilities[:, n]) for n in range(class_count)]
     for size in _chunks(resamples, count):
         # The sums are integers of at most 2^24, which are exact in float32.

@@ -1,40 +1,197 @@
-"""Labels: a class number a picture, or, where pictures have several, a row of zeros and ones."""
+"""Labels: a class number an item, or, where items have several, a row of zeros and ones.
+
+Imports no TensorFlow.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
 import numpy as np
-import tensorflow as tf
+
+from tfxfer.errors import InputError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+_GIVEN_FROM = 0.5  # probability of one of several labels
 
 
-def has_several(labels: np.ndarray) -> bool:
-    """Whether labels are rows ``[pictures, classes]`` of 0 and 1, not numbers ``[pictures]``."""
-    return labels.ndim == 2
+@dataclass(frozen=True, eq=False)
+class ClassLabels:
+    """One class an item.
 
-
-def count_classes(labels: np.ndarray, class_count: int) -> np.ndarray:
-    """Return how many pictures each class has, ``[classes]`` int64."""
-    if has_several(labels):
-        return labels.sum(axis=0, dtype=np.int64)
-    return np.bincount(labels, minlength=class_count)
-
-
-def stratify_by(labels: np.ndarray) -> np.ndarray:
-    """Return one class number for each picture, ``[pictures]``: of several, the rarest one.
-
-    A picture without any label counts as of a class of its own, numbered behind the others.
+    Attributes:
+        numbers: ``[items]`` int64 class numbers.
+        soft: what a teacher makes of them, ``[items, classes]`` float32, 0…1; None: there is none.
     """
-    if not has_several(labels):
-        return labels
-    counts = np.where(labels > 0, labels.sum(axis=0, dtype=np.int64), np.iinfo(np.int64).max)
-    return np.where(labels.any(axis=1), counts.argmin(axis=1), labels.shape[1])
+
+    numbers: np.ndarray
+    soft: np.ndarray | None = None
+
+    unit = "pictures"
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def truth(self) -> np.ndarray:
+        """The class numbers, as metrics compare them with what was predicted."""
+        return self.numbers
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The class numbers, or what a teacher made of them."""
+        return self.numbers if self.soft is None else self.soft
+
+    def to_targets(self, rows: tf.Tensor, class_count: int) -> tf.Tensor:
+        """Give rows ``[…, classes]`` float32 that sum to 1."""
+        import tensorflow as tf
+
+        return tf.one_hot(rows, class_count) if self.soft is None else tf.cast(rows, tf.float32)
+
+    def choose(self, indices: np.ndarray) -> ClassLabels:
+        """Keep the labels at these positions."""
+        return self.change(lambda array: array[indices])
+
+    def change(self, change: Callable[[np.ndarray], np.ndarray]) -> ClassLabels:
+        """Change the arrays that these labels stand in."""
+        return ClassLabels(change(self.numbers), None if self.soft is None else change(self.soft))
+
+    def join(self, others: Sequence[ClassLabels]) -> ClassLabels:
+        """Put the class numbers of other items behind these."""
+        parts = (self, *others)
+        soft = [each.soft for each in parts if each.soft is not None]
+        return ClassLabels(
+            np.concatenate([each.numbers for each in parts]),
+            np.concatenate(soft) if len(soft) == len(parts) else None,
+        )
+
+    def count(self, class_count: int) -> np.ndarray:
+        """Count the items of each class, ``[classes]`` int64."""
+        return np.bincount(self.numbers, minlength=class_count)
+
+    def strata(self) -> np.ndarray:
+        """Give the class numbers themselves."""
+        return self.numbers
+
+    def list_numbers(self) -> list[tuple[int, ...]]:
+        """List the class numbers, one an item."""
+        return [(int(number),) for number in self.numbers]
+
+    def demand_single(self, option: str, value: object) -> np.ndarray:
+        """Give the class numbers."""
+        return self.numbers
+
+    def rename(self, numbers: np.ndarray, class_count: int) -> tuple[ClassLabels, np.ndarray]:
+        """Turn the class numbers into a model's; items whose class has a negative one go."""
+        found = numbers[self.numbers]
+        return ClassLabels(found), found >= 0
+
+    def predict(self, probabilities: np.ndarray) -> np.ndarray:
+        """Give the most probable class of each item, ``[items]``."""
+        return probabilities.argmax(axis=1)
+
+    def are_right(self, probabilities: np.ndarray) -> np.ndarray:
+        """Say of which items the most probable class is the true one."""
+        return self.predict(probabilities) == self.numbers
+
+    def agree(self, probabilities: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Say of which items two models have the same most probable class."""
+        return self.predict(probabilities) == self.predict(others)
+
+    def soften(self, soft: np.ndarray) -> ClassLabels:
+        """Put what a teacher makes of the labels beside them."""
+        return replace(self, soft=soft)
 
 
-def to_targets(labels: tf.Tensor, class_count: int) -> tf.Tensor:
-    """What a model is to give: rows ``[…, classes]`` float32, of a label or of a batch of them.
+@dataclass(frozen=True, eq=False)
+class SeveralLabels:
+    """Any number of labels an item, or none.
 
-    Args:
-        labels: class numbers, int64, or rows: of zeros and ones, int8, or of a teacher's
-            probabilities, float32.
+    Attributes:
+        rows: ``[items, classes]`` int8 zeros and ones.
     """
-    are_rows = labels.dtype in (tf.int8, tf.float32)
-    return tf.cast(labels, tf.float32) if are_rows else tf.one_hot(labels, class_count)
+
+    rows: np.ndarray
+
+    unit = "labels"
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def truth(self) -> np.ndarray:
+        """The rows, as metrics compare them with what was predicted."""
+        return self.rows
+
+    def to_targets(self, rows: tf.Tensor, class_count: int) -> tf.Tensor:
+        """Give the rows in float32."""
+        import tensorflow as tf
+
+        return tf.cast(rows, tf.float32)
+
+    def choose(self, indices: np.ndarray) -> SeveralLabels:
+        """Keep the labels at these positions."""
+        return SeveralLabels(self.rows[indices])
+
+    def change(self, change: Callable[[np.ndarray], np.ndarray]) -> SeveralLabels:
+        """Change the array that these labels stand in."""
+        return SeveralLabels(change(self.rows))
+
+    def join(self, others: Sequence[SeveralLabels]) -> SeveralLabels:
+        """Put the labels of other items behind these."""
+        return SeveralLabels(np.concatenate([each.rows for each in (self, *others)]))
+
+    def count(self, class_count: int) -> np.ndarray:
+        """Count the items that have each label, ``[classes]`` int64."""
+        return self.rows.sum(axis=0, dtype=np.int64)
+
+    def strata(self) -> np.ndarray:
+        """Give the rarest label of each item.
+
+        An item without any label counts as one of a class of its own, numbered behind the others.
+        """
+        rows = self.rows
+        counts = np.where(rows > 0, rows.sum(axis=0, dtype=np.int64), np.iinfo(np.int64).max)
+        return np.where(rows.any(axis=1), counts.argmin(axis=1), rows.shape[1])
+
+    def list_numbers(self) -> list[tuple[int, ...]]:
+        """List the numbers of each item's labels."""
+        return [tuple(map(int, np.flatnonzero(row))) for row in self.rows]
+
+    def demand_single(self, option: str, value: object) -> np.ndarray:
+        """Refuse the option.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(
+            f"{option} needs one label a picture. Received: {option}={value}, and pictures with "
+            "rows of labels. Leave it out."
+        )
+
+    def rename(self, numbers: np.ndarray, class_count: int) -> tuple[SeveralLabels, np.ndarray]:
+        """Turn the labels into a model's; all items stay, though labels of some may be left out."""
+        rows = np.zeros((len(self.rows), class_count), self.rows.dtype)
+        for column, number in enumerate(numbers.tolist()):
+            if number >= 0:
+                np.maximum(rows[:, number], self.rows[:, column], out=rows[:, number])
+        return SeveralLabels(rows), np.ones(len(rows), bool)
+
+    def predict(self, probabilities: np.ndarray) -> np.ndarray:
+        """Give a label from a probability of 0.5 on, ``[items, classes]`` zeros and ones."""
+        return (probabilities >= _GIVEN_FROM).astype(self.rows.dtype)
+
+    def are_right(self, probabilities: np.ndarray) -> np.ndarray:
+        """Say which items are given each label that is true, and no other."""
+        return (self.predict(probabilities) == self.rows).all(axis=1)
+
+    def agree(self, probabilities: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Say which items are given the same labels by two models."""
+        return (self.predict(probabilities) == self.predict(others)).all(axis=1)
+
+
+OwnLabels = ClassLabels | SeveralLabels

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 from tfxfer.tasks.balance import adjust_by, weigh_classes
-from tfxfer.tasks.objective import Objective
 
 # The logarithm of this probability, and its gradient, are finite float32 numbers.
 _TINY = 1e-30
@@ -18,27 +17,33 @@ _TINY = 1e-30
 Loss = Callable[[Any, Any], Any]  # a function of targets and probabilities `[batch, classes]`
 
 
-def make_loss(objective: Objective, label_smoothing: float) -> Loss:
-    """Return the loss of gradient steps, from targets and probabilities ``[batch, classes]``."""
-    if objective.has_several:
-        return keras.losses.BinaryCrossentropy(label_smoothing=label_smoothing)
-    if objective.balance == "class_weights":
-        return _weighted_loss(weigh_classes(objective.counts), label_smoothing)
-    if objective.balance == "logit_adjustment":
-        return _adjusted_loss(adjust_by(objective.counts), label_smoothing)
+def make_class_loss(balance: str, counts: Sequence[int], label_smoothing: float) -> Loss:
+    """Make the loss of one label an item, under a way to balance classes of some sizes."""
+    if balance == "class_weights":
+        return _weighted_loss(weigh_classes(counts), label_smoothing)
+    if balance == "logit_adjustment":
+        return _adjusted_loss(adjust_by(counts), label_smoothing)
     return keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing)
 
 
-def make_metrics(objective: Objective) -> list[keras.metrics.Metric]:
-    """Return the metrics that are logged during training: ``accuracy`` and ``cross_entropy``."""
-    if objective.has_several:
-        return [
-            keras.metrics.MeanMetricWrapper(_are_all_right, name="accuracy"),
-            keras.metrics.BinaryCrossentropy(name="cross_entropy"),
-        ]
+def make_class_metrics() -> list[keras.metrics.Metric]:
+    """Make what is followed of one label an item: ``accuracy`` and ``cross_entropy``."""
     return [
         keras.metrics.CategoricalAccuracy(name="accuracy"),
         keras.metrics.CategoricalCrossentropy(name="cross_entropy"),
+    ]
+
+
+def make_several_loss(label_smoothing: float) -> Loss:
+    """Make the loss of several labels an item."""
+    return keras.losses.BinaryCrossentropy(label_smoothing=label_smoothing)
+
+
+def make_several_metrics() -> list[keras.metrics.Metric]:
+    """Make what is followed of several labels an item: ``accuracy`` and ``cross_entropy``."""
+    return [
+        keras.metrics.MeanMetricWrapper(_are_all_right, name="accuracy"),
+        keras.metrics.BinaryCrossentropy(name="cross_entropy"),
     ]
 
 

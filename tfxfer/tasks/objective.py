@@ -1,46 +1,55 @@
-"""The objective of training: its loss, and the metric that chooses epochs."""
+"""What gradient steps minimise, and what their epochs are chosen by.
+
+Each objective takes the labels of its own task, which type checkers need not know.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import keras
 import numpy as np
 
-from tfxfer.data.items import ItemData
+from tfxfer.config.phases import ResolvedPhase
 from tfxfer.errors import InputError
-from tfxfer.tasks.labels import count_classes
-from tfxfer.tasks.metrics import accuracy, macro_recall, mean_average_precision
+from tfxfer.machine.processes import Share
+from tfxfer.task import Given, Head, Solution, Table
+from tfxfer.tasks import losses, solver
+from tfxfer.tasks.labels import ClassLabels
+from tfxfer.tasks.metrics import (
+    accuracy,
+    class_cross_entropy,
+    macro_recall,
+    mean_average_precision,
+    several_cross_entropy,
+)
 
 # A function from labels and probabilities to a score in 0…1, by its name in `CRITERIA`.
-SCORES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+CLASS_SCORES: dict[str, Callable[[ClassLabels, np.ndarray], float]] = {
     "accuracy": accuracy,
     "macro_recall": macro_recall,
-    "mean_average_precision": mean_average_precision,
 }
 
 
 @dataclass(frozen=True)
-class Objective:
-    """The objective of training, which is the same in all phases of a run.
+class ClassObjective:
+    """What training is after where each item has one label.
 
     Attributes:
-        has_several: pictures may have several labels, or none.
         balance: `data.balance`.
-        counts: training pictures of each class; only balancing reads them.
-        keeps_last: validation pictures are trained on, and choose nothing.
+        counts: training items of each class; only balancing reads them.
+        keeps_last: validation items are trained on, and choose nothing.
     """
 
-    has_several: bool = False
     balance: str = "none"
     counts: tuple[int, ...] = ()
     keeps_last: bool = False
 
     @property
     def chosen_by(self) -> str:
-        """The validation metric that chooses epochs and penalties, a key of `CRITERIA`."""
-        if self.has_several:
-            return "mean_average_precision"
+        """The accuracy, or the macro recall where classes are balanced."""
         return "accuracy" if self.balance == "none" else "macro_recall"
 
     @property
@@ -48,26 +57,116 @@ class Objective:
         """Whether all classes are drawn equally often."""
         return self.balance == "sampling"
 
-    def score(self, labels: np.ndarray, probabilities: np.ndarray) -> float:
-        """Return how good probabilities ``[pictures, classes]`` are by `chosen_by`, in 0…1."""
-        return SCORES[self.chosen_by](labels, probabilities)
+    def score(self, labels: Any, probabilities: np.ndarray) -> float:
+        """Say how good probabilities ``[items, classes]`` are by `chosen_by`, in 0…1."""
+        return CLASS_SCORES[self.chosen_by](labels, probabilities)
 
+    def measure(self, labels: Any, probabilities: np.ndarray) -> dict[str, float]:
+        """Give what is followed on validation."""
+        return {
+            "accuracy": accuracy(labels, probabilities),
+            "cross_entropy": class_cross_entropy(labels, probabilities),
+            self.chosen_by: self.score(labels, probabilities),
+        }
 
-# The objective for one label a picture and classes that are not balanced.
-PLAIN = Objective()
+    def make_loss(self, label_smoothing: float) -> Callable[[Any, Any], Any]:
+        """Make the cross-entropy, under the way in which classes are balanced."""
+        return losses.make_class_loss(self.balance, self.counts, label_smoothing)
 
+    def make_metrics(self) -> list[keras.metrics.Metric]:
+        """Make what is followed while a model trains."""
+        return losses.make_class_metrics()
 
-def make_objective(pictures: ItemData, balance: str, keeps_last: bool = False) -> Objective:
-    """Return what training on some pictures is after.
+    def check_solver(self, phase: ResolvedPhase, head: Head, given: Given) -> bool:
+        """Say whether logistic regression fits the phase's head.
 
-    Raises:
-        InputError: classes cannot be balanced, since pictures have several labels.
-    """
-    if pictures.has_several and balance != "none":
-        raise InputError(
-            "balance needs one label a picture: a picture with several belongs to small classes "
-            f"and to large ones at once. Received: data.balance={balance!r} with "
-            f"{pictures.source!r}, whose pictures may have several. Take data.balance='none'."
+        Raises:
+            InputError: the phase asks for it, and it cannot.
+        """
+        return solver.check_solver(phase, head, given, keeps_last=self.keeps_last)
+
+    def estimate_seconds(self, head: Head, given: Given) -> float:
+        """Say how long logistic regression will take, roughly."""
+        return solver.estimate_seconds(head, given.rows, given.shape[0])
+
+    def solve(
+        self,
+        tables: Sequence[Table],
+        labels: tuple[Any, Any],
+        phase: ResolvedPhase,
+        *,
+        share: Share,
+    ) -> Solution:
+        """Fit the head by logistic regression; see `solver.solve_head`."""
+        fit = solver.Fit(self.balance, self.counts, self.score)
+        return solver.solve_head(
+            tables,
+            labels,
+            fit=fit,
+            inverse_penalty=phase.inverse_penalty,
+            evenness=phase.evenness,
+            share=share,
         )
-    counts = count_classes(pictures.train.labels, len(pictures.classes))
-    return Objective(pictures.has_several, balance, tuple(map(int, counts)), keeps_last)
+
+
+@dataclass(frozen=True)
+class SeveralObjective:
+    """What training is after where items may have several labels, or none.
+
+    Attributes:
+        keeps_last: validation items are trained on, and choose nothing.
+    """
+
+    keeps_last: bool = False
+
+    chosen_by = "mean_average_precision"
+    draws_evenly = False
+
+    def score(self, labels: Any, probabilities: np.ndarray) -> float:
+        """Give the mean average precision."""
+        return mean_average_precision(labels, probabilities)
+
+    def measure(self, labels: Any, probabilities: np.ndarray) -> dict[str, float]:
+        """Give what is followed on validation."""
+        return {
+            "accuracy": accuracy(labels, probabilities),
+            "cross_entropy": several_cross_entropy(labels, probabilities),
+            self.chosen_by: self.score(labels, probabilities),
+        }
+
+    def make_loss(self, label_smoothing: float) -> Callable[[Any, Any], Any]:
+        """Make the binary cross-entropy of each label."""
+        return losses.make_several_loss(label_smoothing)
+
+    def make_metrics(self) -> list[keras.metrics.Metric]:
+        """Make what is followed while a model trains."""
+        return losses.make_several_metrics()
+
+    def check_solver(self, phase: ResolvedPhase, head: Head, given: Given) -> bool:
+        """Say that gradient steps fit the head.
+
+        Raises:
+            InputError: the phase asks for logistic regression.
+        """
+        if phase.solver == "logistic":
+            raise InputError(
+                "solver='logistic' fits one label a picture: its probabilities sum to 1. Received: "
+                f"phase {phase.name!r} and pictures that may have several labels. "
+                "Take solver='auto', which trains such a head by gradient steps."
+            )
+        return False
+
+    def estimate_seconds(self, head: Head, given: Given) -> float:
+        """Give no time: nothing is fitted without gradient steps."""
+        return 0.0
+
+    def solve(
+        self,
+        tables: Sequence[Table],
+        labels: tuple[Any, Any],
+        phase: ResolvedPhase,
+        *,
+        share: Share,
+    ) -> Solution:
+        """Refuse it, as `check_solver` says."""
+        raise NotImplementedError("Several labels are fitted by gradient steps alone.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import keras
@@ -13,12 +14,10 @@ from sklearn.metrics import log_loss
 
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.errors import InputError
-from tfxfer.features.cut import POOLED, Cut
-from tfxfer.features.store.table import Table
-from tfxfer.machine.processes import ALONE, Share
+from tfxfer.machine.processes import Share
+from tfxfer.task import Given, Head, Solution, Table
 from tfxfer.tasks.balance import adjust_by, weigh_classes
-from tfxfer.tasks.heads import Head
-from tfxfer.tasks.objective import PLAIN, Objective
+from tfxfer.tasks.labels import ClassLabels
 
 # Features are divided by this power of their deviations. With 1, every channel has the same weight
 # in the penalty; with less, channels that vary little count for less.
@@ -43,25 +42,18 @@ _MOST_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
-class Solution:
-    """A fitted head.
+class Fit:
+    """How classes are balanced in a fit, and what fits are chosen by.
 
     Attributes:
-        kernel: ``[channels, classes]`` float32, for features as they are.
-        bias: ``[classes]`` float32.
-        strength: The chosen inverse penalty.
-        accuracy, cross_entropy: Metrics on validation.
-        score: The validation metric that chooses epochs and penalties.
-        evenness: The chosen evenness (`channel_scale`).
+        balance: `data.balance`.
+        counts: training items of each class.
+        score: a function from labels and probabilities to what is larger for the better fit.
     """
 
-    kernel: np.ndarray
-    bias: np.ndarray
-    strength: float
-    accuracy: float
-    cross_entropy: float
-    score: float
-    evenness: float = 1.0
+    balance: str
+    counts: Sequence[int]
+    score: Callable[[ClassLabels, np.ndarray], float]
 
 
 def can_solve(head: Head, rows: int, channels: int) -> bool:
@@ -78,34 +70,26 @@ def can_solve(head: Head, rows: int, channels: int) -> bool:
 
 
 def check_solver(
-    phase: ResolvedPhase, head: Head, cut: Cut, rows: int, objective: Objective = PLAIN
+    phase: ResolvedPhase, head: Head, given: Given, *, keeps_last: bool = False
 ) -> bool:
     """Say whether logistic regression fits the phase's head.
 
     Args:
-        rows: The number of stored features, as in `can_solve`; 0 if there are none.
-        objective: of the run.
+        keeps_last: validation items are trained on, and can choose no penalty.
 
     Raises:
         InputError: The phase requires it, but it is impossible.
     """
-    if objective.has_several:
-        if phase.solver == "logistic":
-            raise InputError(
-                "solver='logistic' fits one label a picture: its probabilities sum to 1. Received: "
-                f"phase {phase.name!r} and pictures that may have several labels. "
-                "Take solver='auto', which trains such a head by gradient steps."
-            )
-        return False
-    can = cut.name == POOLED and rows > 0 and can_solve(head, rows, cut.shape[0])
+    can = given.is_pooled and given.rows > 0 and can_solve(head, given.rows, given.shape[0])
     if phase.solver == "logistic" and not can:
         raise InputError(
             "solver='logistic' fits a linear head on stored features that are not too many. "
-            f"Received: phase {phase.name!r} with {rows:,} stored features of shape {cut.shape}. "
+            f"Received: phase {phase.name!r} with {given.rows:,} stored features of "
+            f"shape {given.shape}. "
             "Take fewer views, more room (--set features.max_disk_gb=…), or solver='auto'."
         )
     is_solved = can and not phase.mixup and phase.solver != "adamw"
-    if is_solved and objective.keeps_last and phase.inverse_penalty is None:
+    if is_solved and keeps_last and phase.inverse_penalty is None:
         raise InputError(
             "Logistic regression chooses its penalty on validation pictures, which are trained on "
             f"here. Received: data.split.train_on_validation=true, phase {phase.name!r} without "
@@ -125,13 +109,13 @@ def _estimate(features: int, classes: int) -> float:
 
 
 def solve_head(
-    tables: tuple[Table, ...],
-    labels: np.ndarray,
-    validation_labels: np.ndarray,
-    objective: Objective = PLAIN,
+    tables: Sequence[Table],
+    labels: tuple[ClassLabels, ClassLabels],
+    *,
+    fit: Fit,
     inverse_penalty: float | None = None,
     evenness: float | None = None,
-    share: Share = ALONE,
+    share: Share,
 ) -> Solution:
     """Fit multinomial logistic regression with a ridge penalty.
 
@@ -144,10 +128,9 @@ def solve_head(
     Args:
         tables: stored training features ``[pictures, channels]`` of each view, then those of the
             validation pictures.
-        labels: ``[pictures]`` class numbers; every class occurs.
-        validation_labels: ``[validation pictures]`` class numbers.
-        objective: how classes are balanced, and what fits are chosen by.
-        inverse_penalty, evenness: The values to use; None takes the best on validation.
+        labels: of the training pictures, in which every class occurs, and of those of validation.
+        fit: how classes are balanced, and what fits are chosen by.
+        inverse_penalty, evenness: take these; None: those that are best on validation.
         share: of this process, whose pictures all of this is about; the fit is to all pictures.
 
     Returns:
@@ -156,18 +139,18 @@ def solve_head(
         cross-entropy: so are epochs chosen, too.
     """
     *views, validation = tables
-    labels, validation_labels = share.gather(labels), share.gather(validation_labels)
-    targets = np.tile(labels, len(views))
+    numbers = share.gather(labels[0].numbers)
+    targets = np.tile(numbers, len(views))
     features = np.empty((len(targets), *validation.shape), np.float32)
     for number, table in enumerate(views):
-        rows = slice(number * len(labels), (number + 1) * len(labels))
+        rows = slice(number * len(numbers), (number + 1) * len(numbers))
         features[rows] = share.gather(table.read().astype(np.float32))
     mean, deviation = features.mean(axis=0), features.std(axis=0)
     deviation[deviation < 1e-6] = 1.0
     held_out = share.gather(validation.read().astype(np.float32))
     features -= mean
     held_out -= mean
-    classes = int(labels.max()) + 1
+    classes = int(numbers.max()) + 1
     seconds = _estimate(features.size + held_out.size, classes)
     tolerance = _TOLERANCE if seconds <= _CHEAP_SECONDS else _COARSE_TOLERANCE
     solutions: list[Solution] = []
@@ -179,9 +162,8 @@ def solve_head(
         for part in (features, held_out):
             part *= applied / scale
         applied = scale
-        for fitted in _fit_path(
-            features, targets, held_out, validation_labels, objective, strengths, tolerance
-        ):
+        path = _Path(features, targets, held_out, labels[1].change(share.gather), fit)
+        for fitted in _fit_path(path, strengths, tolerance):
             kernel = fitted.kernel / scale[:, np.newaxis]
             bias = fitted.bias - mean @ kernel
             solutions.append(replace(fitted, kernel=kernel, bias=bias, evenness=chosen))
@@ -197,51 +179,55 @@ def channel_scale(deviation: np.ndarray, evenness: float) -> np.ndarray:
     return deviation**evenness * np.sqrt(np.mean(left**2))
 
 
-def _fit_path(
-    features: np.ndarray,
-    targets: np.ndarray,
-    held_out: np.ndarray,
-    validation_labels: np.ndarray,
-    objective: Objective,
-    strengths: tuple[float, ...],
-    tolerance: float,
-) -> list[Solution]:
+@dataclass(frozen=True)
+class _Path:
+    """What fits of one penalty after the other have in common."""
+
+    features: np.ndarray
+    targets: np.ndarray
+    held_out: np.ndarray
+    labels: ClassLabels
+    fit: Fit
+
+
+def _fit_path(path: _Path, strengths: Sequence[float], tolerance: float) -> list[Solution]:
     """Fit one penalty after the other, from the strongest on, for features as they are given.
 
     Args:
         tolerance: of these fits; where it is coarse, the best one is fitted on and returned alone.
     """
+    fit, labels = path.fit, path.labels
     model = LogisticRegression(
         solver=_ALGORITHM, max_iter=_MAX_ITERATIONS, tol=tolerance, warm_start=True
     )
     weights = None
-    if objective.balance in ("class_weights", "sampling"):
-        weights = weigh_classes(objective.counts)[targets]
+    if fit.balance in ("class_weights", "sampling"):
+        weights = weigh_classes(fit.counts)[path.targets]
 
-    def fit(strength: float) -> Solution:
+    def solve(strength: float) -> Solution:
         model.C = strength
         with warnings.catch_warnings():
             # The last iterations change the head less than the next penalty does.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(features, targets, weights)
-        probabilities = model.predict_proba(held_out)
+            model.fit(path.features, path.targets, weights)
+        probabilities = model.predict_proba(path.held_out)
         kernel, bias = _kernel_of(model)
-        if objective.balance == "logit_adjustment":
-            added = adjust_by(objective.counts)
+        if fit.balance == "logit_adjustment":
+            added = adjust_by(fit.counts)
             bias = bias - added
             probabilities = probabilities * np.exp(-added)
             probabilities /= probabilities.sum(axis=1, keepdims=True)
         cross_entropy = float(
-            log_loss(validation_labels, probabilities, labels=np.arange(len(model.classes_)))
+            log_loss(labels.numbers, probabilities, labels=np.arange(len(model.classes_)))
         )
-        accuracy = float((probabilities.argmax(axis=1) == validation_labels).mean())
-        score = objective.score(validation_labels, probabilities)
+        accuracy = float(labels.are_right(probabilities).mean())
+        score = fit.score(labels, probabilities)
         return Solution(kernel, bias, strength, accuracy, cross_entropy, score)
 
     solutions: list[Solution] = []
     fitted: list[tuple[np.ndarray, np.ndarray]] = []
     for strength in strengths:
-        solutions.append(fit(strength))
+        solutions.append(solve(strength))
         fitted.append((model.coef_, model.intercept_))
         lately = [solution.cross_entropy for solution in solutions[-3:]]
         if len(lately) == 3 and lately == sorted(lately):
@@ -250,7 +236,7 @@ def _fit_path(
         best = max(range(len(solutions)), key=lambda index: _rank(solutions[index]))
         model.coef_, model.intercept_ = fitted[best]
         model.tol = _TOLERANCE
-        return [fit(strengths[best])]
+        return [solve(strengths[best])]
     return solutions
 
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import keras
 
 from tfxfer.backbones.backbone import Backbone
-from tfxfer.config.phases import ResolvedPhase
 from tfxfer.features.batches import Batching
-from tfxfer.features.cut import Cut
 from tfxfer.features.engines import BATCH
 from tfxfer.features.feed import check_mixing, make_streamed_data
 from tfxfer.features.plan import count_missing, has_room, item_bytes, views_of
-from tfxfer.phases.fit import prepare_phase
 from tfxfer.phases.memory import out_of_memory
+from tfxfer.phases.parts import PhaseParts
 from tfxfer.phases.precision import check_precision
+from tfxfer.phases.prepare import prepare_phase
 from tfxfer.phases.unfreeze import count_parameters
 from tfxfer.records.plans import PhasePlan
-from tfxfer.tasks.solver import check_solver, estimate_seconds
 from tfxfer.training.job import Job
 
 _TRIAL_STEPS = 4
@@ -30,47 +30,55 @@ _FLOAT_BYTES = 4
 _LEAST_SHARE, _COMFORTABLE_SHARE = 0.35, 1.5
 
 
+@dataclass(frozen=True)
+class Before:
+    """What the phases before a phase leave to it.
+
+    Attributes:
+        views: stored views of the training items that one of them makes.
+        has_changed: whether one of them trains layers below its cut: nothing that is stored by now
+            will do then.
+    """
+
+    views: int = 0
+    has_changed: bool = False
+
+
 def plan_phase(
-    job: Job,
-    phase: ResolvedPhase,
-    *,
-    views_at_hand: int = 0,
-    has_changed: bool = False,
-    is_timed: bool = False,
+    job: Job, position: int, *, before: Before | None = None, is_timed: bool = False
 ) -> PhasePlan:
     """Say what a phase will do; with `is_timed`, run a few batches to estimate its seconds.
 
     Timed steps change the weights, so only a dry run may use them.
 
     Args:
-        views_at_hand: stored views of the training pictures that a phase before it makes.
-        has_changed: whether a phase before it trains layers below its cut: nothing that is stored
-            by now will do then.
+        position: of the phase in the job's.
+        before: what earlier phases leave to it; None: nothing.
     """
-    pictures, objective = job.pictures, job.objective
-    cut = job.features.network.cut_for(phase)
+    items, phase = job.pictures, job.phases[position]
+    before = before or Before()
+    parts = job.parts(position, job.features.network.cut_for(phase))
+    cut = parts.cut
     check_mixing(phase, cut)
     check_precision(phase.precision)
-    training, validation = len(pictures.train.labels), len(pictures.validation.labels)
+    training, validation = len(items.train.labels), len(items.validation.labels)
     steps = phase.epochs * max(1, training // job.batch_size)
-    model, unfrozen = prepare_phase(job.backbone, job.head, phase, cut, steps, objective)
-    views, decoded = _count_decoded(
-        job, phase, cut=cut, views_at_hand=views_at_hand, has_changed=has_changed
-    )
+    model = prepare_phase(parts, steps=steps)
+    views, decoded = _count_decoded(job, parts, before)
     rows = views * training + validation
     stored = rows if views else 0
-    item = item_bytes(job.features, pictures.train, cut) if stored else 0
-    is_solved = check_solver(phase, job.head, cut, stored, objective)
+    is_solved = parts.is_solved(stored)
+    item = item_bytes(job.features, items.train, cut) if stored else 0
     seconds = None
     if is_timed:
-        picture_seconds, step_seconds, start_seconds = _time(job, phase, model=model, cut=cut)
-        fit_seconds = steps * step_seconds
+        times = _time(job, parts, model)
+        fit_seconds = steps * times.step
         if is_solved:
-            fit_seconds = estimate_seconds(job.head, rows, cut.shape[0])
-        seconds = start_seconds + decoded * picture_seconds + fit_seconds
+            fit_seconds = parts.objective.estimate_seconds(job.head, parts.given(rows))
+        seconds = times.start + decoded * times.item + fit_seconds
     return PhasePlan(
         name=phase.name,
-        unfrozen=tuple(block.name for block in unfrozen),
+        unfrozen=tuple(block.name for block in parts.unfrozen),
         trainable_parameters=count_parameters(model.trainable_weights),
         epochs=phase.epochs,
         steps=steps,
@@ -83,33 +91,41 @@ def plan_phase(
     )
 
 
-def _count_decoded(
-    job: Job, phase: ResolvedPhase, *, cut: Cut, views_at_hand: int, has_changed: bool
-) -> tuple[int, int]:
-    """Return views of a training picture that are stored, and pictures that are decoded in all."""
-    features, pictures = job.features, job.pictures
-    training, validation = len(pictures.train.labels), len(pictures.validation.labels)
+def _count_decoded(job: Job, parts: PhaseParts, before: Before) -> tuple[int, int]:
+    """Views of a training item that are stored, and items that are decoded in all."""
+    features, items, phase, cut = job.features, job.pictures, parts.phase, parts.cut
+    training, validation = len(items.train.labels), len(items.validation.labels)
     views = views_of(phase, cut)
     prefixes = features.hash_prefixes([cut], phase.augmentation) if views else None
     wanted = {view: [cut] for view in range(views)}
-    if prefixes is None or not has_room(features, pictures, wanted=wanted, prefixes=prefixes):
+    if prefixes is None or not has_room(features, items, wanted=wanted, prefixes=prefixes):
         return 0, (training + validation) * phase.epochs
-    if has_changed:
+    if before.has_changed:
         return views, views * training + validation
-    left = {view: cuts for view, cuts in wanted.items() if view >= views_at_hand}
-    decoded = count_missing(features, pictures.train, wanted=left, prefixes=prefixes)
+    left = {view: cuts for view, cuts in wanted.items() if view >= before.views}
+    decoded = count_missing(features, items.train, wanted=left, prefixes=prefixes)
     held_out = {0: [cut]}
-    decoded += count_missing(features, pictures.validation, wanted=held_out, prefixes=prefixes)
+    decoded += count_missing(features, items.validation, wanted=held_out, prefixes=prefixes)
     return views, decoded
 
 
-def _time(
-    job: Job, phase: ResolvedPhase, *, model: keras.Model, cut: Cut
-) -> tuple[float, float, float]:
-    """Return the seconds for a picture up to its features, for a step, and for the start."""
+class _Times(NamedTuple):
+    """Seconds of a decoded item that goes through the frozen layers, of a step, and to start."""
+
+    item: float
+    step: float
+    start: float
+
+
+def _time(job: Job, parts: PhaseParts, model: keras.Model) -> _Times:
+    """Run a few batches and steps."""
     begun = time.monotonic()
     data = make_streamed_data(
-        job.features, job.pictures, phase=phase, cut=cut, batching=Batching(job.batch_size)
+        job.features,
+        job.pictures,
+        phase=parts.phase,
+        cut=parts.cut,
+        batching=Batching(job.batch_size),
     )
     batches = data.make_training().repeat().as_numpy_iterator()
     examples, labels = next(batches)
@@ -123,9 +139,11 @@ def _time(
     for _ in range(_TRIAL_STEPS):
         model.train_on_batch(examples, labels)
     end = time.monotonic()
-    picture_seconds = (read - start) / (_TRIAL_STEPS * len(labels))
-    start_seconds = (start - begun) + (compiled - read)
-    return picture_seconds, (end - compiled) / _TRIAL_STEPS, start_seconds
+    return _Times(
+        item=(read - start) / (_TRIAL_STEPS * len(labels)),
+        step=(end - compiled) / _TRIAL_STEPS,
+        start=(start - begun) + (compiled - read),
+    )
 
 
 def check_memory(backbone: Backbone, unfrozen: int, batch_size: int, available_bytes: int) -> None:

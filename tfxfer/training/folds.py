@@ -16,9 +16,9 @@ from tfxfer.config.config import Config
 from tfxfer.data.items import ItemData
 from tfxfer.errors import InputError
 from tfxfer.records.plans import Plan
+from tfxfer.records.proportions import wilson_interval
 from tfxfer.records.results import FoldsResult
 from tfxfer.report.console import print_folds
-from tfxfer.tasks.metrics import wilson_interval
 from tfxfer.training.job import load_pictures
 from tfxfer.training.plan import dry_run
 from tfxfer.training.train import run_training

@@ -15,15 +15,16 @@ from tfxfer.config.config import Config
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.items import ItemData
 from tfxfer.features.batches import Batching
+from tfxfer.features.cut import Cut
 from tfxfer.features.run import FeatureRun, make_feature_run
 from tfxfer.machine.devices import make_deterministic
 from tfxfer.machine.processes import ALONE, Share
 from tfxfer.machine.progress import counting_pictures
 from tfxfer.machine.strategy import check_splits, divide_batch, spread
+from tfxfer.phases.parts import PhaseParts
 from tfxfer.phases.precision import skip_trial
 from tfxfer.phases.schedules import resolve_phase
-from tfxfer.tasks.heads import Head, build_head
-from tfxfer.tasks.objective import Objective, make_objective
+from tfxfer.task import Head, Objective
 from tfxfer.training.load import load_data
 from tfxfer.training.teacher import add_teacher
 
@@ -70,6 +71,10 @@ class Job:
         """The number of whole batches that the process with the fewest pictures can fill."""
         fewest = len(self.pictures.train.labels) // self.share.count
         return max(1, fewest // self.own_batch_size)
+
+    def parts(self, position: int, cut: Cut) -> PhaseParts:
+        """Return what the phase at a position trains, whose frozen layers end at a cut."""
+        return PhaseParts(self.phases[position], self.backbone, self.head, cut, self.objective)
 
     def own_pictures(self) -> ItemData:
         """Return the pictures that this process trains with and validates on."""
@@ -124,14 +129,21 @@ def make_job(config: Config, pictures: ItemData, console: Console, share: Share 
     if config.deterministic:
         make_deterministic()
     check_splits(pictures.counts, share)
-    objective = make_objective(pictures, config.data.balance, config.data.split.train_on_validation)
+    task, class_count = pictures.task, len(pictures.classes)
+    objective = task.make_objective(
+        pictures.train.labels,
+        class_count,
+        balance=config.data.balance,
+        keeps_last=config.data.split.train_on_validation,
+        source=pictures.source,
+    )
     # The seed is set here and not earlier, because preparing a data set also draws random numbers.
     keras.utils.set_random_seed(config.seed)
     with console.status("Building the network"):
         backbone = add_levels(
             build_backbone(config.backbone, pictures.modality), config.head.levels
         )
-    head = build_head(config.head, len(pictures.classes), config.seed, pictures.has_several)
+    head = task.build_head(config.head, class_count, seed=config.seed)
     features = make_feature_run(
         backbone,
         head,
@@ -147,7 +159,10 @@ def make_job(config: Config, pictures: ItemData, console: Console, share: Share 
         features.skip_trial()
     count = len(pictures.train.labels)
     policy = config.augmentation.policy
-    phases = tuple(resolve_phase(phase, count, policy) for phase in config.phases)
+    phases = tuple(
+        resolve_phase(phase, count, blocks=backbone.blocks, policy=policy)
+        for phase in config.phases
+    )
     if config.deterministic:
         phases = tuple(skip_trial(phase) for phase in phases)
     size = divide_batch(config.data.batch_size, count, share)

@@ -2,134 +2,121 @@
 
 from __future__ import annotations
 
-import shutil
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import keras
-import numpy as np
-from rich.console import Console
 
 from tfxfer import run
 from tfxfer.features.cut import Cut
-from tfxfer.features.feed import make_phase_data
+from tfxfer.features.feed import PhaseData, make_phase_data
 from tfxfer.phases.fit import fit_phase
+from tfxfer.phases.parts import PhaseRun, Watch
 from tfxfer.phases.span import WHOLE, Span
 from tfxfer.phases.state import StateError
 from tfxfer.records.results import PhaseResult
 from tfxfer.report.console import print_phase
 from tfxfer.training.job import Job
-from tfxfer.training.resume.keeper import KeepEpochs, Keeper
+from tfxfer.training.resume.keeper import Keeper
+from tfxfer.training.spent import Spent
 
 
 def train_phases(
     job: Job,
     model: keras.Model,
+    *,
+    keeper: Keeper,
     staging: Path,
-    console: Console,
-    watch: Callable[[keras.Model], None] | None = None,
-    keeper: Keeper | None = None,
+    after: Callable[[keras.Model], None] | None = None,
 ) -> tuple[PhaseResult, ...]:
-    """Train all phases in order, except those that an earlier process has finished.
+    """Train one phase after the other, except those that an earlier process has finished.
 
     Args:
-        model: The whole model, from pictures to probabilities, with the job's layers.
-        staging: The folder in which the run's files are written.
-        watch: The same as in `run_training`.
-        keeper: The keeper of checkpoints; None keeps nothing.
+        model: from items to probabilities, over the layers of the job.
+        keeper: keeps how far the run is.
+        staging: where the run's files are written.
+        after: is called after each epoch, and after each phase, with the model.
     """
-    after_epoch = partial(watch, model) if watch else None
-    # The curves are kept together with the epochs, so that those of earlier processes stay.
-    logs = (keeper.place if keeper else staging) / run.TENSORBOARD
-    results = list(keeper.found.phases) if keeper else []
+    after_epoch = partial(after, model) if after else None
+    watch = Watch(
+        keeper.logs(staging) / run.TENSORBOARD, job.features.recorder.console, after_epoch
+    )
+    results = list(keeper.found.phases)
     for result in results:
-        print_phase(console, result)
+        print_phase(watch.console, result)
     for position in range(len(results), len(job.phases)):
-        train = partial(train_phase, job, position, tuple(results), logs, console, after_epoch)
+        turn = Turn(job, position, tuple(results), watch)
         try:
-            result = train(keeper=keeper)
+            result = train_phase(turn, keeper=keeper)
         except StateError as fault:
-            if keeper is None:
-                raise
-            keeper = keeper.without_epochs(fault)  # The damaged file has not changed anything yet.
-            result = train(keeper=keeper)
+            keeper = keeper.without_epochs(fault)  # before they have changed anything
+            result = train_phase(turn, keeper=keeper)
         results.append(result)
-        print_phase(console, result)
-        if keeper:
-            keeper.keep_phases(model, results)
-        if watch:
-            watch(model)
-    if keeper and logs.is_dir():
-        shutil.copytree(logs, staging / run.TENSORBOARD)
+        print_phase(watch.console, result)
+        keeper.keep_phases(model, results)
+        if after:
+            after(model)
+    keeper.hand_over(watch.logs, staging)
     return tuple(results)
 
 
-def train_phase(
-    job: Job,
-    position: int,
-    earlier: Sequence[PhaseResult],
-    logs: Path,
-    console: Console,
-    after_epoch: Callable[[], None] | None = None,
-    span: Span = WHOLE,
-    tell: Callable[[np.ndarray], None] | None = None,
-    also: Sequence[Cut] = (),
-    keeper: Keeper | None = None,
-) -> PhaseResult:
-    """Compute the features of a phase that are not stored yet, and train the phase.
+@dataclass(frozen=True)
+class Turn:
+    """A phase of a job whose turn has come.
+
+    Attributes:
+        position: of the phase in the job's.
+        earlier: what the phases before it did.
+        watch: who is told how it goes.
+        span: epochs to train now.
+        also: cuts whose features other runs will ask for: the same pass stores them too, where
+            there is room.
+    """
+
+    job: Job
+    position: int
+    earlier: Sequence[PhaseResult]
+    watch: Watch
+    span: Span = WHOLE
+    also: Sequence[Cut] = ()
+
+
+def train_phase(turn: Turn, keeper: Keeper | None = None) -> PhaseResult:
+    """Run the frozen layers of a phase where their features are not stored yet, and train it.
 
     Args:
-        position: The position of the phase in the job.
-        earlier: The results of the phases before it.
-        after_epoch: A function that is called after each epoch.
-        span, tell: The same as in `fit_phase`.
-        also: The same as in `make_phase_data`.
-        keeper: The keeper of checkpoints, which knows how far an earlier process came.
+        keeper: keeps how far the phase is, and knows how far an earlier process came.
 
     Raises:
         StateError: The checkpoint belongs to another model; nothing is trained then.
     """
-    started, clock = time.monotonic(), job.features.recorder.clock
-    before = replace(clock)
-    phases = job.phases[position:]
-    data = make_phase_data(
-        job.features, job.own_pictures(), phases=phases, batching=job.batching, also=also
-    )
-    passed = replace(clock)
-
-    def spend() -> dict[str, Any]:
-        """Return the seconds of the phase so far, by their names in `PhaseResult`."""
-        # The training has waited for pictures and for frozen layers, which are told apart here.
-        decoding = clock.input_seconds - passed.input_seconds
-        running = clock.prefix_seconds - passed.prefix_seconds
-        for_prefix = data.waiting.seconds * (running / (decoding + running) if running else 0.0)
-        for_input = data.waiting.seconds - for_prefix
-        return {
-            "seconds": time.monotonic() - started,
-            "input_seconds": passed.input_seconds - before.input_seconds + for_input,
-            "prefix_seconds": passed.prefix_seconds - before.prefix_seconds + for_prefix,
-        }
-
-    begun = keeper.begun(position) if keeper else None
-    keep = partial(KeepEpochs, keeper, phases[0].name, earlier, spend, begun) if keeper else None
-    result = fit_phase(
-        job.backbone,
-        job.head,
-        begun.go_on(phases[0]) if begun else phases[0],
+    job, recorder = turn.job, turn.job.features.recorder
+    spent = Spent(recorder.clock)
+    data = _make_data(turn)
+    spent.begin_training(data.waiting)
+    this = PhaseRun(
+        job.parts(turn.position, data.cut),
         data,
-        earlier[-1] if earlier else None,
-        logs,
-        console,
-        after_epoch,
-        job.objective,
-        keeper.span(begun) if keeper and begun else span,
-        tell,
-        job.features.recorder.say,
-        keep,
+        replace(turn.watch, say=recorder.say),
+        turn.earlier[-1] if turn.earlier else None,
+        turn.span,
     )
-    result = replace(result, **spend())
-    return begun.join(result) if begun else result
+    if keeper is None:
+        return replace(fit_phase(this), **spent.seconds())
+    this = keeper.go_on(this, turn.position, earlier=turn.earlier, times=spent.seconds)
+    result = replace(fit_phase(this), **spent.seconds())
+    return keeper.join(result, turn.position)
+
+
+def _make_data(turn: Turn) -> PhaseData:
+    """Compute or find what a phase trains on."""
+    job = turn.job
+    return make_phase_data(
+        job.features,
+        job.own_pictures(),
+        phases=job.phases[turn.position :],
+        batching=job.batching,
+        also=turn.also,
+    )

@@ -6,16 +6,13 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from tfxfer.backbones.blocks import resolve_unfreeze
 from tfxfer.config.config import Config
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.machine import runtime
 from tfxfer.phases.memory import memory_errors
 from tfxfer.records.plans import PhasePlan, Plan
 from tfxfer.report.console import print_plan
-from tfxfer.tasks.balance import note_imbalance
-from tfxfer.tasks.labels import count_classes
-from tfxfer.training.estimate import check_memory, plan_phase
+from tfxfer.training.estimate import Before, check_memory, plan_phase
 from tfxfer.training.job import Job, choose_devices, load_pictures, prepare
 
 
@@ -29,22 +26,18 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
     """
     pictures, backbone = job.pictures, job.backbone
     phases: list[PhasePlan] = []
-    for phase in job.phases:
-        at_hand = int(any(earlier.views for earlier in phases))
-        unfrozen = resolve_unfreeze(phase.unfreeze, backbone.blocks)
-        has_changed = any(len(earlier.unfrozen) > unfrozen for earlier in phases)
-        phases.append(
-            plan_phase(
-                job, phase, views_at_hand=at_hand, has_changed=has_changed, is_timed=is_timed
-            )
+    for position, phase in enumerate(job.phases):
+        before = Before(
+            views=int(any(earlier.views for earlier in phases)),
+            has_changed=any(len(earlier.unfrozen) > phase.unfreeze for earlier in phases),
         )
+        phases.append(plan_phase(job, position, before=before, is_timed=is_timed))
     available = None if runtime.has_accelerator() else runtime.available_memory_bytes()
     for planned in phases:
         if available is not None:
             check_memory(backbone, len(planned.unfrozen), job.batch_size, available)
-    counts = count_classes(pictures.train.labels, len(pictures.classes))
+    counts = pictures.train.labels.count(len(pictures.classes))
     class_counts = dict(zip(pictures.classes, map(int, counts), strict=True))
-    imbalance = [] if pictures.has_several else note_imbalance(class_counts, config.data.balance)
     return Plan(
         source=pictures.source,
         counts=pictures.counts,
@@ -59,7 +52,7 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
             *pictures.notes,
             *backbone.notes,
             *list_notes(config, job.phases),
-            *imbalance,
+            *pictures.task.note_sizes(class_counts, config.data.balance),
         ),
     )
 
@@ -111,7 +104,7 @@ def _explain_views(config: Config, phases: Sequence[ResolvedPhase]) -> list[str]
         name = f"phase {phase.name!r}"
         if isinstance(asked.views, int) and asked.views != phase.views:
             notes.append(f"{name}: without augmentation all views are one, and one is stored")
-        elif augmentation.is_unusual and phase.views == 1 and phase.unfreeze not in (0, "all"):
+        elif augmentation.is_unusual and phase.views == 1 and asked.unfreeze not in (0, "all"):
             notes.append(
                 f"{name} stores one view, the picture as it is: policy {augmentation.policy!r} is "
                 f"not seen (--set phases.{phase.name}.views=2 or more, or stream)"

@@ -12,15 +12,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 from rich.console import Console
-from scipy.special import softmax
 
 from tfxfer.cache.digest import digest
 from tfxfer.cache.folder import locate
-from tfxfer.config.config import Config, DistillationConfig
+from tfxfer.config.config import Config
 from tfxfer.data.items import ItemData
 from tfxfer.data.pipeline import make_view_batches
 from tfxfer.data.soft_targets import SoftSet
-from tfxfer.errors import InputError
 from tfxfer.features.fingerprint import name_views
 from tfxfer.features.store import shards
 from tfxfer.features.store.table import look_up
@@ -28,7 +26,6 @@ from tfxfer.machine.compiled import compile_model, predict_each
 from tfxfer.machine.progress import PictureBar
 from tfxfer.modality import InputSpec
 from tfxfer.prediction.run_model import check_same_classes, load_model
-from tfxfer.tasks.calibration import to_logits
 
 _BATCH = 32
 
@@ -45,41 +42,23 @@ def add_teacher(pictures: ItemData, config: Config, console: Console) -> ItemDat
     if distillation is None or isinstance(pictures.train, SoftSet):
         return pictures
     folder = Path(distillation.teacher)
-    if pictures.has_several:
-        raise InputError(
-            "A teacher's probabilities must sum to 1 for each picture. Received: "
-            f"{pictures.source!r}, whose pictures may have several labels. Train the small network "
-            "on them by itself."
-        )
+    pictures.task.check_teacher(pictures.source)
     model = load_model(folder, distillation.trust)
     check_same_classes(folder, pictures.classes)
     place = locate(config.features.cache_dir)
     logits = find_logits(model, pictures, place, console)
-    targets = soften(logits, pictures.train.labels, distillation)
+    labels = pictures.task.soften(
+        pictures.train.labels,
+        logits,
+        temperature=distillation.temperature,
+        weight=distillation.weight,
+    )
     note = (
         f"the teacher {folder.name} has {distillation.weight:.0%} of the say in what the training "
         f"pictures are, at temperature {distillation.temperature:g}"
     )
-    softened = SoftSet(pictures.train, targets)
+    softened = SoftSet(pictures.train, labels)
     return replace(pictures, train=softened, notes=(*pictures.notes, note))
-
-
-def soften(logits: np.ndarray, labels: np.ndarray, distillation: DistillationConfig) -> np.ndarray:
-    """Mix a teacher's softened probabilities with the labels, ``[pictures, classes]`` float32.
-
-    The result is ``weight · softmax(logits / temperature) + (1 - weight) · label``. There is no
-    factor of the squared temperature as in the paper, because the student learns these targets at
-    temperature 1, and calibration corrects its own temperature as for any model
-    (`tasks/calibration.py`).
-
-    Args:
-        logits: ``[pictures, classes]``.
-        labels: ``[pictures]`` class numbers.
-    """
-    scaled = logits.astype(np.float64) / distillation.temperature
-    targets = distillation.weight * softmax(scaled, axis=1)
-    targets[np.arange(len(labels)), labels] += 1 - distillation.weight
-    return targets.astype(np.float32)
 
 
 def find_logits(
@@ -110,7 +89,7 @@ def find_logits(
         ):
             done = 0
             for probabilities in predict_each(call, batches.as_numpy_iterator()):
-                append(to_logits(probabilities, is_several=False).astype(np.float32))
+                append(pictures.task.to_logits(probabilities).astype(np.float32))
                 done += len(probabilities)
                 bar.show(0, done)
         table = look_up(place, kind, names)

@@ -12,6 +12,7 @@ import keras
 from rich.console import Console
 
 from tfxfer import run
+from tfxfer.backbones.whole import build_model
 from tfxfer.config.config import Config
 from tfxfer.data.items import ItemData
 from tfxfer.evaluation.final import judge
@@ -24,7 +25,6 @@ from tfxfer.phases.memory import memory_errors
 from tfxfer.records.exports import Exported
 from tfxfer.records.results import RunResult
 from tfxfer.report.console import print_plan, print_result
-from tfxfer.tasks.heads import build_model
 from tfxfer.training.job import Job, choose_devices, prepare
 from tfxfer.training.phase import train_phases
 from tfxfer.training.plan import make_plan
@@ -75,9 +75,9 @@ def run_training(
             print_plan(console, plan, with_blocks=False)
             model = build_model(job.backbone, job.head)
             place = until_done.enter_context(reserve(config, job, model, staging, fresh))
-            keeper = Keeper(place, job.features, started, every_seconds) if place else None
-            keeper = keeper.take_up(model, job.phases, share) if keeper else None
-            results = train_phases(job, model, staging, console, watch, keeper)
+            keeper = Keeper(place, job.features, started, every_seconds)
+            keeper = keeper.take_up(model, job.phases, share=share)
+            results = train_phases(job, model, keeper=keeper, staging=staging, after=watch)
             # A model is too sure about the pictures it was trained on, so they cannot calibrate it.
             calibrates = config.calibrate and not config.data.split.train_on_validation
             with console.status("Evaluating"):
@@ -97,7 +97,7 @@ def run_training(
             if any(p.cut != PICTURES for p in results)
             else None,
             seed=config.seed,
-            seconds=keeper.seconds() if keeper else time.monotonic() - started,
+            seconds=keeper.seconds(),
             versions=runtime.list_versions(),
             device=runtime.describe_device(),
             quarantined=job.pictures.quarantined,

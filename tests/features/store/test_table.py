@@ -17,6 +17,7 @@ from tfxfer.data.items import FileSet
 from tfxfer.errors import InputError
 from tfxfer.features.store import shards
 from tfxfer.features.store.table import Table, look_up
+from tfxfer.tasks.labels import ClassLabels
 
 KIND = shards.Kind("key", (2, 3), {"network": "net", "cut": "block"})
 NAMES = ("a", "b", "c", "d")
@@ -214,7 +215,7 @@ def test_a_file_that_is_replaced_is_another_picture(tmp_path):
     path = tmp_path / "blue" / "1.jpg"
     path.parent.mkdir()
     path.write_bytes(b"one")
-    pictures = FileSet((str(path),), np.zeros(1, np.int64))
+    pictures = FileSet((str(path),), ClassLabels(np.zeros(1, np.int64)))
     (before,) = pictures.identities()
     assert pictures.identities() == [before]
     status = path.stat()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -15,11 +17,12 @@ from tfxfer.config.config import Config
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.features.network import list_engines
 from tfxfer.features.run import FeatureRun
-from tfxfer.machine.processes import ALONE, Share
+from tfxfer.machine.processes import Share
 from tfxfer.phases.keep_best import KeepBest
+from tfxfer.phases.parts import PhaseRun
 from tfxfer.phases.span import Span
 from tfxfer.phases.state import StateError
-from tfxfer.phases.unfreeze import unfreeze_top
+from tfxfer.phases.unfreeze import unfreeze_for
 from tfxfer.records.results import PhaseResult
 from tfxfer.training.job import Job
 from tfxfer.training.resume.checkpoint import (
@@ -43,21 +46,21 @@ class Keeper:
     """What it takes to keep how far a run is.
 
     Attributes:
-        place: The folder of the checkpoint.
+        place: the folder for it; None: nothing is kept.
         features: The features of the run, whose recorder is kept as well.
-        started: When this process began, by `time.monotonic`.
-        every_seconds: The least time between two files of epochs.
-        found: How far an earlier process came.
+        started: when this process began, as `time.monotonic` counts.
+        every_seconds: least time between two files of epochs.
+        found: how far an earlier process came.
     """
 
-    place: Path
+    place: Path | None
     features: FeatureRun
     started: float
     every_seconds: float = EVERY_SECONDS
     found: Checkpoint = field(default_factory=Checkpoint)
 
     def take_up(
-        self, model: keras.Model, phases: Sequence[ResolvedPhase], share: Share = ALONE
+        self, model: keras.Model, phases: Sequence[ResolvedPhase], *, share: Share
     ) -> Keeper:
         """Bring a new run to where an earlier process was stopped, if there was one.
 
@@ -66,15 +69,18 @@ class Keeper:
             phases: The phases of the run.
             share: The part of the run that this process does; all use the first one's files.
         """
-        share.copy_files(self.place, (PHASES, EPOCHS))
+        place = self.place
+        if place is None:
+            return self
+        share.copy_files(place, (PHASES, EPOCHS))
         if not share.is_first:
             self = replace(self, every_seconds=math.inf)
         recorder, backbone = self.features.recorder, self.features.network.backbone
-        found = find_checkpoint(self.place, model, recorder.say)
+        found = find_checkpoint(place, model, recorder.say)
         if not found.describe():
             return self
         for phase, _ in zip(phases, found.phases, strict=False):
-            unfreeze_top(backbone.network, backbone.blocks, phase.unfreeze, phase.batch_norm)
+            unfreeze_for(phase, backbone)
         if found.engine and found.engine in list_engines(recorder):
             recorder.engine_name = found.engine
         recorder.notes += [note for note in found.notes if note not in recorder.notes]
@@ -92,9 +98,45 @@ class Keeper:
         """Return the epochs that an earlier process trained of the phase at a position."""
         return self.found.begun if position == len(self.found.phases) else None
 
-    def span(self, begun: Begun) -> Span:
-        """Return the epochs that are left of a phase."""
-        return Span(start=begun.epochs, state=self.place / EPOCHS)
+    def go_on(
+        self,
+        this: PhaseRun,
+        position: int,
+        *,
+        earlier: Sequence[PhaseResult],
+        times: Callable[[], dict[str, float]],
+    ) -> PhaseRun:
+        """Let a phase begin where an earlier process was stopped, and keep how far it is.
+
+        Args:
+            position: of the phase in the run's.
+            earlier: what the phases before it did.
+            times: gives the phase's seconds so far, of this process, by their names in
+                `PhaseResult`.
+        """
+        if self.place is None:
+            return this
+        begun = self.begun(position)
+        kept = Kept(this.phase.name, tuple(earlier), times, begun)
+        this = replace(this, watch=replace(this.watch, keep=partial(KeepEpochs, self, kept)))
+        if begun is None:
+            return this
+        parts = replace(this.parts, phase=begun.go_on(this.phase))
+        return replace(this, parts=parts, span=Span(start=begun.epochs, state=self.place / EPOCHS))
+
+    def join(self, result: PhaseResult, position: int) -> PhaseResult:
+        """Put what an earlier process did of a phase before what this one did."""
+        begun = self.begun(position)
+        return begun.join(result) if begun else result
+
+    def logs(self, staging: Path) -> Path:
+        """Where the curves are written: epochs that are not trained again are kept with them."""
+        return self.place or staging
+
+    def hand_over(self, logs: Path, staging: Path) -> None:
+        """Copy the curves to the files of the run, unless they stand there."""
+        if self.place and logs.is_dir():
+            shutil.copytree(logs, staging / logs.name)
 
     def without_epochs(self, fault: StateError) -> Keeper:
         """Ignore the epochs that an earlier process trained of a phase, and say why."""
@@ -103,8 +145,10 @@ class Keeper:
         return replace(self, found=finished)
 
     def keep_phases(self, model: keras.Model, results: Sequence[PhaseResult]) -> None:
-        """Write the results of the finished phases, and the model's weights after them."""
-        self.try_to(lambda: write_phases(self.place, model, self.note(results)))
+        """Keep what the finished phases did, and the weights of the whole model after them."""
+        place = self.place
+        if place is not None:
+            self.try_to(lambda: write_phases(place, model, self.note(results)))
 
     def note(self, phases: Sequence[PhaseResult], begun: Begun | None = None) -> Checkpoint:
         """Return how far the run is now."""
@@ -124,34 +168,37 @@ class Keeper:
             )
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of a phase beside its epochs.
+
+    Attributes:
+        name: of the phase.
+        earlier: what the phases before it did.
+        times: gives the phase's seconds so far, of this process, by their names in `PhaseResult`.
+        begun: what an earlier process did of it.
+    """
+
+    name: str
+    earlier: tuple[PhaseResult, ...]
+    times: Callable[[], dict[str, float]]
+    begun: Begun | None
+
+
 class KeepEpochs(keras.callbacks.Callback):
     """A callback that writes a checkpoint after an epoch, unless the last one is recent.
 
     The last epoch of a phase is not kept, because the finished phase is written right after it.
 
     Args:
-        name: The name of the phase.
-        earlier: The results of the phases before it.
-        times: gives the phase's seconds so far, of this process, by their names in `PhaseResult`.
-        begun: The epochs of the phase that an earlier process trained.
-        best: The callback with the phase's best weights, which is called before this one.
-        precision: The precision of the phase.
+        best: of the phase; it is called before this.
+        precision: that the phase trains in.
     """
 
-    def __init__(
-        self,
-        keeper: Keeper,
-        name: str,
-        earlier: Sequence[PhaseResult],
-        times: Callable[[], dict[str, float]],
-        begun: Begun | None,
-        best: KeepBest,
-        precision: str,
-    ):
+    def __init__(self, keeper: Keeper, kept: Kept, best: KeepBest, precision: str):
         super().__init__()
-        self._keeper, self._name, self._earlier = keeper, name, tuple(earlier)
-        self._times, self._begun, self._best, self._precision = times, begun, best, precision
-        self._history = begun.history if begun else {}
+        self._keeper, self._phase, self._best, self._precision = keeper, kept, best, precision
+        self._history = kept.begun.history if kept.begun else {}
         self._kept = time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
@@ -168,10 +215,11 @@ class KeepEpochs(keras.callbacks.Callback):
             self._kept = time.monotonic()
 
     def _write(self, epochs: int) -> None:
-        times = self._begun.add(self._times()) if self._begun else self._times()
-        begun = Begun(self._name, epochs, self._precision, self._history, times)
-        checkpoint = self._keeper.note(self._earlier, begun)
-        write_epochs(self._keeper.place, self.model, self._best, checkpoint)
+        kept, place = self._phase, self._keeper.place
+        times = kept.begun.add(kept.times()) if kept.begun else kept.times()
+        begun = Begun(kept.name, epochs, self._precision, self._history, times)
+        if place is not None:
+            write_epochs(place, self.model, self._best, self._keeper.note(kept.earlier, begun))
 
 
 @contextmanager

@@ -20,7 +20,6 @@ from tfxfer.cache.in_use import claim
 from tfxfer.config.config import Config
 from tfxfer.config.former import identify
 from tfxfer.data.items import ItemData
-from tfxfer.data.soft_targets import targets_of
 from tfxfer.errors import InputError
 from tfxfer.training.resume.checkpoint import read_checkpoint
 
@@ -44,7 +43,7 @@ def name_run(config: Config, pictures: ItemData, model: keras.Model) -> str:
         identify(config),
         repr(pictures.classes),
         *(repr(split.identities()) for split in splits),
-        *(targets_of(split).tobytes() for split in splits),
+        *(split.labels.rows.tobytes() for split in splits),
         *(digest(np.asarray(weight).tobytes()) for weight in model.weights),
     )
 

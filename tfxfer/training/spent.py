@@ -1,0 +1,41 @@
+"""Where the time of a phase goes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+from tfxfer.features.batches import Waiting
+from tfxfer.features.recorder import Clock
+
+
+class Spent:
+    """Adds up the seconds of a phase, from the moment at which it is made.
+
+    Args:
+        clock: of the frozen layers.
+    """
+
+    def __init__(self, clock: Clock):
+        self._clock, self._before, self._passed = clock, replace(clock), replace(clock)
+        self._started, self._waiting = time.monotonic(), Waiting()
+
+    def begin_training(self, waiting: Waiting) -> None:
+        """Tell apart what follows: from now on, the training itself waits for its batches."""
+        self._passed, self._waiting = replace(self._clock), waiting
+
+    def seconds(self) -> dict[str, Any]:
+        """Give the seconds of the phase so far, by their names in `PhaseResult`."""
+        clock, before, passed = self._clock, self._before, self._passed
+        # What trained has waited for items and for frozen layers that ran meanwhile.
+        decoding = clock.input_seconds - passed.input_seconds
+        running = clock.prefix_seconds - passed.prefix_seconds
+        waited = self._waiting.seconds
+        for_prefix = waited * (running / (decoding + running) if running else 0.0)
+        for_input = waited - for_prefix
+        return {
+            "seconds": time.monotonic() - self._started,
+            "input_seconds": passed.input_seconds - before.input_seconds + for_input,
+            "prefix_seconds": passed.prefix_seconds - before.prefix_seconds + for_prefix,
+        }
