@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -237,7 +238,12 @@ def _make_views(part: _Pass, lengths: deque[np.ndarray]) -> Iterator[np.ndarray]
         changed = modality.augmented_view(spec, part.prefixes.augmentation)
         seeds = view_seeds(pictures.identities(), part.run.seed, part.view)
         dataset = make_view_batches(pictures, changed, batch_size=BATCH, seeds=seeds)
-    for batch in dataset.as_numpy_iterator():
+    # The reading begins here, not with the first batch: what that takes is no waiting for pictures.
+    return _note_lengths(dataset.as_numpy_iterator(), lengths)
+
+
+def _note_lengths(batches: Iterator[Any], lengths: deque[np.ndarray]) -> Iterator[np.ndarray]:
+    for batch in batches:
         if isinstance(batch, tuple):
             batch, own = batch
             lengths.append(own)
