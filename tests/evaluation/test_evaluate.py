@@ -24,6 +24,7 @@ from tfxfer.evaluation.class_map import read_class_map
 from tfxfer.evaluation.evaluate import run_evaluation
 from tfxfer.kinds import TASKS
 from tfxfer.modalities.pictures.view import plain_view
+from tfxfer.modality import InputSpec
 from tfxfer.prediction.predict_set import predict_set
 from tfxfer.prediction.predictor import Prediction, PredictionError, Predictor
 from tfxfer.prediction.prepare import make_prepare
@@ -38,14 +39,15 @@ from tfxfer.report.evaluation import (
 from tfxfer.tasks.labels import ClassLabels
 
 QUIET = Console(quiet=True)
+SPEC = InputSpec("pictures", (32, 32, 3))
 NAMES = ("green", "amber", "blue")  # This is not the order of the folders.
 
 
 def make_predictor(model: keras.Model, classes=NAMES) -> Predictor:
     """Return a predictor that runs a Keras model on pictures of 32 px."""
     return Predictor(
-        "colours", tuple(classes), make_prepare(32),
-        lambda batch: Prediction(model.predict_on_batch(np.stack(batch))), 32,
+        "colours", tuple(classes), make_prepare(SPEC),
+        lambda batch: Prediction(model.predict_on_batch(np.stack(batch))), SPEC,
     )  # fmt: skip
 
 
@@ -169,7 +171,9 @@ def test_a_file_maps_several_names_to_one_and_leaves_others_out(predictor, tmp_p
 def test_an_umlaut_in_another_spelling_is_the_same_name(predictor, tmp_path):
     folder = write_classes(tmp_path / "photos", {"green": 2, "blue": 2})
     (folder / "green").rename(folder / "gru\u0308n")
-    named = Predictor("model", ("gr\u00fcn", "amber", "blue"), predictor.prepare, predictor.run, 32)
+    named = Predictor(
+        "model", ("gr\u00fcn", "amber", "blue"), predictor.prepare, predictor.run, SPEC
+    )
     assert evaluate(named, folder).evaluation.accuracy == 1.0
 
 
@@ -217,7 +221,7 @@ def test_what_the_model_alone_cannot_read_is_left_out_too(predictor, own_folder)
         return predictor.prepare(encoded)
 
     draw_picture("blue", 3, side=200).save(own_folder / "blue" / "big.png")
-    report = evaluate(Predictor("strict", NAMES, prepare, predictor.run, 32), own_folder)
+    report = evaluate(Predictor("strict", NAMES, prepare, predictor.run, SPEC), own_folder)
     assert [(file.path, file.reason) for file in report.left_out] == [
         (str(own_folder / "blue" / "big.png"), "too many bytes")
     ]
@@ -230,7 +234,7 @@ def test_what_is_no_probability_is_refused(predictor, own_folder, value):
         return Prediction(np.full((len(batch), 3), value, np.float32))
 
     with pytest.raises(InputError, match=r"must give probabilities, 0…1"):
-        evaluate(Predictor("odd", NAMES, predictor.prepare, run_batch, 32), own_folder)
+        evaluate(Predictor("odd", NAMES, predictor.prepare, run_batch, SPEC), own_folder)
 
 
 def test_a_model_that_fails_ends_the_evaluation_in_a_line(predictor, own_folder):
@@ -316,10 +320,10 @@ def test_several_labels_become_rows_in_the_model_s_order(several):
 
 def test_kinds_of_model_and_data_that_do_not_go_together_are_told(several, predictor, own_folder):
     of_several, manifest = several
-    named = Predictor("n", ("r", "g", "b"), predictor.prepare, predictor.run, 32)
+    named = Predictor("n", ("r", "g", "b"), predictor.prepare, predictor.run, SPEC)
     report = evaluate(named, manifest, label_separator=";")
     assert any("made for one" in note for note in report.notes)
-    other = Predictor("n", NAMES, of_several.prepare, of_several.run, 32)
+    other = Predictor("n", NAMES, of_several.prepare, of_several.run, SPEC)
     assert any("do not sum to 1" in note for note in evaluate(other, own_folder).notes)
 
 
@@ -432,7 +436,7 @@ def test_few_pictures_are_in_memory_at_a_time(predictor, own_folder):
         alive.append(counts["prepared"] - counts["predicted"])
         return predictor.run(batch)
 
-    watched = Predictor("watched", NAMES, prepare, run_batch, 32)
+    watched = Predictor("watched", NAMES, prepare, run_batch, SPEC)
     gone = (*paths, str(own_folder / "gone.jpg"))
     probabilities, rows, bad = predict_set(
         watched, FileSet(gone, ClassLabels(np.zeros(361, np.int64)))
