@@ -53,7 +53,14 @@ def main() -> None:
                 console.print(f"{name} was not written")
                 continue
             file = place / run.MODEL if place == arguments.run else place
-            row = measure(name, load_predictor(place), file, dataset, test.labels, trained)
+            row = measure(
+                name,
+                load_predictor(place),
+                file,
+                dataset=dataset,
+                labels=test.labels,
+                trained=trained,
+            )
             table.add_row(
                 name,
                 f"{row.size_bytes / 1e6:.1f} MB",

@@ -72,7 +72,9 @@ def predictor(model) -> Predictor:
 def run(predictor, data, split=None, mapping=None, trained_on=None, **settings):
     settings = {data_key(key): value for key, value in settings.items()}
     config = load_data_settings(data, settings)
-    return run_evaluation(predictor, config, QUIET, split, mapping, trained_on)
+    return run_evaluation(
+        predictor, config, QUIET, split=split, mapping=mapping, trained_on=trained_on
+    )
 
 
 def evaluate(*args, **kwargs):

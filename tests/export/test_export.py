@@ -64,7 +64,7 @@ def validation(picture_folder):
 def exported(_model, validation, tmp_path_factory):
     """The model's SavedModel, which tests do not change."""
     path = tmp_path_factory.mktemp("export") / "1"
-    return export_saved_model(_model, CLASSES, path, validation, 2, "colours")
+    return export_saved_model(_model, CLASSES, path, validation, top_k=2, name="colours")
 
 
 def test_an_export_that_differs_fails_loudly(model, exported, validation):

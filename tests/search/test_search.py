@@ -221,7 +221,9 @@ def test_an_unknown_objective_is_refused(config, tmp_path):
 
 
 def oracle_in(folder: Path, space):
-    oracle = make_oracle("random", space, "val_accuracy", 4, 3, 0, folder)
+    oracle = make_oracle(
+        "random", space, objective="val_accuracy", trials=4, epochs=3, seed=0, search=folder
+    )
     oracle._set_project_dir(str(folder), places.TRIALS)
     return oracle
 

@@ -171,14 +171,16 @@ def test_a_run_refuses_or_leaves_out_what_is_bad_and_what_leaks(spoiled, tmp_pat
     ]
     total = sum(map(len, make_rows().values()))
     with pytest.raises(InputError, match=f"Received: {len(bad)} of {total} ") as caught:
-        load_data(data_config(**settings), 0, tmp_path)
+        load_data(data_config(**settings), 0, cache=tmp_path)
     assert f"\n  {bad[0]}: empty file\n" in str(caught.value)
-    told = load_data(data_config(**settings, on_bad="quarantine"), 0, tmp_path)
+    told = load_data(data_config(**settings, on_bad="quarantine"), 0, cache=tmp_path)
     assert [file.path for file in told.quarantined] == bad
     assert any("2 pictures have a copy in a later split" in note for note in told.notes)
     assert any("1 groups of copies have different labels" in note for note in told.notes)
     assert any("1 cmyk" in note and "1 turned" in note for note in told.notes)
-    fixed = load_data(data_config(**settings, on_bad="quarantine", fix_leaks=True), 0, tmp_path)
+    fixed = load_data(
+        data_config(**settings, on_bad="quarantine", fix_leaks=True), 0, cache=tmp_path
+    )
     leaking = {called["train"][row] for row in leaking_rows()}
     for data, left_out in ((told, {*bad}), (fixed, {*bad, *leaking})):
         seen = []
@@ -200,7 +202,7 @@ def test_what_was_seen_is_remembered(spoiled, tmp_path):
     written = stored.stat().st_mtime_ns
     assert audit(settings, tmp_path) == (first, [])
     assert stored.stat().st_mtime_ns == written
-    load_data(data_config(**settings, on_bad="quarantine"), 0, tmp_path, pytest.fail)
+    load_data(data_config(**settings, on_bad="quarantine"), 0, cache=tmp_path, show=pytest.fail)
     if settings["source"].startswith("tfds:"):
         # With another expression over the same pictures, none is looked at again or forgotten.
         part, said = audit(settings, tmp_path, train="train[:60%]")

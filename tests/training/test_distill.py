@@ -127,5 +127,7 @@ def test_what_cannot_be_taught_is_refused(teacher, picture_folder, own_folder, t
     with pytest.raises(InputError, match="of the run's classes: amber, blue, green"):
         tfxfer.distill(teacher.path, "MobileNet", data=own_folder, out=tmp_path / "s", quiet=True)
     assert not (tmp_path / "s").exists()
-    config = make_student_config(teacher.path, "MobileNetV3Small", "none", 2.0, 0.7, False)
+    config = make_student_config(
+        teacher.path, "MobileNetV3Small", "none", temperature=2.0, weight=0.7, trust=False
+    )
     assert config.phases[0].batch_norm == "train"

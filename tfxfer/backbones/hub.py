@@ -33,8 +33,8 @@ def build_hub_backbone(config: BackboneConfig, modality: Modality) -> Backbone:
         module,
         found.folder,
         spec.shape,
-        config.output,
-        config.arguments or {},
+        output=config.output,
+        arguments=config.arguments or {},
         name="module",
     )
     _check_features(layer, place)

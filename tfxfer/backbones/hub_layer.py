@@ -183,7 +183,12 @@ def load_hub_module(
     """
     module = load_saved_model(Path(folder), signature)
     return make_hub_layer(
-        module, Path(folder), input_shape or module.input_shape, output, arguments or {}, name
+        module,
+        Path(folder),
+        input_shape or module.input_shape,
+        output=output,
+        arguments=arguments or {},
+        name=name,
     )
 
 
@@ -191,6 +196,7 @@ def make_hub_layer(
     module: Module,
     folder: Path,
     input_shape: Sequence[int | None],
+    *,
     output: str | None,
     arguments: Mapping[str, Any],
     name: str | None = None,

@@ -74,7 +74,14 @@ def distill(
     """
     place = Path(teacher)
     config = make_student_config(
-        place, student, weights, temperature, weight, trust, data, settings
+        place,
+        student,
+        weights,
+        temperature=temperature,
+        weight=weight,
+        trust=trust,
+        data=data,
+        settings=settings,
     )
     folder = Path(out) if out is not None else run.default_folder(student.replace(":", "-"))
     run.check_folder(folder, overwrite, config.data.source)
@@ -84,7 +91,7 @@ def distill(
     from tfxfer.export.compare_runs import compare_runs
     from tfxfer.training.train import run_training
 
-    result = run_training(config, folder, console, overwrite)
+    result = run_training(config, folder, console, overwrite=overwrite)
     with console.status("Comparing student and teacher"):
         rows = compare_runs({"teacher": place, "student": folder}, trust)
     print_students(console, rows)
@@ -95,6 +102,7 @@ def make_student_config(
     teacher: Path,
     student: str,
     weights: str | Path | None,
+    *,
     temperature: float,
     weight: float,
     trust: bool,

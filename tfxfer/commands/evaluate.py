@@ -89,7 +89,12 @@ def evaluate(
     with console.status("Loading the model"):
         predictor = load_predictor(model, trust=trust)
     report, results = run_evaluation(
-        predictor, config, console, split, mapping, _find_training_source(model)
+        predictor,
+        config,
+        console,
+        split=split,
+        mapping=mapping,
+        trained_on=_find_training_source(model),
     )
     print_evaluation(console, report)
     if out is not None:

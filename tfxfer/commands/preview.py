@@ -28,6 +28,7 @@ def write_preview(
     config: Config,
     out: Path,
     console: Console,
+    *,
     phase: str | None = None,
     pictures: int = 8,
     views: int = 6,
@@ -143,7 +144,14 @@ def call(arguments: argparse.Namespace) -> None:
     console = make_console()
     with console.status("Starting TensorFlow"):
         runtime.import_tensorflow()
-    write_preview(config, out, console, arguments.phase, arguments.pictures, arguments.views)
+    write_preview(
+        config,
+        out,
+        console,
+        phase=arguments.phase,
+        pictures=arguments.pictures,
+        views=arguments.views,
+    )
 
 
 def _check_out(out: Path, overwrite: bool) -> None:

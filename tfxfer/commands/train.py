@@ -86,7 +86,7 @@ def train(
         return run_folds(config, folder, console, overwrite, fresh)
     from tfxfer.training.train import run_training
 
-    return run_training(config, folder, console, overwrite, fresh=fresh)
+    return run_training(config, folder, console, overwrite=overwrite, fresh=fresh)
 
 
 def _join(config: Config, all_folds: bool) -> bool:

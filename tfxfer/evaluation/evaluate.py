@@ -50,6 +50,7 @@ def run_evaluation(
     predictor: Predictor,
     config: DataSettings,
     console: Console,
+    *,
     split: str | None = None,
     mapping: Mapping[str, str] | None = None,
     trained_on: str | None = None,

@@ -105,7 +105,14 @@ class _Compared:
     def measure(self, name: str, path: Path) -> ExportedFormat:
         """Load a format and compare it with the trained model."""
         predictor = load_predictor(path)
-        return measure(name, predictor, path, self.dataset, self.validation.labels, self.trained)
+        return measure(
+            name,
+            predictor,
+            path,
+            dataset=self.dataset,
+            labels=self.validation.labels,
+            trained=self.trained,
+        )
 
     def examples(self, split: str) -> Iterator[np.ndarray]:
         """Yield plain views of some pictures of a split, one at a time."""
@@ -120,7 +127,7 @@ def _write_saved_model(name: str, compared: _Compared, request: Request) -> Expo
     try:
         with new_version(request.out) as (staging, target):
             export_saved_model(
-                compared.model, classes, staging, validation, request.top_k, request.name
+                compared.model, classes, staging, validation, top_k=request.top_k, name=request.name
             )
             row = replace(compared.measure(name, staging), path=target)
     except ExportMismatchError as error:

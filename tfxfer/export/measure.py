@@ -28,6 +28,7 @@ def measure(
     name: str,
     predictor: Predictor,
     path: Path,
+    *,
     dataset: tf.data.Dataset,
     labels: Labels,
     trained: np.ndarray,

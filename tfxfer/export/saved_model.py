@@ -41,6 +41,7 @@ def export_saved_model(
     classes: Sequence[str],
     path: Path,
     validation: ItemSet,
+    *,
     top_k: int = TOP_K,
     name: str = "tfxfer",
 ) -> Exported:

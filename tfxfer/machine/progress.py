@@ -85,6 +85,7 @@ class ProgressBar(keras.callbacks.Callback):
     def __init__(
         self,
         phase: str,
+        *,
         epochs: int,
         steps: int,
         batch_size: int,

@@ -142,12 +142,12 @@ def _fit_steps(
     phase, data = run.phase, run.data
     bar = ProgressBar(
         phase.name,
-        phase.epochs,
-        data.steps_per_epoch,
-        data.batch_size,
-        run.watch.console,
-        warmup_cosine(phase.learning_rate, run.steps, phase.warmup),
-        run.parts.objective.chosen_by,
+        epochs=phase.epochs,
+        steps=data.steps_per_epoch,
+        batch_size=data.batch_size,
+        console=run.watch.console,
+        rate=warmup_cosine(phase.learning_rate, run.steps, phase.warmup),
+        metric=run.parts.objective.chosen_by,
     )
     also = [*([run.watch.keep(best, precision)] if run.watch.keep else []), finite]
     try:

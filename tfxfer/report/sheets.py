@@ -62,14 +62,14 @@ def write_sheet(path: Path, title: str, rows: Sequence[Row], most_rows: int = MO
         for number, tile in enumerate(row.tiles):
             left = _GAP_PX + number % _COLUMNS * (_TILE_PX + _GAP_PX)
             place = top + heading_px + number // _COLUMNS * tile_px
-            _draw_tile(sheet, draw, small, tile, left, place)
+            _draw_tile(sheet, draw, small, tile=tile, left=left, top=place)
         top += height
     if len(rows) > len(drawn):
         draw.text((_GAP_PX, top), f"… and {len(rows) - len(drawn):,} more", _FAINT, small)
     sheet.save(path)
 
 
-def _draw_tile(sheet, draw, font, tile: Tile, left: int, top: int) -> None:
+def _draw_tile(sheet, draw, font, *, tile: Tile, left: int, top: int) -> None:
     draw.rectangle((left, top, left + _TILE_PX - 1, top + _TILE_PX - 1), fill=_EMPTY)
     if tile.picture is None:
         draw.text((left + 8, top + _TILE_PX // 2 - 6), "no picture", _FAINT, font)

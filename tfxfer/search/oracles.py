@@ -96,7 +96,7 @@ ORACLES: dict[str, type] = {
 
 
 def make_oracle(
-    name: str, space: Space, objective: str, trials: int, epochs: int, seed: int, search: Path
+    name: str, space: Space, *, objective: str, trials: int, epochs: int, seed: int, search: Path
 ) -> Any:
     """Make the oracle that proposes trials.
 

@@ -90,7 +90,7 @@ def _run(
         space, is_complete = run_trials(config, wanted, folder, console)
     if role not in (None, CHIEF):
         return None
-    return finish(config, space, wanted, folder, console, is_complete)
+    return finish(config, space, wanted, folder, console=console, is_complete=is_complete)
 
 
 def run_trials(
@@ -118,7 +118,13 @@ def run_trials(
             "tuner='hyperband'. Take --tuner random, or leave the axis out."
         )
     oracle = make_oracle(
-        wanted.tuner, space, objective, wanted.trials, phase.epochs, config.seed, folder
+        wanted.tuner,
+        space,
+        objective=objective,
+        trials=wanted.trials,
+        epochs=phase.epochs,
+        seed=config.seed,
+        search=folder,
     )
     tuner = SearchTuner(oracle, config, space, bench, folder)
     if os.environ.get(places.ROLE) != CHIEF:
@@ -162,6 +168,7 @@ def finish(
     space: Space,
     wanted: Wanted,
     folder: Path,
+    *,
     console: Console,
     is_complete: bool,
 ) -> SearchResult:

@@ -60,7 +60,9 @@ def run_folds(
                 console.print("  finished before")
                 continue
             place = folder / run.fold_name(fold)
-            run_training(chosen, place, console, may_replace, pictures=pictures, fresh=fresh)
+            run_training(
+                chosen, place, console, overwrite=may_replace, pictures=pictures, fresh=fresh
+            )
             if not finished:
                 run.remove_earlier(folder, keep=place.name)
             finished[fold] = identified

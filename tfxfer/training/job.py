@@ -114,7 +114,15 @@ def load_pictures(
     folder, mirrored = locate(config.features.cache_dir), config.augmentation.mirrors
     with counting_pictures(console, "Reading and checking the pictures") as show:
         # If pictures may not be flipped, their mirror images show other things, as with letters.
-        return load_data(config.data, config.seed, folder, show, mirrored, share, keeps=keeps)
+        return load_data(
+            config.data,
+            config.seed,
+            cache=folder,
+            show=show,
+            mirrored=mirrored,
+            share=share,
+            keeps=keeps,
+        )
 
 
 def make_job(config: Config, pictures: ItemData, console: Console, share: Share = ALONE) -> Job:

@@ -18,11 +18,11 @@ from tfxfer.sources.sources import _EMBEDDED, list_pictures
 def load_data(
     config: DataConfig,
     seed: int,
+    *,
     cache: Path | None = None,
     show: Callable[[int, int], None] = lambda done, total: None,
     mirrored: bool = True,
     share: Share = ALONE,
-    *,
     keeps: bool = True,
 ) -> ItemData:
     """Load the pictures that a config names, with all three splits; look at each of them first.

@@ -35,6 +35,7 @@ def run_training(
     config: Config,
     folder: Path,
     console: Console,
+    *,
     overwrite: bool = False,
     watch: Callable[[keras.Model], None] | None = None,
     pictures: ItemData | None = None,

@@ -48,7 +48,7 @@ def extent(species: Species, body: Body, feet: np.ndarray) -> tuple[np.ndarray, 
 
 
 def paint_bird(canvas: Canvas, species: Species, body: Body, pose: Pose, feet: np.ndarray,
-               generator: np.random.Generator, swims: bool) -> None:  # fmt: skip
+               *, generator: np.random.Generator, swims: bool) -> None:  # fmt: skip
     """Paint the whole bird, without legs if it swims."""
     shape = SILHOUETTES[species.silhouette]
     _paint_tail(canvas, species, body)

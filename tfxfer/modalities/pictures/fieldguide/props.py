@@ -33,7 +33,7 @@ def paint_support(canvas: Canvas, support: str, feet: np.ndarray, size_px: int,
         x = middle + lean * (y - level)
         _paint_limb(canvas, np.stack([x, y], axis=1), size_px * 0.014, _STEM, generator)
     elif support == "post":
-        _paint_post(canvas, middle, level, size_px, bark, generator)
+        _paint_post(canvas, middle, level, size_px, bark=bark, generator=generator)
     elif support == "rock":
         _paint_rock(canvas, middle, level, size_px, generator)
 
@@ -48,7 +48,7 @@ def _paint_limb(canvas: Canvas, line: np.ndarray, thick: float, colour: Rgb,
         canvas.stroke(part, shade(colour, 0.72), thick * 0.16, 48)
 
 
-def _paint_post(canvas: Canvas, middle: float, level: float, size_px: int, bark: Rgb,
+def _paint_post(canvas: Canvas, middle: float, level: float, size_px: int, *, bark: Rgb,
                 generator: np.random.Generator) -> None:  # fmt: skip
     half, foot = size_px * generator.uniform(0.06, 0.11), 1.2 * size_px
     corners = [[middle - half, level], [middle + half, level + 1],

@@ -66,7 +66,7 @@ def render_picture(
         background = _cast_shadow(background, feet_px, placement.scale_px)
     canvas = Canvas(size_px, placement)
     paint_support(canvas.placed(PICTURE_FRAME), support, feet_px, size_px, generator)
-    paint_bird(canvas, species, body, pose, feet, generator, swims)
+    paint_bird(canvas, species, body, pose, feet, generator=generator, swims=swims)
 
     picture = np.asarray(background, dtype=np.float32)
     lit, cover = light_canvas(canvas, light)

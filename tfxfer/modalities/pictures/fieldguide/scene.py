@@ -96,16 +96,18 @@ def paint_background(scene: Scene, size_px: int, ground_y_px: float, generator: 
     column = Image.fromarray(np.clip(gradient, 0, 255).astype(np.uint8)[:, None, :])
     picture = column.resize((size_px, size_px))
     draw = ImageDraw.Draw(picture)
-    _scatter(draw, scene, size_px, horizon_px, generator)
+    _scatter(draw, scene, size_px, horizon_px, generator=generator)
     picture = picture.filter(ImageFilter.GaussianBlur(size_px * generator.uniform(0.006, 0.03)))
     if scene.scatter in ("blades", "stones", "ripples"):
-        _scatter(ImageDraw.Draw(picture), scene, size_px, horizon_px, generator, 0.3)
+        _scatter(
+            ImageDraw.Draw(picture), scene, size_px, horizon_px, generator=generator, share=0.3
+        )
         picture = picture.filter(ImageFilter.GaussianBlur(size_px * 0.005))
     return picture
 
 
 def _scatter(draw: ImageDraw.ImageDraw, scene: Scene, size: int, horizon: float,
-             generator: np.random.Generator, share: float = 1.0) -> None:  # fmt: skip
+             *, generator: np.random.Generator, share: float = 1.0) -> None:  # fmt: skip
     colours = [jitter(colour, generator, 12) for colour in scene.scatter_colours]
     count = int(share * generator.integers(18, 46))
     x, y = generator.uniform(-0.05, 1.05, (2, count)) * size
