@@ -24,7 +24,7 @@ from tfxfer.export.litert import KINDS, convert_litert
 from tfxfer.export.litert_float16 import list_large, mix_float16, round_weights
 from tfxfer.litert.interpreter import LiteModel
 from tfxfer.litert.metadata import load_labels
-from tfxfer.prediction.litert import load_litert
+from tfxfer.prediction.loaders.litert import load_litert
 from tfxfer.prediction.predictor import PredictionError
 from tfxfer.tasks.heads import build_head
 

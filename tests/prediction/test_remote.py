@@ -19,7 +19,7 @@ from tfxfer.commands.main import main
 from tfxfer.errors import InputError
 from tfxfer.export.saved_model import write_saved_model
 from tfxfer.prediction.load import load_predictor
-from tfxfer.prediction.served import split_by_bytes
+from tfxfer.prediction.loaders.served import split_by_bytes
 
 CLASSES = ("amber", "blue", "grün")
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from tfxfer import run
 from tfxfer.errors import InputError
-from tfxfer.prediction.keras_models import load_run, load_saved_model
-from tfxfer.prediction.litert import load_litert
-from tfxfer.prediction.onnx import load_onnx
-from tfxfer.prediction.openvino import load_openvino
+from tfxfer.prediction.loaders.keras_models import load_run, load_saved_model
+from tfxfer.prediction.loaders.litert import load_litert
+from tfxfer.prediction.loaders.onnx import load_onnx
+from tfxfer.prediction.loaders.openvino import load_openvino
+from tfxfer.prediction.loaders.remote import connect_grpc, connect_rest
 from tfxfer.prediction.predictor import Predictor
-from tfxfer.prediction.remote import connect_grpc, connect_rest
 
 # These functions open an address that begins so.
 ADDRESSES: dict[str, Callable[[str, bool], Predictor]] = {

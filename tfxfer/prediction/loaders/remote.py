@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from tfxfer.errors import InputError
+from tfxfer.prediction.loaders.served import EMBED, make_predictor, shorten, unreachable
 from tfxfer.prediction.predictor import PredictionError, Predictor
-from tfxfer.prediction.served import EMBED, make_predictor, shorten, unreachable
 
 _TIMEOUT_SECONDS = 60.0
 _MOST_MESSAGE_BYTES = 64 * 2**20

@@ -1,0 +1,1 @@
+"""What makes a model ready to predict: one file a kind of model or server."""
