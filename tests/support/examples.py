@@ -73,3 +73,23 @@ EXAMPLES = {
         },
     ),
 }
+
+
+def _number_classes(count: int, class_count: int) -> np.ndarray:
+    return np.arange(count, dtype=np.int64) % class_count
+
+
+def _mark_classes(count: int, class_count: int) -> np.ndarray:
+    """None, one or two labels an item, each class among them."""
+    rows = np.zeros((count, class_count), np.int8)
+    for item in range(count):
+        rows[item, : item % 3] = 1
+        rows[item] = np.roll(rows[item], item % class_count)
+    return rows
+
+
+# How labels are listed by a source, by the name of the task: ``[items, …]``.
+LABELS: dict[str, Callable[[int, int], np.ndarray]] = {
+    "classes": _number_classes,
+    "several": _mark_classes,
+}
