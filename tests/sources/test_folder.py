@@ -232,7 +232,7 @@ def test_what_is_not_read_is_said(own_folder):
 
 
 def test_no_data_named_is_an_error_that_says_how():
-    with pytest.raises(InputError, match="--data FOLDER"):
+    with pytest.raises(InputError, match="--data names a folder of class folders"):
         load_data(data_config(), seed=0)
 
 
