@@ -221,6 +221,7 @@ def _time_epochs(folder: Path, data: str, weights: str) -> dict:
     from tfxfer.config.presets import load_config
     from tfxfer.features.batches import Batching
     from tfxfer.features.feed import make_phase_data
+    from tfxfer.machine.processes import ALONE
     from tfxfer.phases.precision import in_precision
     from tfxfer.phases.prepare import prepare_phase
     from tfxfer.report.console import make_console
@@ -230,7 +231,7 @@ def _time_epochs(folder: Path, data: str, weights: str) -> dict:
     settings = {"phases.fine-tune.unfreeze": FINE_TUNED_BLOCKS, "phases.fine-tune.views": 1}
     config = load_config("photos", data=data, backbone="MobileNetV2", weights=weights,
                          settings=settings)  # fmt: skip
-    job = prepare(config, make_console(is_quiet=True))
+    job = prepare(config, make_console(is_quiet=True), share=ALONE)
     given = make_phase_data(
         job.features, job.pictures, phases=job.phases[1:], batching=Batching(BATCH)
     )

@@ -22,6 +22,7 @@ from tfxfer import run
 from tfxfer.config.presets import load_config
 from tfxfer.data.pipeline import make_evaluation_dataset
 from tfxfer.export.measure import measure
+from tfxfer.machine.processes import ALONE
 from tfxfer.modalities.pictures.view import plain_view
 from tfxfer.prediction.load import load_predictor
 from tfxfer.training.job import load_pictures
@@ -34,7 +35,7 @@ def main() -> None:
     arguments = parser.parse_args()
     console = Console(width=max(120, Console().width))
     config = load_config(arguments.run / run.CONFIG, data=arguments.data)
-    pictures = load_pictures(config, console)
+    pictures = load_pictures(config, console, share=ALONE)
     model = tfxfer.load_model(arguments.run)
     test = pictures.test
     dataset = make_evaluation_dataset(

@@ -18,6 +18,7 @@ from tfxfer.backbones.build import build_backbone
 from tfxfer.commands.main import main
 from tfxfer.config.presets import load_config
 from tfxfer.kinds import MODALITIES, TASKS
+from tfxfer.machine.processes import ALONE
 from tfxfer.report.console import make_console
 from tfxfer.training.job import load_pictures
 
@@ -100,7 +101,7 @@ def test_a_run_says_what_it_did(finished):
 def test_prefix_and_suffix_give_what_the_whole_network_gives(pair, manifest, weights_file):
     given = arguments(pair, manifest, weights_file)
     config = load_config("photos", **{k: v for k, v in given.items() if k != "quiet"})
-    items = load_pictures(config, make_console(is_quiet=True))
+    items = load_pictures(config, make_console(is_quiet=True), share=ALONE)
     backbone = build_backbone(config.backbone, items.modality)
     features = compare_cuts(backbone, (0, 1, 3, len(backbone.blocks) - 1))
     assert np.isfinite(features).all()

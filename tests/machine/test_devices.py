@@ -23,6 +23,7 @@ from tfxfer.features import engines
 from tfxfer.machine import runtime
 from tfxfer.machine.compiled import exact_float32
 from tfxfer.machine.devices import Device, find_device, share_gpus
+from tfxfer.machine.processes import ALONE
 from tfxfer.phases.memory import memory_errors
 from tfxfer.phases.parts import Watch
 from tfxfer.phases.precision import check_precision, list_candidates
@@ -190,7 +191,7 @@ def test_deterministic_trainings_come_to_equal_weights(
     weights = []
     try:
         for _ in range(2):
-            job = prepare(config, Console(quiet=True))
+            job = prepare(config, Console(quiet=True), share=ALONE)
             # Timings vary, so the first candidate is taken, and only its features are checked.
             assert job.features.recorder.engine_name == engines.list_candidates()[0]
             result = train_phase(Turn(job, 0, (), Watch(tmp_path, Console(quiet=True))))

@@ -16,6 +16,7 @@ from tfxfer.cache.folder import clear_others
 from tfxfer.config.presets import load_config, load_data_settings
 from tfxfer.errors import InputError
 from tfxfer.evaluation.evaluate import run_evaluation
+from tfxfer.machine.processes import ALONE
 from tfxfer.prediction.predictor import Predictor
 from tfxfer.sources.archive import unpack_once
 from tfxfer.sources.unpack.members import LIMITS
@@ -144,7 +145,7 @@ def test_a_cache_that_is_set_is_where_it_is_unpacked(own_folder, tmp_path, own_c
     console = Console(quiet=True)
     if command in ("train", "plan"):
         config = load_config("photos", data=archive, settings=settings)
-        load_pictures(config, console, keeps=command == "train")
+        load_pictures(config, console, keeps=command == "train", share=ALONE)
     elif command == "audit":
         tfxfer.audit_data(archive, settings=settings, quiet=True)
     else:

@@ -21,6 +21,7 @@ from tfxfer.config.presets import load_config
 from tfxfer.data.audit import audit_listing
 from tfxfer.errors import InputError
 from tfxfer.kinds import TASKS
+from tfxfer.machine.processes import ALONE
 from tfxfer.sources.sources import list_pictures
 from tfxfer.training.job import load_pictures
 from tfxfer.training.load import load_data
@@ -284,5 +285,5 @@ def test_mirror_images_are_copies_only_where_pictures_may_be_flipped(tmp_path):
         settings = {"augmentation.flip": flip}
         assert len(audit_data(folder, settings=settings, quiet=True).leaks) == leaks
         config = load_config("photos", data=folder, settings=settings)
-        notes = load_pictures(config, Console(quiet=True)).notes
+        notes = load_pictures(config, Console(quiet=True), share=ALONE).notes
         assert sum("have a copy in a later split" in note for note in notes) == leaks

@@ -68,7 +68,7 @@ for strategy in strategies:
         model = build_model(job.backbone, job.head)
         keeper = Keeper(None, job.features, 0.0)
         phases = train_phases(job, model, keeper=keeper, staging=Path(out) / strategy)
-        validation, test, _ = judge(model, job.pictures, True, share)
+        validation, test, _ = judge(model, job.pictures, True, share=share)
     figures = {"devices": share.devices, "phases": list(map(asdict, phases))}
     for name, evaluation in {"val": validation, "test": test}.items():
         figures |= {f"{name}.{key}": value for key, value in asdict(evaluation).items()}

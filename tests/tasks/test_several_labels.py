@@ -22,6 +22,7 @@ from tfxfer.features.batches import Batching
 from tfxfer.features.feed import make_phase_data
 from tfxfer.features.mixing import mix_batches
 from tfxfer.kinds import MODALITIES, TASKS
+from tfxfer.machine.processes import ALONE
 from tfxfer.modalities.pictures.view import plain_view
 from tfxfer.phases.keep_best import standard_error
 from tfxfer.phases.parts import Watch
@@ -129,7 +130,7 @@ def test_mixing_blends_rows_of_labels():
 
 
 def run_phases(config, pictures, tmp_path) -> tuple[Job, list]:
-    job, results = make_job(config, pictures, QUIET), []
+    job, results = make_job(config, pictures, QUIET, share=ALONE), []
     for position in range(len(job.phases)):
         results.append(train_phase(Turn(job, position, results, Watch(tmp_path / "logs", QUIET))))
     return job, results
@@ -139,7 +140,7 @@ def test_a_run_s_parts_take_several_labels_from_stored_features_to_the_export(
     make_config, pictures, tmp_path
 ):
     config = make_config(mixup=0.1)
-    plan = make_plan(config, make_job(config, pictures, QUIET))
+    plan = make_plan(config, make_job(config, pictures, QUIET, share=ALONE))
     assert [phase.solver for phase in plan.phases] == ["adamw", "adamw"]
     assert plan.class_counts == dict(
         zip(CLASSES, map(int, pictures.train.labels.rows.sum(axis=0)), strict=True)
@@ -203,13 +204,13 @@ def test_a_dry_run_times_several_labels_from_random_weights_too(make_config, pic
     config = make_config(**whole)
     random = config.backbone.model_copy(update={"weights": "none"})
     config = config.model_copy(update={"phases": config.phases[1:], "backbone": random})
-    plan = make_plan(config, make_job(config, pictures, QUIET), is_timed=True)
+    plan = make_plan(config, make_job(config, pictures, QUIET, share=ALONE), is_timed=True)
     assert [(phase.cut, phase.solver) for phase in plan.phases] == [("pictures", "adamw")]
     assert plan.phases[0].seconds > 0
 
 
 def test_a_streamed_phase_gives_rows(make_config, pictures):
-    job = make_job(make_config(views="stream"), pictures, QUIET)
+    job = make_job(make_config(views="stream"), pictures, QUIET, share=ALONE)
     data = make_phase_data(job.features, pictures, phases=job.phases[1:], batching=Batching(8))
     features, rows = next(iter(data.make_training()))
     assert features.shape[1:] == data.cut.shape
@@ -221,7 +222,7 @@ def test_logistic_regression_refuses_several_labels_before_anything_is_done(make
     asked = config.phases[0].model_copy(update={"solver": "logistic"})
     asked_config = config.model_copy(update={"phases": (asked,)})
     with pytest.raises(InputError, match=r"fits one label a picture.*phase 'head'"):
-        make_plan(asked_config, make_job(asked_config, pictures, QUIET))
+        make_plan(asked_config, make_job(asked_config, pictures, QUIET, share=ALONE))
     table = asked_config.model_dump()
     table["data"]["reading"]["label_separator"] = ";"
     with pytest.raises(ValueError, match="label_separator=';', solver='logistic'"):

@@ -16,6 +16,7 @@ from tfxfer.config.presets import load_config
 from tfxfer.data.pipeline import make_training_dataset
 from tfxfer.data.soft_targets import SoftSet
 from tfxfer.errors import InputError
+from tfxfer.machine.processes import ALONE
 from tfxfer.modalities.pictures.settings import AugmentationConfig
 from tfxfer.modalities.pictures.view import augmented_view
 from tfxfer.report.console import make_console
@@ -112,7 +113,7 @@ def test_a_student_learns_and_is_compared(teacher, weights_file, tmp_path, capsy
     # Its config names the teacher, so that the run can be replayed.
     config = load_config(tmp_path / "student" / "config.toml")
     assert config.distillation.teacher == str(teacher.path)
-    plan = make_plan(config, prepare(config, make_console(is_quiet=True)))
+    plan = make_plan(config, prepare(config, make_console(is_quiet=True), share=ALONE))
     assert any("the teacher run has 70% of the say" in note for note in plan.notes)
 
 

@@ -25,6 +25,7 @@ from tfxfer.errors import InputError
 from tfxfer.features.engines import list_candidates
 from tfxfer.features.store.cache import list_stored
 from tfxfer.kinds import TASKS
+from tfxfer.machine.processes import ALONE
 from tfxfer.modalities.pictures.decode import decode_picture, resize_picture
 from tfxfer.modalities.pictures.networks.families import NETWORKS
 from tfxfer.report.console import make_console
@@ -228,7 +229,7 @@ def test_a_run_that_draws_its_pictures_starts_as_one_that_finds_them_drawn():
     config = load_config("birds")
     starts = []
     for _ in range(2):
-        job = prepare(config, make_console(is_quiet=True))
+        job = prepare(config, make_console(is_quiet=True), share=ALONE)
         labels = job.pictures.train.labels.numbers.tolist()
         numbers = random.random(), np.random.random(), float(tf.random.uniform([]))
         starts.append((labels, numbers))
@@ -331,7 +332,7 @@ def test_mistakes_end_with_code_2_and_leave_nothing(
 
 def test_embedded_weights_on_photographs_are_warned_of(picture_folder):
     config = load_config("birds", data=picture_folder)
-    plan = make_plan(config, prepare(config, make_console(is_quiet=True)))
+    plan = make_plan(config, prepare(config, make_console(is_quiet=True), share=ALONE))
     assert any("know nothing of photographs" in note for note in plan.notes)
 
 

@@ -14,6 +14,7 @@ from tfxfer import run
 from tfxfer.config.presets import add_settings, load_config, parse_setting
 from tfxfer.errors import InputError
 from tfxfer.machine import runtime
+from tfxfer.machine.processes import ALONE
 from tfxfer.records.exports import ExportedFormat
 from tfxfer.report.console import make_console
 from tfxfer.report.exports import print_exports
@@ -99,7 +100,7 @@ def export_run(
     request = Request(names, target, name or default_name(place), top_k, max_loss, force, overwrite)
     model = load_model(place, trust)
     try:
-        pictures = load_pictures(config, console)
+        pictures = load_pictures(config, console, share=ALONE)
     except InputError as error:
         error.add_note(
             "An export is compared on pictures of the run's classes: where they lie elsewhere "

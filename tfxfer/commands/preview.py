@@ -17,6 +17,7 @@ from tfxfer.config.phases import FilledPhase, PhaseConfig
 from tfxfer.config.presets import add_settings, load_config, parse_setting
 from tfxfer.errors import InputError, nearest
 from tfxfer.machine import runtime
+from tfxfer.machine.processes import ALONE
 from tfxfer.modality import InputSpec
 from tfxfer.report.console import make_console
 from tfxfer.report.sheets import Row, Tile, write_sheet
@@ -55,7 +56,7 @@ def write_preview(
     chosen = _find_phase(config, phase)
     augmentation = config.augmentation.under(chosen.augmentation)
     row, spec = config.data.row, _choose_input(config, console)
-    data = load_pictures(config, console)
+    data = load_pictures(config, console, share=ALONE)
     train = data.train
     count = min(pictures, len(train.labels))
     train = train.choose(np.linspace(0, len(train.labels) - 1, count).astype(int))

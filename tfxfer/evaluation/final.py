@@ -9,7 +9,7 @@ from tfxfer.backbones.whole import fold_temperature
 from tfxfer.data.items import ItemData, ItemSet
 from tfxfer.data.pipeline import make_view_batches
 from tfxfer.machine.compiled import Call, compile_model, predict
-from tfxfer.machine.processes import ALONE, Share
+from tfxfer.machine.processes import Share
 from tfxfer.modality import InputSpec, View
 from tfxfer.records.evaluations import Calibration, Evaluation
 
@@ -18,7 +18,7 @@ _BATCH = 32
 
 
 def judge(
-    model: keras.Model, pictures: ItemData, calibrates: bool, share: Share = ALONE
+    model: keras.Model, pictures: ItemData, calibrates: bool, *, share: Share
 ) -> tuple[Evaluation, Evaluation, Calibration | None]:
     """Calibrate a model on validation, and evaluate it on validation and test.
 

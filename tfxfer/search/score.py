@@ -19,6 +19,7 @@ from tfxfer.config.former import identify
 from tfxfer.data.items import ItemData
 from tfxfer.errors import InputError
 from tfxfer.features.cut import Cut, find_cut
+from tfxfer.machine.processes import ALONE
 from tfxfer.phases.memory import memory_errors
 from tfxfer.phases.parts import Watch
 from tfxfer.phases.span import WHOLE, Span
@@ -83,7 +84,7 @@ class Bench:
         # The flip matters, because mirror images are copies if pictures may be flipped.
         key = digest(repr(plain), str(config.seed), str(config.augmentation.mirrors))
         if key not in self.pictures:
-            loaded = load_pictures(config, self.console)
+            loaded = load_pictures(config, self.console, share=ALONE)
             self.pictures[key] = add_teacher(loaded, config, self.console)
         return self.pictures[key]
 
@@ -113,7 +114,7 @@ def score_config(
     started = time.monotonic()
     try:
         with memory_errors(config.data.batch_size):
-            job = make_job(config, bench.load(config), make_console(is_quiet=True))
+            job = make_job(config, bench.load(config), make_console(is_quiet=True), share=ALONE)
             unfrozen = job.phases[-1].unfreeze
             trial = replace(trial, unfrozen=unfrozen, blocks=len(job.backbone.blocks))
             outcomes = _train(config, job, bench, folder, span)

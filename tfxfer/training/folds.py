@@ -15,6 +15,7 @@ from tfxfer.cache.digest import digest
 from tfxfer.config.config import Config
 from tfxfer.data.items import ItemData
 from tfxfer.errors import InputError
+from tfxfer.machine.processes import ALONE
 from tfxfer.records.plans import Plan
 from tfxfer.records.proportions import wilson_interval
 from tfxfer.records.results import FoldsResult
@@ -53,7 +54,7 @@ def run_folds(
         with _saying_what_is_left(folder, finished, count):
             console.print(f"\n[bold]fold {fold} of {count}[/]")
             chosen = choose_fold(config, fold)
-            pictures = load_pictures(chosen, console)
+            pictures = load_pictures(chosen, console, share=ALONE)
             identified = identify(pictures)
             if fold in finished:
                 _check_same(fold, finished[fold], identified, folder)

@@ -18,7 +18,7 @@ from tfxfer.features.batches import Batching
 from tfxfer.features.cut import Cut
 from tfxfer.features.run import FeatureRun, make_feature_run
 from tfxfer.machine.devices import make_deterministic
-from tfxfer.machine.processes import ALONE, Share
+from tfxfer.machine.processes import Share
 from tfxfer.machine.progress import counting_pictures
 from tfxfer.machine.strategy import check_splits, divide_batch, spread
 from tfxfer.phases.parts import PhaseParts
@@ -91,19 +91,16 @@ def choose_devices(config: Config) -> Share:
 
 
 def prepare(
-    config: Config,
-    console: Console,
-    pictures: ItemData | None = None,
-    share: Share = ALONE,
+    config: Config, console: Console, pictures: ItemData | None = None, *, share: Share
 ) -> Job:
     """Load the pictures unless they are given, and build the network and its head."""
     if pictures is None:
         pictures = load_pictures(config, console, share=share)
-    return make_job(config, add_teacher(pictures, config, console), console, share)
+    return make_job(config, add_teacher(pictures, config, console), console, share=share)
 
 
 def load_pictures(
-    config: Config, console: Console, keeps: bool = True, share: Share = ALONE
+    config: Config, console: Console, keeps: bool = True, *, share: Share
 ) -> ItemData:
     """Load the pictures, and show the progress.
 
@@ -125,7 +122,7 @@ def load_pictures(
         )
 
 
-def make_job(config: Config, pictures: ItemData, console: Console, share: Share = ALONE) -> Job:
+def make_job(config: Config, pictures: ItemData, console: Console, *, share: Share) -> Job:
     """Build the network and its head for some pictures.
 
     Args:

@@ -71,7 +71,7 @@ def run_training(
         memory_errors(config.data.batch_size),
     ):
         with share.scope():
-            job = prepare(config, console, pictures, share)
+            job = prepare(config, console, pictures, share=share)
             plan = make_plan(config, job)
             print_plan(console, plan, with_blocks=False)
             model = build_model(job.backbone, job.head)
@@ -82,7 +82,7 @@ def run_training(
             # A model is too sure about the pictures it was trained on, so they cannot calibrate it.
             calibrates = config.calibrate and not config.data.split.train_on_validation
             with console.status("Evaluating"):
-                validation, test, calibration = judge(model, job.pictures, calibrates, share)
+                validation, test, calibration = judge(model, job.pictures, calibrates, share=share)
         with console.status("Exporting"):
             exported = _export(model, job, staging)
         result = RunResult(
