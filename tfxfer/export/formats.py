@@ -105,11 +105,8 @@ FORMATS: dict[str, Format] = {
     "openvino": Format("model.xml", _write_openvino, _FLOAT, ("openvino",)),
 }  # fmt: skip
 SAVED_MODEL = "saved_model"
-# These names stand for several formats.
-GROUPS = {
-    "litert": tuple(name for name in FORMATS if name.startswith("litert_")),
-    "all": (SAVED_MODEL, *FORMATS),
-}
+# These names stand for several formats: those of LiteRT, and all.
+_LITERT, _ALL = "litert", "all"
 
 
 def resolve_formats(names: Sequence[str]) -> tuple[str, ...]:
@@ -118,14 +115,18 @@ def resolve_formats(names: Sequence[str]) -> tuple[str, ...]:
     Raises:
         InputError: There is no such format.
     """
-    known = (*GROUPS["all"], *GROUPS)
+    groups = {
+        _LITERT: tuple(name for name in FORMATS if name.startswith(f"{_LITERT}_")),
+        _ALL: (SAVED_MODEL, *FORMATS),
+    }
+    known = (*groups[_ALL], *groups)
     resolved: dict[str, None] = {}
     for name in names:
         if name not in known:
             raise InputError(
                 f"--format takes {', '.join(known)}. Received: {name!r}.{nearest(name, known)}"
             )
-        resolved.update(dict.fromkeys(GROUPS.get(name, (name,))))
+        resolved.update(dict.fromkeys(groups.get(name, (name,))))
     return tuple(resolved)
 
 

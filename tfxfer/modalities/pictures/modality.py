@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,7 +51,7 @@ class Pictures:
     usual_input: InputSpec = _USUAL_INPUT
     embedded: tuple[str, float] = (EMBEDDED_NETWORK, EMBEDDED_ALPHA)
 
-    @cached_property
+    @property
     def networks(self) -> Mapping[str, Network]:
         """The networks of Keras Applications."""
         return {name: _describe(name, family) for name, family in NETWORKS.items()}
