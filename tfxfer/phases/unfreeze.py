@@ -47,7 +47,21 @@ def unfreeze_top(
         >>> [block.name for block in unfrozen]
         ['block_16', 'out']
     """
-    count = resolve_unfreeze(unfreeze, blocks)
+    return _unfreeze(backbone, blocks, resolve_unfreeze(unfreeze, blocks), batch_norm)
+
+
+def unfreeze_for(phase: ResolvedPhase, backbone: Backbone) -> tuple[Block, ...]:
+    """Make the blocks trainable that a phase trains, and freeze those below them.
+
+    The phase was resolved against the blocks, so that its number of blocks is taken as it is.
+    """
+    return _unfreeze(backbone.network, backbone.blocks, phase.unfreeze, phase.batch_norm)
+
+
+def _unfreeze(
+    backbone: keras.Model, blocks: tuple[Block, ...], count: int, batch_norm: str
+) -> tuple[Block, ...]:
+    """Make a number of blocks from the top trainable; return them, from input to output."""
     unfrozen = blocks[len(blocks) - count :]
     names = {layer for block in unfrozen for layer in block.layers}
     # The container's flag overwrites those of its layers, so it is set first.
@@ -64,11 +78,6 @@ def unfreeze_top(
                 inner.trainable = batch_norm == "train"
                 inner.momentum = min(inner.momentum, _MOMENTUM)
     return unfrozen
-
-
-def unfreeze_for(phase: ResolvedPhase, backbone: Backbone) -> tuple[Block, ...]:
-    """Make the blocks trainable that a phase trains, and freeze those below them."""
-    return unfreeze_top(backbone.network, backbone.blocks, phase.unfreeze, phase.batch_norm)
 
 
 def count_parameters(weights: list[keras.Variable]) -> int:
