@@ -18,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import tables
 from PIL import Image
 
 from tfxfer.kinds import MODALITIES, TASKS
@@ -43,7 +44,7 @@ def audit(paths_by_split: dict[str, list[str]]):
     return audit_listing(listing)
 
 
-def measure_speed(data: Path) -> None:
+def measure_speed(data: Path) -> list[str]:
     """Time an audit, and the decoding of the same files at full size by tf.data, as in training."""
     runtime.import_tensorflow()
     import numpy as np
@@ -74,7 +75,10 @@ def measure_speed(data: Path) -> None:
     decoding = decoded - begun
     print(f"{len(paths):,} files; pictures a second: audit {len(paths) / audited:,.0f}, "
           f"decoding alone {len(paths) / decoding:,.0f}")  # fmt: skip
-    print(f"the audit takes {audited / decoding:.2f} times as long as decoding")
+    times = f"{audited / decoding:.2f} times"
+    print(f"the audit takes {times} as long as decoding")
+    rate = f"{len(paths) / audited:,.0f} pictures a second"
+    return ["speed", f"{rate}, {times} the time of decoding them alone"]
 
 
 def _audit_links(paths: list[str], count: int, results) -> None:
@@ -94,10 +98,11 @@ def _audit_links(paths: list[str], count: int, results) -> None:
         )
 
 
-def measure_memory(data: Path) -> None:
+def measure_memory(data: Path) -> list[str]:
     """Print the peak memory of processes that audit few and many files."""
     paths = sorted(str(path.resolve()) for path in data.rglob("*.jpg"))
     context = multiprocessing.get_context("spawn")
+    peaks = []
     for count in _MEMORY_COUNTS:
         results = context.Queue()
         process = context.Process(target=_audit_links, args=(paths, count, results))
@@ -106,9 +111,13 @@ def measure_memory(data: Path) -> None:
         process.join()
         print(f"{count:,} files: peak {peak / 1024:.0f} MiB, of which {started / 1024:.0f} before "
               f"the first one; {seconds:.0f} s", flush=True)  # fmt: skip
+        peaks.append(f"{peak / 1024:.0f}")
+    counts = " and ".join(f"{count:,}" for count in _MEMORY_COUNTS)
+    peak_memory = f"{' and '.join(peaks)} MiB, of which TensorFlow is {started / 1024:.0f}"
+    return [f"peak memory with {counts} files", peak_memory]
 
 
-def measure_leaks(data: Path) -> None:
+def measure_leaks(data: Path) -> list[str]:
     """Print how many planted copies are found, and how many leaks there are without them."""
     runtime.import_tensorflow()
     train = sorted(str(path) for path in (data / "train").rglob("*") if path.is_file())
@@ -134,16 +143,22 @@ def measure_leaks(data: Path) -> None:
             again.save(planted[-1], quality=generator.randint(60, 90))
         found = audit({"train": [*train, *planted], "test": test})
     leaking = {found.looks[row].path for row in found.leaks}
-    print(f"planted: {len(leaking & set(planted))} of {len(planted)} found")
+    count = len(leaking & set(planted))
+    print(f"planted: {count} of {len(planted)} found")
+    said = f"{count} found; {len(files)} of {len(train) + len(test):,} other files are flagged"
+    return [f"{len(planted)} test pictures planted in train, {_PLANTED} of them saved again at "
+            "0.4–0.8 of the size", said]  # fmt: skip
 
 
 def main() -> None:
     measures = {"speed": measure_speed, "memory": measure_memory, "leaks": measure_leaks}
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", choices=measures)
+    parser.add_argument("what", nargs="+", choices=measures)
     parser.add_argument("--data", required=True, type=Path)
+    tables.add_write(parser, "audit")
     arguments = parser.parse_args()
-    measures[arguments.what](arguments.data)
+    rows = [measures[what](arguments.data) for what in arguments.what]
+    tables.write(arguments.write, "audit", [["audit", ""], *rows])
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from textwrap import shorten
 from typing import Any, TypeVar
 
 import numpy as np
+import tables
 from PIL import Image
 
 from tfxfer.errors import InputError, exit_code, first_line
@@ -188,11 +189,12 @@ def list_measures(name: str, precisions: list[str], paths: list[str], arguments)
     ]  # fmt: skip
 
 
-def measure_network(name: str, measures: list[Measure]) -> None:
-    """Print a row of the table for each measure."""
+def measure_network(name: str, measures: list[Measure]) -> list[str]:
+    """Print a row of the table for each measure, and return the rows."""
     from tfxfer.features.engines import describe_engine
 
     bases: dict[str, float | None] = {}
+    rows: list[str] = []
     for part, arithmetic, measure in measures:
         label = arithmetic
         try:
@@ -201,12 +203,14 @@ def measure_network(name: str, measures: list[Measure]) -> None:
             figures = measure()
         except Exception as failure:  # A device may fail at one measure; the others still count.
             reason = shorten(first_line(failure), 120).replace("|", "/")
-            print(f"| {name} | {part} | {label} | – ({reason}) | – | – |", flush=True)
+            rows.append(f"| {name} | {part} | {label} | – ({reason}) | – | – |")
             bases.setdefault(part, None)
         else:
             base = bases.setdefault(part, figures[0])
-            print(f"| {name} | {part} | {label} | {format_figures(*figures, base)} |", flush=True)
+            rows.append(f"| {name} | {part} | {label} | {format_figures(*figures, base)} |")
+        print(rows[-1], flush=True)
         gc.collect()  # This frees the device's memory.
+    return rows
 
 
 def format_figures(rate: float, waiting: float | None, base: float | None) -> str:
@@ -233,6 +237,7 @@ def main() -> None:
         choices=MIXED,
         help="of training, beside float32; default: mixed_bfloat16, and mixed_float16 on no CPU",
     )
+    tables.add_write(parser, "devices")
     arguments = parser.parse_args()
     runtime.import_tensorflow()
     from tfxfer.machine.devices import find_device
@@ -254,9 +259,13 @@ def main() -> None:
         print(f"{arguments.size} px, training in batches of {arguments.batch}; "
               f"{', '.join(map(' '.join, versions.items()))}\n")  # fmt: skip
         print(HEADER)
+        rows = [HEADER]
         for name in arguments.networks:
             measures = list_measures(name, ["float32", *precisions], paths, arguments)
-            measure_network(name, measures)
+            rows += measure_network(name, measures)
+    cells = tables.read_rows("\n".join(rows))
+    # The first cell of a row is its name in a document.
+    tables.write(arguments.write, "devices", [[", ".join(row[:3]), *row[3:]] for row in cells])
 
 
 if __name__ == "__main__":

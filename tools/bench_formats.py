@@ -14,6 +14,8 @@ import argparse
 import tempfile
 from pathlib import Path
 
+import numpy as np
+import tables
 from rich.console import Console
 from rich.table import Table
 
@@ -25,13 +27,29 @@ from tfxfer.export.measure import measure
 from tfxfer.machine.processes import ALONE
 from tfxfer.modalities.pictures.view import plain_view
 from tfxfer.prediction.load import load_predictor
+from tfxfer.records.exports import ExportedFormat
 from tfxfer.training.job import load_pictures
+
+HEADER = ("format", "size", "one picture", "32 pictures", "test accuracy", "largest difference")
+
+
+def list_cells(row: ExportedFormat) -> list[str]:
+    """Return the cells of a format in the table of a document."""
+    return [
+        f"`{row.format}`",
+        f"{row.size_bytes / 1e6:.1f} MB",
+        f"{row.latency_ms[0]:.1f} ms",
+        f"{row.latency_ms[1]:.0f} ms",
+        f"{row.accuracy:.3f}",
+        np.format_float_positional(row.max_difference, 1, fractional=False, trim="-"),
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--data")
+    tables.add_write(parser, "formats")
     arguments = parser.parse_args()
     console = Console(width=max(120, Console().width))
     config = load_config(arguments.run / run.CONFIG, data=arguments.data)
@@ -44,6 +62,7 @@ def main() -> None:
     trained = model.predict(dataset, verbose=0)
     table = Table("format", "size", "one picture", "32 pictures", "test accuracy", "difference",
                   "same label")  # fmt: skip
+    rows = [list(HEADER)]
     with tempfile.TemporaryDirectory() as folder:
         exported = tfxfer.export_run(
             arguments.run, ["all"], data=arguments.data, out=folder, force=True, quiet=True
@@ -62,6 +81,8 @@ def main() -> None:
                 labels=test.labels,
                 trained=trained,
             )
+            if place != arguments.run:
+                rows.append(list_cells(row))
             table.add_row(
                 name,
                 f"{row.size_bytes / 1e6:.1f} MB",
@@ -72,6 +93,7 @@ def main() -> None:
                 f"{row.agreement:.1%}",
             )
     console.print(table)
+    tables.write(arguments.write, "formats", rows)
     console.print(f"{len(test.labels)} test pictures")
 
 

@@ -16,8 +16,11 @@ from __future__ import annotations
 import argparse
 import random
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+
+import tables
 
 import tfxfer
 from tfxfer.records.results import RunResult
@@ -44,6 +47,7 @@ def main() -> None:
     parser.add_argument("--ratio", type=float, default=10.0)
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    tables.add_write(parser, "balance")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
@@ -73,6 +77,14 @@ def main() -> None:
     print("method            macro F1 (by seed)                accuracy (by seed)")
     for method, runs in results.items():
         print(_line(method, runs))
+    figures = {name: [run.test.macro_f1 for run in runs] for name, runs in results.items()}
+    tables.write(arguments.write, "balance", list_rows(figures))
+
+
+def list_rows(figures: Mapping[str, Sequence[float]]) -> list[list[str]]:
+    """Return the table of a document: the mean macro F1 of each method over its runs."""
+    rows = [[f"`{method}`", f"{fmean(runs):.3f}"] for method, runs in figures.items()]
+    return [["`data.balance`", "macro F1"], *rows]
 
 
 def cut_geometrically(data: Path, cut: Path, ratio: float, seed: int) -> dict[str, int]:

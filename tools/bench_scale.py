@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import tables
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -105,11 +106,21 @@ def draw_plot(rows: list[dict], limit_gib: float, path: Path) -> None:
     figure.savefig(path, dpi=130)
 
 
+def list_rows(rows: list[dict]) -> list[list[str]]:
+    """Return the table of a document: the time and the memory of each number of pictures."""
+    table = [["pictures", "time", "largest resident memory"]]
+    for row in rows:
+        memory = f"{row['peak_memory_bytes'] / 2**30:.1f} GiB"
+        table.append([f"{row['pictures']:,}", f"{row['seconds']:.0f} s", memory])
+    return table
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--pictures", nargs="+", type=int, default=[1000, 5000, 20000, 50000])
     parser.add_argument("--limit-gib", type=float, default=3.0)
     parser.add_argument("--out", type=Path, default=Path("bench"))
+    tables.add_write(parser, "scale")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     table = Table("pictures", "seconds", "largest resident memory", "stored", "phases")
@@ -142,6 +153,7 @@ def main() -> None:
     (arguments.out / "scale.json").write_text(json.dumps(rows, indent=2) + "\n")
     draw_plot(rows, arguments.limit_gib, arguments.out / "scale.png")
     Console().print(table)
+    tables.write(arguments.write, "scale", list_rows(rows))
 
 
 if __name__ == "__main__":

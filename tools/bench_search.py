@@ -23,6 +23,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import tables
 from bench_two_phase import TOOLS, link_some
 
 import tfxfer
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("--share", type=int, default=20)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--out", type=Path, default=Path("bench"))
+    tables.add_write(parser, "search")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
@@ -69,8 +71,18 @@ def main() -> None:
     print(f"the same {len(plain)} configs one by one: {alone:.0f} s")
     print(f"the search takes 1/{alone / searched:.1f} of the time")
     print(f"{found['verdict']}; test accuracy of the winner {found['best']['test.accuracy']:.3f}")
+    tables.write(arguments.write, "search", list_rows(searched, alone))
     results = {"search_seconds": searched, "plain_seconds": alone, "plain": plain, "search": found}
     (arguments.out / "search.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+
+
+def list_rows(searched: float, alone: float) -> list[list[str]]:
+    """Return the table of a document: the seconds of the search, and of its configs alone."""
+    return [
+        ["", "time"],
+        ["the search, its start and the winner's run included", f"{searched:,.0f} s"],
+        ["the same configs one by one", f"{alone:,.0f} s, {alone / searched:.1f} times as long"],
+    ]
 
 
 def plain_config(common: list[str], values: dict, epochs: dict[str, int]) -> str:

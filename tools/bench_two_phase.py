@@ -20,12 +20,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
 
 import psutil
+import tables
 from rich.console import Console
 from rich.table import Table
 
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--seeds", nargs="+", type=int)
     parser.add_argument("--out", type=Path, default=Path("bench"))
+    tables.add_write(parser, "recipes", "speeds")
     arguments = parser.parse_args()
     seeds = arguments.seeds or (SEEDS[:1] if arguments.quick else SEEDS)
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -66,6 +68,8 @@ def main() -> None:
         json.dumps({"runs": results, "speeds": speeds}, indent=2) + "\n", encoding="utf-8"
     )
     print_results(results, speeds)
+    tables.write(arguments.write, "recipes", list_recipes(results, seeds))
+    tables.write(arguments.write, "speeds", list_speeds(speeds))
     draw(results, arguments.out / "accuracy.png")
 
 
@@ -165,6 +169,36 @@ def print_results(results: dict[str, dict], speeds: dict) -> None:
         f"{whole:.1f} s, stored features {cut:.1f} s ({speeds['epoch']['precision']}, suffix "
         f"{speeds['epoch']['pictures'] / cut:.0f} pictures/s): {whole / cut:.1f} times faster"
     )
+
+
+def list_recipes(results: Mapping[str, dict], seeds: Sequence[int]) -> list[list[str]]:
+    """Return the table of a document: how good and how fast tfxfer and the recipes are."""
+    ours = [result for name, result in results.items() if name.startswith("tfxfer")]
+    groups = {f"tfxfer, seeds {', '.join(map(str, seeds))}": ours}
+    groups |= {name: [results[name]] for name in ("careful", "standard")}
+    rows = [["", "finished after", "test accuracy", "head alone", "memory"]]
+    for name, group in groups.items():
+        ends = ", ".join(f"{result['seconds']:.0f}" for result in group)
+        tests = ", ".join(f"{result['points'][-1]['test']:.3f}" for result in group)
+        heads = [result["points"][result["head"]] for result in group]
+        head, seconds = (fmean(point[key] for point in heads) for key in ("test", "seconds"))
+        peak = max(result["peak_memory_bytes"] for result in group) / 2**30
+        rows.append(
+            [name, f"{ends} s", tests, f"{head:.3f} after {seconds:.0f} s", f"{peak:.1f} GiB"]
+        )
+    return rows
+
+
+def list_speeds(speeds: Mapping[str, dict]) -> list[list[str]]:
+    """Return the table of a document: frozen networks and an epoch, by Keras and by tfxfer."""
+    rows = [["", "Keras → tfxfer", ""]]
+    for name, row in speeds["prefix"].items():
+        keras, engine = row["keras"], row["engine"]
+        rates = f"{keras:,.0f} → {engine:,.0f}"
+        rows.append([f"frozen {name}", rates, f"{engine / keras:.1f} times"])
+    whole, cut = speeds["epoch"]["whole"], speeds["epoch"]["cut"]
+    label = f"an epoch of the top {speeds['epoch']['blocks']} blocks"
+    return [*rows, [label, f"{whole:.1f} s → {cut:.1f} s", f"{whole / cut:.1f} times"]]
 
 
 def draw(results: dict[str, dict], path: Path) -> None:

@@ -19,8 +19,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import tables
+
 ROOT = Path(__file__).resolve().parent.parent
-BACKENDS = ("tensorflow", "jax")
+NAMES = {"tensorflow": "TensorFlow", "jax": "JAX"}
+BACKENDS = tuple(NAMES)
 MOST = 0.03
 # This program serves a model by TensorFlow, which would import Keras and JAX if they are installed.
 SERVE = """
@@ -57,10 +60,11 @@ def main() -> int:
     parser.add_argument("--preset", default="birds")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("arguments", nargs="*", help="of python -m tfxfer.train, behind --")
+    tables.add_write(parser, "backends")
     arguments = parser.parse_args()
     train = ["-m", "tfxfer.train", "--preset", arguments.preset, "--quiet", *arguments.arguments]
     run([*train, "--dry-run"])  # This prepares the pictures, so that neither run has to.
-    is_fine = True
+    is_fine, rows = True, {backend: [name] for backend, name in NAMES.items()}
     print("seed  backend     test accuracy  seconds  SavedModel in TensorFlow alone")
     for seed in arguments.seeds:
         accuracies = []
@@ -76,12 +80,15 @@ def main() -> int:
                 accuracies.append(json.loads((out / "metrics.json").read_text())["test.accuracy"])
                 served = answers(out / "export" / "1")
             is_fine &= served
+            rows[backend].append(f"{accuracies[-1]:.3f}")
             figures = f"{accuracies[-1]:13.4f}  {seconds:7.1f}"
             said = "answers" if served else "gives no probabilities"
             print(f"{seed:4}  {backend:10}  {figures}  {said}", flush=True)
         difference = accuracies[1] - accuracies[0]
         is_fine &= abs(difference) <= MOST
         print(f"{seed:4}  jax – tensorflow: {difference:+.4f} (at most ±{MOST})", flush=True)
+    header = [f"`{arguments.preset}`", *(f"test accuracy, seed {seed}" for seed in arguments.seeds)]
+    tables.write(arguments.write, "backends", [header, *rows.values()])
     return 0 if is_fine else 1
 
 

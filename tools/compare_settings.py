@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
+
+import tables
 
 import tfxfer
 from tfxfer.config.presets import parse_setting
@@ -28,8 +31,11 @@ def main() -> None:
     parser.add_argument("--set", dest="settings", nargs="+", default=[], action="extend")
     parser.add_argument("--variants", nargs="+", default=[""])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--label", help="of the row that `--write means-…` writes")
+    tables.add_write(parser, "means", "seeds")
     arguments = parser.parse_args()
     common = dict(parse_setting(text) for text in arguments.settings)
+    rows: list[list[RunResult]] = []
     print("validation  test    (by seed)              seconds  variant")
     for variant in arguments.variants:
         settings = common | dict(parse_setting(text) for text in variant.split())
@@ -56,6 +62,39 @@ def main() -> None:
             f"{variant or '(as it is)'}",
             flush=True,
         )
+        rows.append(results)
+    labels = [arguments.label or variant for variant in arguments.variants]
+    seeds = ", ".join(map(str, arguments.seeds))
+    tables.write(arguments.write, "means", list_means(labels, rows))
+    tables.write(arguments.write, "seeds", list_seeds(labels, rows, seeds))
+
+
+def list_means(labels: Sequence[str], rows: Sequence[Sequence[RunResult]]) -> list[list[str]]:
+    """Return the table of a document: mean accuracies and time of each variant."""
+    table = [["run", "validation", "test", "time"]]
+    for label, results in zip(labels, rows, strict=True):
+        validation = fmean(result.validation.accuracy for result in results)
+        test = fmean(result.test.accuracy for result in results)
+        seconds = fmean(result.seconds for result in results)
+        table.append([label, f"{validation:.3f}", f"{test:.3f}", say_seconds(seconds)])
+    return table
+
+
+def list_seeds(
+    labels: Sequence[str], rows: Sequence[Sequence[RunResult]], seeds: str
+) -> list[list[str]]:
+    """Return the table of a document: the test accuracy of each seed, and the mean time."""
+    table = [["settings", f"test accuracy (seeds {seeds})", "time"]]
+    for label, results in zip(labels, rows, strict=True):
+        tests = ", ".join(f"{result.test.accuracy:.3f}" for result in results)
+        seconds = fmean(result.seconds for result in results)
+        table.append([f"`{label}`" if label else "(as it is)", tests, say_seconds(seconds)])
+    return table
+
+
+def say_seconds(seconds: float) -> str:
+    """Say a time in seconds, or in minutes from one and a half on."""
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.2g} min"
 
 
 if __name__ == "__main__":

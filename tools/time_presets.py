@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import tables
 from PIL import Image
 
 from tfxfer.config.presets import load_config
@@ -29,6 +30,7 @@ DATA = {
     "malaria": (19290, 4134, 2),
 }
 DRAWN = 256
+HEADER = ("preset", "pictures", "network", "phases (blocks unfrozen)", "at most, on 2 CPU cores")
 
 
 def draw_pictures(folder: Path) -> tuple[str, ...]:
@@ -86,14 +88,29 @@ def estimate_seconds(preset: str, paths: tuple[str, ...]) -> list[float]:
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    tables.add_write(parser, "presets")
+    arguments = parser.parse_args()
+    rows = [list(HEADER)]
     runtime.import_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
         paths = draw_pictures(Path(folder))
         for preset in DATA:
             seconds = estimate_seconds(preset, paths)
             parts = ", ".join(f"{value / 60:.0f}" for value in seconds)
+            rows.append(list_cells(preset, sum(seconds)))
             print(f"{preset:14} {sum(seconds) / 60:5.0f} min  (phases: {parts})", flush=True)
+
+    tables.write(arguments.write, "presets", rows)
+
+
+def list_cells(preset: str, seconds: float) -> list[str]:
+    """Return the cells of a preset in the table of a document."""
+    config = load_config(preset)
+    size_px = config.backbone.image_size_px
+    network = config.backbone.name + (f", {size_px} px" if size_px else "")
+    depths = ", ".join(str(phase.unfreeze or "head") for phase in config.phases)
+    return [f"`{preset}`", config.summary, network, depths, f"{seconds / 60:.0f} min"]
 
 
 if __name__ == "__main__":

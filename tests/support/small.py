@@ -70,6 +70,8 @@ def draw_picture(name: str, seed: int, side: int = 48) -> Image.Image:
 def load_tool(name: str) -> ModuleType:
     """Import a script of `tools/` as a module."""
     path = ROOT / "tools" / f"{name}.py"
+    if str(path.parent) not in sys.path:  # Tools import each other.
+        sys.path.insert(0, str(path.parent))
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # Dataclasses look their module up there.
