@@ -34,7 +34,6 @@ from tfxfer.errors import InputError, exit_code, first_line
 from tfxfer.kinds import TASKS
 from tfxfer.machine import runtime
 from tfxfer.modalities.pictures.networks.families import NETWORKS
-from tfxfer.modalities.pictures.view import plain_view
 
 DEFAULT = ("MobileNetV2", "EfficientNetV2B0", "ResNet50")
 MIXED = ("bfloat16_rewrite", "mixed_float16", "mixed_bfloat16")
@@ -90,6 +89,7 @@ def time_prefix(backbone, head, cut, name: str, paths: list[str], seconds: float
     from tfxfer.features.cut import build_prefix
     from tfxfer.features.engines import BATCH, ENGINES, Engine, check_installed
     from tfxfer.features.recorder import Recorder
+    from tfxfer.modalities.pictures.view import plain_view
 
     check_installed(name)
     # `choose_engine` is not used, because random weights lose more in bfloat16 than it accepts.
