@@ -201,6 +201,46 @@ def test_every_link_of_a_document_leads_somewhere(path):
         assert not anchor or anchor in anchors_of(place), target
 
 
+# A file or folder, which may lie below `tfxfer/`, perhaps with the name of a test in it.
+_FILE = r"(?:[\w.-]+/)*[\w-]+\.(?:py|toml|txt|sh|ipynb|md)"
+NAMED = re.compile(rf"`({_FILE}|(?:[\w.-]+/)+)(?:::(\w+))?`")
+
+
+def find_place(name: str) -> Path:
+    places = [top / name for top in (ROOT, ROOT / "tfxfer")]
+    return next((place for place in places if place.exists()), places[0])
+
+
+def find_named(text: str) -> list[tuple[Path, str]]:
+    """The files and folders that a text names, each with the test that it names in it."""
+    return [(find_place(path), name) for path, name in NAMED.findall(text)]
+
+
+def test_every_file_and_test_that_contributors_read_of_is_there():
+    found = find_named(read(ROOT / "CONTRIBUTING.md"))
+    assert len(found) > 50
+    for path, name in found:
+        assert path.exists(), path
+        assert not name or f"def {name}(" in read(path), name
+
+
+def test_every_table_to_add_to_stands_where_contributors_read_that_it_does():
+    _, _, section = read(ROOT / "CONTRIBUTING.md").partition("## How to add …")
+    named = re.findall(r"((?:`\w+`[^`()]*)+)\(`([\w/]+\.py)`\)", section.partition("\n## ")[0])
+    assert len(named) > 12
+    for names, file in named:
+        source = read(find_place(file))
+        for name in re.findall(r"`(\w+)`", names):
+            assert re.search(rf"\b{name}\b", source), f"{name} in {file}"
+
+
+def test_every_room_has_a_line():
+    text = read(ROOT / "CONTRIBUTING.md")
+    told = {path for path, _ in find_named(text)} - {ROOT / "tfxfer"}
+    rooms = {path.parent for path in (ROOT / "tfxfer").rglob("__init__.py")} - {ROOT / "tfxfer"}
+    assert not [room for room in rooms if not {room, *room.parents} & told]
+
+
 def test_the_pages_are_built_without_a_warning(tmp_path):
     strictly = ["--fail-on-warning", "--quiet", "--builder", "html"]
     places = ["--doctree-dir", str(tmp_path / "trees"), "docs", str(tmp_path / "pages")]
