@@ -308,7 +308,7 @@ def test_three_phases_unfreeze_step_by_step_without_the_bad_files(small, own_fol
         (["--preset", "bird"], "Did you mean 'birds'"),
         (["--preset", "birds", "--set", "data.sorce=x"], "Did you mean 'source'"),
         (["--preset", "birds", "--backbone", "MobilNet"], "Did you mean 'MobileNet'"),
-        (["--preset", "photos"], "--data FOLDER"),
+        (["--preset", "photos"], "--data names a folder"),
         (["--preset", "photos", "--data", "nowhere"], "which is not there"),
         (["--preset", "birds", "--weights", "gone.h5"], "which is not there"),
         (["--preset", "birds", "--out", "/dev/null/run"], "a file or folder cannot be used"),
