@@ -61,7 +61,7 @@ def test_a_check_that_breaks_is_a_finding(monkeypatch):
     def check_nothing():
         raise RuntimeError("libnone.so: cannot open")
 
-    monkeypatch.setattr("tfxfer.doctor.CHECKS", (check_nothing,))
+    monkeypatch.setattr("tfxfer.commands.doctor.CHECKS", (check_nothing,))
     (found,) = tfxfer.doctor(quiet=True)
     assert found.status == "error"
     assert "nothing" in found.name and "libnone.so" in found.found
