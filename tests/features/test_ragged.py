@@ -121,7 +121,7 @@ def test_epochs_show_every_text_once_beside_others_of_its_length(run, texts):
         for x, y in data.make_training(first).as_numpy_iterator():
             own = [np.trim_zeros(np.abs(row).sum(axis=1), "b").size for row in x]
             found.append([whole[row[:n].tobytes()] for row, n in zip(x, own, strict=True)])
-            np.testing.assert_array_equal(y.argmax(axis=1), texts.train.labels[found[-1]])
+            np.testing.assert_array_equal(y.argmax(axis=1), texts.train.labels.rows[found[-1]])
             assert x.shape == (8, max(lengths[found[-1]]), width), "padded within the batch"
         return found
 

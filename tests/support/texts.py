@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer.data.items import FileSet, ItemData
+from tfxfer.kinds import TASKS
 from tfxfer.modalities.pictures.modality import Pictures
 from tfxfer.modality import InputSpec
 
@@ -50,5 +51,5 @@ def write_texts(folder: Path, counts: tuple[int, int]) -> ItemData:
             tokens = generator.integers(1, 256, generator.integers(4, 41), dtype=np.uint8)
             path.write_bytes(tokens.tobytes())
             paths.append(str(path))
-        sets.append(FileSet(tuple(paths), np.arange(count) % 2))
-    return ItemData("texts", ("odd", "even"), *sets, sets[-1], Texts())
+        sets.append(FileSet(tuple(paths), TASKS["classes"].read(np.arange(count) % 2)))
+    return ItemData("texts", ("odd", "even"), TASKS["classes"], *sets, sets[-1], Texts())
