@@ -151,9 +151,8 @@ def test_of_two_leaks_the_one_from_the_test_split_is_told():
 
 def test_conflicts_are_groups_with_different_labels():
     copies = (Copies((0, 1), True), Copies((2, 3, 4), False))
-    assert find_conflicts(copies, np.array([1, 1, 0, 0, 2])) == copies[1:]
-    several = np.array([[1, 0], [1, 1], [0, 1], [0, 1], [0, 1]], np.int8)
-    assert find_conflicts(copies, several) == copies[:1]
+    assert find_conflicts(copies, [(1,), (1,), (0,), (0,), (2,)]) == copies[1:]
+    assert find_conflicts(copies, [(0,), (0, 1), (1,), (1,), (1,)]) == copies[:1]
 
 
 def test_nothing_and_one_picture_have_no_copies():
