@@ -10,7 +10,7 @@ from tfxfer.phases.schedules import (
     choose_head_epochs,
     choose_mixup,
     choose_views,
-    resolve_phase,
+    fill_in,
 )
 
 
@@ -19,7 +19,7 @@ def phase(**changes) -> PhaseConfig:
 
 
 def chosen(settings: PhaseConfig, pictures: int) -> tuple:
-    resolved = resolve_phase(settings, pictures)
+    resolved = fill_in(settings, pictures)
     return resolved.epochs, resolved.views, resolved.mixup
 
 
@@ -64,6 +64,6 @@ def test_no_more_views_are_chosen_than_epochs_can_show():
 
 def test_resolving_changes_nothing_else():
     settings = phase(unfreeze=2, layer_decay=0.5, patience=3, precision="float32")
-    resolved = resolve_phase(settings, 1000).model_dump()
+    resolved = fill_in(settings, 1000).model_dump()
     given = settings.model_dump(exclude_none=True)
     assert {key: resolved[key] for key in given} == given

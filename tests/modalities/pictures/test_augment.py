@@ -22,7 +22,7 @@ from tfxfer.features.fingerprint import view_seeds
 from tfxfer.modalities.pictures.policies import OPERATIONS, choose_operations
 from tfxfer.modalities.pictures.settings import POLICIES, AugmentationConfig
 from tfxfer.modalities.pictures.view import augmented_view, plain_view
-from tfxfer.phases.schedules import resolve_phase
+from tfxfer.phases.schedules import fill_in
 from tfxfer.training.load import load_data
 
 SIZE = 24
@@ -262,7 +262,7 @@ def test_a_streamed_phase_takes_its_policy(features, pictures):
     plain = {one.tobytes() for one in next(iter(views)).numpy()}
 
     def share_plain(policy) -> float:
-        streamed = phase(unfreeze="all", views="stream", augmentation=policy)
+        streamed = phase(unfreeze=cut.unfrozen, views="stream", augmentation=policy)
         data = make_streamed_data(
             features, pictures, phase=streamed, cut=cut, batching=Batching(14)
         )
@@ -287,13 +287,13 @@ def test_a_streamed_phase_takes_its_policy(features, pictures):
 )
 def test_a_phase_has_the_views_that_its_policy_can_fill(changes, policy, views):
     asked = PhaseConfig(**{"name": "p", "learning_rate": 1e-3, **changes})
-    assert resolve_phase(asked, 500, policy).views == views
+    assert fill_in(asked, 500, policy).views == views
 
 
 def test_a_policy_of_its_own_is_seen_with_many_pictures_too():
     asked = {"name": "p", "learning_rate": 1e-3, "unfreeze": 3}
-    assert resolve_phase(PhaseConfig(**asked), 5000).views == 1
-    assert resolve_phase(PhaseConfig(**asked, augmentation="randaugment"), 5000).views == 2
+    assert fill_in(PhaseConfig(**asked), 5000).views == 1
+    assert fill_in(PhaseConfig(**asked, augmentation="randaugment"), 5000).views == 2
 
 
 def test_only_what_decides_the_views_is_in_their_name():
