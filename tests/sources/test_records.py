@@ -309,11 +309,12 @@ def test_a_pattern_is_kept_absolute(tmp_path, monkeypatch):
 
 def test_labels_that_are_rows_of_zeros_and_ones_need_names():
     rows = {"train": [(1, 0, 0), (0, 1, 1)]}
-    classes, labels = to_labels(rows, NAMES)
+    classes, task, labels = to_labels(rows, TASKS, NAMES)
     assert classes == NAMES
-    np.testing.assert_array_equal(labels["train"], [[1, 0, 0], [0, 1, 1]])
+    assert task.name == "several"
+    np.testing.assert_array_equal(labels["train"].rows, [[1, 0, 0], [0, 1, 1]])
     with pytest.raises(InputError, match=r"need data\.reading\.class_names"):
-        to_labels(rows)
+        to_labels(rows, TASKS)
 
 
 @pytest.mark.parametrize(
@@ -327,4 +328,4 @@ def test_labels_that_are_rows_of_zeros_and_ones_need_names():
 )
 def test_labels_that_name_no_class_are_refused(lists, names, expected):
     with pytest.raises(InputError, match=expected):
-        to_labels({"train": lists}, names)
+        to_labels({"train": lists}, TASKS, names)

@@ -13,6 +13,7 @@ from support.feature_runs import small_run
 from support.settings import data_config
 from support.small import COLOURS, draw_picture
 
+from tfxfer.backbones.blocks import resolve_unfreeze
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.errors import InputError
 from tfxfer.features.batches import Batching
@@ -114,6 +115,7 @@ def test_cut_splits_are_trained_on(data_dir, small_backbone, small_head, tmp_pat
     """A filtered data set does not know its length, but a phase's batches do."""
     pictures = load_data(data_config(source="tfds:colours", data_dir=str(data_dir)), seed=0)
     run = small_run(small_backbone, small_head, tmp_path)
+    unfreeze = resolve_unfreeze(unfreeze, small_backbone.blocks)
     phase = ResolvedPhase(name="p", unfreeze=unfreeze, epochs=1, learning_rate=1e-3, views=views,
                           mixup=0.0)  # fmt: skip
     data = make_phase_data(run, pictures, phases=[phase], batching=Batching(8))
