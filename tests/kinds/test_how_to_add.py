@@ -50,7 +50,7 @@ def test_a_family_is_added_by_its_row(monkeypatch):
 
 
 def test_a_source_is_added_by_its_row(monkeypatch, tmp_path):
-    def list_pointer(config, tasks, cache):
+    def list_pointer(config, cache, tasks):
         """A file that names a folder."""
         folder = Path(str(config.source)).read_text(encoding="utf-8")
         return read_folder(folder, str(config.source), config, tasks=tasks)

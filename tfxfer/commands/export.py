@@ -14,7 +14,6 @@ from tfxfer import run
 from tfxfer.config.presets import add_settings, load_config, parse_setting
 from tfxfer.errors import InputError
 from tfxfer.machine import runtime
-from tfxfer.machine.processes import ALONE
 from tfxfer.records.exports import ExportedFormat
 from tfxfer.report.console import make_console
 from tfxfer.report.exports import print_exports
@@ -91,6 +90,7 @@ def export_run(
     from tfxfer.export.formats import check_packages, resolve_formats
     from tfxfer.export.jax_program import check_readable
     from tfxfer.export.serving_files import default_name
+    from tfxfer.machine.processes import ALONE
     from tfxfer.prediction.run_model import check_same_classes, load_model
     from tfxfer.training.job import load_pictures
 

@@ -17,7 +17,6 @@ from tfxfer.config.phases import FilledPhase, PhaseConfig
 from tfxfer.config.presets import add_settings, load_config, parse_setting
 from tfxfer.errors import InputError, nearest
 from tfxfer.machine import runtime
-from tfxfer.machine.processes import ALONE
 from tfxfer.modality import InputSpec
 from tfxfer.report.console import make_console
 from tfxfer.report.sheets import Row, Tile, write_sheet
@@ -50,6 +49,7 @@ def write_preview(
     """
     from tfxfer.data.pipeline import make_view_batches
     from tfxfer.features.fingerprint import view_seeds
+    from tfxfer.machine.processes import ALONE
     from tfxfer.phases.schedules import fill_in
     from tfxfer.training.job import load_pictures
 
