@@ -23,6 +23,7 @@ from tfxfer.modalities.pictures.settings import (
     POLICIES,
     AugmentationConfig,
     input_spec,
+    side_px,
 )
 from tfxfer.modality import InputSpec, Network, Signature, View
 
@@ -77,13 +78,13 @@ class Pictures:
         """Return a function from an encoded picture to its plain view."""
         from tfxfer.modalities.pictures.view import plain_view
 
-        return plain_view(_side_px(spec))
+        return plain_view(side_px(spec))
 
     def augmented_view(self, spec: InputSpec, augmentation: AugmentationConfig) -> View:
         """Return a function from an encoded picture and a seed to an augmented view."""
         from tfxfer.modalities.pictures.view import augmented_view
 
-        return augmented_view(_side_px(spec), augmentation)
+        return augmented_view(side_px(spec), augmentation)
 
     def look(self, items: ItemSet, show: Callable[[int], None]) -> list[Look]:
         """Look at pictures with the decoder that training and serving use, in their order."""
@@ -160,8 +161,3 @@ def _describe(name: str, family: Family) -> Network:
         family.weights_licence,
         family.alphas,
     )
-
-
-def _side_px(spec: InputSpec) -> int:
-    """Return the side of the square pictures that a network takes, in pixels."""
-    return int(spec.shape[0] or 0)

@@ -25,6 +25,11 @@ def input_spec(size_px: int) -> InputSpec:
     return InputSpec("pictures", (size_px, size_px, 3))
 
 
+def side_px(spec: InputSpec) -> int:
+    """Return the side of the square pictures that a network takes, in pixels."""
+    return int(spec.shape[0] or 0)
+
+
 class AugmentationConfig(Augmentation):
     """Random changes to training pictures; never part of the exported model.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from tfxfer.modalities.pictures.settings import side_px
 from tfxfer.modalities.pictures.view import plain_view
 from tfxfer.modality import InputSpec, Signature
 
@@ -13,8 +14,8 @@ def signatures(spec: InputSpec) -> tuple[Signature, ...]:
 
     Pixels are taken as float32 or as uint8; files are JPEG, PNG, BMP or WebP of any size.
     """
-    size_px = spec.shape[0]
-    view = plain_view(int(size_px or 0))
+    size_px = side_px(spec)
+    view = plain_view(size_px)
 
     def as_floats(pictures: tf.Tensor) -> tf.Tensor:
         return tf.cast(pictures, tf.float32)

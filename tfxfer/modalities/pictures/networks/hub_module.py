@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.errors import InputError
 from tfxfer.machine.compiled import check_backend
+from tfxfer.modalities.pictures.settings import side_px
 
 
 def export_hub_module(backbone: Backbone, path: Path, weight_decay: float = 0.0) -> None:
@@ -49,7 +50,7 @@ def export_hub_module(backbone: Backbone, path: Path, weight_decay: float = 0.0)
             f"A hub module is written into a new folder. Received: {str(path)!r}, which is there. "
             "Name another one, or remove it."
         )
-    network, size_px = backbone.network, int(backbone.input.shape[0] or 0)
+    network, size_px = backbone.network, side_px(backbone.input)
     flags = [(layer, layer.trainable) for layer in network._flatten_layers()]
     check_backend("A hub module", "save the model (model.save)")
     try:
