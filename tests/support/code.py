@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -131,15 +130,3 @@ def functions(tree: ast.AST, inside: str = "") -> Iterator[tuple[str, list[str]]
         elif isinstance(node, ast.ClassDef):
             name = f"{inside}.{node.name}".lstrip(".")
         yield from functions(node, name)
-
-
-def check_exceptions(kind: str, found: set[str]) -> None:
-    """Compare what breaks a rule with the exceptions in ``tests/exceptions.toml``.
-
-    Raises:
-        AssertionError: Something else breaks the rule, or an exception is no longer needed.
-    """
-    allowed = tomllib.loads((ROOT / "tests" / "exceptions.toml").read_text(encoding="utf-8"))[kind]
-    more, fewer = sorted(found - set(allowed)), sorted(set(allowed) - found)
-    assert not more, f"These break the rule {kind!r}: {more}"
-    assert not fewer, f"Take these off the list {kind!r} in tests/exceptions.toml: {fewer}"
