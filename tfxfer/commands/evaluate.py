@@ -14,7 +14,7 @@ from typing import Any
 from rich.markup import escape
 
 from tfxfer import run
-from tfxfer.commands.options import as_source
+from tfxfer.commands.options import as_source, check_new
 from tfxfer.config.places import ALLOWED_SOURCES, is_address, is_among_pictures
 from tfxfer.config.presets import add_settings, load_data_settings, parse_setting
 from tfxfer.errors import InputError
@@ -123,11 +123,7 @@ def _check_file(
             f"{option} must lie in a folder that exists. Received: {str(path)!r}. Make the folder "
             "first."
         )
-    if file.exists() and not (overwrite and file.is_file()):
-        raise InputError(
-            f"{option} must name a new file. Received: {str(path)!r}, which is there. Name "
-            "another, or say --overwrite to replace a file."
-        )
+    check_new(option, path, overwrite)
     if is_among_pictures(file, source):
         raise InputError(
             f"{option} must lie outside of the folder of pictures, in which nothing is changed. "

@@ -12,7 +12,7 @@ from tfxfer.errors import InputError
 from tfxfer.machine import runtime
 
 
-def _check_file(option: str, name: str | None, overwrite: bool) -> None:
+def check_file(option: str, name: str | None, overwrite: bool) -> None:
     """Refuse a file that cannot be written, before the slow work begins."""
     if name is None:
         return
@@ -26,10 +26,16 @@ def _check_file(option: str, name: str | None, overwrite: bool) -> None:
             f"{option} must lie in a folder of this machine that exists. Received: {name!r}. Make "
             "the folder first, or name another."
         )
+    check_new(option, name, overwrite)
+
+
+def check_new(option: str, path: str | Path, overwrite: bool) -> None:
+    """Refuse to replace what is there, except a file that may be replaced."""
+    file = Path(path)
     if file.exists() and not (overwrite and file.is_file()):
         raise InputError(
-            f"{option} must name a new file. Received: {name!r}, which is there. Name another, or "
-            "say --overwrite to replace a file."
+            f"{option} must name a new file. Received: {str(path)!r}, which is there. Name "
+            "another, or say --overwrite to replace a file."
         )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from tfxfer.commands.options import _check_file
+from tfxfer.commands.options import check_file
 from tfxfer.errors import InputError
 from tfxfer.kinds import MODALITIES
 from tfxfer.machine import runtime
@@ -152,8 +152,8 @@ def call(arguments: argparse.Namespace) -> int:
     """Run the command; return 1 if a picture could not be predicted, else 0."""
     _check_counts(arguments.top_k, arguments.batch_size)
     form = _choose_format(arguments.format, arguments.out)
-    _check_file("--out", arguments.out, arguments.overwrite)
-    _check_file("--embeddings", arguments.embeddings, arguments.overwrite)
+    check_file("--out", arguments.out, arguments.overwrite)
+    check_file("--embeddings", arguments.embeddings, arguments.overwrite)
     named = list_pictures(arguments.pictures)
     messages = Console(stderr=True, highlight=False)
     with messages.status("Loading the model"):

@@ -12,6 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
+from tfxfer.commands.options import check_new
 from tfxfer.config.config import Config
 from tfxfer.config.phases import FilledPhase, PhaseConfig
 from tfxfer.config.presets import add_settings, load_config, parse_setting
@@ -166,8 +167,4 @@ def _check_out(out: Path, overwrite: bool) -> None:
             f"--out must lie in a folder that exists. Received: {str(out)!r}. "
             "Make the folder first."
         )
-    if out.exists() and not (overwrite and out.is_file()):
-        raise InputError(
-            f"--out must name a new file. Received: {str(out)!r}, which is there. "
-            "Name another, or say --overwrite to replace a file."
-        )
+    check_new("--out", out, overwrite)
