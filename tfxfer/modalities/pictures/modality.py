@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,22 +34,19 @@ if TYPE_CHECKING:
     from tfxfer.data.items import ItemSet
     from tfxfer.records.audits import Copies, Look
 
-_USUAL_INPUT = input_spec(224)
 
-
-@dataclass(frozen=True)
 class Pictures:
     """The modality of encoded pictures, whose views are ``[size, size, 3]`` float32, RGB, 0…255."""
 
-    name: str = "pictures"
-    item: str = "picture"
-    endings: frozenset[str] = frozenset(PICTURE_ENDINGS)
-    formats: tuple[str, ...] = FORMATS
-    oddities: Mapping[str, str] = field(default_factory=lambda: ODDITIES)
-    policies: tuple[str, ...] = POLICIES
-    augmentation: type[AugmentationConfig] = AugmentationConfig
-    usual_input: InputSpec = _USUAL_INPUT
-    embedded: tuple[str, float] = (EMBEDDED_NETWORK, EMBEDDED_ALPHA)
+    name = "pictures"
+    item = "picture"
+    endings = frozenset(PICTURE_ENDINGS)
+    formats = FORMATS
+    oddities = ODDITIES
+    policies = POLICIES
+    augmentation = AugmentationConfig
+    usual_input = input_spec(224)
+    embedded = (EMBEDDED_NETWORK, EMBEDDED_ALPHA)
 
     @property
     def networks(self) -> Mapping[str, Network]:
