@@ -14,6 +14,9 @@ from tfxfer.tasks.several import Several
 # The modalities by their names in configs.
 MODALITIES: dict[str, Modality] = {"pictures": Pictures()}
 
+# The endings of files that are taken for items, of whichever modality.
+ENDINGS = frozenset[str]().union(*(row.endings for row in MODALITIES.values()))
+
 CLASSES: Task = Classes()
 SEVERAL: Task = Several()
 

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from tfxfer.commands.options import check_file
 from tfxfer.errors import InputError
-from tfxfer.kinds import MODALITIES
+from tfxfer.kinds import ENDINGS
 from tfxfer.machine import runtime
 from tfxfer.prediction.named import list_pictures
 from tfxfer.prediction.rows import WRITERS, PredictedPicture
@@ -103,7 +103,7 @@ def _choose_format(form: str | None, out: str | None) -> str:
         return form or ("table" if sys.stdout.isatty() else "csv")
     ending = Path(out).suffix.lower()
     form = form or _FORMATS.get(ending)
-    if form is None or form == "table" or any(ending in row.endings for row in MODALITIES.values()):
+    if form is None or form == "table" or ending in ENDINGS:
         raise InputError(
             f"--out must name a file that ends in {', '.join(_FORMATS)}, or any other but a "
             f"picture's with --format csv or jsonl. Received: {out!r}"

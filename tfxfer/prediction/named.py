@@ -15,10 +15,9 @@ from pathlib import Path
 
 from tfxfer.config.places import is_address
 from tfxfer.errors import InputError
-from tfxfer.kinds import MODALITIES
+from tfxfer.kinds import ENDINGS
 
 STANDARD_INPUT = "-"
-_ENDINGS = MODALITIES["pictures"].endings
 
 
 @dataclass(frozen=True)
@@ -151,7 +150,7 @@ def _by_ending(files: Iterable[str]) -> tuple[list[str], int]:
     taken = [
         file
         for file in unique
-        if os.path.splitext(file)[1].lower() in _ENDINGS or os.path.isdir(file)
+        if os.path.splitext(file)[1].lower() in ENDINGS or os.path.isdir(file)
     ]
     return taken, len(unique) - len(taken)
 
@@ -161,6 +160,6 @@ def _check_any(found: Sequence[str], others: int, what: str) -> None:
         rest = f", and {others:,} other files" if others else ""
         raise InputError(
             "A folder or a pattern must hold pictures, which end in "
-            f"{', '.join(sorted(_ENDINGS))}. Received: {what}, with none{rest}. Check it "
+            f"{', '.join(sorted(ENDINGS))}. Received: {what}, with none{rest}. Check it "
             "(** in a pattern goes through all folders), or name the files themselves."
         )

@@ -13,14 +13,12 @@ from tfxfer.config.places import ALLOWED_SOURCES, is_address
 from tfxfer.data.items import FileSet
 from tfxfer.data.listing import Listing
 from tfxfer.errors import InputError, nearest
-from tfxfer.kinds import MODALITIES
+from tfxfer.kinds import ENDINGS
 from tfxfer.machine.files import exists, is_folder, join, list_address
 from tfxfer.modality import Modality
 from tfxfer.sources.groups_in_paths import find_groups
 from tfxfer.task import Labels, Tasks
 
-# Addresses do not say what is a file: these endings do.
-_ENDINGS = {ending for row in MODALITIES.values() for ending in row.endings}
 # The names that splits may have in folders and manifests, and their names in tfxfer.
 SPLIT_NAMES = {
     "train": "train",
@@ -142,7 +140,8 @@ def _list_here(folder: str) -> tuple[Sequence[str], Sequence[str]]:
     """Return the names of the folders and of the files in a folder, each sorted."""
     if is_address(folder):
         try:
-            return list_address(folder, _ENDINGS)
+            # An address does not say what is a file: the endings do.
+            return list_address(folder, ENDINGS)
         except OSError as error:
             raise InputError(
                 "Every folder of pictures must be readable. Received: "
