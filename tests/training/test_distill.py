@@ -21,7 +21,6 @@ from tfxfer.modalities.pictures.settings import AugmentationConfig
 from tfxfer.modalities.pictures.view import augmented_view
 from tfxfer.report.console import make_console
 from tfxfer.tasks.labels import ClassLabels
-from tfxfer.tasks.soft import soften
 from tfxfer.training.job import prepare
 from tfxfer.training.load import load_data
 from tfxfer.training.plan import make_plan
@@ -41,7 +40,7 @@ def teacher(weights_file, picture_folder, tmp_path_factory):
 def test_targets_mix_the_teacher_and_the_label():
     logits = np.array([[2.0, 0.0, 0.0], [0.0, 4.0, 2.0]])
     labels = ClassLabels(np.array([0, 2]))
-    targets = soften(labels, logits, temperature=2.0, weight=0.75).rows
+    targets = labels.soften(logits, temperature=2.0, weight=0.75).rows
     e = np.exp(1.0)
     expected = [
         [0.25 + 0.75 * e / (e + 2), 0.75 / (e + 2), 0.75 / (e + 2)],

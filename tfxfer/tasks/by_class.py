@@ -16,16 +16,16 @@ _SUM_TOLERANCE = 0.05
 
 
 def list_figures(
-    labels: OwnLabels, given: OwnLabels, right: OwnLabels, classes: Sequence[str]
+    labels: OwnLabels, probabilities: np.ndarray, classes: Sequence[str]
 ) -> tuple[ClassFigures, ...]:
     """Return counts, recall and precision of each class that occurs, in the order of the classes.
 
     Args:
-        labels: what is true.
-        given: what the model says.
-        right: what is true and what it says.
+        labels: The labels of the items.
+        probabilities: ``[items, classes]``, in the order of the labels.
     """
-    counts = [each.count(len(classes)).tolist() for each in (labels, given, right)]
+    compared = (labels, labels.given(probabilities), labels.found(probabilities))
+    counts = [each.count(len(classes)).tolist() for each in compared]
     return tuple(
         ClassFigures(
             name=name,
@@ -55,7 +55,7 @@ def list_results(
     """
     right = labels.are_right(probabilities)
     true = labels.list_numbers()
-    given = labels.change(lambda _: labels.predict(probabilities)).list_numbers()
+    given = labels.given(probabilities).list_numbers()
     for row, place in enumerate(places):
         yield PictureResult(
             place,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import softmax
 
 from tfxfer.errors import InputError
 
@@ -102,9 +103,31 @@ class ClassLabels:
         """Say of which items two models have the same most probable class."""
         return self.predict(probabilities) == self.predict(others)
 
-    def soften(self, soft: np.ndarray) -> ClassLabels:
-        """Put what a teacher makes of the labels beside them."""
-        return replace(self, soft=soft)
+    def given(self, probabilities: np.ndarray) -> ClassLabels:
+        """Give the labels that a model gives the items."""
+        return ClassLabels(self.predict(probabilities))
+
+    def found(self, probabilities: np.ndarray) -> ClassLabels:
+        """Give the labels that are true and that a model gives."""
+        return ClassLabels(self.numbers[self.are_right(probabilities)])
+
+    def soften(self, logits: np.ndarray, *, temperature: float, weight: float) -> ClassLabels:
+        """Mix a teacher's softened probabilities with the labels.
+
+        The result is ``weight · softmax(logits / temperature) + (1 - weight) · label``: Hinton,
+        Vinyals and Dean 2015, "Distilling the knowledge in a neural network". There is no factor
+        of the squared temperature as in the paper, because the student learns these targets at
+        temperature 1, and calibration corrects its own temperature as for any model
+        (`tasks/calibration.py`).
+
+        Args:
+            logits: ``[items, classes]``, what the teacher says of the items.
+            temperature: The number by which the logits are divided.
+            weight: The teacher's share of the targets; the label has the rest.
+        """
+        targets = weight * softmax(logits.astype(np.float64) / temperature, axis=1)
+        targets[np.arange(len(self)), self.numbers] += 1 - weight
+        return replace(self, soft=targets.astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,6 +207,14 @@ class SeveralLabels:
     def predict(self, probabilities: np.ndarray) -> np.ndarray:
         """Give a label from a probability of 0.5 on, ``[items, classes]`` zeros and ones."""
         return (probabilities >= _GIVEN_FROM).astype(self.rows.dtype)
+
+    def given(self, probabilities: np.ndarray) -> SeveralLabels:
+        """Give the labels that a model gives the items."""
+        return SeveralLabels(self.predict(probabilities))
+
+    def found(self, probabilities: np.ndarray) -> SeveralLabels:
+        """Give the labels that are true and that a model gives."""
+        return SeveralLabels(self.predict(probabilities) * self.rows)
 
     def are_right(self, probabilities: np.ndarray) -> np.ndarray:
         """Say which items are given each label that is true, and no other."""

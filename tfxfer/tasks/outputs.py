@@ -69,3 +69,5 @@ class Sigmoid:
 
 
 SOFTMAX, SIGMOID = Softmax(), Sigmoid()
+# By the activation of the last layer.
+OUTPUTS: dict[str, Output] = {"softmax": SOFTMAX, "sigmoid": SIGMOID}

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
-from tfxfer.records.evaluations import ClassFigures, Evaluation, PictureResult
+from tfxfer.records.evaluations import Evaluation
+from tfxfer.tasks.dense import DenseTask
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from tfxfer.tasks.heads import DenseHead
     from tfxfer.tasks.labels import SeveralLabels
     from tfxfer.tasks.objective import SeveralObjective
 
 
-class Several:
+class Several(DenseTask):
     """Any number of labels an item: sigmoids, binary cross-entropy, mAP. See `tfxfer.task.Task`."""
 
     name = "several"
+    activation = "sigmoid"
     compares_by_item = False
 
     def read(self, rows: np.ndarray) -> SeveralLabels:
@@ -28,12 +28,6 @@ class Several:
         from tfxfer.tasks.labels import SeveralLabels
 
         return SeveralLabels(rows)
-
-    def build_head(self, config: HeadConfig, class_count: int, *, seed: int) -> DenseHead:
-        """Make a head whose probabilities each stand for themselves."""
-        from tfxfer.tasks.heads import build_head
-
-        return build_head(config, class_count, seed, activation="sigmoid")
 
     def make_objective(
         self,
@@ -79,24 +73,6 @@ class Several:
 
         return several_intervals(labels, probabilities)
 
-    def list_figures(
-        self, labels: Any, probabilities: np.ndarray, classes: Sequence[str]
-    ) -> tuple[ClassFigures, ...]:
-        """List how a model does on each class that occurs."""
-        from tfxfer.tasks.by_class import list_figures
-
-        given = labels.predict(probabilities)
-        right = type(labels)(given * labels.rows)
-        return list_figures(labels, type(labels)(given), right, classes)
-
-    def list_results(
-        self, places: Sequence[str], labels: Any, probabilities: np.ndarray, classes: Sequence[str]
-    ) -> Iterator[PictureResult]:
-        """List what a model says of each item."""
-        from tfxfer.tasks.by_class import list_results
-
-        return list_results(places, labels, probabilities, classes)
-
     def note_mismatches(
         self, labels: Any, probabilities: np.ndarray, classes: Sequence[str]
     ) -> list[str]:
@@ -111,24 +87,6 @@ class Several:
             )
         return notes
 
-    def fit_temperature(self, labels: Any, probabilities: np.ndarray) -> float:
-        """Find the temperature of sigmoids."""
-        from tfxfer.tasks import calibration, outputs
-
-        return calibration.fit_temperature(labels.rows, probabilities, outputs.SIGMOID)
-
-    def apply_temperature(self, probabilities: np.ndarray, temperature: float) -> np.ndarray:
-        """Divide the logits of sigmoids."""
-        from tfxfer.tasks import calibration, outputs
-
-        return calibration.apply_temperature(probabilities, temperature, outputs.SIGMOID)
-
-    def calibration_error(self, labels: Any, probabilities: np.ndarray) -> float:
-        """Give the error of all labels."""
-        from tfxfer.tasks import calibration, outputs
-
-        return calibration.expected_calibration_error(labels.rows, probabilities, outputs.SIGMOID)
-
     def check_teacher(self, source: str) -> None:
         """Refuse any teacher.
 
@@ -136,12 +94,6 @@ class Several:
             InputError: always.
         """
         raise _no_teacher(source)
-
-    def to_logits(self, probabilities: np.ndarray) -> np.ndarray:
-        """Give the logit of each probability."""
-        from tfxfer.tasks.outputs import SIGMOID
-
-        return SIGMOID.to_logits(probabilities)
 
     def soften(
         self, labels: Any, logits: np.ndarray, *, temperature: float, weight: float
