@@ -10,16 +10,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from tfxfer.config.head import HeadConfig
-from tfxfer.config.phases import ResolvedPhase
-from tfxfer.records.evaluations import ClassFigures, Evaluation, PictureResult
-
 if TYPE_CHECKING:
     import keras
     import numpy as np
     import tensorflow as tf
 
+    from tfxfer.config.head import HeadConfig
+    from tfxfer.config.phases import ResolvedPhase
     from tfxfer.machine.processes import Share
+    from tfxfer.records.evaluations import ClassFigures, Evaluation, PictureResult
 
 
 class Labels(Protocol):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tfxfer.modalities.pictures.networks.families import (
     COUNTS,
     EMBEDDED_ALPHA,
@@ -27,6 +25,8 @@ from tfxfer.modalities.pictures.settings import (
 from tfxfer.modality import InputSpec, Network, Signature, View
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from tfxfer.backbones.backbone import Backbone
     from tfxfer.backbones.hub_family import KerasHubFamily
     from tfxfer.config.backbone import BackboneConfig
@@ -68,7 +68,7 @@ class Pictures:
 
     def draw(self, view: np.ndarray) -> np.ndarray:
         """Return the pixels of a view, ``[height, width, 3]`` uint8."""
-        return np.round(view).astype(np.uint8)
+        return view.round().astype("uint8")
 
     def plain_view(self, spec: InputSpec) -> View:
         """Return a function from an encoded picture to its plain view."""
