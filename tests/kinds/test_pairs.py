@@ -19,6 +19,7 @@ from tfxfer.commands.main import main
 from tfxfer.config.presets import load_config
 from tfxfer.kinds import MODALITIES, TASKS
 from tfxfer.machine.processes import ALONE
+from tfxfer.modality import InputSpec
 from tfxfer.report.console import make_console
 from tfxfer.training.job import load_pictures
 
@@ -118,14 +119,11 @@ def test_the_export_gives_what_the_model_gives(finished, pair, manifest):
     assert finished.exported.max_difference < 1e-4
     model = tfxfer.load_model(finished.path)
     served = tf.saved_model.load(str(finished.path / "export" / "1")).signatures
-    spec = MODALITIES[pair[0]].signatures
+    row, spec = MODALITIES[pair[0]], InputSpec.of(model)
     content = next(manifest.parent.glob("test/*")).read_bytes()
-    from tfxfer.modality import InputSpec
-
-    taken = InputSpec.of(model)
-    view = MODALITIES[pair[0]].plain_view(taken)(tf.constant(content))[tf.newaxis]
+    view = row.plain_view(spec)(tf.constant(content))[tf.newaxis]
     wanted = model(view).numpy()
-    for signature in spec(taken):
+    for signature in row.signatures(spec):
         if signature.is_encoded and not signature.gives_embeddings:
             answer = served[signature.name](**{signature.spec.name: tf.constant([content])})
             np.testing.assert_allclose(answer["probabilities"].numpy(), wanted, atol=1e-4)
