@@ -18,7 +18,7 @@ from tfxfer.phases.precision import choose_precision, in_precision, list_candida
 from tfxfer.phases.prepare import layers_of, prepare_phase
 from tfxfer.phases.schedules import warmup_cosine
 from tfxfer.phases.span import Span, load_state, save_state
-from tfxfer.phases.unfreeze import count_parameters, unfreeze_for
+from tfxfer.phases.unfreeze import count_parameters
 from tfxfer.phases.validate import Validate
 from tfxfer.records.results import PhaseResult
 from tfxfer.task import Solution
@@ -37,7 +37,6 @@ def fit_phase(run: PhaseRun) -> PhaseResult:
         Exception: the backend's own, where memory does not suffice; see phases/memory.py.
     """
     start = time.monotonic()
-    unfreeze_for(run.phase, run.parts.backbone)
     best = _make_best(run)
     rows = run.data.share.total(sum(map(len, run.data.tables)))
     if run.parts.is_solved(rows):
