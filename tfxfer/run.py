@@ -15,7 +15,7 @@ from typing import Any
 
 from tfxfer.config.config import Config
 from tfxfer.config.former import identify
-from tfxfer.config.places import is_among_pictures
+from tfxfer.config.places import is_among_items
 from tfxfer.config.presets import dump_config
 from tfxfer.errors import InputError
 from tfxfer.records.results import FoldResult, FoldsResult, RunResult
@@ -96,7 +96,7 @@ def check_place(folder: Path, source: str | None) -> None:
     folder = folder.resolve()
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out must name a folder. Received: {str(folder)!r}, which is a file.")
-    if is_among_pictures(folder, source):
+    if is_among_items(folder, source):
         raise InputError(
             "--out must lie outside of the folder of pictures, whose folders are classes. "
             f"Received: {str(folder)!r} in {source!r}. Name a folder elsewhere."

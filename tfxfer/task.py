@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tfxfer.config.head import HeadConfig
     from tfxfer.config.phases import ResolvedPhase
     from tfxfer.machine.processes import Share
-    from tfxfer.records.evaluations import ClassFigures, Evaluation, PictureResult
+    from tfxfer.records.evaluations import ClassFigures, Evaluation, ItemResult
 
 
 class Labels(Protocol):
@@ -266,7 +266,7 @@ class Task(Protocol):
         labels: Labels,
         probabilities: np.ndarray,
         classes: Sequence[str],
-    ) -> Iterator[PictureResult]:
+    ) -> Iterator[ItemResult]:
         """List what a model says of each item, which lies at one of the places."""
 
     def note_mismatches(

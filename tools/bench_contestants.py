@@ -186,7 +186,7 @@ def speeds(folder: Path, begun: float, data: str, weights: str, timed: str = "10
     from tfxfer.features.choose_engine import choose_engine
     from tfxfer.features.cut import build_prefix, find_cut
     from tfxfer.features.engines import BATCH as ENGINE_BATCH
-    from tfxfer.features.engines import split
+    from tfxfer.features.engines import in_parts
     from tfxfer.tasks.heads import build_head
 
     batches = [np.asarray(x) for x, _ in read_folder(data, "train", shuffle=True).take(int(timed))]
@@ -198,7 +198,7 @@ def speeds(folder: Path, begun: float, data: str, weights: str, timed: str = "10
         head = build_head(HeadConfig(), 10, 0)
         model = build_prefix(backbone, head, [find_cut(backbone, head, 0)])
         engine, _ = choose_engine(model, pictures[:ENGINE_BATCH], wanted="auto")
-        pieces = split(pictures, ENGINE_BATCH)
+        pieces = in_parts(pictures, ENGINE_BATCH)
         model.predict(pictures[:BATCH], verbose=0)
         rates: dict[str, float] = {}
         for _ in range(2):  # The better time counts, because other work on the machine only slows.
@@ -233,17 +233,17 @@ def _time_epochs(folder: Path, data: str, weights: str) -> dict:
                          settings=settings)  # fmt: skip
     job = prepare(config, make_console(is_quiet=True), share=ALONE)
     given = make_phase_data(
-        job.features, job.pictures, phases=job.phases[1:], batching=Batching(BATCH)
+        job.features, job.items, phases=job.phases[1:], batching=Batching(BATCH)
     )
     with in_precision([], precision):
         suffix = prepare_phase(job.parts(1, given.cut), steps=1000)
         cut = _time_second(suffix, given.make_training())
-    model, base = build_keras(weights, len(job.pictures.classes))
+    model, base = build_keras(weights, len(job.items.classes))
     _unfreeze(base)
     model.compile(keras.optimizers.AdamW(3e-4), "categorical_crossentropy")
     whole = _time_second(model, read_folder(data, "train", shuffle=True).prefetch(-1))
     return {"whole": whole, "cut": cut, "precision": precision, "blocks": FINE_TUNED_BLOCKS,
-            "pictures": len(job.pictures.train.labels)}  # fmt: skip
+            "pictures": len(job.items.train.labels)}  # fmt: skip
 
 
 def _time_second(model, dataset) -> float:

@@ -28,7 +28,7 @@ from tfxfer.machine.processes import ALONE
 from tfxfer.modalities.pictures.view import plain_view
 from tfxfer.prediction.load import load_predictor
 from tfxfer.records.exports import ExportedFormat
-from tfxfer.training.job import load_pictures
+from tfxfer.training.job import load_items
 
 HEADER = ("format", "size", "one picture", "32 pictures", "test accuracy", "largest difference")
 
@@ -53,7 +53,7 @@ def main() -> None:
     arguments = parser.parse_args()
     console = Console(width=max(120, Console().width))
     config = load_config(arguments.run / run.CONFIG, data=arguments.data)
-    pictures = load_pictures(config, console, share=ALONE)
+    pictures = load_items(config, console, share=ALONE)
     model = tfxfer.load_model(arguments.run)
     test = pictures.test
     dataset = make_evaluation_dataset(

@@ -56,7 +56,7 @@ def main() -> None:
         results: dict[str, list[RunResult]] = {method: [] for method in arguments.methods}
         for seed in arguments.seeds:
             cut = work / f"cut-{seed}"
-            sizes = cut_geometrically(arguments.data, cut, arguments.ratio, seed)
+            sizes = thin_geometrically(arguments.data, cut, arguments.ratio, seed)
             print(f"seed {seed}: {sum(sizes.values()):,} training pictures, {sizes}", flush=True)
             for method in arguments.methods:
                 result = tfxfer.train(
@@ -87,7 +87,7 @@ def list_rows(figures: Mapping[str, Sequence[float]]) -> list[list[str]]:
     return [["`data.balance`", "macro F1"], *rows]
 
 
-def cut_geometrically(data: Path, cut: Path, ratio: float, seed: int) -> dict[str, int]:
+def thin_geometrically(data: Path, cut: Path, ratio: float, seed: int) -> dict[str, int]:
     """Link an imbalanced choice of a folder's training pictures, and its other pictures.
 
     Args:

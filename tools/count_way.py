@@ -54,7 +54,7 @@ class Way:
         name = frame.f_code.co_name
         if event == "return":
             # The listing of the source is there: what a picture passes from here on is its way.
-            self.is_on |= name == "list_pictures" and "sources" in module
+            self.is_on |= name in ("list_items", "list_pictures") and "sources" in module
             return
         if name == "judge":
             self.is_over = self.is_on

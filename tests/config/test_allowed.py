@@ -17,7 +17,7 @@ from tfxfer.errors import InputError
 from tfxfer.features.engines import ENGINES
 from tfxfer.kinds import TASKS
 from tfxfer.search.oracles import ORACLES
-from tfxfer.sources.sources import PREFIXES, list_pictures
+from tfxfer.sources.sources import PREFIXES, list_items
 
 
 def test_tables_have_a_row_for_each_allowed_value():
@@ -32,7 +32,7 @@ def test_tables_have_a_row_for_each_allowed_value():
 def test_a_source_that_is_none_is_answered_with_all_that_may_be_named(source, tmp_path):
     place = f"{tmp_path}/{source}" if source and source.strip() else source
     with pytest.raises(InputError, match="Received: ") as caught:
-        list_pictures(load_data_settings(place, {}).data, TASKS, tmp_path)
+        list_items(load_data_settings(place, {}).data, TASKS, tmp_path)
     assert ALLOWED_SOURCES in str(caught.value)
 
 

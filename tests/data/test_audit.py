@@ -21,7 +21,7 @@ from tfxfer.kinds import TASKS
 from tfxfer.modalities.pictures.decode import decode_picture
 from tfxfer.modalities.pictures.look import look_at_file, look_at_pictures
 from tfxfer.modalities.pictures.view import plain_view
-from tfxfer.sources.sources import list_pictures
+from tfxfer.sources.sources import list_items
 from tfxfer.tasks.labels import ClassLabels
 from tfxfer.training.load import load_data
 
@@ -35,7 +35,7 @@ def bad_folder(tmp_path_factory):
 
 
 def audit(folder, cache=None, **changes):
-    listing = list_pictures(data_config(source=str(folder), **changes), TASKS)
+    listing = list_items(data_config(source=str(folder), **changes), TASKS)
     return audit_listing(listing, cache=cache)
 
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfxfer.config.data import DataConfig
-from tfxfer.data.cuts import cut_stratified
+from tfxfer.data.parts import draw_stratified
 from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset
 from tfxfer.modalities.pictures.augment import decode_augmented
 from tfxfer.modalities.pictures.settings import AugmentationConfig
@@ -98,6 +98,6 @@ def test_a_single_small_batch_is_kept(pictures):
 
 def test_a_stratified_cut_is_complete_and_keeps_the_mixture():
     labels = np.array([0] * 50 + [1] * 10 + [2] * 2)
-    kept, cut = cut_stratified(labels, 0.2, seed=0)
+    kept, cut = draw_stratified(labels, 0.2, seed=0)
     np.testing.assert_array_equal(np.bincount(labels[cut]), [10, 2, 1])
     np.testing.assert_array_equal(np.sort(np.concatenate([kept, cut])), np.arange(62))

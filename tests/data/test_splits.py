@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from support.settings import data_config
 
-from tfxfer.data.cuts import deal_groups, hash_names, pick_shots
 from tfxfer.data.items import FileSet, Identity
+from tfxfer.data.parts import deal_groups, hash_names, pick_shots
 from tfxfer.data.splits import complete_splits
 from tfxfer.errors import InputError
 from tfxfer.tasks.labels import ClassLabels, SeveralLabels

@@ -113,11 +113,11 @@ def test_a_trained_backbone_gives_what_it_gives_in_training(
 ):
     """The metrics equal those that a run computes by tf.data."""
     from tfxfer.data.pipeline import make_evaluation_dataset
-    from tfxfer.sources.sources import list_pictures
+    from tfxfer.sources.sources import list_items
 
     model, names = build_model(small_backbone, small_head), tuple(COLOURS)
     report = evaluate(make_predictor(model, names), picture_folder)
-    pictures = list_pictures(load_data_settings(picture_folder).data, TASKS).splits["train"]
+    pictures = list_items(load_data_settings(picture_folder).data, TASKS).splits["train"]
     dataset = make_evaluation_dataset(pictures, plain_view(32), class_count=3, batch_size=32)
     given = model.predict(dataset, verbose=0)
     expected = TASKS["classes"].evaluate("all", pictures.labels, given, names)
@@ -248,7 +248,7 @@ def test_a_model_that_fails_ends_the_evaluation_in_a_line(predictor, own_folder)
 
 
 def test_pictures_of_records_go_the_same_way(predictor, tmp_path):
-    from tfxfer.sources.records_files import TFRECORD
+    from tfxfer.sources.tfrecords_files import TFRECORD
 
     path = tmp_path / "photos.tfrecord"
     with tf.io.TFRecordWriter(str(path)) as writer:

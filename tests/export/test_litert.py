@@ -35,7 +35,7 @@ SIDE = 32
 CLASSES = ("Käfer, grüner", "a\rb\u2028c", ' "quoted" ')
 
 
-def make_pictures(count: int, seed: int) -> np.ndarray:
+def make_items(count: int, seed: int) -> np.ndarray:
     """Return pictures of three colours in turn, lighter or darker, with a little noise."""
     generator = np.random.default_rng(seed)
     colours = np.resize(np.array(list(COLOURS.values())), (count, 1, 1, 3))
@@ -44,7 +44,7 @@ def make_pictures(count: int, seed: int) -> np.ndarray:
     return (colours + light + noise).clip(0, 255).astype(np.float32)
 
 
-TRAINED_ON, OTHERS = make_pictures(60, 0), make_pictures(60, 1)
+TRAINED_ON, OTHERS = make_items(60, 0), make_items(60, 1)
 
 
 def build(weights_file, levels: int, activation: str = "softmax", kind: str = "linear"):

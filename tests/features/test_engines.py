@@ -143,7 +143,7 @@ def test_an_engine_of_this_machine_s_choice_agrees(prefix, pictures):
     assert engine.name in engines.list_candidates()
     assert refused == ()
     assert engine.error <= TOLERANCE
-    assert engine.pictures_per_second > 0
+    assert engine.items_per_second > 0
 
 
 @pytest.mark.parametrize(
@@ -199,5 +199,5 @@ def test_errors_are_relative_and_those_of_the_worst_part():
 def test_an_engine_says_what_it_is(prefix, pictures):
     engine, _ = choose_engine(prefix, pictures, wanted="tensorflow")
     assert isinstance(engine, Engine)
-    assert (engine.name, engine.pictures_per_second) == ("tensorflow", None), "no trial was needed"
+    assert (engine.name, engine.items_per_second) == ("tensorflow", None), "no trial was needed"
     assert engine.error < 1e-4

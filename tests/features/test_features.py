@@ -118,14 +118,14 @@ def test_tables_hold_what_the_frozen_layers_give_for_each_view(make_run, picture
         assert_close(table.read(), expected)
     assert np.linalg.norm(views[0][0] - views[1][0]) > 0.1 * np.linalg.norm(views[0][0])
     assert run.recorder.clock.prefix_seconds > 0
-    assert run.recorder.clock.pictures == 2 * 42
+    assert run.recorder.clock.items == 2 * 42
 
 
 def test_what_is_stored_is_not_computed_again(make_run, pictures, cuts):
     first = compute_tables(make_run(), pictures.train, wanted={0: cuts, 1: cuts}, split="training")
     run = make_run()
     second = compute_tables(run, pictures.train, wanted={0: cuts, 1: cuts}, split="training")
-    assert run.recorder.clock.pictures == 0
+    assert run.recorder.clock.items == 0
     for key, table in first.items():
         np.testing.assert_array_equal(second[key].read(), table.read())
 
@@ -143,7 +143,7 @@ def test_only_a_picture_that_was_replaced_is_computed_again(make_run, own_folder
         find_tables(run, load(), wanted=wanted)[0, cuts[0]].missing, [changed]
     )
     after = compute_tables(run, load(), wanted=wanted, split="training")[0, cuts[0]].read()
-    assert run.recorder.clock.pictures == 1
+    assert run.recorder.clock.items == 1
     differs = (after != before).any(axis=1)
     np.testing.assert_array_equal(np.flatnonzero(differs), [changed])
 
@@ -157,7 +157,7 @@ def test_a_damaged_shard_is_computed_again_with_a_note(make_run, pictures, cuts,
     damaged.write_bytes(content)
     run = make_run()
     after = compute_tables(run, pictures.train, wanted=wanted, split="training")
-    assert run.recorder.clock.pictures == 42, "those of one view"
+    assert run.recorder.clock.items == 42, "those of one view"
     assert any("damaged" in note for note in run.recorder.notes)
     for key, table in before.items():
         if key[0] == 0:
@@ -237,11 +237,11 @@ def test_one_pass_computes_what_two_phases_need(make_run, pictures, cuts):
     phases = [phase(name="head"), phase(name="top", unfreeze=3, views=2)]
     data = make_phase_data(run, pictures, phases=phases, batching=Batching(8))
     assert (data.cut, data.views, len(data.tables)) == (cuts[0], 1, 2)
-    assert run.recorder.clock.pictures == 42 + 9, "each picture went through the network once"
+    assert run.recorder.clock.items == 42 + 9, "each picture went through the network once"
     assert missing(run, pictures, {0: cuts, 1: cuts}) == [0, 0, 42, 42]
     data = make_phase_data(run, pictures, phases=phases[1:], batching=Batching(8))
     assert (data.cut, data.views, len(data.tables)) == (cuts[1], 2, 3)
-    assert run.recorder.clock.pictures == 42 + 9 + 42, "the second view was missing"
+    assert run.recorder.clock.items == 42 + 9 + 42, "the second view was missing"
 
 
 def test_features_that_a_phase_will_change_are_not_stored_ahead(make_run, pictures, cuts):
@@ -386,7 +386,7 @@ def test_the_whole_network_trains_on_pictures(make_run, pictures):
     data = make_phase_data(
         run, pictures, phases=[phase(unfreeze=13, batch_norm="train")], batching=Batching(8)
     )
-    assert (data.cut.name, data.views, run.recorder.clock.pictures) == ("pictures", 0, 0)
+    assert (data.cut.name, data.views, run.recorder.clock.items) == ("pictures", 0, 0)
     features, labels = next(iter(data.make_training()))
     assert (features.shape, labels.shape) == ((8, 32, 32, 3), (8, 3))
 
@@ -420,9 +420,9 @@ def test_a_run_takes_whatever_engine_has_stored_its_features_and_one_alone(
     compute_tables(make_run(engine="tensorflow"), pictures.train, wanted=wanted, split="training")
     run = make_run(engine="auto")
     compute_tables(run, pictures.train, wanted=wanted, split="training")
-    assert (run.recorder.engine_name, run.recorder.clock.pictures) == ("tensorflow", 0)
+    assert (run.recorder.engine_name, run.recorder.clock.items) == ("tensorflow", 0)
     compute_tables(run, pictures.validation, wanted=wanted, split="validation")
-    assert (run.recorder.engine_name, run.recorder.clock.pictures) == ("tensorflow", 9)
+    assert (run.recorder.engine_name, run.recorder.clock.items) == ("tensorflow", 9)
 
 
 def test_an_engine_that_cannot_even_be_described_is_left_out(make_run, pictures, cuts, monkeypatch):
@@ -451,7 +451,7 @@ def test_a_few_missing_pictures_are_computed_by_the_engine_of_the_others(
     compute_tables(make_run(engine="tensorflow"), some, wanted={0: cuts[:1]}, split="training")
     run = make_run(engine="auto")
     compute_tables(run, pictures.train, wanted={0: cuts[:1]}, split="training")
-    assert (run.recorder.engine_name, run.recorder.clock.pictures) == ("tensorflow", 2)
+    assert (run.recorder.engine_name, run.recorder.clock.items) == ("tensorflow", 2)
 
 
 def test_features_that_are_no_numbers_are_not_stored(make_run, pictures, cuts, monkeypatch):
@@ -475,7 +475,7 @@ def test_features_that_are_no_numbers_are_not_stored(make_run, pictures, cuts, m
 def test_a_pass_that_is_interrupted_keeps_the_files_that_are_whole(
     make_run, pictures, cuts, monkeypatch
 ):
-    monkeypatch.setattr(compute, "_SHARD_PICTURES", 16)
+    monkeypatch.setattr(compute, "_SHARD_ITEMS", 16)
     wanted, run = {0: cuts, 1: cuts[1:]}, make_run()
     seen = itertools.count()
     time_engine = run.recorder.time
@@ -491,7 +491,7 @@ def test_a_pass_that_is_interrupted_keeps_the_files_that_are_whole(
     assert missing(make_run(), pictures, wanted) == [10, 10, 42]
     again = make_run()
     compute_tables(again, pictures.train, wanted=wanted, split="training")
-    assert again.recorder.clock.pictures == 10 + 42
+    assert again.recorder.clock.items == 10 + 42
     assert missing(again, pictures, wanted) == [0, 0, 0]
 
 

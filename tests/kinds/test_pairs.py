@@ -21,7 +21,7 @@ from tfxfer.kinds import MODALITIES, TASKS
 from tfxfer.machine.processes import ALONE
 from tfxfer.modality import InputSpec
 from tfxfer.report.console import make_console
-from tfxfer.training.job import load_pictures
+from tfxfer.training.job import load_items
 
 PAIRS = [(modality, task) for modality in MODALITIES for task in TASKS]
 COUNTS = {"train": 24, "val": 12, "test": 12}
@@ -102,7 +102,7 @@ def test_a_run_says_what_it_did(finished):
 def test_prefix_and_suffix_give_what_the_whole_network_gives(pair, manifest, weights_file):
     given = arguments(pair, manifest, weights_file)
     config = load_config("photos", **{k: v for k, v in given.items() if k != "quiet"})
-    items = load_pictures(config, make_console(is_quiet=True), share=ALONE)
+    items = load_items(config, make_console(is_quiet=True), share=ALONE)
     backbone = build_backbone(config.backbone, items.modality)
     features = compare_cuts(backbone, (0, 1, 3, len(backbone.blocks) - 1))
     assert np.isfinite(features).all()

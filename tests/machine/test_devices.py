@@ -178,9 +178,9 @@ def test_deterministic_trainings_come_to_equal_weights(
     monkeypatch, picture_folder, small, tmp_path
 ):
     monkeypatch.setenv("XLA_FLAGS", "")
-    by_trial = {"features.engine": "auto", "phases.fine-tune.precision": "auto"}
+    by_attempt = {"features.engine": "auto", "phases.fine-tune.precision": "auto"}
     asked = {"deterministic": True, "phases.head.solver": "adamw"}
-    settings = {**small["settings"], **by_trial, **asked}
+    settings = {**small["settings"], **by_attempt, **asked}
     config = load_config(
         "photos",
         data=picture_folder,

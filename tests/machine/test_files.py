@@ -18,7 +18,7 @@ from tfxfer.config.features import FeaturesConfig
 from tfxfer.errors import InputError
 from tfxfer.kinds import TASKS
 from tfxfer.machine.files import join, read_bytes, stamp
-from tfxfer.sources.sources import list_pictures
+from tfxfer.sources.sources import list_items
 from tfxfer.training.load import load_data
 
 
@@ -80,7 +80,7 @@ def test_split_folders_endings_and_groups_at_an_address(own_folder, tmp_path):
         write(f"{root}/{split}/{path.parent.name}/deep/{path.name}", path.read_bytes())
     write(f"{root}/train/blue/notes.txt", b"mine")
     write(f"{root}/train/blue/.hidden.jpg", b"")
-    listed = list_pictures(data_config(source=root, group_pattern=r"/(\d+)\.jpg"), TASKS)
+    listed = list_items(data_config(source=root, group_pattern=r"/(\d+)\.jpg"), TASKS)
     assert {name: len(split.paths) for name, split in listed.splits.items()} == {
         "test": 3,
         "train": 12,
@@ -108,7 +108,7 @@ def test_a_manifest_here_lists_pictures_at_an_address_and_in_roots_there(own_fol
     write(moved, read_bytes(f"{address}/amber/000.jpg"))
     tf.io.gfile.remove(f"{address}/amber/000.jpg")
     manifest.write_bytes(as_csv(rows()))
-    listed = list_pictures(
+    listed = list_items(
         data_config(source=str(manifest), roots=(address, f"{address}-more")), TASKS
     )
     assert listed.splits["train"].paths[0] == moved
@@ -142,7 +142,7 @@ def test_an_address_of_file_is_a_path(own_folder):
 def test_an_address_that_tensorflow_has_no_file_system_for_is_refused(own_folder, source):
     for changes in ({"source": source}, {"source": str(own_folder), "roots": (source,)}):
         with pytest.raises(InputError, match=r"ram://.*Received: 's3://bucket/"):
-            list_pictures(data_config(**changes), TASKS)
+            list_items(data_config(**changes), TASKS)
 
 
 def test_nothing_at_an_address_is_said(address):

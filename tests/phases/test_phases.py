@@ -19,7 +19,7 @@ from tfxfer.config.head import HeadConfig
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.items import untuned
 from tfxfer.errors import InputError
-from tfxfer.features.cut import PICTURES, build_prefix, find_cut
+from tfxfer.features.cut import ITEMS, build_prefix, find_cut
 from tfxfer.features.feed import PhaseData
 from tfxfer.machine.processes import ALONE
 from tfxfer.phases.keep_best import KeepBest, Standing
@@ -70,7 +70,7 @@ def make_data(backbone, head, pictures):
     def make(unfrozen=0):
         cut = find_cut(backbone, head, unfrozen)
         features = pictures
-        if cut.name != PICTURES:
+        if cut.name != ITEMS:
             features = run_model(build_prefix(backbone, head, [cut]), pictures)
         labels = np.arange(24) % 3
         dataset = tf.data.Dataset.from_tensor_slices(
@@ -216,7 +216,7 @@ def test_memory_that_runs_out_is_an_error_with_a_batch_to_try(backbone, head, ma
 )  # fmt: skip
 def test_keep_best_takes_the_last_of_the_best_epochs(pictures, kept):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    keeper = KeepBest(None, Standing.of(None), pictures=pictures)
+    keeper = KeepBest(None, Standing.of(None), items=pictures)
     keeper.set_model(model)
     keeper.on_train_begin()
     epochs = [(0.5, 1.0), (0.8, 0.9), (0.8, 0.7), (0.7, 0.1), (0.8, 0.8), (0.79, 2.0), (0.775, 3.0)]
@@ -230,7 +230,7 @@ def test_keep_best_takes_the_last_of_the_best_epochs(pictures, kept):
 
 def test_keep_best_has_patience_with_epochs_that_are_no_better():
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    keeper = KeepBest(2, Standing.of(None), pictures=1_000_000)
+    keeper = KeepBest(2, Standing.of(None), items=1_000_000)
     keeper.set_model(model)
     model.stop_training = False  # `fit` sets this, too.
     keeper.on_train_begin()
@@ -246,7 +246,7 @@ def test_keep_best_has_patience_with_epochs_that_are_no_better():
 
 
 def test_keep_best_without_patience_waits_for_the_last_epoch():
-    keeper = KeepBest(None, Standing(0.9, 0.3), pictures=100)
+    keeper = KeepBest(None, Standing(0.9, 0.3), items=100)
     keeper.set_model(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]))
     keeper.model.stop_training = False
     keeper.on_train_begin()
@@ -263,7 +263,7 @@ def test_keep_best_starts_from_the_phase_before():
         trainable_parameters=1, epochs=0, has_improved=True, best_epoch=0,
         val_accuracy=0.9, val_cross_entropy=0.3, seconds=1.0, history={},
     )  # fmt: skip
-    keeper = KeepBest(1, Standing.of(previous), pictures=100)
+    keeper = KeepBest(1, Standing.of(previous), items=100)
     keeper.set_model(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]))
     keeper.on_train_begin()
     keeper.on_epoch_end(0, {"val_accuracy": 0.9, "val_cross_entropy": 0.4})

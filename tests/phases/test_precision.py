@@ -259,12 +259,12 @@ def test_a_scaled_loss_changes_neither_rates_nor_clipping_nor_the_place_in_the_s
     assert changes[kernel] == pytest.approx(changes[probabilities] / 2, rel=0.05)
 
     path = tmp_path / "state.npz"
-    keeper = KeepBest(None, Standing(), pictures=16)
+    keeper = KeepBest(None, Standing(), items=16)
     keeper.weights = model.get_weights()
     save_state(path, model, keeper)
     with in_precision(top, "mixed_float16"):
         other = build("mixed_float16")
-        load_state(path, other, KeepBest(None, Standing(), pictures=16))
+        load_state(path, other, KeepBest(None, Standing(), items=16))
     for value, expected in zip(snapshot(other), snapshot(model), strict=True):
         np.testing.assert_array_equal(value, expected)
 

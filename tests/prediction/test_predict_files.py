@@ -10,7 +10,7 @@ from support.small import write_classes
 
 import tfxfer
 from tfxfer.errors import InputError
-from tfxfer.prediction.named import list_pictures
+from tfxfer.prediction.named import list_items
 from tfxfer.prediction.predict_files import predict_files
 from tfxfer.prediction.predictor import Prediction, PredictionError, Predictor
 
@@ -81,19 +81,19 @@ def test_folders_patterns_and_links(tmp_path, monkeypatch):
     folder = str(tmp_path / "photos")
     names = ["amber/000.jpg", "amber/001.jpg", "amber/a[1].JPG", "blue/000.jpg", "blue/gone.png"]
     expected = tuple(f"{folder}/{name}" for name in names)
-    assert list_pictures([folder]).paths == expected
-    assert list_pictures([folder, folder]).others == 2
-    assert list_pictures([f"{folder}/am*"]).paths == expected[:3]
-    assert list_pictures([f"{folder}/**/a*.JPG"]).paths == expected[2:3]
-    assert list_pictures([f"{folder}/amber/**"]).paths == expected[:3]
-    assert list_pictures([f"{folder}/**/b*"]).paths == expected[3:]
-    assert list_pictures([f"{tmp_path}/p*/**/*.jpg"]).paths == (*expected[:2], expected[3])
+    assert list_items([folder]).paths == expected
+    assert list_items([folder, folder]).others == 2
+    assert list_items([f"{folder}/am*"]).paths == expected[:3]
+    assert list_items([f"{folder}/**/a*.JPG"]).paths == expected[2:3]
+    assert list_items([f"{folder}/amber/**"]).paths == expected[:3]
+    assert list_items([f"{folder}/**/b*"]).paths == expected[3:]
+    assert list_items([f"{tmp_path}/p*/**/*.jpg"]).paths == (*expected[:2], expected[3])
     monkeypatch.chdir(folder)
-    assert list_pictures(["**/*.jpg"]).paths == ("amber/000.jpg", "amber/001.jpg", "blue/000.jpg")
-    assert list_pictures(["a*"]).paths == tuple(names[:3])
+    assert list_items(["**/*.jpg"]).paths == ("amber/000.jpg", "amber/001.jpg", "blue/000.jpg")
+    assert list_items(["a*"]).paths == tuple(names[:3])
     # An existing file is taken as a file, even if its name looks like a pattern.
-    assert list_pictures([expected[2]]).paths == expected[2:3]
-    assert list_pictures([tmp_path / "gone.jpg"]).paths == (str(tmp_path / "gone.jpg"),)
+    assert list_items([expected[2]]).paths == expected[2:3]
+    assert list_items([tmp_path / "gone.jpg"]).paths == (str(tmp_path / "gone.jpg"),)
 
 
 def test_embeddings_come_from_a_model_that_was_loaded_with_them(own_folder):

@@ -19,7 +19,7 @@ from tfxfer.commands.main import main
 from tfxfer.errors import InputError
 from tfxfer.export.saved_model import write_saved_model
 from tfxfer.prediction.load import load_predictor
-from tfxfer.prediction.loaders.served import split_by_bytes
+from tfxfer.prediction.loaders.served import batch_by_bytes
 
 CLASSES = ("amber", "blue", "grün")
 
@@ -207,7 +207,7 @@ def test_another_web_server_is_no_model():
 
 
 def test_requests_are_parted_by_their_bytes(server, tmp_path):
-    assert list(split_by_bytes([b"aa", b"bbb", b"c" * 9, b"d"], most=5)) == [
+    assert list(batch_by_bytes([b"aa", b"bbb", b"c" * 9, b"d"], most=5)) == [
         [b"aa", b"bbb"], [b"c" * 9], [b"d"]
     ]  # fmt: skip
     served, address = server

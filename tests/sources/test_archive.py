@@ -21,7 +21,7 @@ from tfxfer.prediction.predictor import Predictor
 from tfxfer.sources.archive import unpack_once
 from tfxfer.sources.unpack.members import LIMITS
 from tfxfer.sources.unpack.unpack import ARCHIVE_ENDINGS
-from tfxfer.training.job import load_pictures
+from tfxfer.training.job import load_items
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -145,7 +145,7 @@ def test_a_cache_that_is_set_is_where_it_is_unpacked(own_folder, tmp_path, own_c
     console = Console(quiet=True)
     if command in ("train", "plan"):
         config = load_config("photos", data=archive, settings=settings)
-        load_pictures(config, console, keeps=command == "train", share=ALONE)
+        load_items(config, console, keeps=command == "train", share=ALONE)
     elif command == "audit":
         tfxfer.audit_data(archive, settings=settings, quiet=True)
     else:

@@ -22,8 +22,8 @@ from tfxfer.data.audit import audit_listing
 from tfxfer.errors import InputError
 from tfxfer.kinds import TASKS
 from tfxfer.machine.processes import ALONE
-from tfxfer.sources.sources import list_pictures
-from tfxfer.training.job import load_pictures
+from tfxfer.sources.sources import list_items
+from tfxfer.training.job import load_items
 from tfxfer.training.load import load_data
 
 tool = load_tool("make_bad_folder")
@@ -133,7 +133,7 @@ def spoiled(request, tmp_path_factory) -> tuple[dict[str, object], dict[str, lis
 def audit(settings, cache=None, **changes):
     """Return the findings, and the reported progress."""
     said: list[tuple[int, int]] = []
-    listing = list_pictures(data_config(**{**settings, **changes}), TASKS)
+    listing = list_items(data_config(**{**settings, **changes}), TASKS)
     return audit_listing(listing, True, cache, lambda *done: said.append(done)), said
 
 
@@ -229,7 +229,7 @@ def test_an_array_record_that_was_replaced_is_opened_anew(tmp_path):
     for rows in (make_rows()["test"], make_rows()["test"][::-1][:9]):
         write_records(path, rows, "arrayrecord")
         config = data_config(source=f"arrayrecord:{path}", class_names=CLASSES)
-        listed = list_pictures(config, TASKS).splits["train"]
+        listed = list_items(config, TASKS).splits["train"]
         assert read(listed) == [row[:2] for row in rows]
 
 
@@ -285,5 +285,5 @@ def test_mirror_images_are_copies_only_where_pictures_may_be_flipped(tmp_path):
         settings = {"augmentation.flip": flip}
         assert len(audit_data(folder, settings=settings, quiet=True).leaks) == leaks
         config = load_config("photos", data=folder, settings=settings)
-        notes = load_pictures(config, Console(quiet=True), share=ALONE).notes
+        notes = load_items(config, Console(quiet=True), share=ALONE).notes
         assert sum("have a copy in a later split" in note for note in notes) == leaks

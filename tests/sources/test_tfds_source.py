@@ -20,7 +20,7 @@ from tfxfer.features.batches import Batching
 from tfxfer.features.feed import make_phase_data
 from tfxfer.kinds import TASKS
 from tfxfer.modalities.pictures.decode import decode_picture
-from tfxfer.sources.sources import list_pictures
+from tfxfer.sources.sources import list_items
 from tfxfer.training.load import load_data
 
 
@@ -213,7 +213,7 @@ def test_whole_splits_give_what_tfds_load_gives_in_its_order(tmp_path, shards):
     """The bytes agree for one file and for several, which TensorFlow Datasets reads in turns."""
     splits = {"train": list(examples(60, 0)), "test": list(examples(15, 1000))}
     store(tmp_path, splits, shards=shards)
-    listed = list_pictures(data_config(source="tfds:colours", data_dir=str(tmp_path)), TASKS).splits
+    listed = list_items(data_config(source="tfds:colours", data_dir=str(tmp_path)), TASKS).splits
     for name in splits:
         options = {"split": name, "data_dir": tmp_path}
         skip = {"image": tfds.decode.SkipDecoding()}

@@ -51,7 +51,7 @@ def build(seed: int) -> keras.Model:
 
 
 def make_best(model: keras.Model) -> KeepBest:
-    best = KeepBest(None, Standing(), pictures=9)
+    best = KeepBest(None, Standing(), items=9)
     best.set_model(model)
     best.on_train_begin()
     best.standing, best.epoch = Standing(0.5, 1.5, 0.5), 2
@@ -73,7 +73,7 @@ def test_what_was_kept_is_found(place):
     assert find_checkpoint(place, model, pytest.fail) == IN_FINE_TUNING
     for ours, theirs in zip(model.variables, kept.variables, strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    best = KeepBest(None, Standing(), pictures=9)
+    best = KeepBest(None, Standing(), items=9)
     load_state(place / EPOCHS, model, best)
     assert (best.standing, best.epoch) == (Standing(0.5, 1.5), 2)
     assert (best.top, best.top_epoch) == (Standing(0.6, 1.7), 1), "patience counts from there"

@@ -29,7 +29,7 @@ from tfxfer.machine.processes import ALONE
 from tfxfer.modalities.pictures.decode import decode_picture, resize_picture
 from tfxfer.modalities.pictures.networks.families import NETWORKS
 from tfxfer.report.console import make_console
-from tfxfer.sources.sources import list_pictures
+from tfxfer.sources.sources import list_items
 from tfxfer.training.job import prepare
 from tfxfer.training.load import load_data
 from tfxfer.training.plan import make_plan
@@ -230,13 +230,13 @@ def test_a_run_that_draws_its_pictures_starts_as_one_that_finds_them_drawn():
     starts = []
     for _ in range(2):
         job = prepare(config, make_console(is_quiet=True), share=ALONE)
-        labels = job.pictures.train.labels.numbers.tolist()
+        labels = job.items.train.labels.numbers.tolist()
         numbers = random.random(), np.random.random(), float(tf.random.uniform([]))
         starts.append((labels, numbers))
     assert len(starts[0][0]) == 480
     assert starts[0] == starts[1]
     load_data(config.data, config.seed, show=pytest.fail)
-    found = audit_listing(list_pictures(config.data, TASKS))
+    found = audit_listing(list_items(config.data, TASKS))
     assert not (found.faults or found.copies or found.oddities), "they need no look"
 
 

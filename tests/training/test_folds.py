@@ -91,7 +91,7 @@ def test_folds_are_trained_taken_up_again_and_put_together(
     assert (second.data.split.folds, second.data.split.fold) == (2, 2)
     check_figures(out, result)
     # The features of each picture were computed once, although it is in several folds' runs.
-    assert sum(line.pictures for line in list_stored(tmp_path / "cache")) == 60
+    assert sum(line.items for line in list_stored(tmp_path / "cache")) == 60
     with pytest.raises(InputError, match="must name a new or an empty folder"):
         tfxfer.train(whole, out=out, quiet=True)
 

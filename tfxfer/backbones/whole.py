@@ -52,11 +52,11 @@ def build_model(backbone: Backbone, head: Head, trains_batch_norm: bool = False)
         >>> tfxfer.build_model(backbone, head).output_shape
         (None, 3)
     """
-    pictures, preprocessed = backbone.start()
+    items, preprocessed = backbone.start()
     mode = {} if trains_batch_norm else {"training": False}
     features = backbone.network(preprocessed, **mode)
     return keras.Model(
-        pictures, head.classify(head.pool(features)), name=f"tfxfer_{backbone.network.name}"
+        items, head.classify(head.pool(features)), name=f"tfxfer_{backbone.network.name}"
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from tfxfer.config.places import ALLOWED_SOURCES, is_among_pictures
+from tfxfer.config.places import ALLOWED_SOURCES, is_among_items
 from tfxfer.config.presets import add_settings, load_data_settings, parse_setting
 from tfxfer.errors import InputError
 from tfxfer.machine import runtime
@@ -55,7 +55,7 @@ def audit_data(
         (6, 0)
     """
     config = load_data_settings(data, settings)
-    if out is not None and is_among_pictures(out, config.data.source):
+    if out is not None and is_among_items(out, config.data.source):
         raise InputError(
             "--out must lie outside of the folder of pictures, in which nothing is changed. "
             f"Received: {str(out)!r} in {str(data)!r}. Name a folder elsewhere."
@@ -64,23 +64,23 @@ def audit_data(
     with console.status("Starting TensorFlow"):
         runtime.import_tensorflow()
     from tfxfer.cache.folder import locate
-    from tfxfer.data.audit import audit_listing, read_pictures
+    from tfxfer.data.audit import audit_listing, read_items
     from tfxfer.kinds import TASKS
-    from tfxfer.machine.progress import counting_pictures
+    from tfxfer.machine.progress import counting_items
     from tfxfer.report.audit import print_audit, write_audit
-    from tfxfer.sources.sources import list_pictures
+    from tfxfer.sources.sources import list_items
 
     folder = locate(config.features.cache_dir)
     with console.status("Listing the pictures"):
-        listing = list_pictures(config.data, TASKS, folder)
-    with counting_pictures(console, "Looking at the pictures") as show:
+        listing = list_items(config.data, TASKS, folder)
+    with counting_items(console, "Looking at the pictures") as show:
         found = audit_listing(listing, config.augmentation.mirrors, folder, show)
     print_audit(console, found)
     for note in listing.notes:
         console.print(f"[yellow]note[/] {escape(note)}")
     if out is not None:
         with console.status("Drawing contact sheets"):
-            written = write_audit(Path(out), found, partial(read_pictures, listing))
+            written = write_audit(Path(out), found, partial(read_items, listing))
         console.print(
             f"wrote {', '.join(path.name for path in written)} to {escape(str(out))}",
             soft_wrap=True,

@@ -30,7 +30,7 @@ def cache_command(arguments: argparse.Namespace) -> None:
         table.add_row(
             *(escape(str(line.about.get(key, "?"))) for key in ("network", "cut", "source")),
             str(line.about.get("changes", "?")).split(",")[0],
-            f"{line.pictures:,}",
+            f"{line.items:,}",
             f"{line.bytes / 1e6:,.1f} MB",
             f"{line.used:%Y-%m-%d %H:%M}",
         )

@@ -156,8 +156,8 @@ def check_devices() -> Iterable[Check]:
     if flags:
         yield Check("arithmetic", ", ".join(fast) or "float32 alone", "ok")
     precisions = precision.list_candidates(find_device())
-    by_trial = " by trial" if len(precisions) > 1 else ""
-    yield Check("precision", ", ".join(precisions) + by_trial, "ok")
+    by_attempt = " by trial" if len(precisions) > 1 else ""
+    yield Check("precision", ", ".join(precisions) + by_attempt, "ok")
     engines = ", ".join(describe_engine(name) for name in list_candidates())
     if "openvino" in engines or runtime.has_accelerator():
         yield Check("engines", engines, "ok")

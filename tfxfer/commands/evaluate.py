@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from tfxfer import run
 from tfxfer.commands.options import as_source, check_new
-from tfxfer.config.places import ALLOWED_SOURCES, is_address, is_among_pictures
+from tfxfer.config.places import ALLOWED_SOURCES, is_address, is_among_items
 from tfxfer.config.presets import add_settings, load_data_settings, parse_setting
 from tfxfer.errors import InputError
 from tfxfer.machine import runtime
@@ -124,7 +124,7 @@ def _check_file(
             "first."
         )
     check_new(option, path, overwrite)
-    if is_among_pictures(file, source):
+    if is_among_items(file, source):
         raise InputError(
             f"{option} must lie outside of the folder of pictures, in which nothing is changed. "
             f"Received: {str(path)!r} in {source!r}. Name a file elsewhere."

@@ -92,7 +92,7 @@ def export_run(
     from tfxfer.export.serving_files import default_name
     from tfxfer.machine.processes import ALONE
     from tfxfer.prediction.run_model import check_same_classes, load_model
-    from tfxfer.training.job import load_pictures
+    from tfxfer.training.job import load_items
 
     names = resolve_formats(formats)
     check_packages(names)
@@ -100,18 +100,16 @@ def export_run(
     request = Request(names, target, name or default_name(place), top_k, max_loss, force, overwrite)
     model = load_model(place, trust)
     try:
-        pictures = load_pictures(config, console, share=ALONE)
+        items = load_items(config, console, share=ALONE)
     except InputError as error:
         error.add_note(
             "An export is compared on pictures of the run's classes: where they lie elsewhere "
             "now, name them with --data."
         )
         raise
-    check_same_classes(place, pictures.classes)
+    check_same_classes(place, items.classes)
     with console.status("Exporting") as status:
-        rows = export_model(
-            model, pictures, request, lambda each: status.update(f"Exporting {each}")
-        )
+        rows = export_model(model, items, request, lambda each: status.update(f"Exporting {each}"))
     print_exports(console, rows)
     return rows
 

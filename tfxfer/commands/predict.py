@@ -18,8 +18,8 @@ from tfxfer.commands.options import check_file
 from tfxfer.errors import InputError
 from tfxfer.kinds import ENDINGS
 from tfxfer.machine import runtime
-from tfxfer.prediction.named import list_pictures
-from tfxfer.prediction.rows import WRITERS, PredictedPicture
+from tfxfer.prediction.named import list_items
+from tfxfer.prediction.rows import WRITERS, PredictedItem
 from tfxfer.prediction.write_rows import Output, write_rows
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def predict(
     embeddings: bool = False,
     batch_size: int = _BATCH,
     trust: bool = False,
-) -> tuple[PredictedPicture, ...]:
+) -> tuple[PredictedItem, ...]:
     """Predict pictures by the model of a run, an exported model or a served one.
 
     Args:
@@ -64,7 +64,7 @@ def predict(
             print(row.path, row.labels, row.scores, row.error)
     """
     _check_counts(top_k, batch_size)
-    named = list_pictures([pictures] if isinstance(pictures, str | Path) else pictures)
+    named = list_items([pictures] if isinstance(pictures, str | Path) else pictures)
     predictor = _load(model, embeddings, trust)
     from tfxfer.prediction.predict_files import predict_files
 
@@ -154,7 +154,7 @@ def call(arguments: argparse.Namespace) -> int:
     form = _choose_format(arguments.format, arguments.out)
     check_file("--out", arguments.out, arguments.overwrite)
     check_file("--embeddings", arguments.embeddings, arguments.overwrite)
-    named = list_pictures(arguments.pictures)
+    named = list_items(arguments.pictures)
     messages = Console(stderr=True, highlight=False)
     with messages.status("Loading the model"):
         predictor = _load(arguments.model, bool(arguments.embeddings), arguments.trust)

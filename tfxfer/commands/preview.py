@@ -52,12 +52,12 @@ def write_preview(
     from tfxfer.features.fingerprint import view_seeds
     from tfxfer.machine.processes import ALONE
     from tfxfer.phases.schedules import fill_in
-    from tfxfer.training.job import load_pictures
+    from tfxfer.training.job import load_items
 
     chosen = _find_phase(config, phase)
     augmentation = config.augmentation.under(chosen.augmentation)
     row, spec = config.data.row, _choose_input(config, console)
-    data = load_pictures(config, console, share=ALONE)
+    data = load_items(config, console, share=ALONE)
     train = data.train
     count = min(pictures, len(train.labels))
     train = train.choose(np.linspace(0, len(train.labels) - 1, count).astype(int))

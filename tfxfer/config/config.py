@@ -22,7 +22,7 @@ from tfxfer.config.data import FORMER_KEYS, DataConfig
 from tfxfer.config.features import DevicesConfig, FeaturesConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.config.phases import PhaseConfig
-from tfxfer.config.places import is_among_pictures
+from tfxfer.config.places import is_among_items
 from tfxfer.config.search import SearchConfig
 from tfxfer.config.table import Table, absolute
 from tfxfer.errors import InputError, nearest
@@ -166,7 +166,7 @@ class Config(Table):
 
 def _check_cache(features: FeaturesConfig, data: DataConfig) -> None:
     cache, source = features.cache_dir, data.source
-    if cache and is_among_pictures(cache, source):
+    if cache and is_among_items(cache, source):
         raise InputError(
             "features.cache_dir must lie outside of the folder of pictures, whose folders are "
             f"classes. Received: {cache!r} in {source!r}. Name a folder elsewhere."

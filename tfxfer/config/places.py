@@ -62,7 +62,7 @@ def to_source(source: str | None) -> str | None:
     return to_place(source)
 
 
-def is_among_pictures(path: str | Path, source: str | None) -> bool:
+def is_among_items(path: str | Path, source: str | None) -> bool:
     """Return whether a path lies in the folder of pictures that a source names.
 
     Manifests, archives and TFRecord files are files, into which nothing can be written, and files

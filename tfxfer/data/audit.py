@@ -57,7 +57,7 @@ def audit_listing(
     )
 
 
-def read_pictures(listing: Listing, rows: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+def read_items(listing: Listing, rows: Sequence[int]) -> Iterator[tuple[int, bytes]]:
     """Yield some rows of an audit with their encoded pictures; unreadable ones are left out.
 
     Args:
@@ -119,11 +119,11 @@ def _show_more(show: Callable[[int, int], None], before: int, total: int, done: 
     show(before + done, total)
 
 
-def _stamp(pictures: ItemSet) -> list[str]:
+def _stamp(items: ItemSet) -> list[str]:
     """Return a stamp of each picture that changes when it is edited; ``"gone"`` without a file."""
-    if isinstance(pictures, FileSet):
-        return for_each(_stamp_file, pictures.paths)
-    return [identity.stamp for identity in pictures.identities()]
+    if isinstance(items, FileSet):
+        return for_each(_stamp_file, items.paths)
+    return [identity.stamp for identity in items.identities()]
 
 
 def _stamp_file(path: str) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfxfer.config.data import DataConfig
-from tfxfer.data.cuts import deal_folds, deal_groups, hash_names
-from tfxfer.data.groups import check_group_count, describe_cut, groups_of, names_to_hash
+from tfxfer.data.groups import check_group_count, describe_parts, groups_of, names_to_hash
 from tfxfer.data.items import ItemSet
+from tfxfer.data.parts import deal_folds, deal_groups, hash_names
 from tfxfer.errors import InputError
 
 Splits = dict[str, ItemSet]
@@ -47,7 +47,7 @@ def take_fold(
             "take more folds, or remove the classes."
         )
     held_out = np.flatnonzero(places == fold - 1)
-    how = describe_cut(train, config, seed)
+    how = describe_parts(train, config, seed)
     notes = [
         f"fold {fold} of {folds}: {len(held_out):,} of the {len(places):,} training pictures are "
         f"the {name} split, {how}"

@@ -13,9 +13,9 @@ from tfxfer.errors import InputError
 _SHOWN = 5
 
 
-def groups_of(pictures: ItemSet) -> tuple[str, ...]:
+def groups_of(items: ItemSet) -> tuple[str, ...]:
     """Return the group of each picture; an empty tuple if the source has no groups."""
-    return tuple(getattr(pictures, "groups", ()))
+    return tuple(getattr(items, "groups", ()))
 
 
 def check_groups(splits: Mapping[str, ItemSet], config: DataConfig) -> None:
@@ -48,7 +48,7 @@ def part_groups(
         The splits, and notes for the user.
     """
     parted = dict(splits)
-    held = {name: set(groups_of(pictures)) for name, pictures in splits.items()}
+    held = {name: set(groups_of(items)) for name, items in splits.items()}
     shared = held["train"] & set().union(*(held[name] for name in held if name != "train"))
     notes = []
     if shared:
@@ -73,9 +73,9 @@ def part_groups(
     return parted, notes
 
 
-def names_to_hash(pictures: ItemSet) -> Sequence[str]:
+def names_to_hash(items: ItemSet) -> Sequence[str]:
     """Return the text that decides each picture's split by hash: its group, else its name."""
-    return groups_of(pictures) or [identity.name for identity in pictures.identities()]
+    return groups_of(items) or [identity.name for identity in items.identities()]
 
 
 def check_group_count(groups: Sequence[str], needed: int, what: str) -> None:
@@ -89,9 +89,9 @@ def check_group_count(groups: Sequence[str], needed: int, what: str) -> None:
         )
 
 
-def describe_cut(pictures: ItemSet, config: DataConfig, seed: int) -> str:
+def describe_parts(items: ItemSet, config: DataConfig, seed: int) -> str:
     """Say in a few words for a note how pictures are divided into splits."""
-    groups = len(set(groups_of(pictures)))
+    groups = len(set(groups_of(items)))
     if config.split.by == "hash":
         return f"by the hash of {'its group' if groups else 'each name'} (seed {seed})"
     if groups:

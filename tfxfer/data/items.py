@@ -62,10 +62,10 @@ class ItemSet(Protocol):
         """Return where each picture lies as a unique text, in the order of `labels`."""
 
 
-def spread(pictures: ItemSet, count: int) -> ItemSet:
+def spread(items: ItemSet, count: int) -> ItemSet:
     """Return at most `count` pictures, spread evenly, because sources list them class by class."""
-    total = len(pictures.labels)
-    return pictures.choose(np.unique(np.linspace(0, total - 1, min(count, total)).astype(int)))
+    total = len(items.labels)
+    return items.choose(np.unique(np.linspace(0, total - 1, min(count, total)).astype(int)))
 
 
 def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -11,7 +11,7 @@ from tfxfer.records.plans import BadFile
 from tfxfer.task import Task
 
 # The units that a source consists of, in words for people.
-FILES, RECORDS, EXAMPLES = "files", "records", "examples"
+FILES, TFRECORDS, EXAMPLES = "files", "records", "examples"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from tfxfer.config.data import DataConfig
 from tfxfer.data.items import ItemData, ItemSet
 from tfxfer.data.leaks import find_leaks
-from tfxfer.data.listing import EXAMPLES, FILES, RECORDS, Listing
+from tfxfer.data.listing import EXAMPLES, FILES, TFRECORDS, Listing
 from tfxfer.data.splits import complete_splits
 from tfxfer.errors import InputError
 from tfxfer.records.audits import Audit, Copies
@@ -23,7 +23,7 @@ _DEMANDS = {
         "that are not",
         "Repair or remove them",
     ),
-    RECORDS: (
+    TFRECORDS: (
         "Every record must hold a readable {formats} {item} and its label.",
         "records that do not (counted from 0)",
         "Write the files again without them",
@@ -52,7 +52,7 @@ def make_data(listing: Listing, audit: Audit | None, config: DataConfig, seed: i
     bad_places = {file.path for file in bad}
     good = {name: _without(split, bad_places) for name, split in listing.splits.items()}
     absent = [note for name, split in good.items() for note in _look_at(name, split, listing)]
-    parted, cut_notes = complete_splits(good, listing.classes, config, seed)
+    parted, made_notes = complete_splits(good, listing.classes, config, seed)
     found: list[str] = []
     if audit:
         parted, leak_notes = _part_copies(parted, audit, config.split.fix_leaks)
@@ -65,7 +65,7 @@ def make_data(listing: Listing, audit: Audit | None, config: DataConfig, seed: i
         validation=parted["validation"],
         test=parted["test"],
         modality=config.row,
-        notes=(*listing.notes, *absent, *cut_notes, *found),
+        notes=(*listing.notes, *absent, *made_notes, *found),
         quarantined=bad,
     )
 

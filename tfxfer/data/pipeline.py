@@ -14,7 +14,7 @@ _PREFETCHED = 2
 
 
 def make_training_dataset(
-    pictures: ItemSet,
+    items: ItemSet,
     view: View,
     *,
     class_count: int,
@@ -37,23 +37,21 @@ def make_training_dataset(
         Batches of ``(views [batch, …], targets [batch, classes] float32)``.
     """
     seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
-    encoded_items = (
-        encode_evenly(pictures, seed) if draws_evenly else pictures.encoded(shuffle_seed=seed)
-    )
+    encoded_items = encode_evenly(items, seed) if draws_evenly else items.encoded(shuffle_seed=seed)
 
     def prepare(example, item_seed):
         encoded, row = example
-        return view(encoded, item_seed), pictures.labels.to_targets(row, class_count)
+        return view(encoded, item_seed), items.labels.to_targets(row, class_count)
 
     examples = tf.data.Dataset.zip(encoded_items, seeds).map(
         prepare, num_parallel_calls=PARALLEL_CALLS
     )
-    batches = _batch(examples, batch_size, drop_remainder=len(pictures.labels) >= batch_size)
+    batches = _batch(examples, batch_size, drop_remainder=len(items.labels) >= batch_size)
     return untuned(batches.prefetch(_PREFETCHED))
 
 
 def make_evaluation_dataset(
-    pictures: ItemSet, view: View, *, class_count: int, batch_size: int
+    items: ItemSet, view: View, *, class_count: int, batch_size: int
 ) -> tf.data.Dataset:
     """Give every item once, as it is, in the order of ``pictures.labels``.
 
@@ -65,14 +63,14 @@ def make_evaluation_dataset(
     """
 
     def prepare(encoded, row):
-        return view(encoded), pictures.labels.to_targets(row, class_count)
+        return view(encoded), items.labels.to_targets(row, class_count)
 
-    examples = pictures.encoded().map(prepare, num_parallel_calls=PARALLEL_CALLS)
+    examples = items.encoded().map(prepare, num_parallel_calls=PARALLEL_CALLS)
     return untuned(_batch(examples, batch_size).prefetch(_PREFETCHED))
 
 
 def make_view_batches(
-    pictures: ItemSet, view: View, *, batch_size: int, seeds: np.ndarray | None = None
+    items: ItemSet, view: View, *, batch_size: int, seeds: np.ndarray | None = None
 ) -> tf.data.Dataset:
     """Give one view of every item, in the order of ``pictures.labels``.
 
@@ -84,7 +82,7 @@ def make_view_batches(
         Batches ``[batch, …]``; the last one may be smaller. Where views are of different lengths,
         pairs of a batch, padded with zeros, and of these lengths ``[batch]`` int32.
     """
-    encoded = pictures.encoded().map(lambda encoded, _: encoded)
+    encoded = items.encoded().map(lambda encoded, _: encoded)
     if seeds is None:
         views = encoded.map(view, num_parallel_calls=PARALLEL_CALLS)
     else:

@@ -37,7 +37,7 @@ def draw_evenly(
     return np.concatenate(positions)[order], np.concatenate(rounds)[order]
 
 
-def encode_evenly(pictures: ItemSet, seed: int) -> tf.data.Dataset:
+def encode_evenly(items: ItemSet, seed: int) -> tf.data.Dataset:
     """Give as many encoded pictures as there are, each of a class drawn by chance, with its label.
 
     A class's pictures are repeated after all of them were given. A source that is read from start
@@ -47,12 +47,12 @@ def encode_evenly(pictures: ItemSet, seed: int) -> tf.data.Dataset:
         pictures: The pictures, with one label each.
         seed: The seed that decides the draws, which differ in every epoch.
     """
-    strata = pictures.labels.strata()
+    strata = items.labels.strata()
     classes = [
-        pictures.choose(np.flatnonzero(strata == label)).encoded(shuffle_seed=seed)
+        items.choose(np.flatnonzero(strata == label)).encoded(shuffle_seed=seed)
         for label in np.unique(strata)
     ]
     drawn = tf.data.Dataset.sample_from_datasets(
         [each.repeat() for each in classes], seed=seed, rerandomize_each_iteration=True
     )
-    return drawn.take(len(pictures.labels))
+    return drawn.take(len(items.labels))

@@ -21,15 +21,15 @@ class SoftSet:
         labels: The labels, softened.
     """
 
-    pictures: ItemSet
+    items: ItemSet
     labels: Labels
 
     def encoded(self, shuffle_seed: int | None = None) -> tf.data.Dataset:
         """Give ``(encoded picture, its row of softened labels)``."""
-        if isinstance(self.pictures, FileSet):
-            return replace(self.pictures, labels=self.labels).encoded(shuffle_seed)
+        if isinstance(self.items, FileSet):
+            return replace(self.items, labels=self.labels).encoded(shuffle_seed)
         targets = tf.data.Dataset.from_tensor_slices(self.labels.rows)
-        encoded = self.pictures.encoded().map(lambda encoded, _: encoded)
+        encoded = self.items.encoded().map(lambda encoded, _: encoded)
         joined = tf.data.Dataset.zip(encoded, targets)
         if shuffle_seed is not None:
             joined = joined.shuffle(min(len(self.labels), SHUFFLE_BUFFER), seed=shuffle_seed)
@@ -37,10 +37,10 @@ class SoftSet:
 
     def choose(self, indices: np.ndarray) -> SoftSet:
         """Keep the pictures at these positions, given in ascending order."""
-        return SoftSet(self.pictures.choose(indices), self.labels.choose(indices))
+        return SoftSet(self.items.choose(indices), self.labels.choose(indices))
 
     def identities(self) -> list[Identity]:
-        return self.pictures.identities()
+        return self.items.identities()
 
     def where(self) -> Sequence[str]:
-        return self.pictures.where()
+        return self.items.where()

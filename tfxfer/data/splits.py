@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfxfer.config.data import DataConfig
-from tfxfer.data.cuts import cut_stratified, deal_groups, hash_names, pick_shots
 from tfxfer.data.folds import Splits, take_fold
 from tfxfer.data.groups import (
     check_group_count,
     check_groups,
-    describe_cut,
+    describe_parts,
     groups_of,
     names_to_hash,
     part_groups,
 )
 from tfxfer.data.items import ItemSet
+from tfxfer.data.parts import deal_groups, draw_stratified, hash_names, pick_shots
 from tfxfer.errors import InputError
 from tfxfer.task import Labels
 
@@ -50,8 +50,8 @@ def complete_splits(
     missing = [name for name in ("test", "validation") if name not in parted]
     train = parted["train"]
     check_class_sizes(train.labels, classes, max(2, 1 + len(missing)), missing)
-    cut = cut_missing(train, missing, config, seed, total)
-    how = describe_cut(train, config, seed)
+    cut = make_missing(train, missing, config, seed, total)
+    how = describe_parts(train, config, seed)
     for name in missing:
         parted[name] = train.choose(cut[name])
         notes.append(
@@ -59,14 +59,14 @@ def complete_splits(
             f"were cut for it, {how}"
         )
     parted["train"] = train.choose(cut["train"])
-    notes += _check_cut(parted, missing, classes, how)
+    notes += _check_parts(parted, missing, classes, how)
     if config.split.shots:
         parted["train"], note = take_shots(parted["train"], classes, config.split.shots, seed)
         notes.append(note)
     return parted, tuple(notes)
 
 
-def cut_missing(
+def make_missing(
     train: ItemSet, missing: Sequence[str], config: DataConfig, seed: int, total: int
 ) -> dict[str, np.ndarray]:
     """Return the positions of the pictures of each missing split, and of those left in ``train``.
@@ -91,19 +91,19 @@ def cut_missing(
         shares.append(1 - sum(shares))
         places = deal_groups(train.labels.strata(), groups, shares, seed)
     else:
-        return _cut_in_turn(train.labels, {name: fractions[name] for name in missing}, seed, total)
+        return _make_in_turn(train.labels, {name: fractions[name] for name in missing}, seed, total)
     parts = {name: np.flatnonzero(places == place) for place, name in enumerate(missing)}
     return parts | {"train": np.flatnonzero(places == len(missing))}
 
 
-def _cut_in_turn(
+def _make_in_turn(
     labels: Labels, fractions: Mapping[str, float], seed: int, total: int
 ) -> dict[str, np.ndarray]:
     parts, left = {}, np.arange(len(labels))
     for position, (name, fraction) in enumerate(fractions.items()):
         # All fractions are shares of all training pictures, so later splits take more of the rest.
         share = fraction * total / len(left)
-        kept, cut = cut_stratified(labels.choose(left).strata(), share, seed + position)
+        kept, cut = draw_stratified(labels.choose(left).strata(), share, seed + position)
         parts[name], left = left[cut], left[kept]
     return parts | {"train": left}
 
@@ -148,7 +148,7 @@ def check_class_sizes(
         )
 
 
-def _check_cut(
+def _check_parts(
     splits: Splits, missing: Sequence[str], classes: Sequence[str], how: str
 ) -> list[str]:
     """Refuse splits that are empty or leave a class untrained, and note which classes they lack."""

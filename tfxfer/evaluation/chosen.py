@@ -93,11 +93,11 @@ def keep(
     """
     left_out = {file.path for file in bad}
     kept = []
-    for pictures in listing.splits.values():
-        labels, stays = pictures.labels.rename(numbers, class_count)
-        stays &= np.array([place not in left_out for place in pictures.where()], bool)
+    for items in listing.splits.values():
+        labels, stays = items.labels.rename(numbers, class_count)
+        stays &= np.array([place not in left_out for place in items.where()], bool)
         # A whole split is read from start to end, which is faster than a choice from it.
-        chosen = pictures if stays.all() else pictures.choose(np.flatnonzero(stays))
+        chosen = items if stays.all() else items.choose(np.flatnonzero(stays))
         kept.append((chosen, labels.choose(np.flatnonzero(stays))))
     if not any(len(labels) for _, labels in kept):
         raise InputError(

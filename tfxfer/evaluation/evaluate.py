@@ -17,12 +17,12 @@ from tfxfer.evaluation.chosen import choose_split, find_bad, keep
 from tfxfer.evaluation.class_map import map_classes
 from tfxfer.kinds import TASKS
 from tfxfer.machine import runtime
-from tfxfer.machine.progress import counting_pictures
+from tfxfer.machine.progress import counting_items
 from tfxfer.prediction.predict_set import predict_set
 from tfxfer.prediction.predictor import PredictionError, Predictor
-from tfxfer.records.evaluations import EvaluationReport, PictureResult
+from tfxfer.records.evaluations import EvaluationReport, ItemResult
 from tfxfer.records.plans import BadFile
-from tfxfer.sources.sources import list_pictures
+from tfxfer.sources.sources import list_items
 from tfxfer.task import Labels
 
 # A probability may exceed 1 by a rounding error.
@@ -54,7 +54,7 @@ def run_evaluation(
     split: str | None = None,
     mapping: Mapping[str, str] | None = None,
     trained_on: str | None = None,
-) -> tuple[EvaluationReport, Iterator[PictureResult]]:
+) -> tuple[EvaluationReport, Iterator[ItemResult]]:
     """Look at pictures, predict the usable ones, and compare the results with their labels.
 
     Args:
@@ -73,7 +73,7 @@ def run_evaluation(
             cannot predict them.
     """
     with console.status("Listing the pictures"):
-        whole = list_pictures(config.data, TASKS, locate(config.features.cache_dir))
+        whole = list_items(config.data, TASKS, locate(config.features.cache_dir))
     name, listing, notes = choose_split(whole, split)
     task, labels = whole.task, _join([each.labels for each in listing.splits.values()])
     numbers, map_notes = map_classes(labels, listing.classes, predictor.classes, mapping)
@@ -117,7 +117,7 @@ def _look(listing: Listing, config: DataSettings, console: Console) -> tuple[Bad
     if str(config.data.source).startswith("embedded:"):
         return ()  # This package draws these pictures, so they are usable.
     folder = locate(config.features.cache_dir)
-    with counting_pictures(console, "Looking at the pictures") as show:
+    with counting_items(console, "Looking at the pictures") as show:
         return find_bad(listing, folder, show)
 
 
@@ -135,16 +135,16 @@ def _predict(
         def show(done: int) -> None:
             status.update(f"Predicting: {before + done:,} of {total:,} pictures")
 
-        for pictures, own in kept:
+        for items, own in kept:
             try:
-                found, rows, bad = predict_set(predictor, pictures, show)
+                found, rows, bad = predict_set(predictor, items, show)
             except PredictionError as error:
                 raise InputError(
                     "The model must predict every batch of pictures. Received: "
                     f"{predictor.name}: {error}. If it is served, see to the server; else export "
                     "the model again."
                 ) from error
-            where = pictures.where()
+            where = items.where()
             places += [where[row] for row in rows]
             labels.append(own.choose(rows))
             probabilities.append(found)

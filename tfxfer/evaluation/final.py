@@ -18,7 +18,7 @@ _BATCH = 32
 
 
 def judge(
-    model: keras.Model, pictures: ItemData, calibrates: bool, *, share: Share
+    model: keras.Model, items: ItemData, calibrates: bool, *, share: Share
 ) -> tuple[Evaluation, Evaluation, Calibration | None]:
     """Calibrate a model on validation, and evaluate it on validation and test.
 
@@ -31,18 +31,18 @@ def judge(
     Returns:
         The metrics on validation and test, and the calibration errors.
     """
-    task, labels = pictures.task, pictures.validation.labels
+    task, labels = items.task, items.validation.labels
     call = compile_model(model)
-    view = pictures.modality.plain_view(InputSpec.of(model))
-    given = _predict(call, view, pictures.validation, share)
+    view = items.modality.plain_view(InputSpec.of(model))
+    given = _predict(call, view, items.validation, share)
     temperature, sure = 1.0, given
     if calibrates:
         temperature = task.fit_temperature(labels, given)
         fold_temperature(model, temperature)
         sure = task.apply_temperature(given, temperature)
-    tested = _predict(call, view, pictures.test, share)
-    validation = task.evaluate("validation", labels, sure, pictures.classes)
-    test = task.evaluate("test", pictures.test.labels, tested, pictures.classes)
+    tested = _predict(call, view, items.test, share)
+    validation = task.evaluate("validation", labels, sure, items.classes)
+    test = task.evaluate("test", items.test.labels, tested, items.classes)
     if not calibrates:
         return validation, test, None
     error = task.calibration_error
@@ -50,11 +50,11 @@ def judge(
     calibration = Calibration(
         temperature,
         (error(labels, given), error(labels, sure)),
-        (error(pictures.test.labels, before), error(pictures.test.labels, tested)),
+        (error(items.test.labels, before), error(items.test.labels, tested)),
     )
     return validation, test, calibration
 
 
-def _predict(call: Call, view: View, pictures: ItemSet, share: Share) -> np.ndarray:
-    batches = make_view_batches(share.part_of(pictures), view, batch_size=_BATCH)
+def _predict(call: Call, view: View, items: ItemSet, share: Share) -> np.ndarray:
+    batches = make_view_batches(share.part_of(items), view, batch_size=_BATCH)
     return share.gather(predict(call, batches.as_numpy_iterator()))

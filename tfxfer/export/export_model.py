@@ -57,7 +57,7 @@ class Request:
 
 def export_model(
     model: keras.Model,
-    pictures: ItemData,
+    items: ItemData,
     request: Request,
     show: Callable[[str], None] = lambda name: None,
 ) -> tuple[ExportedFormat, ...]:
@@ -77,14 +77,14 @@ def export_model(
         InputError: A file exists already.
     """
     _check_files(request)
-    validation = spread(pictures.validation, _COMPARED)
-    compared = _Compared(model, pictures, validation)
+    validation = spread(items.validation, _COMPARED)
+    compared = _Compared(model, items, validation)
     rows = []
     for name in request.formats:
         show(name)
         write = _write_saved_model if name == SAVED_MODEL else _write_file
         rows.append(write(name, compared, request))
-    run.write_classes(request.out, pictures.classes)
+    run.write_classes(request.out, items.classes)
     _write_rows(request.out / EXPORTS, rows)
     return tuple(rows)
 
@@ -92,11 +92,11 @@ def export_model(
 class _Compared:
     """A trained model with its predictions for validation pictures."""
 
-    def __init__(self, model: keras.Model, pictures: ItemData, validation: ItemSet):
-        self.model, self.pictures, self.validation = model, pictures, validation
-        self.view = pictures.modality.plain_view(InputSpec.of(model))
+    def __init__(self, model: keras.Model, items: ItemData, validation: ItemSet):
+        self.model, self.items, self.validation = model, items, validation
+        self.view = items.modality.plain_view(InputSpec.of(model))
         self.dataset = make_evaluation_dataset(
-            validation, self.view, class_count=len(pictures.classes), batch_size=_BATCH
+            validation, self.view, class_count=len(items.classes), batch_size=_BATCH
         )
         with exact_float32():
             given = (batch for batch, _ in self.dataset.as_numpy_iterator())
@@ -116,14 +116,14 @@ class _Compared:
 
     def examples(self, split: str) -> Iterator[np.ndarray]:
         """Yield plain views of some pictures of a split, one at a time."""
-        pictures = self.pictures.train if split == "train" else self.validation
-        chosen = spread(pictures, _CALIBRATED_ON)
+        items = self.items.train if split == "train" else self.validation
+        chosen = spread(items, _CALIBRATED_ON)
         for batch in make_view_batches(chosen, self.view, batch_size=_BATCH).as_numpy_iterator():
             yield from batch
 
 
 def _write_saved_model(name: str, compared: _Compared, request: Request) -> ExportedFormat:
-    classes, validation = compared.pictures.classes, compared.validation
+    classes, validation = compared.items.classes, compared.validation
     try:
         with new_version(request.out) as (staging, target):
             export_saved_model(
@@ -137,7 +137,7 @@ def _write_saved_model(name: str, compared: _Compared, request: Request) -> Expo
 
 
 def _write_file(name: str, compared: _Compared, request: Request) -> ExportedFormat:
-    form, classes = FORMATS[name], compared.pictures.classes
+    form, classes = FORMATS[name], compared.items.classes
     request.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=request.out) as folder:
         staging = Path(folder)

@@ -55,20 +55,20 @@ class Format:
 
 
 def _write_litert(
-    kind: str, model: keras.Model, path: Path, classes: Sequence[str], pictures: Representative
+    kind: str, model: keras.Model, path: Path, classes: Sequence[str], items: Representative
 ) -> None:
-    convert_litert(model, kind, path, classes, pictures)
+    convert_litert(model, kind, path, classes, items)
 
 
 def _write_onnx(
-    model: keras.Model, path: Path, classes: Sequence[str], pictures: Representative
+    model: keras.Model, path: Path, classes: Sequence[str], items: Representative
 ) -> None:
     with _explained("ONNX"), _plain_numbers(model):
         model.export(str(path), format="onnx", verbose=False, input_signature=_signature(model))
 
 
 def _write_openvino(
-    model: keras.Model, path: Path, classes: Sequence[str], pictures: Representative
+    model: keras.Model, path: Path, classes: Sequence[str], items: Representative
 ) -> None:
     import openvino as ov
 

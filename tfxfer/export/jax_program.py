@@ -32,8 +32,8 @@ def trace_jax(model: keras.Model, module: tf.Module) -> Callable[[tf.Tensor], li
     archive = keras.export.ExportArchive()
     archive.track(both)
 
-    def call(pictures: Any) -> list[Any]:
-        return both(pictures, training=False)
+    def call(items: Any) -> list[Any]:
+        return both(items, training=False)
 
     spec = tf.TensorSpec(model.input_shape, tf.float32)
     with warnings.catch_warnings():
@@ -70,7 +70,7 @@ def is_readable() -> bool:
     # A free number of pictures is what newer versions of JAX write in a way that older versions of
     # TensorFlow cannot read.
     program = jax2tf.convert(
-        lambda pictures: pictures + 1,
+        lambda items: items + 1,
         polymorphic_shapes=["(batch, ...)"],
         native_serialization_platforms=_PLATFORMS,
     )

@@ -71,20 +71,20 @@ def convert_litert(
             f"A LiteRT model is one of: {', '.join(KINDS)}. Received: {kind!r}. Choose one of them."
         )
     schema = import_litert("schema_py_generated")
-    pictures = _collect(representative, kind) if kind in ("int8", "float16") else None
+    items = _collect(representative, kind) if kind in ("int8", "float16") else None
     try:
         # The converter's native code writes to standard error, and it warns of deprecated names.
         with warnings.catch_warnings(), runtime.silent_stderr():
             warnings.simplefilter("ignore")
-            content = _convert(model, kind, pictures if kind == "int8" else None)
+            content = _convert(model, kind, items if kind == "int8" else None)
     except (ConverterError, RuntimeError, ValueError, tf.errors.OpError) as error:
         raise InputError(
             "LiteRT must know every operation of a network that is exported to it. Received: "
             f"{model.name!r} as {kind}: {first_line(error)}. Export it as a SavedModel or as ONNX, "
             "or train another backbone, such as MobileNetV2."
         ) from error
-    if kind == "float16" and pictures is not None:
-        content = mix_float16(content, pictures, _TOLERANCE)
+    if kind == "float16" and items is not None:
+        content = mix_float16(content, items, _TOLERANCE)
     parsed = schema.ModelT.InitFromPackedBuf(content)
     finished = add_metadata(parsed, classes, model.input_shape[1], model.name)
     staging = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
@@ -97,32 +97,32 @@ def convert_litert(
 
 def _collect(representative: Representative | None, kind: str) -> np.ndarray:
     """Return all representative pictures, ``[pictures, size, size, 3]`` float32."""
-    pictures = list(representative()) if representative else []
-    if not pictures:
+    items = list(representative()) if representative else []
+    if not items:
         raise InputError(
             f"A LiteRT model in {kind} needs some 200 pictures, from which it is seen how its "
             "numbers may be rounded. Received: none. Give the run's data, or choose the kind "
             "'float32' or 'dynamic'."
         )
-    return np.stack(pictures).astype(np.float32)
+    return np.stack(items).astype(np.float32)
 
 
-def _convert(model: keras.Model, kind: str, pictures: np.ndarray | None) -> bytes:
-    if pictures is None:
+def _convert(model: keras.Model, kind: str, items: np.ndarray | None) -> bytes:
+    if items is None:
         return _lower(model, lambda given: model(given, training=False), kind, None)
-    *body, last = _split_off(model)
+    *body, last = _halve(model)
     if not isinstance(last, keras.layers.Dense):
-        return _lower(model, lambda given: model(given, training=False), kind, pictures)
+        return _lower(model, lambda given: model(given, training=False), kind, items)
     network = body[0]
 
     def give_logits(given: tf.Tensor) -> tf.Tensor:
         return tf.matmul(network(given, training=False), last.kernel) + last.bias
 
-    shift = _find_shift(model, give_logits, pictures)
-    return _lower(model, lambda given: last.activation(give_logits(given) + shift), kind, pictures)
+    shift = _find_shift(model, give_logits, items)
+    return _lower(model, lambda given: last.activation(give_logits(given) + shift), kind, items)
 
 
-def _split_off(model: keras.Model) -> tuple[keras.Model, keras.Operation]:
+def _halve(model: keras.Model) -> tuple[keras.Model, keras.Operation]:
     """Return a model of all layers except the last one, and that layer."""
     last, node, _ = model.outputs[0]._keras_history
     before = last._inbound_nodes[node].input_tensors[0]
@@ -130,7 +130,7 @@ def _split_off(model: keras.Model) -> tuple[keras.Model, keras.Operation]:
 
 
 def _find_shift(
-    model: keras.Model, give_logits: Callable[[tf.Tensor], tf.Tensor], pictures: np.ndarray
+    model: keras.Model, give_logits: Callable[[tf.Tensor], tf.Tensor], items: np.ndarray
 ) -> np.ndarray:
     """Return by how much each logit of a network in int8 is too small, on average.
 
@@ -140,11 +140,11 @@ def _find_shift(
     Returns:
         ``[classes]`` float32, which has to be added to the logits.
     """
-    quantized = LiteModel(_lower(model, give_logits, "int8", pictures, gives_float=True))
+    quantized = LiteModel(_lower(model, give_logits, "int8", items, gives_float=True))
     exact = tf.function(give_logits, autograph=False)
     differences = []
-    for start in range(0, len(pictures), _BATCH):
-        batch = np.rint(pictures[start : start + _BATCH])
+    for start in range(0, len(items), _BATCH):
+        batch = np.rint(items[start : start + _BATCH])
         differences.append(exact(tf.constant(batch)).numpy() - quantized(batch))
     return np.concatenate(differences).mean(axis=0)
 
@@ -153,14 +153,14 @@ def _lower(
     model: keras.Model,
     answer: Callable[[tf.Tensor], tf.Tensor],
     kind: str,
-    pictures: np.ndarray | None,
+    items: np.ndarray | None,
     gives_float: bool = False,
 ) -> bytes:
     """Convert a function that uses the model's weights to a LiteRT file."""
     size_px = model.input_shape[1]
     spec = tf.TensorSpec([None, size_px, size_px, 3], tf.float32, "pictures")
     traced = tf.function(
-        lambda pictures: {"probabilities": answer(pictures)}, autograph=False
+        lambda items: {"probabilities": answer(items)}, autograph=False
     ).get_concrete_function(spec)
     module = tf.Module()
     module.weights = [weight.value for weight in model.weights]
@@ -170,8 +170,8 @@ def _lower(
     converter: Any = tf.lite.TFLiteConverter.from_concrete_functions([traced], module)
     if kind in ("dynamic", "int8"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if pictures is not None:
-        converter.representative_dataset = lambda: ([each[np.newaxis]] for each in pictures)
+    if items is not None:
+        converter.representative_dataset = lambda: ([each[np.newaxis]] for each in items)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = tf.uint8
         converter.inference_output_type = tf.float32 if gives_float else tf.uint8

@@ -26,7 +26,7 @@ _DEQUANTIZE_VERSION = 3
 _EMPTY_BUFFER = 0
 
 
-def mix_float16(content: bytes, pictures: np.ndarray, tolerance: float) -> bytes:
+def mix_float16(content: bytes, items: np.ndarray, tolerance: float) -> bytes:
     """Round as many weights as the tolerance allows, beginning with those that matter least.
 
     Args:
@@ -34,8 +34,8 @@ def mix_float16(content: bytes, pictures: np.ndarray, tolerance: float) -> bytes
         pictures: ``[pictures, size, size, 3]`` float32, 0…255, which were not trained on.
         tolerance: The largest allowed change of a probability on these pictures.
     """
-    few = pictures[:_TRIED_ON]
-    exact, wanted = (_predict(content, shown) for shown in (few, pictures))
+    few = items[:_TRIED_ON]
+    exact, wanted = (_predict(content, shown) for shown in (few, items))
 
     def differ(chosen: Collection[int], shown: np.ndarray, expected: np.ndarray) -> float:
         return float(np.abs(_predict(round_weights(content, chosen), shown) - expected).max())
@@ -47,7 +47,7 @@ def mix_float16(content: bytes, pictures: np.ndarray, tolerance: float) -> bytes
     least, most = 0, len(ordered)
     while least < most:
         middle = (least + most + 1) // 2
-        if differ(ordered[:middle], pictures, wanted) <= tolerance:
+        if differ(ordered[:middle], items, wanted) <= tolerance:
             least = middle
         else:
             most = middle - 1
@@ -114,8 +114,8 @@ def round_weights(content: bytes, chosen: Collection[int]) -> bytes:
     return pack_model(model)
 
 
-def _predict(content: bytes, pictures: np.ndarray) -> np.ndarray:
-    return LiteModel(content)(pictures)
+def _predict(content: bytes, items: np.ndarray) -> np.ndarray:
+    return LiteModel(content)(items)
 
 
 def _is_large_constant(model: Any, tensor: Any, schema: Any) -> bool:

@@ -21,7 +21,7 @@ _CALLS, _SECONDS, _UNCOUNTED = 30, 5.0, 2
 
 def predict_all(predictor: Predictor, batches: Iterable[tuple[np.ndarray, np.ndarray]]):
     """Return the probabilities ``[pictures, classes]`` of decoded pictures, in order."""
-    return np.concatenate([predictor.run(list(pictures)).probabilities for pictures, _ in batches])
+    return np.concatenate([predictor.run(list(items)).probabilities for items, _ in batches])
 
 
 def measure(
@@ -45,8 +45,8 @@ def measure(
     """
     with exact_float32():
         probabilities = predict_all(predictor, dataset.as_numpy_iterator())
-    pictures = next(dataset.as_numpy_iterator())[0]
-    batch = np.resize(pictures, (ExportedFormat.BATCH, *pictures.shape[1:]))
+    items = next(dataset.as_numpy_iterator())[0]
+    batch = np.resize(items, (ExportedFormat.BATCH, *items.shape[1:]))
     return ExportedFormat(
         format=name,
         path=path,
@@ -61,9 +61,9 @@ def measure(
     )
 
 
-def time_calls(predictor: Predictor, pictures: np.ndarray) -> float:
+def time_calls(predictor: Predictor, items: np.ndarray) -> float:
     """Return the median time of a call in milliseconds."""
-    batch = list(pictures)
+    batch = list(items)
     for _ in range(_UNCOUNTED):
         predictor.run(batch)
     times: list[float] = []

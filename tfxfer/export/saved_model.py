@@ -126,7 +126,7 @@ def _trace(model: keras.Model, module: tf.Module) -> Answer:
     module.resources = [layer.loaded for layer in hub_modules]  # These hold lookup tables, say.
     spec = tf.TensorSpec(model.input_shape, tf.float32)
     return tf.function(
-        lambda pictures: both(pictures, training=False), input_signature=[spec], autograph=False
+        lambda items: both(items, training=False), input_signature=[spec], autograph=False
     )
 
 
@@ -136,9 +136,9 @@ def list_signatures(model: keras.Model) -> tuple[Signature, ...]:
     return find_modality(spec.name).signatures(spec)
 
 
-def choose_encoded(pictures: ItemSet, count: int) -> list[bytes]:
+def choose_encoded(items: ItemSet, count: int) -> list[bytes]:
     """Return `count` encoded pictures, spread evenly over the set."""
-    chosen = spread(pictures, count).encoded()
+    chosen = spread(items, count).encoded()
     return [bytes(encoded) for encoded, _ in chosen.as_numpy_iterator()]
 
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 from tfxfer.data.items import untuned
 from tfxfer.data.sampling import draw_evenly
 from tfxfer.features.cut import Cut
-from tfxfer.features.engines import BATCH, Engine, split
+from tfxfer.features.engines import BATCH, Engine, in_parts
 from tfxfer.features.recorder import Recorder
 from tfxfer.features.store.table import Table
 from tfxfer.task import Labels
@@ -172,7 +172,7 @@ def make_stored_evaluation(
 
 def make_streamed_dataset(
     engine: Engine,
-    pictures: tf.data.Dataset,
+    items: tf.data.Dataset,
     *,
     cut: Cut,
     classes: int,
@@ -193,9 +193,9 @@ def make_streamed_dataset(
         labels: deque[np.ndarray] = deque()
 
         def pieces() -> Iterator[np.ndarray]:
-            for batch, batch_labels in pictures.as_numpy_iterator():
+            for batch, batch_labels in items.as_numpy_iterator():
                 labels.append(batch_labels)
-                yield from split(batch, BATCH)
+                yield from in_parts(batch, BATCH)
 
         ready: list[np.ndarray] = []
         for (features,) in recorder.time(engine, pieces()):

@@ -22,7 +22,7 @@ from tfxfer.machine.compiled import call_model, fill_up
 TOLERANCE = 0.2
 # Nearly equal pictures are assumed to differ by this share of the norm.
 _LEAST_SPREAD = 0.01
-_TRIAL_BATCHES = 3
+_TIMED_BATCHES = 3
 # An engine further down the list must be this much faster, because near ties would be decided
 # differently each time.
 _MARGIN = 1.15
@@ -34,7 +34,7 @@ _MUCH_FASTER = 5.0
 
 
 def choose_engine(
-    prefix: keras.Model, pictures: np.ndarray, *, wanted: str, before: str | None = None
+    prefix: keras.Model, items: np.ndarray, *, wanted: str, before: str | None = None
 ) -> tuple[Engine, tuple[str, ...]]:
     """Choose an engine whose features agree with those of Keras, and make it ready.
 
@@ -53,7 +53,7 @@ def choose_engine(
     """
     if wanted != "auto":
         engines.check_installed(wanted)
-    expected, keras_speed = _ask_keras(prefix, pictures)
+    expected, keras_speed = _ask_keras(prefix, items)
     if not all(np.isfinite(part).all() for part in expected):
         raise InputError(
             "Weights must give finite features. Received: a network whose features of the first "
@@ -64,13 +64,13 @@ def choose_engine(
     for name in _order(wanted, before):
         if best and _speed(best) > _MUCH_FASTER * keras_speed:
             break
-        engine = _check_engine(name, prefix, pictures, expected)
+        engine = _check_engine(name, prefix, items, expected)
         if isinstance(engine, str):
             refused.append(engine)
             continue
         if wanted != "auto" or before:
             return engine, tuple(refused)
-        engine = replace(engine, pictures_per_second=_time(engine, pictures))
+        engine = replace(engine, items_per_second=_time(engine, items))
         if best is None or _speed(engine) > _MARGIN * _speed(best):
             best = engine
     if best is None:
@@ -81,19 +81,19 @@ def choose_engine(
     return best, tuple(refused)
 
 
-def _ask_keras(prefix: keras.Model, pictures: np.ndarray) -> tuple[list[np.ndarray], float]:
+def _ask_keras(prefix: keras.Model, items: np.ndarray) -> tuple[list[np.ndarray], float]:
     """Return Keras's own features for some pictures, and its speed in pictures a second.
 
     The pictures are run in two halves: the first makes all layers ready, and the second is timed.
     """
     reference = call_model(prefix)
-    halves = np.split(_whole(pictures), 2)
+    halves = np.split(_whole(items), 2)
     first = reference(halves[0])
     start = time.monotonic()
     second = reference(halves[1])
     speed = len(halves[1]) / (time.monotonic() - start)
     joined = (np.concatenate(parts) for parts in zip(first, second, strict=True))
-    return [part[: len(pictures)] for part in joined], speed
+    return [part[: len(items)] for part in joined], speed
 
 
 def _order(wanted: str, before: str | None) -> list[str]:
@@ -105,13 +105,13 @@ def _order(wanted: str, before: str | None) -> list[str]:
 def _check_engine(
     name: str,
     prefix: keras.Model,
-    pictures: np.ndarray,
+    items: np.ndarray,
     expected: list[np.ndarray],
 ) -> Engine | str:
     """Make an engine ready, or say why it is refused."""
     try:
         run = ENGINES[name](prefix)
-        error = largest_error(next(run([pictures])), expected)
+        error = largest_error(next(run([items])), expected)
     # If an engine cannot compile a network, another one can, because TensorFlow runs them all.
     except Exception as failure:
         if name == "tensorflow":
@@ -142,18 +142,18 @@ def largest_error(features: list[np.ndarray], expected: list[np.ndarray]) -> flo
 
 
 def _speed(engine: Engine) -> float:
-    return engine.pictures_per_second or 0.0
+    return engine.items_per_second or 0.0
 
 
-def _time(engine: Engine, pictures: np.ndarray) -> float:
+def _time(engine: Engine, items: np.ndarray) -> float:
     """Return pictures a second over a few batches, after the first call has compiled the engine."""
-    batch = _whole(pictures)
+    batch = _whole(items)
     start = time.monotonic()
-    for _ in engine.run(repeat(batch, _TRIAL_BATCHES)):
+    for _ in engine.run(repeat(batch, _TIMED_BATCHES)):
         pass
-    return _TRIAL_BATCHES * len(batch) / (time.monotonic() - start)
+    return _TIMED_BATCHES * len(batch) / (time.monotonic() - start)
 
 
-def _whole(pictures: np.ndarray) -> np.ndarray:
+def _whole(items: np.ndarray) -> np.ndarray:
     """Return pictures as one batch of the size that engines are compiled for."""
-    return fill_up(pictures, BATCH)
+    return fill_up(items, BATCH)

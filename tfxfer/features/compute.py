@@ -22,10 +22,10 @@ from tfxfer.features.network import list_engines
 from tfxfer.features.run import FeatureRun, Prefixes
 from tfxfer.features.store import shards
 from tfxfer.features.store.table import Table
-from tfxfer.machine.progress import PictureBar
+from tfxfer.machine.progress import ItemBar
 
 # Pictures in a file of features: what an interrupted pass has written so far is found again.
-_SHARD_PICTURES = 8192
+_SHARD_ITEMS = 8192
 # Items by whose lengths the room is estimated that all of them will need.
 _SAMPLE_ITEMS = 256
 
@@ -43,7 +43,7 @@ class _Pass:
     """
 
     run: FeatureRun
-    pictures: ItemSet
+    items: ItemSet
     identities: Sequence[Identity]
     view: int
     cuts: tuple[Cut, ...]
@@ -55,12 +55,12 @@ class _Pass:
         if len(rows) == len(self.identities):
             return self
         chosen = [self.identities[row] for row in rows]
-        return replace(self, pictures=self.pictures.choose(rows), identities=chosen)
+        return replace(self, items=self.items.choose(rows), identities=chosen)
 
 
 def find_tables(
     run: FeatureRun,
-    pictures: ItemSet,
+    items: ItemSet,
     *,
     wanted: Mapping[int, Sequence[Cut]],
     prefixes: Prefixes | None = None,
@@ -72,12 +72,12 @@ def find_tables(
         prefixes: of all these cuts; None: as they are now, with the run's augmentation.
     """
     prefixes = prefixes or run.hash_prefixes(c for cuts in wanted.values() for c in cuts)
-    return _find(run, pictures.identities(), wanted=wanted, prefixes=prefixes)[1]
+    return _find(run, items.identities(), wanted=wanted, prefixes=prefixes)[1]
 
 
 def compute_tables(
     run: FeatureRun,
-    pictures: ItemSet,
+    items: ItemSet,
     *,
     wanted: Mapping[int, Sequence[Cut]],
     split: str,
@@ -95,11 +95,11 @@ def compute_tables(
     """
     prefixes = prefixes or run.hash_prefixes(c for cuts in wanted.values() for c in cuts)
     # A picture that changes meanwhile is stored as what it was, and found missing next time.
-    identities = pictures.identities()
+    identities = items.identities()
     for _ in ENGINES:
         tables, names = Tables(), set()
         for view, cuts in wanted.items():
-            whole = _Pass(run, pictures, identities, view, tuple(cuts), prefixes, split)
+            whole = _Pass(run, items, identities, view, tuple(cuts), prefixes, split)
             tables |= _complete_view(whole)
             names.add(run.recorder.engine_name)
         if len(names) == 1:
@@ -162,9 +162,9 @@ def _find(
 def _store_view(part: _Pass) -> None:
     """Compute one view of some pictures and write it, a file of each cut after the other."""
     count, label = len(part.identities), f"{part.split} pictures, view {part.view}"
-    with PictureBar(label, count, part.run.recorder.console) as bar:
-        for start in range(0, count, _SHARD_PICTURES):
-            own = part.choose(np.arange(start, min(start + _SHARD_PICTURES, count)))
+    with ItemBar(label, count, part.run.recorder.console) as bar:
+        for start in range(0, count, _SHARD_ITEMS):
+            own = part.choose(np.arange(start, min(start + _SHARD_ITEMS, count)))
             show = partial(bar.show, start)
             try:
                 _store_shards(own, show)
@@ -220,7 +220,7 @@ def sample_lengths(run: FeatureRun, items: ItemSet) -> np.ndarray:
 
 def _sample(whole: _Pass) -> np.ndarray:
     """Some pictures from all over a split, where neighbours are often of one class."""
-    some = replace(whole, pictures=spread(whole.pictures, BATCH), view=0)
+    some = replace(whole, items=spread(whole.items, BATCH), view=0)
     return next(_make_views(some, deque()))
 
 
@@ -230,14 +230,14 @@ def _make_views(part: _Pass, lengths: deque[np.ndarray]) -> Iterator[np.ndarray]
     Args:
         lengths: is given those of each batch, where views are of different lengths.
     """
-    spec, modality, pictures = part.run.network.backbone.input, part.run.modality, part.pictures
+    spec, modality, items = part.run.network.backbone.input, part.run.modality, part.items
     if part.view == 0:
         plain = modality.plain_view(spec)
-        dataset = make_view_batches(pictures, plain, batch_size=BATCH)
+        dataset = make_view_batches(items, plain, batch_size=BATCH)
     else:
         changed = modality.augmented_view(spec, part.prefixes.augmentation)
-        seeds = view_seeds(pictures.identities(), part.run.seed, part.view)
-        dataset = make_view_batches(pictures, changed, batch_size=BATCH, seeds=seeds)
+        seeds = view_seeds(items.identities(), part.run.seed, part.view)
+        dataset = make_view_batches(items, changed, batch_size=BATCH, seeds=seeds)
     # The reading begins here, not with the first batch: what that takes is no waiting for pictures.
     return _note_lengths(dataset.as_numpy_iterator(), lengths)
 

@@ -13,7 +13,7 @@ from tfxfer.features.pack import pack, packed_shape, unpack
 from tfxfer.task import Head
 
 POOLED = "pooled"
-PICTURES = "pictures"
+ITEMS = "pictures"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def find_cut(backbone: Backbone, head: Head, unfrozen: int) -> Cut:
     """
     if unfrozen == len(backbone.blocks):
         shape = backbone.input.shape
-        return Cut(unfrozen, PICTURES, shape, (shape,))
+        return Cut(unfrozen, ITEMS, shape, (shape,))
     if unfrozen == 0:
         channels = head.count_pooled(backbone.network.output.shape)
         return Cut(0, POOLED, (channels,), ((channels,),))

@@ -41,13 +41,13 @@ class Engine:
         run: from batches of pictures ``[batch, size, size, 3]`` float32, at most `BATCH` each, to
             lists of features ``[batch, …]`` float32, in their order.
         error: relative difference of its features from Keras's.
-        pictures_per_second: from the trial; None where there was none.
+        items_per_second: from the trial; None where there was none.
     """
 
     name: str
     run: Run
     error: float = 0.0
-    pictures_per_second: float | None = None
+    items_per_second: float | None = None
 
 
 def build_openvino(prefix: keras.Model) -> Run:
@@ -87,7 +87,7 @@ def build_openvino(prefix: keras.Model) -> Run:
 
         def count_parts() -> Iterator[np.ndarray]:
             for batch in batches:
-                parts = split(batch, _OPENVINO_BATCH)
+                parts = in_parts(batch, _OPENVINO_BATCH)
                 counts.append(len(parts))
                 yield from parts
 
@@ -249,9 +249,9 @@ def batched(items: Iterable, size: int) -> Iterator[list]:
         yield group
 
 
-def split(pictures: np.ndarray, size: int) -> list[np.ndarray]:
+def in_parts(items: np.ndarray, size: int) -> list[np.ndarray]:
     """Divide pictures into batches of `size`, of which the last one may be smaller."""
-    return np.split(pictures, range(size, len(pictures), size))
+    return np.split(items, range(size, len(items), size))
 
 
 def padded(batches: Iterable[np.ndarray], size: int = BATCH) -> Iterator[tuple[np.ndarray, int]]:

@@ -23,7 +23,7 @@ from tfxfer.features.batches import (
     time_waiting,
 )
 from tfxfer.features.compute import compute_tables
-from tfxfer.features.cut import PICTURES, Cut
+from tfxfer.features.cut import ITEMS, Cut
 from tfxfer.features.mixing import mix_batches
 from tfxfer.features.plan import Views, plan_views
 from tfxfer.features.run import FeatureRun, Prefixes
@@ -88,7 +88,7 @@ def check_mixing(phase: ResolvedPhase, cut: Cut) -> None:
 
 def make_phase_data(
     run: FeatureRun,
-    pictures: ItemData,
+    items: ItemData,
     *,
     phases: Sequence[ResolvedPhase],
     batching: Batching,
@@ -111,13 +111,13 @@ def make_phase_data(
     """
     phase, cuts = phases[0], [run.network.cut_for(each) for each in phases]
     check_mixing(phase, cuts[0])
-    frozen = (cut for cut in (*cuts, *also) if cut.name != PICTURES)
+    frozen = (cut for cut in (*cuts, *also) if cut.name != ITEMS)
     prefixes = run.hash_prefixes(frozen, phase.augmentation)
-    wanted = plan_views(run, pictures, phases=phases, cuts=cuts, prefixes=prefixes, also=also)
+    wanted = plan_views(run, items, phases=phases, cuts=cuts, prefixes=prefixes, also=also)
     if run.share.agree(bool(wanted)):
         try:
             return make_stored_data(
-                run, pictures, phase=phase, wanted=wanted, batching=batching, prefixes=prefixes
+                run, items, phase=phase, wanted=wanted, batching=batching, prefixes=prefixes
             )
         except OSError as error:
             if error.errno not in FULL:
@@ -132,12 +132,12 @@ def make_phase_data(
                 f"phase {phase.name!r}: the disk of {str(run.store.folder)!r} is full; the frozen "
                 "layers run in every epoch instead (tfxfer cache --clear makes room)"
             )
-    return make_streamed_data(run, pictures, phase=phase, cut=cuts[0], batching=batching)
+    return make_streamed_data(run, items, phase=phase, cut=cuts[0], batching=batching)
 
 
 def make_stored_data(
     run: FeatureRun,
-    pictures: ItemData,
+    items: ItemData,
     *,
     phase: ResolvedPhase,
     wanted: Views,
@@ -150,14 +150,14 @@ def make_stored_data(
         wanted: the cuts to store of each view; the phase's own is the first.
         prefixes: of all these cuts.
     """
-    train, validation, cut = pictures.train, pictures.validation, wanted[0][0]
+    train, validation, cut = items.train, items.validation, wanted[0][0]
     found = compute_tables(run, train, wanted=wanted, split="training", prefixes=prefixes)
     views = [found[view, cut] for view in wanted]
     held_out = {0: wanted[0]}
     kept = compute_tables(run, validation, wanted=held_out, split="validation", prefixes=prefixes)[
         0, cut
     ]
-    classes = len(pictures.classes)
+    classes = len(items.classes)
 
     def make_training(epochs: Epochs) -> tf.data.Dataset:
         return make_stored_training(
@@ -166,7 +166,7 @@ def make_stored_data(
 
     return _join(
         run,
-        pictures,
+        items,
         phase=phase,
         cut=cut,
         batching=batching,
@@ -179,20 +179,20 @@ def make_stored_data(
 
 
 def make_streamed_data(
-    run: FeatureRun, pictures: ItemData, *, phase: ResolvedPhase, cut: Cut, batching: Batching
+    run: FeatureRun, items: ItemData, *, phase: ResolvedPhase, cut: Cut, batching: Batching
 ) -> PhaseData:
     """Give what a phase trains on without storing it: features as they come, or pictures.
 
     Args:
         cut: the phase's.
     """
-    train, validation, size = pictures.train, pictures.validation, batching.size
-    classes, spec = len(pictures.classes), run.network.backbone.input
+    train, validation, size = items.train, items.validation, batching.size
+    classes, spec = len(items.classes), run.network.backbone.input
     changed = run.modality.augmented_view(spec, run.augmentation.under(phase.augmentation))
     plain = run.modality.plain_view(spec)
     steps = batching.count_steps(len(train.labels))
 
-    def make_pictures() -> tf.data.Dataset:
+    def make_items() -> tf.data.Dataset:
         return make_training_dataset(
             train,
             changed,
@@ -203,30 +203,30 @@ def make_streamed_data(
         ).take(steps)
 
     def stream(dataset: tf.data.Dataset, steps: int) -> tf.data.Dataset:
-        if cut.name == PICTURES:
+        if cut.name == ITEMS:
             return dataset
         return make_streamed_dataset(
             engine, dataset, cut=cut, classes=classes, steps=steps, recorder=run.recorder
         )
 
-    if cut.name != PICTURES:
-        sample = next(iter(make_pictures().as_numpy_iterator()))[0]
+    if cut.name != ITEMS:
+        sample = next(iter(make_items().as_numpy_iterator()))[0]
         engine = run.network.make_engine([cut], sample, recorder=run.recorder)
     held_out = make_evaluation_dataset(validation, plain, class_count=classes, batch_size=size)
     return _join(
         run,
-        pictures,
+        items,
         phase=phase,
         cut=cut,
         batching=batching,
-        make_training=lambda _: stream(make_pictures(), steps),
+        make_training=lambda _: stream(make_items(), steps),
         validation=stream(held_out, math.ceil(len(validation.labels) / size)),
     )
 
 
 def _join(
     run: FeatureRun,
-    pictures: ItemData,
+    items: ItemData,
     *,
     phase: ResolvedPhase,
     cut: Cut,
@@ -237,7 +237,7 @@ def _join(
 ) -> PhaseData:
     """Mix training batches as a phase wants it, and watch how long they are waited for."""
     waiting, epochs = Waiting(), Epochs()
-    train, held_out = pictures.train.labels, pictures.validation.labels
+    train, held_out = items.train.labels, items.validation.labels
     steps = batching.count_steps(len(train))
 
     def make_mixed(first_epoch: int = 0) -> tf.data.Dataset:

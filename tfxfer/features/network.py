@@ -62,7 +62,7 @@ class FrozenNetwork:
     def make_engine(
         self,
         cuts: Sequence[Cut],
-        pictures: np.ndarray,
+        items: np.ndarray,
         *,
         recorder: Recorder,
         stored_by: str | None = None,
@@ -79,7 +79,7 @@ class FrozenNetwork:
         start = time.monotonic()
         before = (recorder.engine_name or stored_by) if self.engine == "auto" else None
         prefix = build_prefix(self.backbone, self.head, cuts)
-        engine, refused = choose_engine(prefix, pictures[:BATCH], wanted=self.engine, before=before)
+        engine, refused = choose_engine(prefix, items[:BATCH], wanted=self.engine, before=before)
         for line in refused:
             recorder.say(line)
         recorder.engine_name = engine.name

@@ -9,7 +9,7 @@ from pathlib import Path
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.items import ItemData, ItemSet
 from tfxfer.features.compute import find_tables, sample_lengths
-from tfxfer.features.cut import PICTURES, Cut
+from tfxfer.features.cut import ITEMS, Cut
 from tfxfer.features.network import list_engines
 from tfxfer.features.run import FeatureRun, Prefixes
 from tfxfer.features.store import cache
@@ -21,12 +21,12 @@ Views = dict[int, list[Cut]]
 
 def views_of(phase: ResolvedPhase, cut: Cut) -> int:
     """Stored views of each training picture that a phase asks for; 0: none."""
-    return phase.views if isinstance(phase.views, int) and cut.name != PICTURES else 0
+    return phase.views if isinstance(phase.views, int) and cut.name != ITEMS else 0
 
 
 def plan_views(
     run: FeatureRun,
-    pictures: ItemData,
+    items: ItemData,
     *,
     phases: Sequence[ResolvedPhase],
     cuts: Sequence[Cut],
@@ -51,7 +51,7 @@ def plan_views(
         return {}
 
     def fits(extended: Views) -> bool:
-        return has_room(run, pictures, wanted=extended, prefixes=prefixes)
+        return has_room(run, items, wanted=extended, prefixes=prefixes)
 
     if not fits(wanted):
         run.recorder.say(
@@ -70,28 +70,28 @@ def plan_views(
         extended = {view: [*own, cut] if view < shared else own for view, own in wanted.items()}
         wanted = extended if fits(extended) else wanted
     for cut in also:
-        if cut in wanted[0] or cut.name == PICTURES:
+        if cut in wanted[0] or cut.name == ITEMS:
             continue
         extended = {view: [*own, cut] for view, own in wanted.items()}
         wanted = extended if fits(extended) else wanted
-    _ask_cache(cache.make_room, run, pictures, wanted=wanted, prefixes=prefixes)
+    _ask_cache(cache.make_room, run, items, wanted=wanted, prefixes=prefixes)
     return wanted
 
 
 def has_room(
     run: FeatureRun,
-    pictures: ItemData,
+    items: ItemData,
     *,
     wanted: Mapping[int, Sequence[Cut]],
     prefixes: Prefixes,
 ) -> bool:
     """Whether what is missing of some training views, and of validation, may be stored."""
-    return _ask_cache(cache.has_room, run, pictures, wanted=wanted, prefixes=prefixes)
+    return _ask_cache(cache.has_room, run, items, wanted=wanted, prefixes=prefixes)
 
 
-def count_missing(run: FeatureRun, pictures: ItemSet, *, wanted: Views, prefixes: Prefixes) -> int:
+def count_missing(run: FeatureRun, items: ItemSet, *, wanted: Views, prefixes: Prefixes) -> int:
     """Pictures, each view by itself, that have yet to go through the frozen layers."""
-    tables = find_tables(run, pictures, wanted=wanted, prefixes=prefixes)
+    tables = find_tables(run, items, wanted=wanted, prefixes=prefixes)
     return sum(max(tables[view, cut].missing.size for cut in cuts) for view, cuts in wanted.items())
 
 
@@ -106,14 +106,14 @@ def item_bytes(run: FeatureRun, items: ItemSet, cut: Cut) -> float:
 def _ask_cache(
     ask: Callable[[Path, int, Collection[str], int | None], bool],
     run: FeatureRun,
-    pictures: ItemData,
+    items: ItemData,
     *,
     wanted: Mapping[int, Sequence[Cut]],
     prefixes: Prefixes,
 ) -> bool:
     """Ask `cache.has_room` or `cache.make_room` about what is missing."""
     needed = 0
-    for split, views in ((pictures.train, wanted), (pictures.validation, {0: wanted[0]})):
+    for split, views in ((items.train, wanted), (items.validation, {0: wanted[0]})):
         for (_, cut), table in find_tables(run, split, wanted=views, prefixes=prefixes).items():
             if len(table.missing):
                 needed += math.ceil(len(table.missing) * item_bytes(run, split, cut))

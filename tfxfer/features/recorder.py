@@ -19,7 +19,7 @@ class Clock:
 
     input_seconds: float = 0.0
     prefix_seconds: float = 0.0
-    pictures: int = 0
+    items: int = 0
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Recorder:
                 waited += time.monotonic() - start
                 if batch is None:
                     return
-                self.clock.pictures += len(batch)
+                self.clock.items += len(batch)
                 yield batch
 
         results = engine.run(timed())

@@ -80,7 +80,7 @@ class FeatureRun:
         hashes = {cut: hash_prefix(backbone, head, cut) for cut in set(cuts)}
         return Prefixes(backbone.network.name, hashes, self.augmentation.under(policy), self.seed)
 
-    def skip_trial(self) -> None:
+    def skip_timing(self) -> None:
         """Take the first engine that can be used: which one is the fastest is left to chance."""
         self.recorder.engine_name = list_engines(self.recorder)[0]
 

@@ -46,7 +46,7 @@ class LiteModel:
         self.width = int(self._output["shape"][-1])
         self._rows = int(self._input["shape"][0])
 
-    def __call__(self, pictures: np.ndarray) -> np.ndarray:
+    def __call__(self, items: np.ndarray) -> np.ndarray:
         """Map pictures to rows of numbers. Only one thread may call this at a time.
 
         Args:
@@ -58,7 +58,7 @@ class LiteModel:
         Raises:
             RuntimeError, ValueError: The model cannot run on these pictures.
         """
-        given = _quantize(pictures, self._input["dtype"], self._input["quantization"])
+        given = _quantize(items, self._input["dtype"], self._input["quantization"])
         if len(given) != self._rows:
             self._rows = 0
             self._interpreter.resize_tensor_input(self._input["index"], given.shape)
@@ -74,12 +74,12 @@ class LiteModel:
 
 
 def _quantize(
-    pictures: np.ndarray, dtype: type[np.generic], quantization: tuple[float, int]
+    items: np.ndarray, dtype: type[np.generic], quantization: tuple[float, int]
 ) -> np.ndarray:
     """Convert pictures, 0…255, to the type that the model takes."""
     if np.issubdtype(dtype, np.floating):
-        return pictures.astype(dtype)
+        return items.astype(dtype)
     scale, zero_point = quantization
     limits = np.iinfo(dtype)  # type: ignore[type-var]
-    rounded = np.rint(pictures / scale) + zero_point
+    rounded = np.rint(items / scale) + zero_point
     return rounded.clip(limits.min, limits.max).astype(dtype)

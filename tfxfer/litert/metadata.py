@@ -96,7 +96,7 @@ def _describe(name: str, class_count: int, size_px: int) -> Table:
     """Return the metadata of a model, a `ModelMetadata` table of the schema."""
     side = Number("Uint32", size_px)
     image = {0: Number("Int8", _RGB), 1: {0: side, 1: side}}
-    pictures = {
+    items = {
         0: "pictures",
         1: f"RGB pictures of {size_px} x {size_px}, 0 to 255; the model preprocesses them itself.",
         3: {0: Number("Uint8", _IMAGE_PROPERTIES), 1: image},
@@ -116,6 +116,6 @@ def _describe(name: str, class_count: int, size_px: int) -> Table:
         0: name,
         1: f"Tells {class_count} classes of pictures apart. Made by tfxfer {tfxfer.__version__}.",
         2: tfxfer.__version__,
-        3: [{2: [pictures], 3: [probabilities]}],
+        3: [{2: [items], 3: [probabilities]}],
         7: _MIN_PARSER_VERSION,
     }

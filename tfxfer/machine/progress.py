@@ -15,7 +15,7 @@ from tfxfer.records.results import CRITERIA
 
 
 @contextmanager
-def counting_pictures(console: Console, before: str) -> Iterator[Callable[[int, int], None]]:
+def counting_items(console: Console, before: str) -> Iterator[Callable[[int, int], None]]:
     """Give a function that shows how many pictures of how many were looked at.
 
     Args:
@@ -30,7 +30,7 @@ def counting_pictures(console: Console, before: str) -> Iterator[Callable[[int, 
         yield show
 
 
-class PictureBar:
+class ItemBar:
     """A bar over pictures or, where there is no terminal, one line when all are done."""
 
     def __init__(self, label: str, total: int, console: Console):
@@ -47,7 +47,7 @@ class PictureBar:
         )
         self._task = self._bar.add_task(label, total=total, speed=0.0)
 
-    def __enter__(self) -> PictureBar:
+    def __enter__(self) -> ItemBar:
         if self._console.is_terminal:
             self._bar.start()
         return self

@@ -55,7 +55,7 @@ def check_splits(counts: Mapping[str, int], share: Share) -> None:
         )
 
 
-def divide_batch(batch_size: int, pictures: int, share: Share) -> int:
+def divide_batch(batch_size: int, items: int, share: Share) -> int:
     """Return the size of a batch of all devices together.
 
     It is at most the number of pictures, and a multiple of the number of devices.
@@ -63,11 +63,11 @@ def divide_batch(batch_size: int, pictures: int, share: Share) -> int:
     Raises:
         InputError: A device would have no picture.
     """
-    size = min(batch_size, pictures)
+    size = min(batch_size, items)
     if size < share.devices:
         raise InputError(
             "Every device needs a picture of each batch. Received: batches of "
-            f"{size} ({pictures} training pictures, data.batch_size={batch_size}) for "
+            f"{size} ({items} training pictures, data.batch_size={batch_size}) for "
             f"{share.devices} devices. Take --set devices.strategy=single, fewer processes or a "
             "larger batch."
         )

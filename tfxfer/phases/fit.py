@@ -65,7 +65,7 @@ def _make_best(run: PhaseRun) -> KeepBest:
     return KeepBest(
         run.phase.patience,
         Standing.of(run.previous),
-        pictures=run.data.share.total(len(run.data.labels[1])),
+        items=run.data.share.total(len(run.data.labels[1])),
         metric=objective.chosen_by,
         keeps_last=objective.keeps_last,
     )

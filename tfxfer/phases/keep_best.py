@@ -73,14 +73,14 @@ class KeepBest(keras.callbacks.Callback):
         patience: int | None,
         standing: Standing,
         *,
-        pictures: int,
+        items: int,
         metric: str = "accuracy",
         keeps_last: bool = False,
     ):
         super().__init__()
         self._keeps_last = keeps_last
         self._patience, self._metric = patience, metric
-        self._before, self._pictures = standing, pictures
+        self._before, self._items = standing, items
         self.epoch = self.top_epoch = 0
         self.standing = self.top = standing
         self.weights: list[np.ndarray] | None = None
@@ -98,9 +98,7 @@ class KeepBest(keras.callbacks.Callback):
         is_better = self.top.is_beaten_by(score, cross_entropy)
         if is_better:
             self.top, self.top_epoch = now, epoch + 1
-        is_as_good = score >= self.top.score - _NOISE * standard_error(
-            self.top.score, self._pictures
-        )
+        is_as_good = score >= self.top.score - _NOISE * standard_error(self.top.score, self._items)
         beats_before = self._before.is_beaten_by(score, cross_entropy)
         if self._keeps_last or (is_as_good and beats_before):
             self.standing, self.epoch = now, epoch + 1

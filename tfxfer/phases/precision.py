@@ -47,7 +47,7 @@ def list_candidates(device: Device) -> tuple[str, ...]:
     return tuple(name for name in fitting if name != "bfloat16_rewrite" or is_on("tensorflow"))
 
 
-def skip_trial(phase: ResolvedPhase) -> ResolvedPhase:
+def skip_timing(phase: ResolvedPhase) -> ResolvedPhase:
     """Take the first candidate of ``"auto"``, because timings would make the choice random."""
     if phase.precision != "auto" or phase.unfreeze == 0:
         return phase

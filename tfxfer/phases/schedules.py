@@ -16,7 +16,7 @@ _MIXUP_FROM, _MIXUP_ALPHA = 20_000, 0.1
 
 
 def resolve_phase(
-    phase: PhaseConfig, pictures: int, *, blocks: Sequence[Block], policy: str = "standard"
+    phase: PhaseConfig, items: int, *, blocks: Sequence[Block], policy: str = "standard"
 ) -> ResolvedPhase:
     """Fill in a phase's settings for some training pictures, and count what it unfreezes.
 
@@ -31,12 +31,12 @@ def resolve_phase(
     Raises:
         InputError: The phase unfreezes blocks that the backbone does not have.
     """
-    filled = fill_in(phase, pictures, policy)
+    filled = fill_in(phase, items, policy)
     unfrozen = resolve_unfreeze(phase.unfreeze, tuple(blocks))
     return ResolvedPhase(**(filled.model_dump(exclude_none=True) | {"unfreeze": unfrozen}))
 
 
-def fill_in(phase: PhaseConfig, pictures: int, policy: str = "standard") -> FilledPhase:
+def fill_in(phase: PhaseConfig, items: int, policy: str = "standard") -> FilledPhase:
     """Fill in the settings of a phase that depend on the number of training pictures.
 
     Args:
@@ -45,23 +45,23 @@ def fill_in(phase: PhaseConfig, pictures: int, policy: str = "standard") -> Fill
         policy: The run's augmentation policy, which a phase may override.
     """
     is_head = phase.unfreeze == 0
-    epochs = phase.epochs or (choose_head_epochs(pictures) if is_head else choose_epochs(pictures))
+    epochs = phase.epochs or (choose_head_epochs(items) if is_head else choose_epochs(items))
     chosen = {
         "epochs": epochs,
         # An epoch shows one view of each picture, so no more views than epochs are ever seen.
-        "views": 1 if is_head else min(choose_views(pictures), epochs),
-        "mixup": 0.0 if is_head else choose_mixup(pictures),
+        "views": 1 if is_head else min(choose_views(items), epochs),
+        "mixup": 0.0 if is_head else choose_mixup(items),
     }
     asked = phase.model_dump(exclude_none=True)
     if phase.augmentation:
         # The first view is plain, so a policy of the phase's own needs at least a second one.
-        chosen["views"] = min(max(2, choose_views(pictures)), epochs)
+        chosen["views"] = min(max(2, choose_views(items)), epochs)
     if (phase.augmentation or policy) == "none" and phase.views != "stream":
         asked["views"] = 1  # Without changes, all views are the same.
     return FilledPhase(**(chosen | asked))
 
 
-def choose_epochs(pictures: int) -> int:
+def choose_epochs(items: int) -> int:
     """Return the epochs of a fine-tuning phase.
 
     There are 38 for 100 pictures, 12 for 1,000, and 3 for 12,000 and more. The number of steps
@@ -69,27 +69,27 @@ def choose_epochs(pictures: int) -> int:
     which keeps some hundreds of steps for the smallest sets. A schedule that falls to zero needs a
     definite end.
     """
-    return min(40, max(3, round(12 * math.sqrt(1000 / pictures))))
+    return min(40, max(3, round(12 * math.sqrt(1000 / items))))
 
 
-def choose_head_epochs(pictures: int) -> int:
+def choose_head_epochs(items: int) -> int:
     """Return the epochs of a head phase, whose steps on stored features take almost no time."""
-    return min(60, max(6, round(20 * math.sqrt(1000 / pictures))))
+    return min(60, max(6, round(20 * math.sqrt(1000 / items))))
 
 
-def choose_views(pictures: int) -> int:
+def choose_views(items: int) -> int:
     """Return the number of stored views of each training picture.
 
     There are 8 for up to 1,000 pictures, 4 for up to 2,000, and 1 for more. On 3,068 pictures of
     clothing, one view and two views both had a test accuracy of 0.920 over three seeds, and a
     second view takes time.
     """
-    return 8 if pictures <= 1000 else 4 if pictures <= 2000 else 1
+    return 8 if items <= 1000 else 4 if items <= 2000 else 1
 
 
-def choose_mixup(pictures: int) -> float:
+def choose_mixup(items: int) -> float:
     """Return the parameter of MixUp's Beta distribution; 0 means no MixUp."""
-    return _MIXUP_ALPHA if pictures >= _MIXUP_FROM else 0.0
+    return _MIXUP_ALPHA if items >= _MIXUP_FROM else 0.0
 
 
 def warmup_cosine(

@@ -35,7 +35,7 @@ class Named:
     others: int = 0
 
 
-def list_pictures(places: Sequence[str | Path]) -> Named:
+def list_items(places: Sequence[str | Path]) -> Named:
     """List the files that are named.
 
     A single file is listed even if it is no picture or not there: its prediction says what is

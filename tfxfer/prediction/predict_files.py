@@ -10,7 +10,7 @@ import numpy as np
 from tfxfer.errors import InputError
 from tfxfer.machine.files import read_bytes
 from tfxfer.prediction.predictor import Prediction, PredictionError, Predictor
-from tfxfer.prediction.rows import PredictedPicture
+from tfxfer.prediction.rows import PredictedItem
 from tfxfer.prediction.threads import in_threads
 
 # Rows are returned after so many batches' worth of files, even if most of these are bad.
@@ -25,7 +25,7 @@ def predict_files(
     batch_size: int,
     with_probabilities: bool = False,
     with_embeddings: bool = False,
-) -> Iterator[list[PredictedPicture]]:
+) -> Iterator[list[PredictedItem]]:
     """Predict files; the row of a file that cannot be used says why.
 
     Several threads read and decode only two batches ahead, so that memory does not grow with the
@@ -76,8 +76,8 @@ def _make_prepare(predictor: Predictor) -> Callable[[str], Any]:
 def _predict(
     predictor: Predictor,
     waiting: Sequence[tuple[str, Any]],
-    make_row: Callable[[str, Prediction], PredictedPicture],
-) -> list[PredictedPicture]:
+    make_row: Callable[[str, Prediction], PredictedItem],
+) -> list[PredictedItem]:
     items = [item for _, item in waiting if not isinstance(item, Exception)]
     outcomes = iter(_run(predictor, items))
     rows = []
@@ -86,7 +86,7 @@ def _predict(
         if isinstance(outcome, Prediction):
             rows.append(make_row(path, outcome))
         else:
-            rows.append(PredictedPicture(path, error=str(outcome)))
+            rows.append(PredictedItem(path, error=str(outcome)))
     return rows
 
 
@@ -106,20 +106,20 @@ def _run(predictor: Predictor, items: Sequence[Any]) -> list[Prediction | Predic
 
 def _make_maker(
     predictor: Predictor, top_k: int, with_probabilities: bool, with_embeddings: bool
-) -> Callable[[str, Prediction], PredictedPicture]:
+) -> Callable[[str, Prediction], PredictedItem]:
     count = min(top_k, len(predictor.classes))
 
-    def make(path: str, prediction: Prediction) -> PredictedPicture:
+    def make(path: str, prediction: Prediction) -> PredictedItem:
         probabilities = np.asarray(prediction.probabilities, np.float32)
         if not np.isfinite(probabilities).all():
-            return PredictedPicture(path, error="the model gives no numbers for it (NaN)")
+            return PredictedItem(path, error="the model gives no numbers for it (NaN)")
         if with_embeddings and prediction.embeddings is None:
             raise InputError(
                 "Embeddings are given by a model that was loaded with them. Received: "
                 f"{predictor.name!r}, loaded without. Load it with with_embeddings=True."
             )
         best = np.argsort(-probabilities, kind="stable")[:count]
-        return PredictedPicture(
+        return PredictedItem(
             path=path,
             labels=tuple(predictor.classes[number] for number in best),
             scores=tuple(float(probabilities[number]) for number in best),

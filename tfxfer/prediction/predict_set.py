@@ -16,7 +16,7 @@ from tfxfer.records.plans import BadFile
 
 def predict_set(
     predictor: Predictor,
-    pictures: ItemSet,
+    items: ItemSet,
     show: Callable[[int], None] = lambda done: None,
 ) -> tuple[np.ndarray, np.ndarray, tuple[BadFile, ...]]:
     """Predict every picture of a set; the memory that this takes does not depend on their number.
@@ -34,7 +34,7 @@ def predict_set(
     Raises:
         PredictionError: A batch could not be predicted.
     """
-    where = pictures.where()
+    where = items.where()
     probabilities = [np.zeros((0, len(predictor.classes)), np.float32)]
     rows: list[int] = []
     bad: list[BadFile] = []
@@ -46,7 +46,7 @@ def predict_set(
             batch.clear()
         show(done)
 
-    for row, prepared in enumerate(_prepare_all(predictor, pictures)):
+    for row, prepared in enumerate(_prepare_all(predictor, items)):
         if isinstance(prepared, PredictionError | OSError):
             bad.append(BadFile(where[row], _reason(prepared)))
             continue
@@ -58,14 +58,14 @@ def predict_set(
     return np.concatenate(probabilities), np.array(rows, np.int64), tuple(bad)
 
 
-def _prepare_all(predictor: Predictor, pictures: ItemSet) -> Iterator[Any]:
+def _prepare_all(predictor: Predictor, items: ItemSet) -> Iterator[Any]:
     """Yield each picture prepared for the predictor, or the error that says why it cannot be."""
     prepare = predictor.prepare
-    if isinstance(pictures, FileSet):
+    if isinstance(items, FileSet):
         # Files are read one by one, because a missing one must not stop the others.
-        yield from in_threads(lambda path: prepare(read_bytes(path)), iter(pictures.paths))
+        yield from in_threads(lambda path: prepare(read_bytes(path)), iter(items.paths))
     else:
-        encoded = untuned(pictures.encoded().map(lambda encoded, _: encoded).prefetch(_AHEAD))
+        encoded = untuned(items.encoded().map(lambda encoded, _: encoded).prefetch(_AHEAD))
         yield from in_threads(prepare, map(bytes, encoded.as_numpy_iterator()))
 
 

@@ -27,7 +27,7 @@ SHOWN = 100  # A table in the terminal has at most so many rows.
 
 
 @dataclass(frozen=True)
-class PredictedPicture:
+class PredictedItem:
     """What a model says about one picture.
 
     Attributes:
@@ -49,7 +49,7 @@ class PredictedPicture:
     error: str = ""
 
 
-Write = Callable[[PredictedPicture], None]
+Write = Callable[[PredictedItem], None]
 
 
 def write_csv(
@@ -65,7 +65,7 @@ def write_csv(
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["path", "error", *ranked, *each])
 
-    def write(row: PredictedPicture) -> None:
+    def write(row: PredictedItem) -> None:
         pairs = zip(row.labels, map(_short, row.scores), strict=True)
         cells: list[Any] = [cell for pair in pairs for cell in pair]
         if row.probabilities is not None:
@@ -85,7 +85,7 @@ def write_json_lines(
     It holds ``path`` and either ``error`` or ``labels`` and ``scores``.
     """
 
-    def write(row: PredictedPicture) -> None:
+    def write(row: PredictedItem) -> None:
         line: dict[str, Any] = {"path": printable(row.path)}
         if row.error:
             line["error"] = row.error
@@ -102,7 +102,7 @@ def write_json_lines(
 WRITERS = {"csv": write_csv, "jsonl": write_json_lines}
 
 
-def print_table(console: Console, rows: Sequence[PredictedPicture], total: int) -> None:
+def print_table(console: Console, rows: Sequence[PredictedItem], total: int) -> None:
     """Show rows without an error.
 
     Args:

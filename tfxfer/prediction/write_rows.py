@@ -21,7 +21,7 @@ from tfxfer.prediction.named import Named
 from tfxfer.prediction.rows import (
     SHOWN,
     WRITERS,
-    PredictedPicture,
+    PredictedItem,
     Write,
     print_table,
     printable,
@@ -69,8 +69,8 @@ def write_rows(predictor: Predictor, named: Named, output: Output, messages: Con
         InputError: A server went away; the rows written so far are kept.
     """
     counts: Counter[str] = Counter()
-    shown: list[PredictedPicture] = []
-    embedded: list[PredictedPicture] = []
+    shown: list[PredictedItem] = []
+    embedded: list[PredictedItem] = []
     bad = 0
     with _open(output) as stream, _counting(messages, len(named.paths)) as show:
         write: Write | None = None
@@ -86,7 +86,7 @@ def write_rows(predictor: Predictor, named: Named, output: Output, messages: Con
                     continue
                 counts[row.labels[0]] += 1
                 if output.embeddings_file:
-                    embedded.append(PredictedPicture(row.path, embedding=row.embedding))
+                    embedded.append(PredictedItem(row.path, embedding=row.embedding))
             stream.flush()  # A program at the other end of a pipe gets the rows at once.
             show(len(batch))
     if output.form == "table":
@@ -101,9 +101,7 @@ def write_rows(predictor: Predictor, named: Named, output: Output, messages: Con
     return int(bad > 0)
 
 
-def _predict(
-    predictor: Predictor, named: Named, output: Output
-) -> Iterator[list[PredictedPicture]]:
+def _predict(predictor: Predictor, named: Named, output: Output) -> Iterator[list[PredictedItem]]:
     from tfxfer.prediction.predict_files import predict_files
 
     return predict_files(
@@ -121,13 +119,13 @@ def _open(output: Output) -> AbstractContextManager[IO[str]]:
 
 
 def _make_write(
-    predictor: Predictor, output: Output, stream: IO[str], shown: list[PredictedPicture]
+    predictor: Predictor, output: Output, stream: IO[str], shown: list[PredictedItem]
 ) -> Write:
     if output.form in WRITERS:
         make = WRITERS[output.form]
         return make(stream, predictor.classes, output.top_k, output.with_probabilities)
 
-    def keep_first(row: PredictedPicture) -> None:
+    def keep_first(row: PredictedItem) -> None:
         if not row.error and len(shown) < SHOWN:
             shown.append(row)
 

@@ -6,7 +6,7 @@ from tfxfer.records.evaluations import (
     ClassFigures,
     Evaluation,
     EvaluationReport,
-    PictureResult,
+    ItemResult,
 )
 from tfxfer.records.exports import Exported, ExportedFormat, RunFigures
 from tfxfer.records.plans import BadFile, PhasePlan, Plan
@@ -27,7 +27,7 @@ __all__ = [
     "FoldsResult",
     "PhasePlan",
     "PhaseResult",
-    "PictureResult",
+    "ItemResult",
     "Plan",
     "RunFigures",
     "RunResult",

@@ -121,7 +121,7 @@ class EvaluationReport:
 
 
 @dataclass(frozen=True)
-class PictureResult:
+class ItemResult:
     """What a model says about one picture.
 
     Attributes:

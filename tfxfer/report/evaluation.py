@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tfxfer.records.evaluations import EvaluationReport, PictureResult
+from tfxfer.records.evaluations import EvaluationReport, ItemResult
 
 _MOST_CLASSES, _MOST_CONFUSIONS, _MOST_FILES = 30, 10, 20
 # This separates a picture's labels in a cell.
@@ -142,7 +142,7 @@ def write_evaluation(path: Path, report: EvaluationReport) -> None:
     _write(path, text + "\n")
 
 
-def write_results(path: Path, results: Iterable[PictureResult]) -> None:
+def write_results(path: Path, results: Iterable[ItemResult]) -> None:
     """Write one CSV line for each picture: ``path,true,predicted,probability,right`` (1 or 0).
 
     Several labels of a picture are separated by ``|``.

@@ -27,7 +27,7 @@ from tfxfer.records.proportions import wilson_interval
 from tfxfer.records.results import PhaseResult
 from tfxfer.records.searches import Trial
 from tfxfer.report.console import make_console
-from tfxfer.training.job import Job, load_pictures, make_job
+from tfxfer.training.job import Job, load_items, make_job
 from tfxfer.training.phase import Turn, train_phase
 from tfxfer.training.teacher import add_teacher
 
@@ -67,7 +67,7 @@ class Bench:
     console: Console
     until: float | None = None
     heads: dict[str, Outcome] = field(default_factory=dict)
-    pictures: dict[str, ItemData] = field(default_factory=dict)
+    items: dict[str, ItemData] = field(default_factory=dict)
 
     def check_time(self) -> None:
         """End a trial when the search's time is over.
@@ -83,10 +83,10 @@ class Bench:
         plain = config.data.model_copy(update={"batch_size": 1, "balance": "none"})
         # The flip matters, because mirror images are copies if pictures may be flipped.
         key = digest(repr(plain), str(config.seed), str(config.augmentation.mirrors))
-        if key not in self.pictures:
-            loaded = load_pictures(config, self.console, share=ALONE)
-            self.pictures[key] = add_teacher(loaded, config, self.console)
-        return self.pictures[key]
+        if key not in self.items:
+            loaded = load_items(config, self.console, share=ALONE)
+            self.items[key] = add_teacher(loaded, config, self.console)
+        return self.items[key]
 
 
 def score_config(
@@ -158,8 +158,8 @@ def _train(config: Config, job: Job, bench: Bench, folder: Path, span: Span) -> 
                 _cuts(job, bench.depths) if is_untrained else (),
             )
         )
-        labels = job.pictures.validation.labels
-        right = labels.are_right(told[0]) if job.pictures.task.compares_by_item else None
+        labels = job.items.validation.labels
+        right = labels.are_right(told[0]) if job.items.task.compares_by_item else None
         outcomes.append(Outcome(result, right))
         if is_head:
             weights = [layer.get_weights() for layer in head.layers]
@@ -177,7 +177,7 @@ def _cuts(job: Job, depths: tuple[int, ...]) -> list[Cut]:
 def _sum_up(trial: Trial, job: Job, outcomes: list[Outcome], span: Span) -> Trial:
     """Return a trial with the results of its phases."""
     last, right = outcomes[-1].result, outcomes[-1].right
-    pictures = len(job.pictures.validation.labels)
+    items = len(job.items.validation.labels)
     phase = job.phases[-1]
     return replace(
         trial,
@@ -189,8 +189,8 @@ def _sum_up(trial: Trial, job: Job, outcomes: list[Outcome], span: Span) -> Tria
         cross_entropy=last.val_cross_entropy,
         score=last.val_score,
         chosen_by=last.chosen_by,
-        pictures=pictures,
-        interval=wilson_interval(round(last.val_accuracy * pictures), pictures),
+        pictures=items,
+        interval=wilson_interval(round(last.val_accuracy * items), items),
         right="" if right is None else "".join("01"[int(each)] for each in right),
         is_cut_short=span.stop is not None and span.stop < phase.epochs and phase.unfreeze != 0,
         precision=last.precision,

@@ -103,13 +103,13 @@ def run_trials(
     """
     space = make_space(config, build_backbone(config.backbone).blocks)
     bench = Bench(space.depths, console, wanted.until)
-    pictures = bench.load(config)
-    phase = fill_in(find_phase(config), len(pictures.train.labels))
-    chosen_by = pictures.task.make_objective(
-        pictures.train.labels,
-        len(pictures.classes),
+    items = bench.load(config)
+    phase = fill_in(find_phase(config), len(items.train.labels))
+    chosen_by = items.task.make_objective(
+        items.train.labels,
+        len(items.classes),
         balance=config.data.balance,
-        source=pictures.source,
+        source=items.source,
     ).chosen_by
     objective = choose_objective(wanted, chosen_by)
     if wanted.tuner == "hyperband" and any(key.endswith(".epochs") for key in space.axes):

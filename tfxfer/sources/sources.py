@@ -17,9 +17,9 @@ from tfxfer.sources.manifest import list_manifest
 from tfxfer.sources.manifest_rows import MANIFEST_ENDINGS
 from tfxfer.sources.python_dataset import PREFIX as DATASET
 from tfxfer.sources.python_dataset import list_dataset
-from tfxfer.sources.records import list_record_files
-from tfxfer.sources.records_files import ARRAYRECORD, TFRECORD
 from tfxfer.sources.tfds_source import list_embedded, list_tfds
+from tfxfer.sources.tfrecords import list_tfrecord_files
+from tfxfer.sources.tfrecords_files import ARRAYRECORD, TFRECORD
 from tfxfer.sources.unpack.unpack import ARCHIVE_ENDINGS
 from tfxfer.task import Tasks
 
@@ -30,8 +30,8 @@ ListSource = Callable[[DataConfig, Path, Tasks], Listing]
 PREFIXES: dict[str, ListSource] = {
     _EMBEDDED: list_embedded,
     "tfds:": list_tfds,
-    TFRECORD: list_record_files,
-    ARRAYRECORD: list_record_files,
+    TFRECORD: list_tfrecord_files,
+    ARRAYRECORD: list_tfrecord_files,
     DATASET: list_dataset,
 }
 # These functions list a source whose name ends so, unless it is a folder.
@@ -41,7 +41,7 @@ ENDINGS: dict[str, ListSource] = {
 }
 
 
-def list_pictures(config: DataConfig, tasks: Tasks, cache: Path | None = None) -> Listing:
+def list_items(config: DataConfig, tasks: Tasks, cache: Path | None = None) -> Listing:
     """List the pictures of a source without looking at them.
 
     Args:

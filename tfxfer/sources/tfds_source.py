@@ -88,11 +88,11 @@ def _find_keys(builder: Any, config: DataConfig) -> tuple[str, str]:
 
     features = builder.info.features
     names = builder.info.supervised_keys or tuple(features)
-    pictures = [name for name in names if isinstance(features[name], tfds.features.Image)]
+    items = [name for name in names if isinstance(features[name], tfds.features.Image)]
     labels = [name for name in names if _is_class_label(features[name])]
     picture_key, label_key = config.reading.picture_key, config.reading.label_key
     if picture_key:
-        pictures = [picture_key]
+        items = [picture_key]
     if label_key:
         labels = [label_key]
     for role, chosen in (("picture", picture_key), ("label", label_key)):
@@ -102,20 +102,20 @@ def _find_keys(builder: Any, config: DataConfig) -> tuple[str, str]:
                 f"{role}_key={chosen!r}; {builder.info.full_name} has {', '.join(features)}."
                 f"{nearest(chosen, features)}"
             )
-    if len(pictures) != 1 or len(labels) != 1:
+    if len(items) != 1 or len(labels) != 1:
         raise InputError(
             "A TensorFlow Dataset must give one picture and one class label an example. "
             f"Received: {builder.info.full_name} with {', '.join(map(str, names))}. "
             "Name them with data.reading.picture_key and data.reading.label_key, take another data "
             "set, or write its pictures into class folders."
         )
-    if not isinstance(_feature_at(builder, pictures[0]), tfds.features.Image):
+    if not isinstance(_feature_at(builder, items[0]), tfds.features.Image):
         raise InputError(
             "data.reading.picture_key must name a picture. Received: "
-            f"picture_key={pictures[0]!r}, which is none in {builder.info.full_name}. "
+            f"picture_key={items[0]!r}, which is none in {builder.info.full_name}. "
             f"Its features are {', '.join(features)}."
         )
-    return pictures[0], labels[0]
+    return items[0], labels[0]
 
 
 def _is_class_label(feature: Any) -> bool:

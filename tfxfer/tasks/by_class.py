@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tfxfer.records.evaluations import ClassFigures, PictureResult
+from tfxfer.records.evaluations import ClassFigures, ItemResult
 from tfxfer.records.proportions import wilson_interval
 from tfxfer.tasks.labels import OwnLabels
 
@@ -45,7 +45,7 @@ def list_figures(
 
 def list_results(
     places: Sequence[str], labels: OwnLabels, probabilities: np.ndarray, classes: Sequence[str]
-) -> Iterator[PictureResult]:
+) -> Iterator[ItemResult]:
     """Yield the result of each picture, in order.
 
     Args:
@@ -57,7 +57,7 @@ def list_results(
     true = labels.list_numbers()
     given = labels.given(probabilities).list_numbers()
     for row, place in enumerate(places):
-        yield PictureResult(
+        yield ItemResult(
             place,
             tuple(classes[number] for number in true[row]),
             tuple(classes[number] for number in given[row]),

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfxfer.config.head import HeadConfig
-from tfxfer.records.evaluations import ClassFigures, PictureResult
+from tfxfer.records.evaluations import ClassFigures, ItemResult
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +49,7 @@ class DenseTask:
 
     def list_results(
         self, places: Sequence[str], labels: Any, probabilities: np.ndarray, classes: Sequence[str]
-    ) -> Iterator[PictureResult]:
+    ) -> Iterator[ItemResult]:
         """List what a model says of each item."""
         from tfxfer.tasks.by_class import list_results
 

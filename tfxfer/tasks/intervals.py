@@ -105,8 +105,8 @@ def _several_labels(
             [np.bincount(generator.integers(0, count, count), minlength=count) for _ in range(size)]
         ).astype(np.float32)
         found, support, predicted = (drawn @ x for x in (true * given, true, given))
-        by_picture = np.ascontiguousarray(drawn.T)
-        precision = np.stack([average(by_picture) for average in rank], axis=1)
+        by_item = np.ascontiguousarray(drawn.T)
+        precision = np.stack([average(by_item) for average in rank], axis=1)
         yield _macro_figures(found, support, predicted) | {
             "micro_f1": _divide(2 * found.sum(1), support.sum(1) + predicted.sum(1)),
             "mean_average_precision": _mean_over(support > 0, precision),

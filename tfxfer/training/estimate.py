@@ -22,7 +22,7 @@ from tfxfer.phases.unfreeze import count_parameters
 from tfxfer.records.plans import PhasePlan
 from tfxfer.training.job import Job
 
-_TRIAL_STEPS = 4
+_TIMED_STEPS = 4
 _FLOAT_BYTES = 4
 # A step keeps the outputs of the layers that it trains; kernels fuse some of them away and need
 # scratch space. Whole networks at 224 px took 0.40 (ResNet50), 0.44 (MobileNetV2), 0.75
@@ -55,7 +55,7 @@ def plan_phase(
         position: of the phase in the job's.
         before: what earlier phases leave to it; None: nothing.
     """
-    items, phase = job.pictures, job.phases[position]
+    items, phase = job.items, job.phases[position]
     before = before or Before()
     parts = job.parts(position, job.features.network.cut_for(phase))
     cut = parts.cut
@@ -93,7 +93,7 @@ def plan_phase(
 
 def _count_decoded(job: Job, parts: PhaseParts, before: Before) -> tuple[int, int]:
     """Views of a training item that are stored, and items that are decoded in all."""
-    features, items, phase, cut = job.features, job.pictures, parts.phase, parts.cut
+    features, items, phase, cut = job.features, job.items, parts.phase, parts.cut
     training, validation = len(items.train.labels), len(items.validation.labels)
     views = views_of(phase, cut)
     prefixes = features.hash_prefixes([cut], phase.augmentation) if views else None
@@ -122,7 +122,7 @@ def _time(job: Job, parts: PhaseParts, model: keras.Model) -> _Times:
     begun = time.monotonic()
     data = make_streamed_data(
         job.features,
-        job.pictures,
+        job.items,
         phase=parts.phase,
         cut=parts.cut,
         batching=Batching(job.batch_size),
@@ -131,17 +131,17 @@ def _time(job: Job, parts: PhaseParts, model: keras.Model) -> _Times:
     examples, labels = next(batches)
     start = time.monotonic()
     # Batches are timed before the model is compiled, because they would be prepared meanwhile.
-    for _ in range(_TRIAL_STEPS):
+    for _ in range(_TIMED_STEPS):
         next(batches)
     read = time.monotonic()
     model.train_on_batch(examples, labels)
     compiled = time.monotonic()
-    for _ in range(_TRIAL_STEPS):
+    for _ in range(_TIMED_STEPS):
         model.train_on_batch(examples, labels)
     end = time.monotonic()
     return _Times(
-        item=(read - start) / (_TRIAL_STEPS * len(labels)),
-        step=(end - compiled) / _TRIAL_STEPS,
+        item=(read - start) / (_TIMED_STEPS * len(labels)),
+        step=(end - compiled) / _TIMED_STEPS,
         start=(start - begun) + (compiled - read),
     )
 
@@ -158,7 +158,7 @@ def check_memory(backbone: Backbone, unfrozen: int, batch_size: int, available_b
     Raises:
         InputError: The batch does not fit; the error suggests a power of two that fits easily.
     """
-    kept, frozen = _picture_bytes(backbone, unfrozen)
+    kept, frozen = _kept_bytes(backbone, unfrozen)
     # Frozen layers have their own batch size.
     frozen_batch = min(batch_size, BATCH)
     if (batch_size * kept + frozen_batch * frozen) * _LEAST_SHARE <= available_bytes:
@@ -167,7 +167,7 @@ def check_memory(backbone: Backbone, unfrozen: int, batch_size: int, available_b
     raise out_of_memory(batch_size, 2 ** int(math.log2(fitting)))
 
 
-def _picture_bytes(backbone: Backbone, unfrozen: int) -> tuple[int, int]:
+def _kept_bytes(backbone: Backbone, unfrozen: int) -> tuple[int, int]:
     """Return the bytes of a picture that the backward pass keeps, and that frozen layers use."""
     first_kept = len(backbone.blocks) - unfrozen
     ends = [block.end for block in backbone.blocks]

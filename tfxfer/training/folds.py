@@ -20,7 +20,7 @@ from tfxfer.records.plans import Plan
 from tfxfer.records.proportions import wilson_interval
 from tfxfer.records.results import FoldsResult
 from tfxfer.report.console import print_folds
-from tfxfer.training.job import load_pictures
+from tfxfer.training.job import load_items
 from tfxfer.training.plan import dry_run
 from tfxfer.training.train import run_training
 
@@ -54,16 +54,14 @@ def run_folds(
         with _saying_what_is_left(folder, finished, count):
             console.print(f"\n[bold]fold {fold} of {count}[/]")
             chosen = choose_fold(config, fold)
-            pictures = load_pictures(chosen, console, share=ALONE)
-            identified = identify(pictures)
+            items = load_items(chosen, console, share=ALONE)
+            identified = identify(items)
             if fold in finished:
                 _check_same(fold, finished[fold], identified, folder)
                 console.print("  finished before")
                 continue
             place = folder / run.fold_name(fold)
-            run_training(
-                chosen, place, console, overwrite=may_replace, pictures=pictures, fresh=fresh
-            )
+            run_training(chosen, place, console, overwrite=may_replace, items=items, fresh=fresh)
             if not finished:
                 run.remove_earlier(folder, keep=place.name)
             finished[fold] = identified
@@ -95,9 +93,9 @@ def choose_fold(config: Config, fold: int) -> Config:
     return config.model_copy(update={"data": data})
 
 
-def identify(pictures: ItemData) -> dict[str, str]:
+def identify(items: ItemData) -> dict[str, str]:
     """Hash the pictures of each split; the hash changes if some were changed or moved."""
-    return {name: digest(repr(split.identities())) for name, split in pictures.splits.items()}
+    return {name: digest(repr(split.identities())) for name, split in items.splits.items()}
 
 
 def sum_up(folder: Path, finished: Mapping[int, Mapping[str, str]]) -> FoldsResult:

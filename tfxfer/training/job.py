@@ -19,10 +19,10 @@ from tfxfer.features.cut import Cut
 from tfxfer.features.run import FeatureRun, make_feature_run
 from tfxfer.machine.devices import make_deterministic
 from tfxfer.machine.processes import Share
-from tfxfer.machine.progress import counting_pictures
+from tfxfer.machine.progress import counting_items
 from tfxfer.machine.strategy import check_splits, divide_batch, spread
 from tfxfer.phases.parts import PhaseParts
-from tfxfer.phases.precision import skip_trial
+from tfxfer.phases.precision import skip_timing
 from tfxfer.phases.schedules import resolve_phase
 from tfxfer.task import Head, Objective
 from tfxfer.training.load import load_data
@@ -39,7 +39,7 @@ class Job:
         batch_size: The number of items in a batch of all devices together.
     """
 
-    pictures: ItemData
+    items: ItemData
     features: FeatureRun
     head: Head
     phases: tuple[ResolvedPhase, ...]
@@ -69,18 +69,18 @@ class Job:
     @property
     def steps_per_epoch(self) -> int:
         """The number of whole batches that the process with the fewest pictures can fill."""
-        fewest = len(self.pictures.train.labels) // self.share.count
+        fewest = len(self.items.train.labels) // self.share.count
         return max(1, fewest // self.own_batch_size)
 
     def parts(self, position: int, cut: Cut) -> PhaseParts:
         """Return what the phase at a position trains, whose frozen layers end at a cut."""
         return PhaseParts(self.phases[position], self.backbone, self.head, cut, self.objective)
 
-    def own_pictures(self) -> ItemData:
+    def own_items(self) -> ItemData:
         """Return the pictures that this process trains with and validates on."""
-        pictures, part_of = self.pictures, self.share.part_of
-        train, validation = part_of(pictures.train), part_of(pictures.validation)
-        return replace(pictures, train=train, validation=validation)
+        items, part_of = self.items, self.share.part_of
+        train, validation = part_of(items.train), part_of(items.validation)
+        return replace(items, train=train, validation=validation)
 
 
 def choose_devices(config: Config) -> Share:
@@ -91,17 +91,15 @@ def choose_devices(config: Config) -> Share:
 
 
 def prepare(
-    config: Config, console: Console, pictures: ItemData | None = None, *, share: Share
+    config: Config, console: Console, items: ItemData | None = None, *, share: Share
 ) -> Job:
     """Load the pictures unless they are given, and build the network and its head."""
-    if pictures is None:
-        pictures = load_pictures(config, console, share=share)
-    return make_job(config, add_teacher(pictures, config, console), console, share=share)
+    if items is None:
+        items = load_items(config, console, share=share)
+    return make_job(config, add_teacher(items, config, console), console, share=share)
 
 
-def load_pictures(
-    config: Config, console: Console, keeps: bool = True, *, share: Share
-) -> ItemData:
+def load_items(config: Config, console: Console, keeps: bool = True, *, share: Share) -> ItemData:
     """Load the pictures, and show the progress.
 
     Args:
@@ -109,7 +107,7 @@ def load_pictures(
         share: The part of the run that this process does.
     """
     folder, mirrored = locate(config.features.cache_dir), config.augmentation.mirrors
-    with counting_pictures(console, "Reading and checking the pictures") as show:
+    with counting_items(console, "Reading and checking the pictures") as show:
         # If pictures may not be flipped, their mirror images show other things, as with letters.
         return load_data(
             config.data,
@@ -122,7 +120,7 @@ def load_pictures(
         )
 
 
-def make_job(config: Config, pictures: ItemData, console: Console, *, share: Share) -> Job:
+def make_job(config: Config, items: ItemData, console: Console, *, share: Share) -> Job:
     """Build the network and its head for some pictures.
 
     Args:
@@ -133,46 +131,44 @@ def make_job(config: Config, pictures: ItemData, console: Console, *, share: Sha
     """
     if config.deterministic:
         make_deterministic()
-    check_splits(pictures.counts, share)
-    task, class_count = pictures.task, len(pictures.classes)
+    check_splits(items.counts, share)
+    task, class_count = items.task, len(items.classes)
     objective = task.make_objective(
-        pictures.train.labels,
+        items.train.labels,
         class_count,
         balance=config.data.balance,
         keeps_last=config.data.split.train_on_validation,
-        source=pictures.source,
+        source=items.source,
     )
     # The seed is set here and not earlier, because preparing a data set also draws random numbers.
     keras.utils.set_random_seed(config.seed)
     with console.status("Building the network"):
-        backbone = add_levels(
-            build_backbone(config.backbone, pictures.modality), config.head.levels
-        )
+        backbone = add_levels(build_backbone(config.backbone, items.modality), config.head.levels)
     head = task.build_head(config.head, class_count, seed=config.seed)
     features = make_feature_run(
         backbone,
         head,
         config=config.features,
-        modality=pictures.modality,
+        modality=items.modality,
         augmentation=config.augmentation,
         seed=config.seed,
         console=console,
         share=share,
-        source=pictures.source,
+        source=items.source,
     )
     if config.deterministic:
-        features.skip_trial()
-    count = len(pictures.train.labels)
+        features.skip_timing()
+    count = len(items.train.labels)
     policy = config.augmentation.policy
     phases = tuple(
         resolve_phase(phase, count, blocks=backbone.blocks, policy=policy)
         for phase in config.phases
     )
     if config.deterministic:
-        phases = tuple(skip_trial(phase) for phase in phases)
+        phases = tuple(skip_timing(phase) for phase in phases)
     size = divide_batch(config.data.batch_size, count, share)
     if size < min(config.data.batch_size, count):
         features.recorder.say(
             f"batches of {size} pictures, since {share.devices} devices have equal parts"
         )
-    return Job(pictures, features, head, phases, size, objective)
+    return Job(items, features, head, phases, size, objective)

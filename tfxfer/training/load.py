@@ -12,7 +12,7 @@ from tfxfer.data.joined import join_validation
 from tfxfer.data.make import make_data
 from tfxfer.kinds import TASKS
 from tfxfer.machine.processes import ALONE, Share
-from tfxfer.sources.sources import _EMBEDDED, list_pictures
+from tfxfer.sources.sources import _EMBEDDED, list_items
 
 
 def load_data(
@@ -38,7 +38,7 @@ def load_data(
     Raises:
         InputError: No source is named, or it cannot be used.
     """
-    listing = list_pictures(config, TASKS, cache)
+    listing = list_items(config, TASKS, cache)
     # This package draws the birds, and all are different: a look would find nothing, and take
     # seconds of a run that takes less than a minute.
     is_drawn = str(config.source).startswith(_EMBEDDED)

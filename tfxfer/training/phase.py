@@ -115,7 +115,7 @@ def _make_data(turn: Turn) -> PhaseData:
     job = turn.job
     return make_phase_data(
         job.features,
-        job.own_pictures(),
+        job.own_items(),
         phases=job.phases[turn.position :],
         batching=job.batching,
         also=turn.also,

@@ -14,7 +14,7 @@ from tfxfer.phases.memory import memory_errors
 from tfxfer.records.plans import PhasePlan, Plan
 from tfxfer.report.console import print_plan
 from tfxfer.training.estimate import Before, check_memory, plan_phase
-from tfxfer.training.job import Job, choose_devices, load_pictures, prepare
+from tfxfer.training.job import Job, choose_devices, load_items, prepare
 
 
 def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
@@ -25,7 +25,7 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
     Raises:
         InputError: A phase does not fit the backbone, or a batch does not fit in memory.
     """
-    pictures, backbone = job.pictures, job.backbone
+    items, backbone = job.items, job.backbone
     phases: list[PhasePlan] = []
     for position, phase in enumerate(job.phases):
         before = Before(
@@ -37,11 +37,11 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
     for planned in phases:
         if available is not None:
             check_memory(backbone, len(planned.unfrozen), job.batch_size, available)
-    counts = pictures.train.labels.count(len(pictures.classes))
-    class_counts = dict(zip(pictures.classes, map(int, counts), strict=True))
+    counts = items.train.labels.count(len(items.classes))
+    class_counts = dict(zip(items.classes, map(int, counts), strict=True))
     return Plan(
-        source=pictures.source,
-        counts=pictures.counts,
+        source=items.source,
+        counts=items.counts,
         class_counts=class_counts,
         backbone=_describe(config),
         weights=config.backbone.weights,
@@ -50,10 +50,10 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
         blocks=tuple((block.name, block.parameters) for block in backbone.blocks),
         phases=tuple(phases),
         notes=(
-            *pictures.notes,
+            *items.notes,
             *backbone.notes,
             *list_notes(config, job.phases),
-            *pictures.task.note_sizes(class_counts, config.data.balance),
+            *items.task.note_sizes(class_counts, config.data.balance),
         ),
     )
 
@@ -63,7 +63,7 @@ def dry_run(config: Config, console: Console) -> Plan:
     share = choose_devices(config)
     with share.scope(), memory_errors(config.data.batch_size):
         job = prepare(
-            config, console, load_pictures(config, console, keeps=False, share=ALONE), share=share
+            config, console, load_items(config, console, keeps=False, share=ALONE), share=share
         )
         with console.status("Timing a few steps"):
             plan = make_plan(config, job, is_timed=True)

@@ -23,14 +23,14 @@ from tfxfer.features.fingerprint import name_views
 from tfxfer.features.store import shards
 from tfxfer.features.store.table import look_up
 from tfxfer.machine.compiled import compile_model, predict_each
-from tfxfer.machine.progress import PictureBar
+from tfxfer.machine.progress import ItemBar
 from tfxfer.modality import InputSpec
 from tfxfer.prediction.run_model import check_same_classes, load_model
 
 _BATCH = 32
 
 
-def add_teacher(pictures: ItemData, config: Config, console: Console) -> ItemData:
+def add_teacher(items: ItemData, config: Config, console: Console) -> ItemData:
     """Mix the labels of the training pictures with the predictions of the config's teacher.
 
     The teacher sees the plain view of each picture once, and its logits are kept in the cache.
@@ -39,16 +39,16 @@ def add_teacher(pictures: ItemData, config: Config, console: Console) -> ItemDat
         InputError: There is no teacher, it has other classes, or the pictures have several labels.
     """
     distillation = config.distillation
-    if distillation is None or isinstance(pictures.train, SoftSet):
-        return pictures
+    if distillation is None or isinstance(items.train, SoftSet):
+        return items
     folder = Path(distillation.teacher)
-    pictures.task.check_teacher(pictures.source)
+    items.task.check_teacher(items.source)
     model = load_model(folder, distillation.trust)
-    check_same_classes(folder, pictures.classes)
+    check_same_classes(folder, items.classes)
     place = locate(config.features.cache_dir)
-    logits = find_logits(model, pictures, place, console)
-    labels = pictures.task.soften(
-        pictures.train.labels,
+    logits = find_logits(model, items, place, console)
+    labels = items.task.soften(
+        items.train.labels,
         logits,
         temperature=distillation.temperature,
         weight=distillation.weight,
@@ -57,22 +57,20 @@ def add_teacher(pictures: ItemData, config: Config, console: Console) -> ItemDat
         f"the teacher {folder.name} has {distillation.weight:.0%} of the say in what the training "
         f"pictures are, at temperature {distillation.temperature:g}"
     )
-    softened = SoftSet(pictures.train, labels)
-    return replace(pictures, train=softened, notes=(*pictures.notes, note))
+    softened = SoftSet(items.train, labels)
+    return replace(items, train=softened, notes=(*items.notes, note))
 
 
-def find_logits(
-    model: keras.Model, pictures: ItemData, place: Path, console: Console
-) -> np.ndarray:
+def find_logits(model: keras.Model, items: ItemData, place: Path, console: Console) -> np.ndarray:
     """Give a model's logits for the training items, ``[items, classes]`` float32.
 
     Args:
         place: The cache, in which they are stored.
     """
-    train = pictures.train
+    train = items.train
     weights = (digest(np.asarray(weight).tobytes()) for weight in model.weights)
     classes = int(model.output_shape[-1])
-    about = {"network": model.name, "cut": "logits", "source": pictures.source, "changes": "none"}
+    about = {"network": model.name, "cut": "logits", "source": items.source, "changes": "none"}
     facts = ("logits", model.name, str(model.input_shape), tf.__version__, keras.__version__)
     kind = shards.Kind(digest(*facts, *weights), (classes,), about)
     names = name_views(train.identities(), 0)
@@ -80,16 +78,16 @@ def find_logits(
     missing = table.missing
     if len(missing):
         chosen = train.choose(missing)
-        view = pictures.modality.plain_view(InputSpec.of(model))
+        view = items.modality.plain_view(InputSpec.of(model))
         batches = make_view_batches(chosen, view, batch_size=_BATCH)
         own, call = [names[position] for position in missing], compile_model(model)
         with (
-            PictureBar("the teacher", len(missing), console) as bar,
+            ItemBar("the teacher", len(missing), console) as bar,
             shards.write_shard(place, kind, own, "float32") as append,
         ):
             done = 0
             for probabilities in predict_each(call, batches.as_numpy_iterator()):
-                append(pictures.task.to_logits(probabilities).astype(np.float32))
+                append(items.task.to_logits(probabilities).astype(np.float32))
                 done += len(probabilities)
                 bar.show(0, done)
         table = look_up(place, kind, names)

@@ -18,7 +18,7 @@ from tfxfer.data.items import ItemData
 from tfxfer.evaluation.final import judge
 from tfxfer.export.jax_program import check_readable
 from tfxfer.export.saved_model import export_saved_model
-from tfxfer.features.cut import PICTURES
+from tfxfer.features.cut import ITEMS
 from tfxfer.machine import runtime
 from tfxfer.machine.processes import loss_of_others
 from tfxfer.phases.memory import memory_errors
@@ -38,7 +38,7 @@ def run_training(
     *,
     overwrite: bool = False,
     watch: Callable[[keras.Model], None] | None = None,
-    pictures: ItemData | None = None,
+    items: ItemData | None = None,
     fresh: bool = False,
     every_seconds: float = EVERY_SECONDS,
 ) -> RunResult:
@@ -71,7 +71,7 @@ def run_training(
         memory_errors(config.data.batch_size),
     ):
         with share.scope():
-            job = prepare(config, console, pictures, share=share)
+            job = prepare(config, console, items, share=share)
             plan = make_plan(config, job)
             print_plan(console, plan, with_blocks=False)
             model = build_model(job.backbone, job.head)
@@ -82,12 +82,12 @@ def run_training(
             # A model is too sure about the pictures it was trained on, so they cannot calibrate it.
             calibrates = config.calibrate and not config.data.split.train_on_validation
             with console.status("Evaluating"):
-                validation, test, calibration = judge(model, job.pictures, calibrates, share=share)
+                validation, test, calibration = judge(model, job.items, calibrates, share=share)
         with console.status("Exporting"):
             exported = _export(model, job, staging)
         result = RunResult(
             path=folder,
-            classes=job.pictures.classes,
+            classes=job.items.classes,
             plan=replace(plan, notes=(*plan.notes, *job.features.recorder.notes)),
             phases=results,
             validation=validation,
@@ -95,13 +95,13 @@ def run_training(
             exported=replace(exported, path=folder / run.EXPORT),
             total_parameters=model.count_params(),
             engine=job.features.recorder.engine_name
-            if any(p.cut != PICTURES for p in results)
+            if any(p.cut != ITEMS for p in results)
             else None,
             seed=config.seed,
             seconds=keeper.seconds(),
             versions=runtime.list_versions(),
             device=runtime.describe_device(),
-            quarantined=job.pictures.quarantined,
+            quarantined=job.items.quarantined,
             calibration=calibration,
         )
         run.write_config(staging, _with_choices(config, result))
@@ -116,7 +116,7 @@ def _export(model: keras.Model, job: Job, staging: Path) -> Exported:
     if not job.share.is_first:
         return Exported(path, 0, 0.0)
     model.save(staging / run.MODEL)
-    return export_saved_model(model, job.pictures.classes, path, job.pictures.validation)
+    return export_saved_model(model, job.items.classes, path, job.items.validation)
 
 
 def _with_choices(config: Config, result: RunResult) -> Config:

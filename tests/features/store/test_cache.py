@@ -47,7 +47,7 @@ def test_what_is_stored_is_listed_the_last_used_first(stored):
     assert [line.about["network"] for line in lines] == ["c", "b", "a"]
     assert lines[0].about["shape"] == [2, 3]
     for line in lines:
-        assert line.pictures == 4
+        assert line.items == 4
         files = [path for path in line.path.rglob("*") if path.is_file()]
         assert line.bytes == sum(path.stat().st_size for path in files) > 2 * 4 * 2 * 3
     assert lines[0].used > lines[1].used > lines[2].used

@@ -245,13 +245,13 @@ def test_phases_of_two_policies_share_only_pictures_as_they_are(features, pictur
     ]
     phases = [phase(augmentation="light"), phase(name="top", unfreeze=3)]
     make_phase_data(features, pictures, phases=phases, batching=Batching(8))
-    assert features.recorder.clock.pictures == 2 * 42 + 9
+    assert features.recorder.clock.items == 2 * 42 + 9
     prefixes = features.hash_prefixes(cuts)
     tables = find_tables(features, pictures.train, wanted={0: cuts, 1: cuts[1:]}, prefixes=prefixes)
     sizes = {key: table.missing.size for key, table in tables.items()}
     assert sizes == {(0, cuts[0]): 0, (0, cuts[1]): 0, (1, cuts[1]): 42}
     make_phase_data(features, pictures, phases=phases[1:], batching=Batching(8))
-    assert features.recorder.clock.pictures == 3 * 42 + 9, "its second view alone"
+    assert features.recorder.clock.items == 3 * 42 + 9, "its second view alone"
 
 
 def test_a_streamed_phase_takes_its_policy(features, pictures):

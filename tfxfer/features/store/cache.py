@@ -33,7 +33,7 @@ class Stored:
 
     path: Path
     about: dict[str, Any]
-    pictures: int
+    items: int
     bytes: int
     used: datetime
 

@@ -29,8 +29,8 @@ def load_run(path: Path, with_embeddings: bool, trust: bool) -> Predictor:
     spec = InputSpec.of(model)
     call = compile_model(add_embeddings(model) if with_embeddings else model)
 
-    def run_batch(pictures: Sequence[np.ndarray]) -> Prediction:
-        return Prediction(*call(np.stack(pictures)))
+    def run_batch(items: Sequence[np.ndarray]) -> Prediction:
+        return Prediction(*call(np.stack(items)))
 
     return Predictor(str(path), classes, make_prepare(spec), run_batch, spec)
 
@@ -75,8 +75,8 @@ def load_saved_model(path: Path, with_embeddings: bool) -> Predictor:
 def _run_by(
     call: Callable[[tf.Tensor], dict[str, tf.Tensor]],
 ) -> Callable[[Sequence[np.ndarray]], Prediction]:
-    def run_batch(pictures: Sequence[np.ndarray]) -> Prediction:
-        outputs = call(tf.constant(np.stack(pictures)))
+    def run_batch(items: Sequence[np.ndarray]) -> Prediction:
+        outputs = call(tf.constant(np.stack(items)))
         embeddings = outputs.get("embeddings")
         return Prediction(
             outputs["probabilities"].numpy(),

@@ -43,9 +43,9 @@ def load_litert(path: Path, with_embeddings: bool) -> Predictor:
         ) from error
     classes = _load_classes(path, model.width)
 
-    def predict(pictures: Sequence[np.ndarray]) -> Prediction:
+    def predict(items: Sequence[np.ndarray]) -> Prediction:
         try:
-            return Prediction(model(np.stack(pictures)))
+            return Prediction(model(np.stack(items)))
         except (RuntimeError, ValueError) as error:
             raise PredictionError(f"LiteRT cannot run the model: {first_line(error)}") from error
 

@@ -35,7 +35,7 @@ def load_onnx(path: Path, with_embeddings: bool) -> Predictor:
     spec = InputSpec(taken.name, tuple(map(int, taken.shape[1:])))
     classes = read_classes(path.parent, int(given.shape[-1]))
 
-    def run_batch(pictures: Sequence[np.ndarray]) -> Prediction:
-        return Prediction(session.run([given.name], {taken.name: np.stack(pictures)})[0])
+    def run_batch(items: Sequence[np.ndarray]) -> Prediction:
+        return Prediction(session.run([given.name], {taken.name: np.stack(items)})[0])
 
     return Predictor(str(path), classes, make_prepare(spec), run_batch, spec)

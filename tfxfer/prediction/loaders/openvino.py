@@ -39,8 +39,8 @@ def load_openvino(path: Path, with_embeddings: bool) -> Predictor:
     count = int(compiled.output(0).partial_shape[1].get_length())
     classes = read_classes(path.parent, count)
 
-    def run_batch(pictures: Sequence[np.ndarray]) -> Prediction:
-        outputs = compiled(np.stack(pictures))
+    def run_batch(items: Sequence[np.ndarray]) -> Prediction:
+        outputs = compiled(np.stack(items))
         return Prediction(np.array(outputs[0]))
 
     return Predictor(str(path), classes, make_prepare(spec), run_batch, spec)

@@ -56,8 +56,8 @@ def connect_rest(address: str, with_embeddings: bool) -> Predictor:
             # The server may have closed the connection that the session kept, so try a new one.
             return session.post(url, json=body, timeout=_TIMEOUT_SECONDS)
 
-    def ask(signature: str, pictures: Sequence[bytes]) -> dict[str, np.ndarray]:
-        instances = [{"image_bytes": {"b64": base64.b64encode(p).decode()}} for p in pictures]
+    def ask(signature: str, items: Sequence[bytes]) -> dict[str, np.ndarray]:
+        instances = [{"image_bytes": {"b64": base64.b64encode(p).decode()}} for p in items]
         try:
             answer = post({"signature_name": signature, "instances": instances})
         except requests.RequestException as error:
@@ -112,14 +112,14 @@ def connect_grpc(address: str, with_embeddings: bool) -> Predictor:
     channel = grpc.insecure_channel(parts["host"], limits)
     stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
 
-    def ask(signature: str, pictures: Sequence[bytes]) -> dict[str, np.ndarray]:
+    def ask(signature: str, items: Sequence[bytes]) -> dict[str, np.ndarray]:
         request = predict_pb2.PredictRequest()
         request.model_spec.name = parts["name"]
         request.model_spec.signature_name = signature
         if parts["version"]:
             request.model_spec.version.value = int(parts["version"])
         request.inputs["image_bytes"].CopyFrom(
-            tf.make_tensor_proto(list(pictures), tf.string, [len(pictures)])
+            tf.make_tensor_proto(list(items), tf.string, [len(items)])
         )
         try:
             answer = stub.Predict(request, timeout=_TIMEOUT_SECONDS)

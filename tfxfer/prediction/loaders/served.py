@@ -35,15 +35,15 @@ def make_predictor(address: str, ask: Ask, with_embeddings: bool) -> Predictor:
     """
     classes = _learn_classes(address, ask, with_embeddings)
 
-    def ask_for(signature: str, key: str, pictures: Sequence[bytes]) -> np.ndarray:
-        table = ask(signature, pictures).get(key)
-        if table is None or len(table) != len(pictures):
+    def ask_for(signature: str, key: str, items: Sequence[bytes]) -> np.ndarray:
+        table = ask(signature, items).get(key)
+        if table is None or len(table) != len(items):
             raise PredictionError(f"the server gives no {key} for it")
         return np.asarray(table, np.float32)
 
-    def run(pictures: Sequence[bytes]) -> Prediction:
+    def run(items: Sequence[bytes]) -> Prediction:
         try:
-            parts = list(split_by_bytes(pictures))
+            parts = list(batch_by_bytes(items))
             rows = [ask_for(CLASSIFY, "probabilities", part) for part in parts]
             if not with_embeddings:
                 return Prediction(np.concatenate(rows))
@@ -51,7 +51,7 @@ def make_predictor(address: str, ask: Ask, with_embeddings: bool) -> Predictor:
             return Prediction(np.concatenate(rows), np.concatenate(vectors))
         except PredictionError as error:
             # For a single picture, the audit's words for the fault are better than the server's.
-            fault = _PICTURES.look_at_encoded(pictures[0]).fault if len(pictures) == 1 else None
+            fault = _PICTURES.look_at_encoded(items[0]).fault if len(items) == 1 else None
             raise PredictionError(fault or str(error)) from error
 
     return Predictor(address, classes, _refuse_no_picture, run)
@@ -91,10 +91,10 @@ def _refuse_no_picture(encoded: bytes) -> bytes:
     return encoded
 
 
-def split_by_bytes(pictures: Sequence[bytes], most: int = _MOST_BYTES) -> Iterator[list[bytes]]:
+def batch_by_bytes(items: Sequence[bytes], most: int = _MOST_BYTES) -> Iterator[list[bytes]]:
     """Yield the pictures in parts, in order; each has at most `most` bytes, or a single picture."""
     part: list[bytes] = []
-    for picture in pictures:
+    for picture in items:
         if part and sum(map(len, part)) + len(picture) > most:
             yield part
             part = []

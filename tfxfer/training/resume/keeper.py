@@ -234,7 +234,7 @@ def reserve(
     with ExitStack() as stack:
         place: Path | None = staging / "kept"
         if share.is_first:
-            key = name_run(config, job.pictures, model)
+            key = name_run(config, job.items, model)
             place = stack.enter_context(
                 reserve_place(features.store.folder, key, fresh, features.recorder.say)
             )

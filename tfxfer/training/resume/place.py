@@ -28,7 +28,7 @@ FOLDER = "checkpoints"
 _EXPIRES_SECONDS = 30 * 24 * 3600
 
 
-def name_run(config: Config, pictures: ItemData, model: keras.Model) -> str:
+def name_run(config: Config, items: ItemData, model: keras.Model) -> str:
     """Hash all that decides the course of a run: config, pictures and initial weights.
 
     The test pictures have no influence.
@@ -38,10 +38,10 @@ def name_run(config: Config, pictures: ItemData, model: keras.Model) -> str:
         pictures: The pictures.
         model: The model with its initial weights.
     """
-    splits = (pictures.train, pictures.validation)
+    splits = (items.train, items.validation)
     return digest(
         identify(config),
-        repr(pictures.classes),
+        repr(items.classes),
         *(repr(split.identities()) for split in splits),
         *(split.labels.rows.tobytes() for split in splits),
         *(digest(np.asarray(weight).tobytes()) for weight in model.weights),

@@ -14,7 +14,7 @@ from tfxfer.errors import InputError, nearest
 from tfxfer.kinds import MODALITIES
 from tfxfer.records.plans import BadFile
 from tfxfer.sources.label_lists import LabelList
-from tfxfer.sources.records_files import name_record, read_records
+from tfxfer.sources.tfrecords_files import name_tfrecord, read_tfrecords
 
 _PICTURES = MODALITIES["pictures"]
 _PICTURE_KEYS = ("image/encoded", "image")
@@ -22,7 +22,7 @@ _LABEL_KEYS = ("image/class/label", "label")
 
 
 @dataclass(frozen=True)
-class Records:
+class TFRecords:
     """The content of some files.
 
     Attributes:
@@ -38,7 +38,7 @@ class Records:
     bad: tuple[BadFile, ...]
 
 
-def list_records(kind: str, files: Sequence[str], keys: tuple[str, str]) -> Records:
+def list_tfrecords(kind: str, files: Sequence[str], keys: tuple[str, str]) -> TFRecords:
     """Read some files once, one record at a time, without decoding a picture.
 
     Args:
@@ -56,17 +56,17 @@ def list_records(kind: str, files: Sequence[str], keys: tuple[str, str]) -> Reco
     bad: list[BadFile] = []
     for path in files:
         number = 0
-        for record in read_records(kind, path):
+        for record in read_tfrecords(kind, path):
             fault, found = _read(record, keys)
             if fault is None:
                 places.append(before + number)
                 labels.append(found)
             else:
-                bad.append(BadFile(name_record(path, number), fault))
+                bad.append(BadFile(name_tfrecord(path, number), fault))
             number += 1
         counts.append(number)
         before += number
-    return Records(tuple(counts), np.array(places, np.int64), tuple(labels), tuple(bad))
+    return TFRecords(tuple(counts), np.array(places, np.int64), tuple(labels), tuple(bad))
 
 
 def find_keys(

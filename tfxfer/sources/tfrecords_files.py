@@ -25,7 +25,7 @@ _CHUNK = 64
 _OPEN_FILES = 256
 
 
-def read_records(kind: str, path: str) -> Iterator[bytes]:
+def read_tfrecords(kind: str, path: str) -> Iterator[bytes]:
     """Read a file from its start to its end.
 
     Args:
@@ -114,7 +114,7 @@ def _open_cached(path: str, stamped: str) -> Any:
 
 
 @dataclass(frozen=True)
-class RecordSet:
+class TFRecordSet:
     """Pictures in TFRecord or ArrayRecord files, or some of them; they stay on the disk.
 
     Attributes:
@@ -185,7 +185,7 @@ class RecordSet:
         files = np.searchsorted(ends, self.places, side="right")
         return files, self.places - (ends - self.counts)[files]
 
-    def choose(self, indices: np.ndarray) -> RecordSet:
+    def choose(self, indices: np.ndarray) -> TFRecordSet:
         """Keep the pictures at these positions, in the order of the files."""
         indices = np.sort(indices)
         return replace(self, labels=self.labels.choose(indices), places=self.places[indices])
@@ -206,11 +206,11 @@ class RecordSet:
     def where(self) -> list[str]:
         """Return the file and the number of each record as a text for people."""
         return [
-            name_record(self.files[file], number)
+            name_tfrecord(self.files[file], number)
             for file, number in zip(*self._locate(), strict=True)
         ]
 
 
-def name_record(path: str, number: int) -> str:
+def name_tfrecord(path: str, number: int) -> str:
     """Return the name of a record for people; records are counted from 0."""
     return f"{path}, record {number}"

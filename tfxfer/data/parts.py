@@ -10,7 +10,9 @@ import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
 
-def cut_stratified(strata: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def draw_stratified(
+    strata: np.ndarray, fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Divide positions into two parts with the same mixture of classes.
 
     Args:

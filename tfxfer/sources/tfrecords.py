@@ -12,18 +12,18 @@ import tensorflow as tf
 
 from tfxfer.config.data import DataConfig
 from tfxfer.data.items import ItemSet
-from tfxfer.data.listing import RECORDS, Listing
+from tfxfer.data.listing import TFRECORDS, Listing
 from tfxfer.errors import InputError
 from tfxfer.sources.label_lists import to_labels
-from tfxfer.sources.records_check import Records, find_keys, list_records
-from tfxfer.sources.records_files import ARRAYRECORD, TFRECORD, RecordSet, read_records
+from tfxfer.sources.tfrecords_check import TFRecords, find_keys, list_tfrecords
+from tfxfer.sources.tfrecords_files import ARRAYRECORD, TFRECORD, TFRecordSet, read_tfrecords
 from tfxfer.task import Tasks
 
 _WILDCARD = re.compile(r"[*?\[{]")
 _SHARD = re.compile(r"(.*)-(\d{5,})-of-(\d{5,})(.*)")
 
 
-def list_record_files(config: DataConfig, cache: Path, tasks: Tasks) -> Listing:
+def list_tfrecord_files(config: DataConfig, cache: Path, tasks: Tasks) -> Listing:
     """Read files of `tf.train.Example` messages once, and list their pictures.
 
     ``picture_key`` names a bytes feature with an encoded picture; by default it is
@@ -40,11 +40,11 @@ def list_record_files(config: DataConfig, cache: Path, tasks: Tasks) -> Listing:
     kind = TFRECORD if str(config.source).startswith(TFRECORD) else ARRAYRECORD
     files = find_files(str(config.source).removeprefix(kind), config)
     keys = _find_keys(kind, files, config)
-    found = {name: list_records(kind, paths, keys) for name, paths in files.items()}
+    found = {name: list_tfrecords(kind, paths, keys) for name, paths in files.items()}
     listed = {name: each.labels for name, each in found.items()}
     classes, task, labels = to_labels(listed, tasks, config.reading.class_names)
     splits: dict[str, ItemSet] = {
-        name: RecordSet(kind, tuple(files[name]), each.counts, keys[0], labels[name], each.places)
+        name: TFRecordSet(kind, tuple(files[name]), each.counts, keys[0], labels[name], each.places)
         for name, each in found.items()
     }
     several = _note_several(found) if task is tasks["several"] else []
@@ -55,7 +55,7 @@ def list_record_files(config: DataConfig, cache: Path, tasks: Tasks) -> Listing:
         splits,
         config.row,
         (*_note_shards(files), *several),
-        RECORDS,
+        TFRECORDS,
         {name: each.bad for name, each in found.items()},
     )
 
@@ -139,7 +139,7 @@ def _describe(folder: str) -> str:
 
 def _find_keys(kind: str, files: Mapping[str, list[str]], config: DataConfig) -> tuple[str, str]:
     for path in files["train"]:
-        for record in read_records(kind, path):
+        for record in read_tfrecords(kind, path):
             return find_keys(record, path, config.reading.picture_key, config.reading.label_key)
     raise InputError(
         "Files of records must hold some. Received: none in "
@@ -161,7 +161,7 @@ def _note_shards(files: Mapping[str, list[str]]) -> list[str]:
     ]
 
 
-def _note_several(found: Mapping[str, Records]) -> list[str]:
+def _note_several(found: Mapping[str, TFRecords]) -> list[str]:
     """Say how many pictures have several labels."""
     lists = [row for each in found.values() for row in each.labels]
     several = sum(len(set(row)) > 1 for row in lists)
