@@ -48,7 +48,7 @@ def fold_name(fold: int) -> str:
 def check_folder(
     folder: Path, overwrite: bool, source: str | None, folds_of: Config | None = None
 ) -> None:
-    """Refuse a run folder that is taken, or that lies among the pictures.
+    """Refuse a run folder that is taken, or that lies among the items.
 
     Args:
         folder: The run folder.
@@ -78,7 +78,7 @@ def check_folder(
 
 
 def check_place(folder: Path, source: str | None) -> None:
-    """Refuse a path that cannot be a folder to write to, or that lies among the pictures.
+    """Refuse a path that cannot be a folder to write to, or that lies among the items.
 
     Args:
         folder: The path.
@@ -256,7 +256,7 @@ def metrics_of(result: RunResult) -> dict[str, Any]:
 def load_unfinished(
     folder: Path, config: Config, overwrite: bool = False
 ) -> dict[int, dict[str, str]]:
-    """Return the pictures of each fold that a stopped call has finished; empty if there is none.
+    """Return the items of each fold that a stopped call has finished; empty if there is none.
 
     Raises:
         InputError: The folds were trained with another config.
@@ -275,7 +275,7 @@ def load_unfinished(
 
 
 def write_unfinished(folder: Path, config: Config, folds: Mapping[int, Mapping[str, str]]) -> None:
-    """Write which folds are done and which pictures each had, so that a later call can go on."""
+    """Write which folds are done and which items each had, so that a later call can go on."""
     staging = folder / f".{fold_name(max(folds))}.{UNFINISHED.partition('.')[0]}"
     _write_json(staging, {"config": identify(config), "folds": folds})
     staging.replace(folder / UNFINISHED)

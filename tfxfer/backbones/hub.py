@@ -19,10 +19,10 @@ from tfxfer.modality import Modality
 
 
 def build_hub_backbone(config: BackboneConfig, modality: Modality) -> Backbone:
-    """Find a module, check that it makes features of pictures, and wrap it.
+    """Find a module, check that it makes features of items, and wrap it.
 
     Raises:
-        InputError: There is no such module, it is broken, takes no pictures of this size, or gives
+        InputError: There is no such module, it is broken, takes no items of this size, or gives
             no features.
     """
     place = config.name.removeprefix(HUB)

@@ -24,7 +24,7 @@ def build_keras_hub_backbone(config: BackboneConfig, modality: Modality) -> Back
 
     Raises:
         InputError: KerasHub is not installed, there is no such preset, its family is not in
-            `FAMILIES`, or it takes no pictures of this size.
+            `FAMILIES`, or it takes no items of this size.
     """
     preset = config.name.removeprefix(KERAS_HUB)
     keras_hub = _import_keras_hub()

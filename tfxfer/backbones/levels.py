@@ -2,7 +2,7 @@
 
 The best features for the classes of the pretraining are not always the best for other classes:
 outputs of earlier blocks often separate new classes better. A head on all of them, each averaged
-over the picture, chooses by itself (Evci et al. 2022, "Head2Toe").
+over the item, chooses by itself (Evci et al. 2022, "Head2Toe").
 """
 
 from __future__ import annotations

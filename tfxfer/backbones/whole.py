@@ -14,13 +14,13 @@ _LAST_LAYER = "probabilities"
 
 
 def add_embeddings(model: keras.Model) -> keras.Model:
-    """Return a model over the same layers that also gives what the head reads of a picture.
+    """Return a model over the same layers that also gives what the head reads of an item.
 
     Args:
         model: as `build_model` makes it, or loaded from its file.
 
     Returns:
-        From pictures to a list of probabilities ``[batch, classes]`` and embeddings ``[batch,
+        From items to a list of probabilities ``[batch, classes]`` and embeddings ``[batch,
         channels]``, float32; these are the pooled features, before dropout and hidden layers.
     """
     # The layers belong to several models and so have several inputs; the loop follows this model's.
@@ -41,7 +41,7 @@ def build_model(backbone: Backbone, head: Head, trains_batch_norm: bool = False)
             BatchNormalization layers use and update the statistics of their batches.
 
     Returns:
-        A model from pictures ``[batch, size, size, 3]`` float32, RGB, 0…255, to probabilities
+        A model from items ``[batch, size, size, 3]`` float32, RGB, 0…255, to probabilities
         ``[batch, classes]`` float32, 0…1.
 
     Example:

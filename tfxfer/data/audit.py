@@ -1,4 +1,4 @@
-"""The audit of all pictures of a source: faults, oddities and copies."""
+"""The audit of all items of a source: faults, oddities and copies."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def audit_listing(
     show: Callable[[int, int], None] = lambda done, total: None,
     share: Share = ALONE,
 ) -> Audit:
-    """Look at every picture of a source.
+    """Look at every item of a source.
 
     Args:
-        listing: The pictures.
+        listing: The items.
         mirrored: Whether mirror images are copies. They are not if left and right matter.
         cache: The cache in which the looks are kept; None keeps nothing.
         show: A function that is called now and then with the numbers of finished and of all
-            pictures.
-        share: The part of the run that this process does: it looks at its part of the pictures, and
+            items.
+        share: The part of the run that this process does: it looks at its part of the items, and
             gets the looks of the other processes.
 
     Returns:
-        The findings: the pictures in the order of the splits, then files or examples without one.
+        The findings: the items in the order of the splits, then files or examples without one.
     """
     looks = _look(listing, place_of(cache, listing.source) if cache else None, show, share)
     labels = [row for split in listing.splits.values() for row in split.labels.list_numbers()]
@@ -58,10 +58,10 @@ def audit_listing(
 
 
 def read_items(listing: Listing, rows: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-    """Yield some rows of an audit with their encoded pictures; unreadable ones are left out.
+    """Yield some rows of an audit with their encoded items; unreadable ones are left out.
 
     Args:
-        listing: The pictures.
+        listing: The items.
         rows: The rows, in ascending order.
     """
     first = 0
@@ -87,7 +87,7 @@ def _read_files(files: FileSet, rows: Sequence[int], first: int) -> Iterator[tup
 def _look(
     listing: Listing, file: Path | None, show: Callable[[int, int], None], share: Share
 ) -> list[Look]:
-    """Look at all pictures that are new or have changed since the last look."""
+    """Look at all items that are new or have changed since the last look."""
     known = read_looks(file) if file else {}
     sets = [share.part_of(split) for split in listing.splits.values()]
     where = [split.where() for split in sets]
@@ -108,7 +108,7 @@ def _look(
         seen += share.gather_items(list(zip(stamped, looks, strict=True)))
         done += len(rows)
     if file and share.total(total):
-        # In a file of many pictures, the looks at those of other splits are kept as well.
+        # In a file of many items, the looks at those of other splits are kept as well.
         same = {stamp for stamp, _ in seen}
         kept = {place: pair for place, pair in known.items() if pair[0] in same}
         write_looks(file, kept | {pair[1].path: pair for pair in seen})
@@ -120,7 +120,7 @@ def _show_more(show: Callable[[int, int], None], before: int, total: int, done: 
 
 
 def _stamp(items: ItemSet) -> list[str]:
-    """Return a stamp of each picture that changes when it is edited; ``"gone"`` without a file."""
+    """Return a stamp of each item that changes when it is edited; ``"gone"`` without a file."""
     if isinstance(items, FileSet):
         return for_each(_stamp_file, items.paths)
     return [identity.stamp for identity in items.identities()]

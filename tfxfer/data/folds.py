@@ -1,4 +1,4 @@
-"""One fold of a cross-validation, which is taken from the training pictures."""
+"""One fold of a cross-validation, which is taken from the training items."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from tfxfer.data.parts import deal_folds, deal_groups, hash_names
 from tfxfer.errors import InputError
 
 Splits = dict[str, ItemSet]
-_NEEDED = 2  # Each class needs so many training pictures, whichever fold is held out.
+_NEEDED = 2  # Each class needs so many training items, whichever fold is held out.
 
 
 def take_fold(
     splits: Splits, classes: Sequence[str], config: DataConfig, seed: int
 ) -> tuple[Splits, list[str]]:
-    """Take one fold from the training pictures; every picture is in exactly one fold.
+    """Take one fold from the training items; every item is in exactly one fold.
 
     Returns:
         The splits, with the fold as ``test``, or as ``validation`` if the source has a test split;
         and notes.
 
     Raises:
-        InputError: There are too few pictures or groups for the folds. This does not depend on the
+        InputError: There are too few items or groups for the folds. This does not depend on the
             fold that is taken.
     """
     name = "validation" if "test" in splits else "test"
@@ -66,7 +66,7 @@ def take_fold(
 
 
 def _deal(train: ItemSet, folds: int, config: DataConfig, seed: int) -> np.ndarray:
-    """Return the number of each picture's fold, ``[pictures]`` in 0…folds-1."""
+    """Return the number of each item's fold, ``[items]`` in 0…folds-1."""
     strata, groups = train.labels.strata(), groups_of(train)
     if config.split.by == "hash":
         places = (hash_names(names_to_hash(train), f"{seed}/folds") * folds).astype(np.int64)

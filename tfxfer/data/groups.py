@@ -14,7 +14,7 @@ _SHOWN = 5
 
 
 def groups_of(items: ItemSet) -> tuple[str, ...]:
-    """Return the group of each picture; an empty tuple if the source has no groups."""
+    """Return the group of each item; an empty tuple if the source has no groups."""
     return tuple(getattr(items, "groups", ()))
 
 
@@ -41,7 +41,7 @@ def part_groups(
 
     Args:
         splits: The splits of the source.
-        fix_leaks: Whether the pictures of these groups are left out of training; the other splits
+        fix_leaks: Whether the items of these groups are left out of training; the other splits
             are not changed.
 
     Returns:
@@ -74,7 +74,7 @@ def part_groups(
 
 
 def names_to_hash(items: ItemSet) -> Sequence[str]:
-    """Return the text that decides each picture's split by hash: its group, else its name."""
+    """Return the text that decides each item's split by hash: its group, else its name."""
     return groups_of(items) or [identity.name for identity in items.identities()]
 
 
@@ -90,7 +90,7 @@ def check_group_count(groups: Sequence[str], needed: int, what: str) -> None:
 
 
 def describe_parts(items: ItemSet, config: DataConfig, seed: int) -> str:
-    """Say in a few words for a note how pictures are divided into splits."""
+    """Say in a few words for a note how items are divided into splits."""
     groups = len(set(groups_of(items)))
     if config.split.by == "hash":
         return f"by the hash of {'its group' if groups else 'each name'} (seed {seed})"

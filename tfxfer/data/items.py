@@ -16,18 +16,18 @@ from tfxfer.modality import Modality
 from tfxfer.records.plans import BadFile
 from tfxfer.task import Labels, Task
 
-# So many pictures are read or decoded at the same time.
+# So many items are read or decoded at the same time.
 PARALLEL_CALLS = os.cpu_count() or 1
-# Encoded pictures that are read from start to end are shuffled through a buffer of this size.
+# Encoded items that are read from start to end are shuffled through a buffer of this size.
 SHUFFLE_BUFFER = 4096
 
 
 class Identity(NamedTuple):
-    """The identity of a picture.
+    """The identity of an item.
 
     Attributes:
         name: A name that does not depend on where the data lie; it seeds random changes.
-        stamp: A text that changes when the picture is replaced or edited.
+        stamp: A text that changes when the item is replaced or edited.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Identity(NamedTuple):
 
 
 class ItemSet(Protocol):
-    """The pictures of one split.
+    """The items of one split.
 
     Attributes:
         labels: in the order in which `encoded` gives the items.
@@ -53,17 +53,17 @@ class ItemSet(Protocol):
         """
 
     def choose(self, indices: np.ndarray) -> ItemSet:
-        """Keep the pictures at these positions, given in ascending order."""
+        """Keep the items at these positions, given in ascending order."""
 
     def identities(self) -> list[Identity]:
-        """Return the identity of each picture, in the order of `labels`."""
+        """Return the identity of each item, in the order of `labels`."""
 
     def where(self) -> Sequence[str]:
-        """Return where each picture lies as a unique text, in the order of `labels`."""
+        """Return where each item lies as a unique text, in the order of `labels`."""
 
 
 def spread(items: ItemSet, count: int) -> ItemSet:
-    """Return at most `count` pictures, spread evenly, because sources list them class by class."""
+    """Return at most `count` items, spread evenly, because sources list them class by class."""
     total = len(items.labels)
     return items.choose(np.unique(np.linspace(0, total - 1, min(count, total)).astype(int)))
 
@@ -83,10 +83,10 @@ def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 @dataclass(frozen=True)
 class FileSet:
-    """Pictures in files.
+    """Items in files.
 
     Attributes:
-        groups: what each picture shows, such as which bird: a group stays in one split; empty
+        groups: what each item shows, such as which bird: a group stays in one split; empty
             where nobody said.
     """
 
@@ -99,14 +99,14 @@ class FileSet:
         paths = [os.fsencode(path) for path in self.paths]
         dataset = tf.data.Dataset.from_tensor_slices((paths, self.labels.rows))
         if shuffle_seed is not None:
-            # Only paths are shuffled and not pictures, so that a full shuffle needs no memory.
+            # Only paths are shuffled and not items, so that a full shuffle needs no memory.
             dataset = dataset.shuffle(len(self.paths), seed=shuffle_seed)
         return dataset.map(
             lambda path, label: (tf.io.read_file(path), label), num_parallel_calls=PARALLEL_CALLS
         )
 
     def choose(self, indices: np.ndarray) -> FileSet:
-        """Keep the pictures at these positions."""
+        """Keep the items at these positions."""
         return FileSet(
             tuple(self.paths[index] for index in indices),
             self.labels.choose(indices),
@@ -129,7 +129,7 @@ class ItemData:
     """All that a source holds.
 
     Attributes:
-        source: Where the pictures come from, in words for people.
+        source: Where the items come from, in words for people.
         classes: The class names; a label is a position in them.
         task: What is to be learned of the items.
         train, validation, test: The splits; `test` is only for the final evaluation.
@@ -155,5 +155,5 @@ class ItemData:
 
     @property
     def counts(self) -> dict[str, int]:
-        """The number of pictures in each split."""
+        """The number of items in each split."""
         return {name: len(split.labels) for name, split in self.splits.items()}

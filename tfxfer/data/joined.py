@@ -1,4 +1,4 @@
-"""Several sets of pictures joined to one, such as training and validation together."""
+"""Several sets of items joined to one, such as training and validation together."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tfxfer.task import Labels
 
 @dataclass(frozen=True)
 class JoinedSet:
-    """The pictures of several sets, one set after the other."""
+    """The items of several sets, one set after the other."""
 
     parts: tuple[ItemSet, ...]
 
@@ -31,7 +31,7 @@ class JoinedSet:
         return joined
 
     def choose(self, indices: np.ndarray) -> JoinedSet:
-        """Keep the pictures at these positions, given in ascending order."""
+        """Keep the items at these positions, given in ascending order."""
         ends = np.cumsum([len(part.labels) for part in self.parts])
         starts = np.concatenate([[0], ends[:-1]])
         own = [
@@ -51,7 +51,7 @@ class JoinedSet:
 
 
 def join_validation(data: ItemData) -> ItemData:
-    """Add the validation pictures to the training pictures, after an earlier run used them."""
+    """Add the validation items to the training items, after an earlier run used them."""
     note = (
         "the validation pictures are trained on too: their figures are those of training, and "
         "each phase keeps its last epoch"

@@ -12,14 +12,14 @@ _SPLIT_RANKS = {"train": 0, "validation": 1, "test": 2, "0": 0, "1": 1, "2": 2}
 
 
 def find_leaks(copies: Sequence[Copies], splits: Sequence[str] | np.ndarray) -> dict[int, int]:
-    """Find the pictures of training or validation that have a copy in a later split.
+    """Find the items of training or validation that have a copy in a later split.
 
     Args:
-        splits: The split of each picture: ``"train"``, ``"validation"``, ``"test"``, or 0, 1, 2.
+        splits: The split of each item: ``"train"``, ``"validation"``, ``"test"``, or 0, 1, 2.
 
     Returns:
-        The rows to leave out, each with the row of its copy: training pictures that are copies of
-        validation or test pictures, and validation pictures that are copies of test pictures. If
+        The rows to leave out, each with the row of its copy: training items that are copies of
+        validation or test items, and validation items that are copies of test items. If
         there are several copies, one in the test split is named. Test rows are never left out.
     """
     ranks = [_SPLIT_RANKS[str(split)] for split in np.asarray(splits).tolist()]

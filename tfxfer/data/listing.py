@@ -16,17 +16,17 @@ FILES, TFRECORDS, EXAMPLES = "files", "records", "examples"
 
 @dataclass(frozen=True)
 class Listing:
-    """The pictures of a source, each with its labels.
+    """The items of a source, each with its labels.
 
     Attributes:
-        source: Where the pictures come from, in words for people.
+        source: Where the items come from, in words for people.
         classes: The class names.
         task: What is to be learned of the items, by the labels that the source holds.
         modality: The kind of the items.
         splits: ``train``, and ``validation`` and ``test`` where the source has them.
         notes: What the user should know about the listing.
         unit: ``"files"``, ``"records"`` or ``"examples"``.
-        bad: The files, records or examples of each split that hold no picture.
+        bad: The files, records or examples of each split that hold no item.
     """
 
     source: str

@@ -37,14 +37,14 @@ _DEMANDS = {
 
 
 def make_data(listing: Listing, audit: Audit | None, config: DataConfig, seed: int) -> ItemData:
-    """Leave out or refuse bad pictures, complete the splits, and note other findings.
+    """Leave out or refuse bad items, complete the splits, and note other findings.
 
     Args:
-        audit: The findings of the audit; None if the pictures are known to be good and distinct.
+        audit: The findings of the audit; None if the items are known to be good and distinct.
 
     Raises:
-        InputError: Pictures cannot be decoded and ``on_bad`` is ``"fail"``, a split has no readable
-            picture, or a class too few.
+        InputError: Items cannot be decoded and ``on_bad`` is ``"fail"``, a split has no readable
+            item, or a class too few.
     """
     bad = tuple(BadFile(look.path, str(look.fault)) for look in audit.faults) if audit else ()
     if config.reading.on_bad == "fail" and audit:
@@ -101,7 +101,7 @@ def _without(split: ItemSet, left_out: set[str]) -> ItemSet:
 
 
 def _look_at(name: str, split: ItemSet, listing: Listing) -> list[str]:
-    """Refuse a split without readable pictures, and note the classes that it lacks."""
+    """Refuse a split without readable items, and note the classes that it lacks."""
     if not len(split.labels) and listing.unit == FILES:
         raise InputError(
             "data must hold class folders with pictures in them, or train/, val/ and test/ above "
@@ -124,7 +124,7 @@ def _look_at(name: str, split: ItemSet, listing: Listing) -> list[str]:
 def _part_copies(
     splits: Mapping[str, ItemSet], audit: Audit, fixes: bool
 ) -> tuple[dict[str, ItemSet], list[str]]:
-    """Find training pictures with a copy in validation or test, and validation ones in test.
+    """Find training items with a copy in validation or test, and validation ones in test.
 
     If they are left out, the test split is not changed.
     """
@@ -162,7 +162,7 @@ def _part_copies(
 
 
 def _describe(audit: Audit) -> list[str]:
-    """Return a note for each kind of oddity and conflict among usable pictures."""
+    """Return a note for each kind of oddity and conflict among usable items."""
     notes = []
     told = {key: rows for key, rows in audit.oddities.items() if key not in ("grey", "palette")}
     if told:

@@ -16,7 +16,7 @@ def draw_stratified(
     """Divide positions into two parts with the same mixture of classes.
 
     Args:
-        strata: ``[pictures]`` class numbers.
+        strata: ``[items]`` class numbers.
         fraction: The share of each class in the second part, in 0…1.
         seed: The seed that decides the parts.
 
@@ -40,18 +40,18 @@ def deal_groups(
 
     Groups are taken in turn: large ones come first, and groups of about the same size in an order
     that the seed decides. Each group goes into the part where it adds least to the sum of
-    ``(pictures - wanted)² / (wanted · pictures of the class)`` over parts and classes.
+    ``(items - wanted)² / (wanted · items of the class)`` over parts and classes.
     scikit-learn's `StratifiedGroupKFold` is similar, but only for parts of equal size. No part
     stays empty if there are as many groups as parts.
 
     Args:
-        strata: ``[pictures]`` class numbers.
-        groups: The group of each picture.
+        strata: ``[items]`` class numbers.
+        groups: The group of each item.
         shares: The shares of the parts, which add up to 1.
         seed: The seed that decides the parts.
 
     Returns:
-        ``[pictures]`` int64, the number of each picture's part.
+        ``[items]`` int64, the number of each item's part.
     """
     present, strata = np.unique(strata, return_inverse=True)
     names, members = np.unique(np.array(groups, object).astype(str), return_inverse=True)
@@ -83,15 +83,15 @@ def _fill_empty_parts(places: np.ndarray, sizes: np.ndarray, parts: int) -> None
 
 
 def deal_folds(strata: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """Deal pictures into folds with the same mixture of classes: ``[pictures]`` in 0…folds-1.
+    """Deal items into folds with the same mixture of classes: ``[items]`` in 0…folds-1.
 
     Raises:
-        ValueError: No class has as many pictures as there are folds.
+        ValueError: No class has as many items as there are folds.
     """
     places = np.zeros(len(strata), np.int64)
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        # The warning is about classes with fewer pictures than folds, which a note names.
+        # The warning is about classes with fewer items than folds, which a note names.
         warnings.simplefilter("ignore", UserWarning)
         for fold, (_, held_out) in enumerate(splitter.split(strata, strata)):
             places[held_out] = fold
@@ -111,17 +111,17 @@ def hash_names(names: Sequence[str], salt: str) -> np.ndarray:
 def pick_shots(
     labels: np.ndarray, groups: Sequence[str], shots: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pick some pictures of each class; a larger number of shots includes those of a smaller one.
+    """Pick some items of each class; a larger number of shots includes those of a smaller one.
 
     Args:
-        labels: ``[pictures]`` class numbers.
-        groups: The group of each picture, or nothing. A class's pictures are taken from as many
+        labels: ``[items]`` class numbers.
+        groups: The group of each item, or nothing. A class's items are taken from as many
             groups as possible.
-        shots: The number of pictures of each class.
+        shots: The number of items of each class.
         seed: The seed that decides the choice.
 
     Returns:
-        The ascending positions of the pictures, and the numbers of the classes that have fewer.
+        The ascending positions of the items, and the numbers of the classes that have fewer.
     """
     generator = np.random.default_rng([seed, 1])  # Its order differs from that of the splits.
     picked, small = [], []

@@ -53,7 +53,7 @@ def make_training_dataset(
 def make_evaluation_dataset(
     items: ItemSet, view: View, *, class_count: int, batch_size: int
 ) -> tf.data.Dataset:
-    """Give every item once, as it is, in the order of ``pictures.labels``.
+    """Give every item once, as it is, in the order of ``items.labels``.
 
     Args:
         view: from an encoded item to its array: a modality's `plain_view`.
@@ -72,7 +72,7 @@ def make_evaluation_dataset(
 def make_view_batches(
     items: ItemSet, view: View, *, batch_size: int, seeds: np.ndarray | None = None
 ) -> tf.data.Dataset:
-    """Give one view of every item, in the order of ``pictures.labels``.
+    """Give one view of every item, in the order of ``items.labels``.
 
     Args:
         view: from an encoded item to its array, and from its seed where there are seeds.

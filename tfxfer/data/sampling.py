@@ -1,4 +1,4 @@
-"""The balanced drawing of training pictures, in which all classes are equally likely."""
+"""The balanced drawing of training items, in which all classes are equally likely."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from tfxfer.data.items import ItemSet
 def draw_evenly(
     labels: np.ndarray, count: int, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw equally many pictures of each class, in random order.
+    """Draw equally many items of each class, in random order.
 
-    A class's pictures are only repeated after all of them were drawn. From a class that is larger
+    A class's items are only repeated after all of them were drawn. From a class that is larger
     than its share, a random part is drawn.
 
     Args:
-        labels: ``[pictures]`` class numbers.
-        count: The number of pictures to draw; the remainder of its division by the number of
+        labels: ``[items]`` class numbers.
+        count: The number of items to draw; the remainder of its division by the number of
             classes goes to random classes.
         generator: The generator of all random numbers.
 
     Returns:
-        The positions of the pictures, and how often each was drawn before, both ``[count]`` int64.
+        The positions of the items, and how often each was drawn before, both ``[count]`` int64.
     """
     classes = generator.permutation(np.unique(labels))
     positions, rounds = [], []
@@ -38,13 +38,13 @@ def draw_evenly(
 
 
 def encode_evenly(items: ItemSet, seed: int) -> tf.data.Dataset:
-    """Give as many encoded pictures as there are, each of a class drawn by chance, with its label.
+    """Give as many encoded items as there are, each of a class drawn by chance, with its label.
 
-    A class's pictures are repeated after all of them were given. A source that is read from start
+    A class's items are repeated after all of them were given. A source that is read from start
     to end, such as TFDS, is read once for each class.
 
     Args:
-        pictures: The pictures, with one label each.
+        items: The items, with one label each.
         seed: The seed that decides the draws, which differ in every epoch.
     """
     strata = items.labels.strata()

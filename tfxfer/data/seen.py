@@ -1,4 +1,4 @@
-"""The looks at pictures in the cache, so that no unchanged picture is looked at twice."""
+"""The looks at items in the cache, so that no unchanged item is looked at twice."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pathlib import Path
 from tfxfer.cache.digest import digest
 from tfxfer.records.audits import Look
 
-# The version is raised when looks at the same picture change.
+# The version is raised when looks at the same item change.
 _FOLDER, _VERSION = "audit", 2
 
 
 def place_of(cache: Path, source: str) -> Path:
-    """Return the file that holds the looks at a source's pictures."""
+    """Return the file that holds the looks at a source's items."""
     return cache / _FOLDER / f"{digest(source)}.json"
 
 
 def read_looks(file: Path) -> dict[str, tuple[str, Look]]:
-    """Read earlier looks by where the picture lies, each with the stamp that the picture had then.
+    """Read earlier looks by where the item lies, each with the stamp that the item had then.
 
     The result is empty if the file is damaged or of another version.
     """

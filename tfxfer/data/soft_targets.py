@@ -1,4 +1,4 @@
-"""Pictures whose labels are mixed with another model's predictions."""
+"""Items whose labels are mixed with another model's predictions."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tfxfer.task import Labels
 
 @dataclass(frozen=True)
 class SoftSet:
-    """Training pictures with a distribution over the classes beside each label.
+    """Training items with a distribution over the classes beside each label.
 
     Attributes:
-        pictures: The pictures with their labels.
+        items: The items with their labels.
         labels: The labels, softened.
     """
 
@@ -25,7 +25,7 @@ class SoftSet:
     labels: Labels
 
     def encoded(self, shuffle_seed: int | None = None) -> tf.data.Dataset:
-        """Give ``(encoded picture, its row of softened labels)``."""
+        """Give ``(encoded item, its row of softened labels)``."""
         if isinstance(self.items, FileSet):
             return replace(self.items, labels=self.labels).encoded(shuffle_seed)
         targets = tf.data.Dataset.from_tensor_slices(self.labels.rows)
@@ -36,7 +36,7 @@ class SoftSet:
         return joined
 
     def choose(self, indices: np.ndarray) -> SoftSet:
-        """Keep the pictures at these positions, given in ascending order."""
+        """Keep the items at these positions, given in ascending order."""
         return SoftSet(self.items.choose(indices), self.labels.choose(indices))
 
     def identities(self) -> list[Identity]:

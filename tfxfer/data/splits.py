@@ -1,4 +1,4 @@
-"""The splits that a source lacks, folds and few shots, all taken from its training pictures."""
+"""The splits that a source lacks, folds and few shots, all taken from its training items."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def complete_splits(
 ) -> tuple[Splits, tuple[str, ...]]:
     """Take ``validation`` and ``test`` from ``train`` if they are missing.
 
-    This is stratified: every class gives its share, which is at least one picture, and keeps at
+    This is stratified: every class gives its share, which is at least one item, and keeps at
     least one. Groups stay whole, and are divided as evenly as they allow. With ``by="hash"``, only
-    each picture's name, or its group's, decides. The same pictures and seed give the same splits.
+    each item's name, or its group's, decides. The same items and seed give the same splits.
 
     With ``folds``, the fold that ``fold`` names (None means the first) is the test split, or the
-    validation split if the source has a test split. With ``shots``, so many training pictures of
+    validation split if the source has a test split. With ``shots``, so many training items of
     each class are kept.
 
     Returns:
         The three splits, and a note for each thing that was done.
 
     Raises:
-        InputError: A class, or the groups, have too few pictures for the splits.
+        InputError: A class, or the groups, have too few items for the splits.
     """
     check_groups(splits, config)
     parted, notes = part_groups(splits, config.split.fix_leaks)
@@ -69,19 +69,19 @@ def complete_splits(
 def make_missing(
     train: ItemSet, missing: Sequence[str], config: DataConfig, seed: int, total: int
 ) -> dict[str, np.ndarray]:
-    """Return the positions of the pictures of each missing split, and of those left in ``train``.
+    """Return the positions of the items of each missing split, and of those left in ``train``.
 
     Args:
-        train: The training pictures.
+        train: The training items.
         missing: The names of the missing splits.
         config: The settings of the data.
         seed: The seed that decides the splits.
-        total: The number of the source's training pictures, of which the fractions are shares.
+        total: The number of the source's training items, of which the fractions are shares.
     """
     fractions = {"test": config.split.test_fraction, "validation": config.split.validation_fraction}
     groups = groups_of(train)
     if config.split.by == "hash":
-        # The number of pictures must not matter, because it changes when some are added.
+        # The number of items must not matter, because it changes when some are added.
         scale = 1 / (1 - 1 / config.split.folds) if config.split.folds else 1.0
         ends = np.cumsum([fractions[name] * scale for name in missing])
         places = np.searchsorted(ends, hash_names(names_to_hash(train), str(seed)), side="right")
@@ -101,7 +101,7 @@ def _make_in_turn(
 ) -> dict[str, np.ndarray]:
     parts, left = {}, np.arange(len(labels))
     for position, (name, fraction) in enumerate(fractions.items()):
-        # All fractions are shares of all training pictures, so later splits take more of the rest.
+        # All fractions are shares of all training items, so later splits take more of the rest.
         share = fraction * total / len(left)
         kept, cut = draw_stratified(labels.choose(left).strata(), share, seed + position)
         parts[name], left = left[cut], left[kept]
@@ -111,10 +111,10 @@ def _make_in_turn(
 def take_shots(
     train: ItemSet, classes: Sequence[str], shots: int, seed: int
 ) -> tuple[ItemSet, str]:
-    """Keep some training pictures of each class, which include those of fewer shots.
+    """Keep some training items of each class, which include those of fewer shots.
 
     Raises:
-        InputError: Pictures may have several labels.
+        InputError: Items may have several labels.
     """
     numbers = train.labels.demand_single("shots", shots)
     picked, small = pick_shots(numbers, groups_of(train), shots, seed)
@@ -130,7 +130,7 @@ def take_shots(
 def check_class_sizes(
     labels: Labels, classes: Sequence[str], minimum: int, missing: Sequence[str] = ()
 ) -> None:
-    """Refuse fewer than two classes, and classes with too few training pictures."""
+    """Refuse fewer than two classes, and classes with too few training items."""
     if len(classes) < 2:
         raise InputError(
             "A classifier needs pictures of at least two classes, a folder each. "

@@ -1,4 +1,4 @@
-"""The choice of the pictures to evaluate: of a split, usable, and of the model's classes."""
+"""The choice of the items to evaluate: of a split, usable, and of the model's classes."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ ALL = "all"
 
 
 def choose_split(listing: Listing, split: str | None) -> tuple[str, Listing, tuple[str, ...]]:
-    """Keep the pictures of a split.
+    """Keep the items of a split.
 
     Args:
-        listing: The pictures of a source.
+        listing: The items of a source.
         split: ``"train"``, ``"validation"``, ``"test"`` or ``"all"``; None takes the test split if
-            the source has one, else all pictures.
+            the source has one, else all items.
 
     Returns:
-        The split's name, a listing of only its pictures, and notes.
+        The split's name, a listing of only its items, and notes.
 
     Raises:
         InputError: There is no such split.
@@ -53,7 +53,7 @@ def choose_split(listing: Listing, split: str | None) -> tuple[str, Listing, tup
     part = replace(
         listing,
         # The findings of the last look at a source are stored under its name. Another name keeps
-        # those of training, which cover all pictures, from being replaced by those of one split.
+        # those of training, which cover all items, from being replaced by those of one split.
         source=f"{listing.source} ({split})",
         splits={name: listing.splits[name] for name in names},
         bad={name: files for name, files in listing.bad.items() if name in names},
@@ -64,10 +64,10 @@ def choose_split(listing: Listing, split: str | None) -> tuple[str, Listing, tup
 def find_bad(
     listing: Listing, cache: Path | None, show: Callable[[int, int], None]
 ) -> tuple[BadFile, ...]:
-    """Look at pictures, and return those that cannot be used.
+    """Look at items, and return those that cannot be used.
 
     Args:
-        listing: The pictures.
+        listing: The items.
         cache, show: The same as in `audit_listing`.
     """
     # Copies do not matter here, and neither do mirror images.
@@ -78,18 +78,18 @@ def find_bad(
 def keep(
     listing: Listing, numbers: np.ndarray, class_count: int, bad: Sequence[BadFile]
 ) -> list[tuple[ItemSet, Labels]]:
-    """Keep the pictures that are usable and of the model's classes.
+    """Keep the items that are usable and of the model's classes.
 
     Args:
-        listing: The pictures.
+        listing: The items.
         numbers, class_count: The same as in `Labels.rename`.
-        bad: The pictures that cannot be used.
+        bad: The items that cannot be used.
 
     Returns:
-        The pictures of each split, with their labels among the model's classes.
+        The items of each split, with their labels among the model's classes.
 
     Raises:
-        InputError: No picture is left.
+        InputError: No item is left.
     """
     left_out = {file.path for file in bad}
     kept = []

@@ -108,7 +108,7 @@ def map_classes(
     """Find each class of the data among the model's classes.
 
     Args:
-        labels: The labels of all items. The model need not know classes without pictures.
+        labels: The labels of all items. The model need not know classes without items.
         own: The data's class names, in the order of the labels' numbers.
         model: The model's class names, in the order of its outputs.
         mapping: The mapping from `read_class_map`. Classes that it does not name keep their names.

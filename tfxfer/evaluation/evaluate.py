@@ -1,4 +1,4 @@
-"""The evaluation of a model: it predicts pictures and compares the results with their labels."""
+"""The evaluation of a model: it predicts items and compares the results with their labels."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _MOST_PROBABLE = 1.001
 
 @dataclass(frozen=True)
 class _Outcome:
-    """The predictions for all readable pictures.
+    """The predictions for all readable items.
 
     Attributes:
-        places: Where each picture lies.
+        places: Where each item lies.
         labels: The labels, among the model's classes.
-        probabilities: ``[pictures, classes]`` float32.
-        unread: The pictures that could not be read.
+        probabilities: ``[items, classes]`` float32.
+        unread: The items that could not be read.
     """
 
     places: tuple[str, ...]
@@ -55,21 +55,21 @@ def run_evaluation(
     mapping: Mapping[str, str] | None = None,
     trained_on: str | None = None,
 ) -> tuple[EvaluationReport, Iterator[ItemResult]]:
-    """Look at pictures, predict the usable ones, and compare the results with their labels.
+    """Look at items, predict the usable ones, and compare the results with their labels.
 
     Args:
         predictor: The model.
-        config: The settings, whose ``data`` names the pictures.
+        config: The settings, whose ``data`` names the items.
         console: The terminal to write to.
         split: The split, as in `choose_split`.
         mapping: The mapping of classes, as in `map_classes`.
         trained_on: The source that the model was trained on, if it is known.
 
     Returns:
-        The figures, and the results of all pictures.
+        The figures, and the results of all items.
 
     Raises:
-        InputError: The pictures cannot be read or have unknown classes, none is left, or the model
+        InputError: The items cannot be read or have unknown classes, none is left, or the model
             cannot predict them.
     """
     with console.status("Listing the pictures"):
@@ -113,9 +113,9 @@ def _warn_of_training(config: DataSettings, split: str, trained_on: str | None) 
 
 
 def _look(listing: Listing, config: DataSettings, console: Console) -> tuple[BadFile, ...]:
-    """Return the pictures that cannot be used."""
+    """Return the items that cannot be used."""
     if str(config.data.source).startswith("embedded:"):
-        return ()  # This package draws these pictures, so they are usable.
+        return ()  # This package draws these items, so they are usable.
     folder = locate(config.features.cache_dir)
     with counting_items(console, "Looking at the pictures") as show:
         return find_bad(listing, folder, show)
@@ -124,7 +124,7 @@ def _look(listing: Listing, config: DataSettings, console: Console) -> tuple[Bad
 def _predict(
     predictor: Predictor, kept: Sequence[tuple[ItemSet, Labels]], console: Console
 ) -> _Outcome:
-    """Predict the pictures of all splits; those that cannot be read are left out."""
+    """Predict the items of all splits; those that cannot be read are left out."""
     total = sum(len(labels) for _, labels in kept)
     places: list[str] = []
     unread: list[BadFile] = []
@@ -161,7 +161,7 @@ def _join(labels: Sequence[Labels]) -> Labels:
 
 
 def _check(outcome: _Outcome, predictor: Predictor) -> None:
-    """Refuse an outcome without pictures, and outputs that are no probabilities."""
+    """Refuse an outcome without items, and outputs that are no probabilities."""
     if not outcome.places:
         first = outcome.unread[0]
         raise InputError(

@@ -23,10 +23,10 @@ def judge(
     """Calibrate a model on validation, and evaluate it on validation and test.
 
     Args:
-        model: A model from pictures to probabilities; its last layer gets the temperature.
-        pictures: The pictures of all splits.
+        model: A model from items to probabilities; its last layer gets the temperature.
+        items: The items of all splits.
         calibrates: Whether the model is calibrated; otherwise it is not changed.
-        share: The part of the run that this process does; the metrics are those of all pictures.
+        share: The part of the run that this process does; the metrics are those of all items.
 
     Returns:
         The metrics on validation and test, and the calibration errors.

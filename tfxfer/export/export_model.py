@@ -27,7 +27,7 @@ from tfxfer.prediction.load import load_predictor
 from tfxfer.records.exports import ExportedFormat
 
 EXPORTS = "exports.json"
-# Formats are compared on so many pictures; int8 ranges and float16 rounding use so many.
+# Formats are compared on so many items; int8 ranges and float16 rounding use so many.
 _COMPARED, _CALIBRATED_ON = 2000, 200
 _BATCH = 32
 
@@ -64,9 +64,9 @@ def export_model(
     """Write formats, compare each with the trained model, and keep those that agree with it.
 
     Args:
-        model: A model from pictures, 0…255, to probabilities.
-        pictures: The run's pictures: training pictures calibrate integer arithmetic, and
-            validation pictures are used for the comparison.
+        model: A model from items, 0…255, to probabilities.
+        items: The run's items: training items calibrate integer arithmetic, and
+            validation items are used for the comparison.
         request: What is written, and where.
         show: A function that is called with the name of each format before it is written.
 
@@ -90,7 +90,7 @@ def export_model(
 
 
 class _Compared:
-    """A trained model with its predictions for validation pictures."""
+    """A trained model with its predictions for validation items."""
 
     def __init__(self, model: keras.Model, items: ItemData, validation: ItemSet):
         self.model, self.items, self.validation = model, items, validation
@@ -115,7 +115,7 @@ class _Compared:
         )
 
     def examples(self, split: str) -> Iterator[np.ndarray]:
-        """Yield plain views of some pictures of a split, one at a time."""
+        """Yield plain views of some items of a split, one at a time."""
         items = self.items.train if split == "train" else self.validation
         chosen = spread(items, _CALIBRATED_ON)
         for batch in make_view_batches(chosen, self.view, batch_size=_BATCH).as_numpy_iterator():

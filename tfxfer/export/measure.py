@@ -20,7 +20,7 @@ _CALLS, _SECONDS, _UNCOUNTED = 30, 5.0, 2
 
 
 def predict_all(predictor: Predictor, batches: Iterable[tuple[np.ndarray, np.ndarray]]):
-    """Return the probabilities ``[pictures, classes]`` of decoded pictures, in order."""
+    """Return the probabilities ``[items, classes]`` of decoded items, in order."""
     return np.concatenate([predictor.run(list(items)).probabilities for items, _ in batches])
 
 
@@ -39,9 +39,9 @@ def measure(
         name: The name of the format.
         predictor: The exported model.
         path: Its file or folder.
-        dataset: Validation pictures from `make_evaluation_dataset`.
-        labels: The labels in the order of the pictures.
-        trained: The trained model's probabilities, ``[pictures, classes]`` float32.
+        dataset: Validation items from `make_evaluation_dataset`.
+        labels: The labels in the order of the items.
+        trained: The trained model's probabilities, ``[items, classes]`` float32.
     """
     with exact_float32():
         probabilities = predict_all(predictor, dataset.as_numpy_iterator())

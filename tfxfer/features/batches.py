@@ -82,7 +82,7 @@ def make_stored_training(
     seed: int,
     epochs: Epochs | None = None,
 ) -> tf.data.Dataset:
-    """Give shuffled batches of stored features; each epoch shows the next view of each picture.
+    """Give shuffled batches of stored features; each epoch shows the next view of each item.
 
     Features of different lengths are batched by length, and are zero behind their ends.
 
@@ -157,7 +157,7 @@ def _read_views(
 def make_stored_evaluation(
     table: Table, labels: Labels, *, classes: int, batch_size: int
 ) -> tf.data.Dataset:
-    """Give the stored features of every picture once, in order."""
+    """Give the stored features of every item once, in order."""
     rows = labels.rows
 
     def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -179,11 +179,11 @@ def make_streamed_dataset(
     steps: int,
     recorder: Recorder,
 ) -> tf.data.Dataset:
-    """Run the frozen layers on batches of pictures as they come, in their order.
+    """Run the frozen layers on batches of items as they come, in their order.
 
     Args:
         engine: of the layers below the cut.
-        pictures: batches of ``(pictures, targets)``.
+        items: batches of ``(items, targets)``.
         cut: where the features come from.
         steps: number of the batches.
         recorder: is told how long it takes.

@@ -15,12 +15,12 @@ from tfxfer.features.engines import BATCH, ENGINES, Engine
 from tfxfer.machine.compiled import call_model, fill_up
 
 # An engine's features may differ by this much from those of Keras in float32. The difference is a
-# Euclidean norm, relative to that of the features minus their mean over the pictures, because a
-# common part does not distinguish pictures. bfloat16 differs by 0.02 … 0.05 in most networks. The
+# Euclidean norm, relative to that of the features minus their mean over the items, because a
+# common part does not distinguish items. bfloat16 differs by 0.02 … 0.05 in most networks. The
 # largest measured difference is 0.17, in a MobileNetV2 restored from 8-bit weights, and linear
-# heads on its features are as good as on Keras's. Mixed-up pictures differ by 1 and more.
+# heads on its features are as good as on Keras's. Mixed-up items differ by 1 and more.
 TOLERANCE = 0.2
-# Nearly equal pictures are assumed to differ by this share of the norm.
+# Nearly equal items are assumed to differ by this share of the norm.
 _LEAST_SPREAD = 0.01
 _TIMED_BATCHES = 3
 # An engine further down the list must be this much faster, because near ties would be decided
@@ -39,8 +39,8 @@ def choose_engine(
     """Choose an engine whose features agree with those of Keras, and make it ready.
 
     Args:
-        prefix: The frozen layers, from pictures to a list of features.
-        pictures: ``[pictures, size, size, 3]`` float32, some of the run's, at most `BATCH`.
+        prefix: The frozen layers, from items to a list of features.
+        items: ``[items, size, size, 3]`` float32, some of the run's, at most `BATCH`.
         wanted: A key of `ENGINES`, or ``"auto"`` for the fastest in a short comparison.
         before: The engine that ``"auto"`` took for other layers of the network; it is taken again
             without a comparison if it agrees.
@@ -82,9 +82,9 @@ def choose_engine(
 
 
 def _ask_keras(prefix: keras.Model, items: np.ndarray) -> tuple[list[np.ndarray], float]:
-    """Return Keras's own features for some pictures, and its speed in pictures a second.
+    """Return Keras's own features for some items, and its speed in items a second.
 
-    The pictures are run in two halves: the first makes all layers ready, and the second is timed.
+    The items are run in two halves: the first makes all layers ready, and the second is timed.
     """
     reference = call_model(prefix)
     halves = np.split(_whole(items), 2)
@@ -129,8 +129,8 @@ def largest_error(features: list[np.ndarray], expected: list[np.ndarray]) -> flo
     """Return the relative Euclidean difference of the output that differs most.
 
     Args:
-        features, expected: ``[pictures, …]`` for each output. The difference is relative to the
-            expected features minus their mean, if there are at least two pictures.
+        features, expected: ``[items, …]`` for each output. The difference is relative to the
+            expected features minus their mean, if there are at least two items.
     """
     errors = []
     for one, other in zip(features, expected, strict=True):
@@ -146,7 +146,7 @@ def _speed(engine: Engine) -> float:
 
 
 def _time(engine: Engine, items: np.ndarray) -> float:
-    """Return pictures a second over a few batches, after the first call has compiled the engine."""
+    """Return items a second over a few batches, after the first call has compiled the engine."""
     batch = _whole(items)
     start = time.monotonic()
     for _ in engine.run(repeat(batch, _TIMED_BATCHES)):
@@ -155,5 +155,5 @@ def _time(engine: Engine, items: np.ndarray) -> float:
 
 
 def _whole(items: np.ndarray) -> np.ndarray:
-    """Return pictures as one batch of the size that engines are compiled for."""
+    """Return items as one batch of the size that engines are compiled for."""
     return fill_up(items, BATCH)

@@ -1,4 +1,4 @@
-"""Compute what frozen layers give, in one pass over the pictures for all cuts that lack it."""
+"""Compute what frozen layers give, in one pass over the items for all cuts that lack it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tfxfer.features.store import shards
 from tfxfer.features.store.table import Table
 from tfxfer.machine.progress import ItemBar
 
-# Pictures in a file of features: what an interrupted pass has written so far is found again.
+# Items in a file of features: what an interrupted pass has written so far is found again.
 _SHARD_ITEMS = 8192
 # Items by whose lengths the room is estimated that all of them will need.
 _SAMPLE_ITEMS = 256
@@ -34,12 +34,12 @@ Tables = dict[tuple[int, Cut], Table]
 
 @dataclass(frozen=True)
 class _Pass:
-    """One view of some pictures on its way through the frozen layers.
+    """One view of some items on its way through the frozen layers.
 
     Attributes:
-        identities: of the pictures, when the pass began.
+        identities: of the items, when the pass began.
         cuts: whose features the pass gives.
-        split: name of the pictures' split, for the progress line.
+        split: name of the items' split, for the progress line.
     """
 
     run: FeatureRun
@@ -51,7 +51,7 @@ class _Pass:
     split: str
 
     def choose(self, rows: np.ndarray) -> _Pass:
-        """The same pass over the pictures at some positions."""
+        """The same pass over the items at some positions."""
         if len(rows) == len(self.identities):
             return self
         chosen = [self.identities[row] for row in rows]
@@ -65,7 +65,7 @@ def find_tables(
     wanted: Mapping[int, Sequence[Cut]],
     prefixes: Prefixes | None = None,
 ) -> Tables:
-    """Look up stored features: a table for each view and cut, which may miss pictures.
+    """Look up stored features: a table for each view and cut, which may miss items.
 
     Args:
         wanted: the cuts of each view.
@@ -94,7 +94,7 @@ def compute_tables(
         InputError: the features are no numbers, or do not stay in the store.
     """
     prefixes = prefixes or run.hash_prefixes(c for cuts in wanted.values() for c in cuts)
-    # A picture that changes meanwhile is stored as what it was, and found missing next time.
+    # An item that changes meanwhile is stored as what it was, and found missing next time.
     identities = items.identities()
     for _ in ENGINES:
         tables, names = Tables(), set()
@@ -160,7 +160,7 @@ def _find(
 
 
 def _store_view(part: _Pass) -> None:
-    """Compute one view of some pictures and write it, a file of each cut after the other."""
+    """Compute one view of some items and write it, a file of each cut after the other."""
     count, label = len(part.identities), f"{part.split} pictures, view {part.view}"
     with ItemBar(label, count, part.run.recorder.console) as bar:
         for start in range(0, count, _SHARD_ITEMS):
@@ -173,10 +173,10 @@ def _store_view(part: _Pass) -> None:
 
 
 def _store_shards(part: _Pass, show: Callable[[int], None], *, dtype: str | None = None) -> None:
-    """Compute one view of some pictures and write a file of each cut.
+    """Compute one view of some items and write a file of each cut.
 
     Args:
-        show: is told how many pictures are done.
+        show: is told how many items are done.
         dtype: of the store; None: what suits the first ones.
 
     Raises:
@@ -219,13 +219,13 @@ def sample_lengths(run: FeatureRun, items: ItemSet) -> np.ndarray:
 
 
 def _sample(whole: _Pass) -> np.ndarray:
-    """Some pictures from all over a split, where neighbours are often of one class."""
+    """Some items from all over a split, where neighbours are often of one class."""
     some = replace(whole, items=spread(whole.items, BATCH), view=0)
     return next(_make_views(some, deque()))
 
 
 def _make_views(part: _Pass, lengths: deque[np.ndarray]) -> Iterator[np.ndarray]:
-    """Decode one view of every picture, in batches.
+    """Decode one view of every item, in batches.
 
     Args:
         lengths: is given those of each batch, where views are of different lengths.
@@ -238,7 +238,7 @@ def _make_views(part: _Pass, lengths: deque[np.ndarray]) -> Iterator[np.ndarray]
         changed = modality.augmented_view(spec, part.prefixes.augmentation)
         seeds = view_seeds(items.identities(), part.run.seed, part.view)
         dataset = make_view_batches(items, changed, batch_size=BATCH, seeds=seeds)
-    # The reading begins here, not with the first batch: what that takes is no waiting for pictures.
+    # The reading begins here, not with the first batch: what that takes is no waiting for items.
     return _note_lengths(dataset.as_numpy_iterator(), lengths)
 
 

@@ -94,7 +94,7 @@ def build_prefix(backbone: Backbone, head: Head, cuts: Sequence[Cut]) -> keras.M
 def build_suffix(
     backbone: Backbone, head: Head, cut: Cut, trains_batch_norm: bool = False
 ) -> keras.Model:
-    """Join everything above a cut to a model over the same weights; it may not be at the pictures.
+    """Join everything above a cut to a model over the same weights; it may not be at the items.
 
     The mode of a call reaches the head, and of the unfrozen blocks those of a network that keeps
     its dropout. BatchNormalization stays in inference mode by its own flag, `trainable`.

@@ -22,9 +22,9 @@ from tfxfer.machine import runtime
 from tfxfer.machine.compiled import Call, caller, compile_model, fill_up, is_on, list_devices
 from tfxfer.machine.devices import find_device
 
-# One call takes so many pictures; larger batches do not fit in the CPU's caches.
+# One call takes so many items; larger batches do not fit in the CPU's caches.
 BATCH = 16
-# OpenVINO keeps a core busy with fewer pictures, whose features stay in that core's cache. No
+# OpenVINO keeps a core busy with fewer items, whose features stay in that core's cache. No
 # network that was tested was slower than with 16, and small ones were faster by a fourth.
 _OPENVINO_BATCH = 4
 # One call of a GPU or a TPU, which has room for more, takes so many batches.
@@ -38,7 +38,7 @@ class Engine:
 
     Attributes:
         name: a key of `ENGINES`.
-        run: from batches of pictures ``[batch, size, size, 3]`` float32, at most `BATCH` each, to
+        run: from batches of items ``[batch, size, size, 3]`` float32, at most `BATCH` each, to
             lists of features ``[batch, …]`` float32, in their order.
         error: relative difference of its features from Keras's.
         items_per_second: from the trial; None where there was none.
@@ -250,7 +250,7 @@ def batched(items: Iterable, size: int) -> Iterator[list]:
 
 
 def in_parts(items: np.ndarray, size: int) -> list[np.ndarray]:
-    """Divide pictures into batches of `size`, of which the last one may be smaller."""
+    """Divide items into batches of `size`, of which the last one may be smaller."""
     return np.split(items, range(size, len(items), size))
 
 

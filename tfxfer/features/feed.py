@@ -1,4 +1,4 @@
-"""What a phase trains on: stored features, features as they are computed, or pictures."""
+"""What a phase trains on: stored features, features as they are computed, or items."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class PhaseData:
         make_training: gives batches of ``(features [batch, *cut.shape] float32,
             one-hot labels [batch, classes] float32)``, from an epoch on, by its number from 0;
             each call the same ones anew. What is not stored is seen as in the first epochs.
-        validation: the same of the validation pictures, in order.
-        labels: of the training and of the validation pictures; where several processes train
+        validation: the same of the validation items, in order.
+        labels: of the training and of the validation items; where several processes train
             together, all of this is what this process has.
-        steps_per_epoch: batches of an epoch, each of `batch_size` pictures; the rest is left out.
+        steps_per_epoch: batches of an epoch, each of `batch_size` items; the rest is left out.
         share: what this process has of the run.
-        views: stored views of each training picture; 0 where nothing is stored.
-        tables: stored training features by view, and those of the validation pictures; empty
+        views: stored views of each training item; 0 where nothing is stored.
+        tables: stored training features by view, and those of the validation items; empty
             where nothing is stored.
         waiting: how long whoever reads the batches has waited for them.
         epochs: is told the number of each epoch of `make_training` when it begins.
@@ -100,7 +100,7 @@ def make_phase_data(
     them trains a layer below their cut.
 
     Args:
-        pictures: that this process reads.
+        items: that this process reads.
         phases: the phase, and those that are to follow.
         also: cuts whose features other runs will ask for: the same pass stores them too, where
             there is room.
@@ -181,7 +181,7 @@ def make_stored_data(
 def make_streamed_data(
     run: FeatureRun, items: ItemData, *, phase: ResolvedPhase, cut: Cut, batching: Batching
 ) -> PhaseData:
-    """Give what a phase trains on without storing it: features as they come, or pictures.
+    """Give what a phase trains on without storing it: features as they come, or items.
 
     Args:
         cut: the phase's.

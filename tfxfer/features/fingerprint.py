@@ -19,7 +19,7 @@ _VERSION = 3
 
 
 def hash_prefix(backbone: Backbone, head: Head, cut: Cut) -> str:
-    """Hash everything that decides the features at a cut for a decoded picture.
+    """Hash everything that decides the features at a cut for a decoded item.
 
     Neither the weights above the cut nor the engine count.
     """
@@ -29,7 +29,7 @@ def hash_prefix(backbone: Backbone, head: Head, cut: Cut) -> str:
     facts = (
         _VERSION,
         keras.__version__,
-        tf.__version__,  # TensorFlow decodes and resizes the pictures.
+        tf.__version__,  # TensorFlow decodes and resizes the items.
         network.name,
         backbone.input.shape[0],
         backbone.preprocessing,
@@ -41,11 +41,11 @@ def hash_prefix(backbone: Backbone, head: Head, cut: Cut) -> str:
 
 
 def name_views(identities: Sequence[Identity], view: int) -> list[str]:
-    """Name one view of each picture; a picture that is replaced or edited has another name."""
+    """Name one view of each item; an item that is replaced or edited has another name."""
     return [digest(item.name, item.stamp, str(view)) for item in identities]
 
 
 def view_seeds(identities: Sequence[Identity], seed: int, view: int) -> np.ndarray:
-    """``[pictures, 2]`` int64: the same picture, seed and view give the same changes anywhere."""
+    """``[items, 2]`` int64: the same item, seed and view give the same changes anywhere."""
     digests = [digest(item.name, str(seed), str(view)) for item in identities]
     return np.frombuffer(bytes.fromhex("".join(digests)), np.int64).reshape(-1, 2)

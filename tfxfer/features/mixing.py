@@ -1,4 +1,4 @@
-"""MixUp and CutMix on batches of pictures or of features."""
+"""MixUp and CutMix on batches of items or of features."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def mix_batches(
 
     MixUp (Zhang et al. 2018; on features: Verma et al. 2019, "Manifold Mixup") takes weighted
     means. CutMix (Yun et al. 2019) pastes a rectangle, which needs maps ``[batch, h, w,
-    channels]``: features keep their place in the picture. Where both are asked for, chance
+    channels]``: features keep their place in the item. Where both are asked for, chance
     decides for each batch.
 
     Args:

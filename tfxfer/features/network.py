@@ -72,7 +72,7 @@ class FrozenNetwork:
         Args:
             stored_by: the engine that has stored other features of theirs; ``"auto"`` takes it
                 again, where it agrees.
-            pictures: ``[pictures, size, size, 3]`` float32, some of those that will be run, to
+            items: ``[items, size, size, 3]`` float32, some of those that will be run, to
                 compare the engine with Keras on.
             recorder: is told which engine it is, and of those that were refused.
         """

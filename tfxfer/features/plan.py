@@ -20,7 +20,7 @@ Views = dict[int, list[Cut]]
 
 
 def views_of(phase: ResolvedPhase, cut: Cut) -> int:
-    """Stored views of each training picture that a phase asks for; 0: none."""
+    """Stored views of each training item that a phase asks for; 0: none."""
     return phase.views if isinstance(phase.views, int) and cut.name != ITEMS else 0
 
 
@@ -90,7 +90,7 @@ def has_room(
 
 
 def count_missing(run: FeatureRun, items: ItemSet, *, wanted: Views, prefixes: Prefixes) -> int:
-    """Pictures, each view by itself, that have yet to go through the frozen layers."""
+    """Items, each view by itself, that have yet to go through the frozen layers."""
     tables = find_tables(run, items, wanted=wanted, prefixes=prefixes)
     return sum(max(tables[view, cut].missing.size for cut in cuts) for view, cuts in wanted.items())
 

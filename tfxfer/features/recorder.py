@@ -15,7 +15,7 @@ from tfxfer.features.engines import Engine
 
 @dataclass
 class Clock:
-    """Seconds that frozen layers took: waiting for decoded pictures, and for the engine."""
+    """Seconds that frozen layers took: waiting for decoded items, and for the engine."""
 
     input_seconds: float = 0.0
     prefix_seconds: float = 0.0
@@ -45,10 +45,10 @@ class Recorder:
             self.console.print(f"[yellow]note[/] {escape(note)}")
 
     def time(self, engine: Engine, batches: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
-        """Run an engine and keep the time: what is not waiting for pictures is the engine's.
+        """Run an engine and keep the time: what is not waiting for items is the engine's.
 
         Args:
-            batches: pictures ``[batch, size, size, 3]`` float32, at most `BATCH` each.
+            batches: items ``[batch, size, size, 3]`` float32, at most `BATCH` each.
 
         Returns:
             Features ``[batch, …]`` float32 by cut, for each batch in its order.

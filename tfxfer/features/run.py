@@ -29,7 +29,7 @@ class Prefixes:
     Attributes:
         network: name of the network.
         hashes: of the layers below each cut.
-        augmentation: the phase's changes of all views but view 0, which shows the pictures as
+        augmentation: the phase's changes of all views but view 0, which shows the items as
             they are.
         seed: decides these changes.
         engines: what was made ready to run so far, by the cuts of a pass.
@@ -42,7 +42,7 @@ class Prefixes:
     engines: dict[tuple[Cut, ...], Engine] = field(default_factory=dict)
 
     def describe_changes(self, view: int) -> str:
-        """Say what is changed in the pictures of a view, and by which seed."""
+        """Say what is changed in the items of a view, and by which seed."""
         changes = self.augmentation.describe() if view else "none"
         return changes if changes == "none" else f"seed {self.seed}, {changes}"
 
@@ -56,7 +56,7 @@ class FeatureRun:
         store: keeps them.
         recorder: is told what there is to say of both.
         modality: what the items are.
-        augmentation: changes of the pictures; a phase may take another policy.
+        augmentation: changes of the items; a phase may take another policy.
         seed: decides the changes, and the order of training.
         share: what this process has of the run: features are stored if all processes have room
             for them, and each of them is fed its own.
@@ -101,7 +101,7 @@ def make_feature_run(
 
     Args:
         config: which engine, and where to store how much.
-        source: where the pictures come from; those of each source are stored by themselves.
+        source: where the items come from; those of each source are stored by themselves.
 
     Raises:
         InputError: the engine is not installed, or does not go with Keras's backend.

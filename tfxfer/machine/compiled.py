@@ -94,12 +94,12 @@ def list_devices() -> list[Any]:
 
 
 def predict(call: Call, batches: Iterable[np.ndarray]) -> np.ndarray:
-    """Return the output of a one-output model for every picture, ``[pictures, …]`` float32."""
+    """Return the output of a one-output model for every item, ``[items, …]`` float32."""
     return np.concatenate(list(predict_each(call, batches)))
 
 
 def predict_each(call: Call, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield the same outputs batch by batch: every picture once, in order.
+    """Yield the same outputs batch by batch: every item once, in order.
 
     A last, smaller batch is filled up to the size of the first one, so that nothing is compiled
     for it and every device gets its part; the rows that fill it are taken off again.

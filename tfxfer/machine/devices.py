@@ -36,7 +36,7 @@ def find_device() -> Device:
 def share_gpus() -> None:
     """Let TensorFlow take GPU memory as it needs it, and none at all where JAX trains.
 
-    TensorFlow decodes pictures in the process in which JAX trains, and by default it takes all of
+    TensorFlow decodes items in the process in which JAX trains, and by default it takes all of
     a GPU's memory. If TensorFlow is already using the GPUs, their settings stay as they are.
     """
     import tensorflow as tf
@@ -62,7 +62,7 @@ def make_deterministic() -> None:
     """
     import tensorflow as tf
 
-    # This is needed under JAX too, because TensorFlow decodes and augments the pictures.
+    # This is needed under JAX too, because TensorFlow decodes and augments the items.
     tf.config.experimental.enable_op_determinism()
     flags = os.environ.get("XLA_FLAGS", "")
     if _DETERMINISTIC_XLA not in flags:

@@ -1,4 +1,4 @@
-"""What the terminal shows during long work: a count of pictures, or a bar over them or steps."""
+"""What the terminal shows during long work: a count of items, or a bar over them or steps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tfxfer.records.results import CRITERIA
 
 @contextmanager
 def counting_items(console: Console, before: str) -> Iterator[Callable[[int, int], None]]:
-    """Give a function that shows how many pictures of how many were looked at.
+    """Give a function that shows how many items of how many were looked at.
 
     Args:
         console: The terminal to write to.
@@ -31,7 +31,7 @@ def counting_items(console: Console, before: str) -> Iterator[Callable[[int, int
 
 
 class ItemBar:
-    """A bar over pictures or, where there is no terminal, one line when all are done."""
+    """A bar over items or, where there is no terminal, one line when all are done."""
 
     def __init__(self, label: str, total: int, console: Console):
         self._label, self._total, self._console = label, total, console
@@ -53,7 +53,7 @@ class ItemBar:
         return self
 
     def show(self, before: int, done: int) -> None:
-        """Show how many pictures are done: `before` in earlier files and `done` in this one."""
+        """Show how many items are done: `before` in earlier files and `done` in this one."""
         self._done = before + done
         self._bar.update(self._task, completed=self._done, speed=self._speed())
 

@@ -58,10 +58,10 @@ def check_splits(counts: Mapping[str, int], share: Share) -> None:
 def divide_batch(batch_size: int, items: int, share: Share) -> int:
     """Return the size of a batch of all devices together.
 
-    It is at most the number of pictures, and a multiple of the number of devices.
+    It is at most the number of items, and a multiple of the number of devices.
 
     Raises:
-        InputError: A device would have no picture.
+        InputError: A device would have no item.
     """
     size = min(batch_size, items)
     if size < share.devices:

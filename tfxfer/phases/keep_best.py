@@ -56,7 +56,7 @@ class KeepBest(keras.callbacks.Callback):
     Args:
         patience: The number of epochs in a row without improvement; None never stops.
         standing: The standing that an epoch has to beat.
-        pictures: The number of validation items.
+        items: The number of validation items.
         keeps_last: Whether the last epoch is kept, because validation items are trained on.
         metric: The key of `tfxfer.records.CRITERIA` that scores epochs; logs hold it with ``val_``
             before the name, ``val_cross_entropy`` and ``val_accuracy``.

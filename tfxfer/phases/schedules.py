@@ -10,7 +10,7 @@ import keras
 from tfxfer.backbones.blocks import Block, resolve_unfreeze
 from tfxfer.config.phases import FilledPhase, PhaseConfig, ResolvedPhase
 
-# With at least so many pictures, MixUp helps more than it slows training; BiT-HyperRule (Kolesnikov
+# With at least so many items, MixUp helps more than it slows training; BiT-HyperRule (Kolesnikov
 # et al. 2020, section 3.3) has the same bound.
 _MIXUP_FROM, _MIXUP_ALPHA = 20_000, 0.1
 
@@ -18,13 +18,13 @@ _MIXUP_FROM, _MIXUP_ALPHA = 20_000, 0.1
 def resolve_phase(
     phase: PhaseConfig, items: int, *, blocks: Sequence[Block], policy: str = "standard"
 ) -> ResolvedPhase:
-    """Fill in a phase's settings for some training pictures, and count what it unfreezes.
+    """Fill in a phase's settings for some training items, and count what it unfreezes.
 
     This is done once in a run. From then on, `unfreeze` is a number of blocks.
 
     Args:
         phase: The settings.
-        pictures: The number of training pictures.
+        items: The number of training items.
         blocks: The backbone's blocks, from input to output.
         policy: The run's augmentation policy, which a phase may override.
 
@@ -37,18 +37,18 @@ def resolve_phase(
 
 
 def fill_in(phase: PhaseConfig, items: int, policy: str = "standard") -> FilledPhase:
-    """Fill in the settings of a phase that depend on the number of training pictures.
+    """Fill in the settings of a phase that depend on the number of training items.
 
     Args:
         phase: The settings.
-        pictures: The number of training pictures.
+        items: The number of training items.
         policy: The run's augmentation policy, which a phase may override.
     """
     is_head = phase.unfreeze == 0
     epochs = phase.epochs or (choose_head_epochs(items) if is_head else choose_epochs(items))
     chosen = {
         "epochs": epochs,
-        # An epoch shows one view of each picture, so no more views than epochs are ever seen.
+        # An epoch shows one view of each item, so no more views than epochs are ever seen.
         "views": 1 if is_head else min(choose_views(items), epochs),
         "mixup": 0.0 if is_head else choose_mixup(items),
     }
@@ -64,8 +64,8 @@ def fill_in(phase: PhaseConfig, items: int, policy: str = "standard") -> FilledP
 def choose_epochs(items: int) -> int:
     """Return the epochs of a fine-tuning phase.
 
-    There are 38 for 100 pictures, 12 for 1,000, and 3 for 12,000 and more. The number of steps
-    grows with the square root of the number of pictures, as between the sizes of BiT-HyperRule,
+    There are 38 for 100 items, 12 for 1,000, and 3 for 12,000 and more. The number of steps
+    grows with the square root of the number of items, as between the sizes of BiT-HyperRule,
     which keeps some hundreds of steps for the smallest sets. A schedule that falls to zero needs a
     definite end.
     """
@@ -78,9 +78,9 @@ def choose_head_epochs(items: int) -> int:
 
 
 def choose_views(items: int) -> int:
-    """Return the number of stored views of each training picture.
+    """Return the number of stored views of each training item.
 
-    There are 8 for up to 1,000 pictures, 4 for up to 2,000, and 1 for more. On 3,068 pictures of
+    There are 8 for up to 1,000 items, 4 for up to 2,000, and 1 for more. On 3,068 items of
     clothing, one view and two views both had a test accuracy of 0.920 over three seeds, and a
     second view takes time.
     """

@@ -1,4 +1,4 @@
-"""The pictures that a command names: files, folders, patterns, or a list on standard input.
+"""The items that a command names: files, folders, patterns, or a list on standard input.
 
 This module imports no TensorFlow.
 """
@@ -28,7 +28,7 @@ class Named:
         paths: The paths in the order in which they were named, each as often as it was named. Bytes
             that are not UTF-8 are kept as surrogates, as Python does (surrogateescape).
         others: The number of files in folders and patterns that were left out because they do not
-            have a picture's ending.
+            have an item's ending.
     """
 
     paths: tuple[str, ...]
@@ -38,15 +38,15 @@ class Named:
 def list_items(places: Sequence[str | Path]) -> Named:
     """List the files that are named.
 
-    A single file is listed even if it is no picture or not there: its prediction says what is
-    wrong. Folders and patterns give the files with a picture's ending, in sorted order.
+    A single file is listed even if it is no item or not there: its prediction says what is
+    wrong. Folders and patterns give the files with an item's ending, in sorted order.
 
     Args:
         places: Files, folders, patterns such as ``"photos/**/*.jpg"``, or ``"-"`` for paths on
             standard input, one in each line.
 
     Raises:
-        InputError: Nothing is named, or a folder, a pattern or standard input holds no picture.
+        InputError: Nothing is named, or a folder, a pattern or standard input holds no item.
     """
     if not places:
         raise InputError(
@@ -144,7 +144,7 @@ def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 def _by_ending(files: Iterable[str]) -> tuple[list[str], int]:
-    """Return the files with a picture's ending, sorted and each once, and the number of others."""
+    """Return the files with an item's ending, sorted and each once, and the number of others."""
     # The same file may lie below several folders that match.
     unique = sorted(set(files))
     taken = [

@@ -34,8 +34,8 @@ def predict_files(
     Args:
         predictor: The model.
         paths: The files.
-        top_k: The number of labels for each picture, at most that of the classes.
-        batch_size: The number of pictures that are predicted together.
+        top_k: The number of labels for each item, at most that of the classes.
+        batch_size: The number of items that are predicted together.
         with_probabilities: Whether rows hold the probabilities of all classes.
         with_embeddings: Whether rows hold embeddings.
 
@@ -91,7 +91,7 @@ def _predict(
 
 
 def _run(predictor: Predictor, items: Sequence[Any]) -> list[Prediction | PredictionError]:
-    """Return the outcome for each picture; pictures of a failed batch are tried one by one."""
+    """Return the outcome for each item; items of a failed batch are tried one by one."""
     if not items:
         return []
     try:

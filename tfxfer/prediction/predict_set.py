@@ -1,4 +1,4 @@
-"""The prediction of all pictures of a set, in batches that several threads prepare."""
+"""The prediction of all items of a set, in batches that several threads prepare."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def predict_set(
     items: ItemSet,
     show: Callable[[int], None] = lambda done: None,
 ) -> tuple[np.ndarray, np.ndarray, tuple[BadFile, ...]]:
-    """Predict every picture of a set; the memory that this takes does not depend on their number.
+    """Predict every item of a set; the memory that this takes does not depend on their number.
 
     Args:
         predictor: The model.
-        pictures: The pictures.
-        show: A function that is called after each batch with the number of finished pictures.
+        items: The items.
+        show: A function that is called after each batch with the number of finished items.
 
     Returns:
-        The probabilities ``[predicted, classes]`` float32; the places in the set of the pictures
-        that were predicted, ``[predicted]`` int64; and the pictures that could not be read or
+        The probabilities ``[predicted, classes]`` float32; the places in the set of the items
+        that were predicted, ``[predicted]`` int64; and the items that could not be read or
         prepared.
 
     Raises:
@@ -59,7 +59,7 @@ def predict_set(
 
 
 def _prepare_all(predictor: Predictor, items: ItemSet) -> Iterator[Any]:
-    """Yield each picture prepared for the predictor, or the error that says why it cannot be."""
+    """Yield each item prepared for the predictor, or the error that says why it cannot be."""
     prepare = predictor.prepare
     if isinstance(items, FileSet):
         # Files are read one by one, because a missing one must not stop the others.

@@ -20,7 +20,7 @@ class PredictionError(RuntimeError):
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says about a batch of pictures.
+    """What a model says about a batch of items.
 
     Attributes:
         probabilities: ``[batch, classes]`` float32, 0…1.
@@ -38,10 +38,10 @@ class Predictor:
     Attributes:
         name: What the model is and where it lies, in words for people.
         classes: The class names in the order of the probabilities.
-        prepare: A function from an encoded picture to an element of what `run` takes. For local
+        prepare: A function from an encoded item to an element of what `run` takes. For local
             models it decodes, turns and resizes as in training: ``[size, size, 3]`` float32,
             0…255. For servers it returns the bytes. Several threads may call it at a time. It
-            raises `PredictionError` if the bytes are no usable picture.
+            raises `PredictionError` if the bytes are no usable item.
         run: A function that predicts a batch, and raises `PredictionError` if it cannot.
         input: What the model takes of one item; None for a server, which decodes items itself.
     """

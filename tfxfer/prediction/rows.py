@@ -1,4 +1,4 @@
-"""The predictions of pictures, and how they are written: CSV, JSON lines, a table, arrays.
+"""The predictions of items, and how they are written: CSV, JSON lines, a table, arrays.
 
 This module imports no TensorFlow.
 """
@@ -28,7 +28,7 @@ SHOWN = 100  # A table in the terminal has at most so many rows.
 
 @dataclass(frozen=True)
 class PredictedItem:
-    """What a model says about one picture.
+    """What a model says about one item.
 
     Attributes:
         path: The path as it was named.
@@ -38,7 +38,7 @@ class PredictedItem:
             not asked for.
         embedding: The features that the head reads, ``[channels]`` float32; None if they were not
             asked for.
-        error: Why the picture could not be predicted; empty if it was.
+        error: Why the item could not be predicted; empty if it was.
     """
 
     path: str
@@ -70,7 +70,7 @@ def write_csv(
         cells: list[Any] = [cell for pair in pairs for cell in pair]
         if row.probabilities is not None:
             cells += map(_short, row.probabilities)
-        # A picture with an error has only the first two cells.
+        # An item with an error has only the first two cells.
         cells += [""] * (len(ranked) + len(each) - len(cells))
         writer.writerow([printable(row.path), row.error, *cells])
 

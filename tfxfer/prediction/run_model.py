@@ -20,7 +20,7 @@ def load_model(path: str | Path, trust: bool = False):
             anything, so its maker has to be trusted.
 
     Returns:
-        A `keras.Model` from pictures ``[batch, size, size, 3]`` float32, RGB, 0…255, to
+        A `keras.Model` from items ``[batch, size, size, 3]`` float32, RGB, 0…255, to
         probabilities ``[batch, classes]`` float32, 0…1.
 
     Raises:
@@ -61,7 +61,7 @@ def load_model(path: str | Path, trust: bool = False):
 
 
 def check_same_classes(folder: Path, classes: Sequence[str]) -> None:
-    """Refuse pictures whose classes differ from a run's or have another order.
+    """Refuse items whose classes differ from a run's or have another order.
 
     Raises:
         InputError: The classes differ.

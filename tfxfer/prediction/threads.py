@@ -1,4 +1,4 @@
-"""Threads that prepare pictures some batches ahead."""
+"""Threads that prepare items some batches ahead."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tfxfer.prediction.predictor import PredictionError
 BATCH_SIZE = 32
 
 
-# So many pictures are prepared ahead: while one batch is predicted, the next one waits.
+# So many items are prepared ahead: while one batch is predicted, the next one waits.
 _AHEAD = 2 * BATCH_SIZE
 
 

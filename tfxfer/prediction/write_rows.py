@@ -1,4 +1,4 @@
-"""The prediction of named files, which writes a row for each picture after every batch.
+"""The prediction of named files, which writes a row for each item after every batch.
 
 This module imports TensorFlow only when it is called.
 """
@@ -38,12 +38,12 @@ _CLASSES_COUNTED = 20
 
 @dataclass(frozen=True)
 class Output:
-    """What is written for each picture, and where.
+    """What is written for each item, and where.
 
     Attributes:
         form: ``"table"``, or a name in `WRITERS`.
-        top_k: The number of labels for each picture.
-        batch_size: The number of pictures that are predicted together.
+        top_k: The number of labels for each item.
+        batch_size: The number of items that are predicted together.
         with_probabilities: Whether the probabilities of all classes are written.
         file: The file of the rows; None writes to standard output.
         embeddings_file: A ``.npz`` file; with None, no embeddings are predicted.
@@ -60,10 +60,10 @@ class Output:
 def write_rows(predictor: Predictor, named: Named, output: Output, messages: Console) -> int:
     """Predict files and write their rows; report bad files on `messages`, and sum up.
 
-    The embeddings of all pictures are in memory until the end (`write_embeddings`).
+    The embeddings of all items are in memory until the end (`write_embeddings`).
 
     Returns:
-        1 if a picture could not be predicted, else 0.
+        1 if an item could not be predicted, else 0.
 
     Raises:
         InputError: A server went away; the rows written so far are kept.
@@ -134,7 +134,7 @@ def _make_write(
 
 @contextmanager
 def _counting(messages: Console, total: int) -> Iterator[Callable[[int], None]]:
-    """Give a function that moves a bar on by some pictures; the bar is only in a terminal."""
+    """Give a function that moves a bar on by some items; the bar is only in a terminal."""
     columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(
         *columns, console=messages, transient=True, disable=not messages.is_terminal

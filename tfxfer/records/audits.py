@@ -12,14 +12,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Look:
-    """What one look at a picture found.
+    """What one look at an item found.
 
     Attributes:
         path: Where it lies: the path of its file, or the name of its record or example.
-        kind: Its format by its content; None if it is no picture.
+        kind: Its format by its content; None if it is no item.
         height_px, width_px: The stored sides, before it is turned upright; 0 if unknown.
         fault: Why it cannot be used; None if it can.
-        oddities: The oddities of a usable picture: keys of the modality's oddities.
+        oddities: The oddities of a usable item: keys of the modality's oddities.
         digest: The hash of its bytes.
         thumbnail: ``16 * 16 * 3`` bytes: RGB, upright, squashed to a square; empty with a fault.
     """
@@ -37,10 +37,10 @@ class Look:
 
 @dataclass(frozen=True)
 class Copies:
-    """A group of pictures that are all copies of the first one.
+    """A group of items that are all copies of the first one.
 
     Attributes:
-        rows: The positions of the pictures, ascending.
+        rows: The positions of the items, ascending.
         is_exact: Whether all hold the same bytes.
     """
 
@@ -50,17 +50,17 @@ class Copies:
 
 @dataclass(frozen=True)
 class Audit:
-    """The findings in all pictures of a source.
+    """The findings in all items of a source.
 
     Attributes:
-        source: Where the pictures come from, in words for people.
+        source: Where the items come from, in words for people.
         classes: The class names.
-        looks: The look at each picture.
-        splits: The split of each picture in the source.
-        labels: The class numbers of each picture.
-        copies: The groups of copies among the usable pictures.
+        looks: The look at each item.
+        splits: The split of each item in the source.
+        labels: The class numbers of each item.
+        copies: The groups of copies among the usable items.
         conflicts: The groups of copies whose labels differ.
-        leaks: Training pictures with a copy in validation or test, and validation ones with a copy
+        leaks: Training items with a copy in validation or test, and validation ones with a copy
             in test.
         meanings: The meaning of each oddity, for people.
         unit: The units of the source: ``"files"``, ``"records"`` or ``"examples"``.
@@ -79,12 +79,12 @@ class Audit:
 
     @cached_property
     def faults(self) -> tuple[Look, ...]:
-        """The pictures that cannot be used."""
+        """The items that cannot be used."""
         return tuple(look for look in self.looks if look.fault)
 
     @cached_property
     def oddities(self) -> dict[str, tuple[int, ...]]:
-        """The rows of usable pictures with each oddity, the most frequent oddity first."""
+        """The rows of usable items with each oddity, the most frequent oddity first."""
         counts = Counter(key for look in self.looks for key in look.oddities)
         return {
             key: tuple(row for row, look in enumerate(self.looks) if key in look.oddities)
@@ -92,7 +92,7 @@ class Audit:
         }
 
     def count(self, split: str) -> np.ndarray:
-        """Count the usable pictures of each class in a split, ``[classes]`` int64."""
+        """Count the usable items of each class in a split, ``[classes]`` int64."""
         numbers = [
             number
             for look, name, labels in zip(self.looks, self.splits, self.labels, strict=True)

@@ -122,11 +122,11 @@ class EvaluationReport:
 
 @dataclass(frozen=True)
 class ItemResult:
-    """What a model says about one picture.
+    """What a model says about one item.
 
     Attributes:
         path: The path of its file, or the place of its example in a larger file.
-        true: The names of its classes: one, unless pictures have several labels.
+        true: The names of its classes: one, unless items have several labels.
         predicted: The names of the classes that the model gives it.
         probability: The probability of the most probable class.
         is_right: Whether `predicted` equals `true`.

@@ -73,7 +73,7 @@ def list_findings(audit: Audit) -> list[tuple[str, Sequence[int], str]]:
 
 
 def measure_sizes(audit: Audit) -> dict[str, int]:
-    """Return the shortest, median and longest short side of the usable pictures, in pixels."""
+    """Return the shortest, median and longest short side of the usable items, in pixels."""
     short = [min(look.height_px, look.width_px) for look in audit.looks if not look.fault]
     if not short:
         return {}
@@ -94,7 +94,7 @@ def write_audit(
     Args:
         folder: Where the files are written; it is made if it is not there.
         audit: The findings.
-        read: A function that yields rows, given in ascending order, with their encoded pictures;
+        read: A function that yields rows, given in ascending order, with their encoded items;
             it leaves out those that cannot be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -103,7 +103,7 @@ def write_audit(
     written = [folder / JSON]
     sheets = _list_sheets(audit)
     shown = sorted({row for _, _, rows in sheets for _, each in rows[:MOST_ROWS] for row in each})
-    # All pictures are read at once, because some sources can only be read from start to end.
+    # All items are read at once, because some sources can only be read from start to end.
     pictures = {row: open_small(encoded) for row, encoded in read(shown)}
     for name, title, rows in sheets:
         if rows:
@@ -122,7 +122,7 @@ def _draw(
 
 
 def describe(audit: Audit) -> dict[str, Any]:
-    """Return an audit as JSON values, in which a picture is named by where it lies."""
+    """Return an audit as JSON values, in which an item is named by where it lies."""
     paths = [look.path for look in audit.looks]
 
     def list_copies(groups: Sequence[Copies]) -> list[dict[str, Any]]:
@@ -159,7 +159,7 @@ def describe(audit: Audit) -> dict[str, Any]:
 
 
 def _list_sheets(audit: Audit) -> list[tuple[str, str, list[tuple[str, list[int]]]]]:
-    """Return the name and title of each sheet, with the heading and the pictures of its rows."""
+    """Return the name and title of each sheet, with the heading and the items of its rows."""
     reasons: dict[str, list[int]] = {}
     for number, look in enumerate(audit.looks):
         if look.fault:

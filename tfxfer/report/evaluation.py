@@ -19,7 +19,7 @@ from rich.table import Table
 from tfxfer.records.evaluations import EvaluationReport, ItemResult
 
 _MOST_CLASSES, _MOST_CONFUSIONS, _MOST_FILES = 30, 10, 20
-# This separates a picture's labels in a cell.
+# This separates an item's labels in a cell.
 _SEPARATOR = "|"
 # The metrics of `Evaluation` and their names for people, in the order in which they are shown.
 _METRICS = {
@@ -102,7 +102,7 @@ def _print_left_out(console: Console, report: EvaluationReport) -> None:
 def list_confusions(report: EvaluationReport) -> list[tuple[str, str, int]]:
     """List true class, predicted class and count of each confusion, the most frequent first.
 
-    Confusions with equal counts are in the order of the classes. With several labels a picture,
+    Confusions with equal counts are in the order of the classes. With several labels an item,
     the list is empty.
     """
     found = [
@@ -143,9 +143,9 @@ def write_evaluation(path: Path, report: EvaluationReport) -> None:
 
 
 def write_results(path: Path, results: Iterable[ItemResult]) -> None:
-    """Write one CSV line for each picture: ``path,true,predicted,probability,right`` (1 or 0).
+    """Write one CSV line for each item: ``path,true,predicted,probability,right`` (1 or 0).
 
-    Several labels of a picture are separated by ``|``.
+    Several labels of an item are separated by ``|``.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")

@@ -40,7 +40,7 @@ def depth_verdict(ranked: Sequence[Trial]) -> str:
     """Say in a sentence what unfreezing gains over the head alone.
 
     The uncertainty is the standard error of the difference between two classifiers on the same
-    ``n`` pictures: ``sqrt(b + c - (b - c)² / n) / n``, where ``b`` pictures are right only by the
+    ``n`` items: ``sqrt(b + c - (b - c)² / n) / n``, where ``b`` items are right only by the
     one and ``c`` only by the other (as in McNemar's test, Dietterich 1998, section 3.1).
     """
     whole = [trial for trial in ranked if is_whole(trial)]

@@ -42,7 +42,7 @@ class Outcome:
 
     Attributes:
         result: The result of the phase.
-        right: ``[validation pictures]`` bool; None if the task does not compare by item.
+        right: ``[validation items]`` bool; None if the task does not compare by item.
         weights: The weights of the head's layers, if the phase trained the head alone.
     """
 
@@ -60,7 +60,7 @@ class Bench:
         console: The terminal to write to.
         until: When to stop, in seconds since 1970; None means never.
         heads: The outcomes of heads alone, by a digest of all that decides them.
-        pictures: The loaded pictures, by a digest of all that decides them.
+        items: The loaded items, by a digest of all that decides them.
     """
 
     depths: tuple[int, ...]
@@ -79,9 +79,9 @@ class Bench:
             raise BudgetOverError
 
     def load(self, config: Config) -> ItemData:
-        """Load the pictures of a config once; how batches are drawn does not change them."""
+        """Load the items of a config once; how batches are drawn does not change them."""
         plain = config.data.model_copy(update={"batch_size": 1, "balance": "none"})
-        # The flip matters, because mirror images are copies if pictures may be flipped.
+        # The flip matters, because mirror images are copies if items may be flipped.
         key = digest(repr(plain), str(config.seed), str(config.augmentation.mirrors))
         if key not in self.items:
             loaded = load_items(config, self.console, share=ALONE)
@@ -96,7 +96,7 @@ def score_config(
     folder: Path,
     span: Span = WHOLE,
 ) -> Trial:
-    """Train a config and evaluate it on validation; the test pictures stay unread.
+    """Train a config and evaluate it on validation; the test items stay unread.
 
     Args:
         config: The config.

@@ -37,7 +37,7 @@ class Wanted:
         objective: A metric on validation; None takes the one that chooses the epochs.
         until: When to stop, in seconds since 1970; None stops when all trials are run.
         workers: The number of processes; with 1, this process runs all trials.
-        retrain: Whether the winner is trained on training and validation pictures together.
+        retrain: Whether the winner is trained on training and validation items together.
     """
 
     trials: int = 20
@@ -172,7 +172,7 @@ def finish(
     console: Console,
     is_complete: bool,
 ) -> SearchResult:
-    """Rank the trials, train the winner, read the test pictures once, and write the result.
+    """Rank the trials, train the winner, read the test items once, and write the result.
 
     Raises:
         InputError: No trial could be trained.

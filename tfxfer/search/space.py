@@ -136,7 +136,7 @@ def propose(config: Config, space: Space, values: Mapping[str, Any]) -> Config:
 
 
 def train_on_all(config: Config, trial: Trial) -> Config:
-    """Return a trial's config that trains on the validation pictures as well.
+    """Return a trial's config that trains on the validation items as well.
 
     The settings that were chosen on validation are taken from the trial, as is the number of
     epochs.

@@ -2,7 +2,7 @@
 
 There are three ways, of which `data.balance` names one:
 
-- ``class_weights``: in the loss, each picture is weighted by the inverse of its class's size.
+- ``class_weights``: in the loss, each item is weighted by the inverse of its class's size.
 - ``sampling``: all classes are drawn equally often (`data/sampling.py`).
 - ``logit_adjustment``: in the loss, the logarithm of each class's share is added to the logits.
   Without this term, the network then ranks classes as if all had the same size (Menon et al. 2021,
@@ -22,14 +22,14 @@ _NOTED_FROM = 5
 
 
 def weigh_classes(counts: Sequence[int]) -> np.ndarray:
-    """Return the weight of each class's pictures in the loss, ``[classes]`` float32.
+    """Return the weight of each class's items in the loss, ``[classes]`` float32.
 
-    The weights are ``pictures / (classes · counts)``. All classes have the same sum of weights, and
-    the mean over the pictures is 1, so that learning rates and penalties keep their meaning. A
-    class without pictures has weight 0 and does not count.
+    The weights are ``items / (classes · counts)``. All classes have the same sum of weights, and
+    the mean over the items is 1, so that learning rates and penalties keep their meaning. A
+    class without items has weight 0 and does not count.
 
     Args:
-        counts: The number of training pictures of each class.
+        counts: The number of training items of each class.
     """
     sizes = np.asarray(counts, np.float64)
     present = sizes > 0
@@ -41,11 +41,11 @@ def weigh_classes(counts: Sequence[int]) -> np.ndarray:
 def adjust_by(counts: Sequence[int]) -> np.ndarray:
     """Return the terms that logit adjustment adds to the logits in training, ``[classes]`` float32.
 
-    They are ``tau · log(counts / pictures)`` with ``tau = 1``. A class without pictures counts as
+    They are ``tau · log(counts / items)`` with ``tau = 1``. A class without items counts as
     if it had one.
 
     Args:
-        counts: The number of training pictures of each class.
+        counts: The number of training items of each class.
     """
     sizes = np.maximum(np.asarray(counts, np.float64), 1)
     return (_TAU * np.log(sizes / sizes.sum())).astype(np.float32)
@@ -55,7 +55,7 @@ def note_imbalance(class_counts: Mapping[str, int], balance: str) -> list[str]:
     """Suggest balancing if classes differ much in size and are not balanced.
 
     Args:
-        class_counts: The number of training pictures by class name.
+        class_counts: The number of training items by class name.
         balance: The value of `data.balance`.
     """
     smallest = min(class_counts, key=class_counts.__getitem__)

@@ -1,4 +1,4 @@
-"""The figures of each class, the results of each picture, and notes about them."""
+"""The figures of each class, the results of each item, and notes about them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def list_figures(
 def list_results(
     places: Sequence[str], labels: OwnLabels, probabilities: np.ndarray, classes: Sequence[str]
 ) -> Iterator[ItemResult]:
-    """Yield the result of each picture, in order.
+    """Yield the result of each item, in order.
 
     Args:
         places: Where each item lies.

@@ -1,4 +1,4 @@
-"""Bootstrap intervals: how far a metric would vary with other pictures of the same kind."""
+"""Bootstrap intervals: how far a metric would vary with other items of the same kind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tfxfer.tasks.labels import ClassLabels, SeveralLabels
 
 RESAMPLES = 1000
 _QUANTILES = (0.025, 0.975)
-# So many counts of resampled pictures are held in memory at the same time.
+# So many counts of resampled items are held in memory at the same time.
 _HELD = 2**22
 
 
@@ -36,10 +36,10 @@ def bootstrap_intervals(
 ) -> dict[str, tuple[float, float]]:
     """Return 95 % percentile intervals of the metrics that are means over classes.
 
-    As many pictures as there are, are drawn with replacement, and each metric is computed again
+    As many items as there are, are drawn with replacement, and each metric is computed again
     (Efron and Tibshirani 1993, "An introduction to the bootstrap", section 13.3). Classes without
-    pictures in a resample are left out of its means, as in `Evaluation`. If classes have only a
-    handful of pictures, the intervals are too narrow. The same arguments give the same intervals.
+    items in a resample are left out of its means, as in `Evaluation`. If classes have only a
+    handful of items, the intervals are too narrow. The same arguments give the same intervals.
 
     Args:
         resampled: figures of some resamples ``[some]`` by name, of two or more in all.
@@ -58,8 +58,8 @@ def _one_label(
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yield the metrics of some resamples, each ``[resamples]``, by their names.
 
-    The metrics depend only on a picture's cell of the confusion matrix. So cells are drawn in place
-    of pictures, with probabilities in proportion to their pictures, because there are fewer cells.
+    The metrics depend only on an item's cell of the confusion matrix. So cells are drawn in place
+    of items, with probabilities in proportion to their items, because there are fewer cells.
     """
     class_count = probabilities.shape[1]
     cells, counts = np.unique(
@@ -94,7 +94,7 @@ def _add_by(numbers: np.ndarray, class_count: int, drawn: np.ndarray) -> np.ndar
 def _several_labels(
     labels: SeveralLabels, probabilities: np.ndarray, resamples: int, generator: np.random.Generator
 ) -> Iterator[dict[str, np.ndarray]]:
-    """As `_one_label`, of rows of labels, where each picture counts by itself."""
+    """As `_one_label`, of rows of labels, where each item counts by itself."""
     count, class_count = labels.rows.shape
     true = labels.rows.astype(np.float32)
     given = labels.predict(probabilities).astype(np.float32)
@@ -114,13 +114,13 @@ def _several_labels(
 
 
 def _make_ranking(true: np.ndarray, scores: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function from weights ``[pictures, resamples]`` to a label's average precisions.
+    """Return a function from weights ``[items, resamples]`` to a label's average precisions.
 
-    As in `mean_average_precision`, pictures with equal scores share one threshold.
+    As in `mean_average_precision`, items with equal scores share one threshold.
     """
     order = np.argsort(-scores, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
-    # Recall rises only at the scores of pictures that have the label.
+    # Recall rises only at the scores of items that have the label.
     places = np.flatnonzero(true[order])
     ends = np.unique(ends[np.searchsorted(ends, places)])
     if not len(ends):

@@ -48,7 +48,7 @@ def make_several_metrics() -> list[keras.metrics.Metric]:
 
 
 def _weighted_loss(weights: np.ndarray, label_smoothing: float) -> Loss:
-    """Return a cross-entropy that weights pictures by their class, mixed ones by both classes."""
+    """Return a cross-entropy that weights items by their class, mixed ones by both classes."""
 
     def class_weighted(targets, probabilities):
         entropies = keras.losses.categorical_crossentropy(

@@ -79,7 +79,7 @@ def _evaluate(
         pictures=len(labels),
         accuracy=right / len(labels),
         accuracy_interval=wilson_interval(right, len(labels)),
-        # If pictures may have several labels, it is possible that none has any.
+        # If items may have several labels, it is possible that none has any.
         macro_f1=float(f1.mean()) if present else 0.0,
         macro_recall=macro_recall(labels, probabilities),
         per_class_f1={classes[n]: float(score) for n, score in zip(present, f1, strict=True)},
@@ -93,14 +93,14 @@ def list_present(labels: OwnLabels, class_count: int) -> list[int]:
 
 
 def accuracy(labels: OwnLabels, probabilities: np.ndarray) -> float:
-    """Share of the pictures that are wholly right."""
+    """Share of the items that are wholly right."""
     return float(labels.are_right(probabilities).mean())
 
 
 def macro_recall(labels: OwnLabels, probabilities: np.ndarray) -> float:
-    """Mean over the classes that occur of the share of their pictures that is found.
+    """Mean over the classes that occur of the share of their items that is found.
 
-    Each class counts the same, however few pictures it has: Brodersen et al. 2010, "The balanced
+    Each class counts the same, however few items it has: Brodersen et al. 2010, "The balanced
     accuracy and its posterior distribution".
     """
     present = list_present(labels, probabilities.shape[1])

@@ -26,7 +26,7 @@ _EVENNESS = (1.0, 0.5)
 _CHEAP_SECONDS = 2.0
 # The inverse penalties begin with the strongest penalty, because each fit starts from the last one.
 _STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-# L-BFGS finds the same optimum, but took three times as long on 3,000 pictures, because
+# L-BFGS finds the same optimum, but took three times as long on 3,000 items, because
 # scikit-learn's converts the float32 features to float64 at each step.
 _ALGORITHM = "newton-cg"
 _MAX_ITERATIONS = 100
@@ -60,8 +60,8 @@ def can_solve(head: Head, rows: int, channels: int) -> bool:
     """Return whether the head is one linear layer, and its features are not too many for this.
 
     Args:
-        rows: The number of training pictures times views, plus that of validation pictures.
-        channels: The number of a picture's features.
+        rows: The number of training items times views, plus that of validation items.
+        channels: The number of an item's features.
     """
     *others, _ = head.layers
     is_linear = all(isinstance(layer, keras.layers.Dropout) for layer in others)
@@ -119,19 +119,19 @@ def solve_head(
 ) -> Solution:
     """Fit multinomial logistic regression with a ridge penalty.
 
-    Classes are balanced without gradient steps: ``class_weights`` weighs the pictures, and so does
-    ``sampling``, which comes to the same here, since a fit sees all pictures at once.
+    Classes are balanced without gradient steps: ``class_weights`` weighs the items, and so does
+    ``sampling``, which comes to the same here, since a fit sees all items at once.
     ``logit_adjustment`` fits as usual and takes ``tau · log prior`` off the biases: the ridge
     penalty leaves biases alone, so that the head which minimises the adjusted loss is just this
     one.
 
     Args:
-        tables: stored training features ``[pictures, channels]`` of each view, then those of the
-            validation pictures.
-        labels: of the training pictures, in which every class occurs, and of those of validation.
+        tables: stored training features ``[items, channels]`` of each view, then those of the
+            validation items.
+        labels: of the training items, in which every class occurs, and of those of validation.
         fit: how classes are balanced, and what fits are chosen by.
         inverse_penalty, evenness: take these; None: those that are best on validation.
-        share: of this process, whose pictures all of this is about; the fit is to all pictures.
+        share: of this process, whose items all of this is about; the fit is to all items.
 
     Returns:
         The fit, over some penalties and scales of the channels, that has the highest accuracy (or

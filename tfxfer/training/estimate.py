@@ -168,7 +168,7 @@ def check_memory(backbone: Backbone, unfrozen: int, batch_size: int, available_b
 
 
 def _kept_bytes(backbone: Backbone, unfrozen: int) -> tuple[int, int]:
-    """Return the bytes of a picture that the backward pass keeps, and that frozen layers use."""
+    """Return the bytes of an item that the backward pass keeps, and that frozen layers use."""
     first_kept = len(backbone.blocks) - unfrozen
     ends = [block.end for block in backbone.blocks]
     position = 0

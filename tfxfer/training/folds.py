@@ -34,8 +34,8 @@ def run_folds(
 ) -> FoldsResult:
     """Train each fold in a folder of its own, and write the mean and the spread.
 
-    Folds that an interrupted call with the same config and pictures has finished are not trained
-    again. Frozen layers do not run again on pictures whose features an earlier fold has stored.
+    Folds that an interrupted call with the same config and items has finished are not trained
+    again. Frozen layers do not run again on items whose features an earlier fold has stored.
 
     Args:
         config: The config of the run.
@@ -94,7 +94,7 @@ def choose_fold(config: Config, fold: int) -> Config:
 
 
 def identify(items: ItemData) -> dict[str, str]:
-    """Hash the pictures of each split; the hash changes if some were changed or moved."""
+    """Hash the items of each split; the hash changes if some were changed or moved."""
     return {name: digest(repr(split.identities())) for name, split in items.splits.items()}
 
 

@@ -1,4 +1,4 @@
-"""The job of a run: the pictures and the network that a config names."""
+"""The job of a run: the items and the network that a config names."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tfxfer.training.teacher import add_teacher
 
 @dataclass(frozen=True)
 class Job:
-    """What a config stands for once pictures and network are loaded.
+    """What a config stands for once items and network are loaded.
 
     Attributes:
         features: The frozen network of the run, its feature store and its recorder.
@@ -63,12 +63,12 @@ class Job:
 
     @property
     def own_batch_size(self) -> int:
-        """The number of pictures of a batch that come from this process."""
+        """The number of items of a batch that come from this process."""
         return self.batch_size // self.share.count
 
     @property
     def steps_per_epoch(self) -> int:
-        """The number of whole batches that the process with the fewest pictures can fill."""
+        """The number of whole batches that the process with the fewest items can fill."""
         fewest = len(self.items.train.labels) // self.share.count
         return max(1, fewest // self.own_batch_size)
 
@@ -77,7 +77,7 @@ class Job:
         return PhaseParts(self.phases[position], self.backbone, self.head, cut, self.objective)
 
     def own_items(self) -> ItemData:
-        """Return the pictures that this process trains with and validates on."""
+        """Return the items that this process trains with and validates on."""
         items, part_of = self.items, self.share.part_of
         train, validation = part_of(items.train), part_of(items.validation)
         return replace(items, train=train, validation=validation)
@@ -93,22 +93,22 @@ def choose_devices(config: Config) -> Share:
 def prepare(
     config: Config, console: Console, items: ItemData | None = None, *, share: Share
 ) -> Job:
-    """Load the pictures unless they are given, and build the network and its head."""
+    """Load the items unless they are given, and build the network and its head."""
     if items is None:
         items = load_items(config, console, share=share)
     return make_job(config, add_teacher(items, config, console), console, share=share)
 
 
 def load_items(config: Config, console: Console, keeps: bool = True, *, share: Share) -> ItemData:
-    """Load the pictures, and show the progress.
+    """Load the items, and show the progress.
 
     Args:
-        keeps: Whether the looks at pictures are kept for the next run.
+        keeps: Whether the looks at items are kept for the next run.
         share: The part of the run that this process does.
     """
     folder, mirrored = locate(config.features.cache_dir), config.augmentation.mirrors
     with counting_items(console, "Reading and checking the pictures") as show:
-        # If pictures may not be flipped, their mirror images show other things, as with letters.
+        # If items may not be flipped, their mirror images show other things, as with letters.
         return load_data(
             config.data,
             config.seed,
@@ -121,13 +121,13 @@ def load_items(config: Config, console: Console, keeps: bool = True, *, share: S
 
 
 def make_job(config: Config, items: ItemData, console: Console, *, share: Share) -> Job:
-    """Build the network and its head for some pictures.
+    """Build the network and its head for some items.
 
     Args:
         share: The part of the run that this process does.
 
     Raises:
-        InputError: The config does not fit the pictures or the network.
+        InputError: The config does not fit the items or the network.
     """
     if config.deterministic:
         make_deterministic()

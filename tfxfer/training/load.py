@@ -25,11 +25,11 @@ def load_data(
     share: Share = ALONE,
     keeps: bool = True,
 ) -> ItemData:
-    """Load the pictures that a config names, with all three splits; look at each of them first.
+    """Load the items that a config names, with all three splits; look at each of them first.
 
     Args:
         config: The settings, whose ``source`` is one of `config.places.SOURCES`.
-        seed: The seed that decides which pictures missing splits get.
+        seed: The seed that decides which items missing splits get.
         cache: the folder of the cache, in which archives are unpacked and what is seen of items is
             kept; None: archives are unpacked where it lies by default, and nothing is kept.
         show, mirrored, share: The same as in `audit_listing`.

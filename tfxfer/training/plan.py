@@ -81,7 +81,7 @@ def list_notes(config: Config, phases: Sequence[ResolvedPhase]) -> list[str]:
 
     Args:
         config: The config.
-        phases: Its phases, without values that depend on the number of pictures.
+        phases: Its phases, without values that depend on the number of items.
     """
     return [*_warn_of_weights(config), *_explain_views(config, phases)]
 

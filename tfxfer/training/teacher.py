@@ -31,12 +31,12 @@ _BATCH = 32
 
 
 def add_teacher(items: ItemData, config: Config, console: Console) -> ItemData:
-    """Mix the labels of the training pictures with the predictions of the config's teacher.
+    """Mix the labels of the training items with the predictions of the config's teacher.
 
-    The teacher sees the plain view of each picture once, and its logits are kept in the cache.
+    The teacher sees the plain view of each item once, and its logits are kept in the cache.
 
     Raises:
-        InputError: There is no teacher, it has other classes, or the pictures have several labels.
+        InputError: There is no teacher, it has other classes, or the items have several labels.
     """
     distillation = config.distillation
     if distillation is None or isinstance(items.train, SoftSet):

@@ -50,14 +50,14 @@ def run_training(
 
     Args:
         watch: A function that is called after each epoch and phase with the whole model, from
-            pictures to probabilities.
-        pictures: The pictures of `config`, if they are loaded already.
+            items to probabilities.
+        items: The items of `config`, if they are loaded already.
         fresh: Whether the run begins anew even if an earlier one was stopped.
         every_seconds: least time between two notes of how far the run is; phases that end count
             for themselves.
 
     Raises:
-        InputError: The config cannot be carried out on its pictures; no folder is left then.
+        InputError: The config cannot be carried out on its items; no folder is left then.
         ExportMismatchError: The exported model differs from the trained one.
     """
     started = time.monotonic()
@@ -79,7 +79,7 @@ def run_training(
             keeper = Keeper(place, job.features, started, every_seconds)
             keeper = keeper.take_up(model, job.phases, share=share)
             results = train_phases(job, model, keeper=keeper, staging=staging, after=watch)
-            # A model is too sure about the pictures it was trained on, so they cannot calibrate it.
+            # A model is too sure about the items it was trained on, so they cannot calibrate it.
             calibrates = config.calibrate and not config.data.split.train_on_validation
             with console.status("Evaluating"):
                 validation, test, calibration = judge(model, job.items, calibrates, share=share)

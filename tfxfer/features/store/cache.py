@@ -26,7 +26,7 @@ class Stored:
     Attributes:
         path: Their folder.
         about: A description of the features.
-        pictures: The number of rows; each view of a picture has one.
+        items: The number of rows; each view of an item has one.
         bytes: The size of their files.
         used: When they were last looked up.
     """

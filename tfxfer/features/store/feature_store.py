@@ -17,7 +17,7 @@ _GIGABYTE = 10**9
 
 
 class Origin(Protocol):
-    """What decides the features of a picture, besides the engine: see `Prefixes`."""
+    """What decides the features of an item, besides the engine: see `Prefixes`."""
 
     @property
     def network(self) -> str: ...
@@ -26,7 +26,7 @@ class Origin(Protocol):
     def hashes(self) -> Mapping[Cut, str]: ...
 
     def describe_changes(self, view: int) -> str:
-        """Say what is changed in the pictures of a view, and by which seed."""
+        """Say what is changed in the items of a view, and by which seed."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class FeatureStore:
 
     Attributes:
         folder: the cache.
-        source: where the pictures come from; those of each source are stored by themselves.
+        source: where the items come from; those of each source are stored by themselves.
         limit_gb: most gigabytes that the cache may come to; None: its share of disk and memory.
     """
 
@@ -78,7 +78,7 @@ class FeatureStore:
 
         Args:
             wanted: the cuts of each view.
-            names: of the pictures, as each view shows them.
+            names: of the items, as each view shows them.
         """
         return {
             (view, cut): look_up(

@@ -51,10 +51,10 @@ class DamageError(Exception):
 
 @dataclass(frozen=True)
 class Kind:
-    """What some features are: of the same kind and picture, they are the same numbers.
+    """What some features are: of the same kind and item, they are the same numbers.
 
     Attributes:
-        key: hash of the layers below the cut, the engine, the changes to the pictures, and where
+        key: hash of the layers below the cut, the engine, the changes to the items, and where
             those come from.
         shape: of one item's features; its first axis is None where these are of different lengths.
         about: the same in words, for people.

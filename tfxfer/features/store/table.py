@@ -1,4 +1,4 @@
-"""Stored features of some pictures: found in the files of the cache, and read as they are needed.
+"""Stored features of some items: found in the files of the cache, and read as they are needed.
 
 Imports no TensorFlow.
 """
@@ -31,11 +31,11 @@ from tfxfer.features.store.shards import (
 
 @dataclass(frozen=True)
 class Table:
-    """Stored features of some pictures, read from disk as they are asked for.
+    """Stored features of some items, read from disk as they are asked for.
 
     Attributes:
         shards: the files.
-        rows: ``[pictures, 2]``: number of the file and row in it; -1 where none holds the picture.
+        rows: ``[items, 2]``: number of the file and row in it; -1 where none holds the item.
         shape: of one item's features; its first axis is None where they differ in length.
         damaged: shards that failed their checksum and were removed.
     """
@@ -50,7 +50,7 @@ class Table:
 
     @property
     def missing(self) -> np.ndarray:
-        """Positions of the pictures that no shard holds."""
+        """Positions of the items that no shard holds."""
         return np.flatnonzero(self.rows[:, 0] < 0)
 
     @property
@@ -83,7 +83,7 @@ class Table:
         Files are mapped anew for each call, so that what was read does not stay in the process.
 
         Raises:
-            LookupError: a picture's features are missing.
+            LookupError: an item's features are missing.
         """
         chosen = self.rows[positions]
         if (chosen < 0).any():
@@ -118,11 +118,11 @@ def _map(shard: Shard, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def look_up(folder: Path, kind: Kind, identities: Sequence[str]) -> Table:
-    """Find pictures in the store; damaged shards are removed and count as not there.
+    """Find items in the store; damaged shards are removed and count as not there.
 
     Args:
         folder: the cache.
-        identities: of the pictures, in the order of the table to be.
+        identities: of the items, in the order of the table to be.
     """
     place, wanted = folder / kind.key, frozenset(identities)
     shards: list[Shard] = []

@@ -111,7 +111,7 @@ def find_checkpoint(place: Path, model: keras.Model, say: Callable[[str], None])
 
     Args:
         place: The folder.
-        model: The whole model, from pictures to probabilities.
+        model: The whole model, from items to probabilities.
         say: A function that shows a note.
     """
     found = Checkpoint()

@@ -65,7 +65,7 @@ class Keeper:
         """Bring a new run to where an earlier process was stopped, if there was one.
 
         Args:
-            model: The whole model, from pictures to probabilities, with the run's layers.
+            model: The whole model, from items to probabilities, with the run's layers.
             phases: The phases of the run.
             share: The part of the run that this process does; all use the first one's files.
         """

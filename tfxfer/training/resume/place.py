@@ -29,13 +29,13 @@ _EXPIRES_SECONDS = 30 * 24 * 3600
 
 
 def name_run(config: Config, items: ItemData, model: keras.Model) -> str:
-    """Hash all that decides the course of a run: config, pictures and initial weights.
+    """Hash all that decides the course of a run: config, items and initial weights.
 
-    The test pictures have no influence.
+    The test items have no influence.
 
     Args:
         config: The config.
-        pictures: The pictures.
+        items: The items.
         model: The model with its initial weights.
     """
     splits = (items.train, items.validation)
