@@ -96,8 +96,8 @@ def test_a_single_small_batch_is_kept(pictures):
     assert len(batch[0]) == 5
 
 
-def test_a_stratified_cut_is_complete_and_keeps_the_mixture():
+def test_a_stratified_draw_is_complete_and_keeps_the_mixture():
     labels = np.array([0] * 50 + [1] * 10 + [2] * 2)
-    kept, cut = draw_stratified(labels, 0.2, seed=0)
-    np.testing.assert_array_equal(np.bincount(labels[cut]), [10, 2, 1])
-    np.testing.assert_array_equal(np.sort(np.concatenate([kept, cut])), np.arange(62))
+    kept, taken = draw_stratified(labels, 0.2, seed=0)
+    np.testing.assert_array_equal(np.bincount(labels[taken]), [10, 2, 1])
+    np.testing.assert_array_equal(np.sort(np.concatenate([kept, taken])), np.arange(62))

@@ -24,13 +24,13 @@ def draw_stratified(
         The positions of the first and the second part, each ascending.
     """
     generator = np.random.default_rng(seed)
-    kept, cut = [], []
+    kept, taken = [], []
     for label in np.unique(strata):
         positions = generator.permutation(np.flatnonzero(strata == label))
         count = min(max(1, round(fraction * len(positions))), len(positions) - 1)
-        cut.append(positions[:count])
+        taken.append(positions[:count])
         kept.append(positions[count:])
-    return np.sort(np.concatenate(kept)), np.sort(np.concatenate(cut))
+    return np.sort(np.concatenate(kept)), np.sort(np.concatenate(taken))
 
 
 def deal_groups(

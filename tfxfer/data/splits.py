@@ -50,15 +50,15 @@ def complete_splits(
     missing = [name for name in ("test", "validation") if name not in parted]
     train = parted["train"]
     check_class_sizes(train.labels, classes, max(2, 1 + len(missing)), missing)
-    cut = make_missing(train, missing, config, seed, total)
+    made = make_missing(train, missing, config, seed, total)
     how = describe_parts(train, config, seed)
     for name in missing:
-        parted[name] = train.choose(cut[name])
+        parted[name] = train.choose(made[name])
         notes.append(
-            f"no {name} split: {len(cut[name]):,} of the {len(train.labels):,} training pictures "
-            f"were cut for it, {how}"
+            f"no {name} split: {len(made[name]):,} of the {len(train.labels):,} training pictures "
+            f"were taken for it, {how}"
         )
-    parted["train"] = train.choose(cut["train"])
+    parted["train"] = train.choose(made["train"])
     notes += _check_parts(parted, missing, classes, how)
     if config.split.shots:
         parted["train"], note = take_shots(parted["train"], classes, config.split.shots, seed)
@@ -103,8 +103,8 @@ def _make_in_turn(
     for position, (name, fraction) in enumerate(fractions.items()):
         # All fractions are shares of all training items, so later splits take more of the rest.
         share = fraction * total / len(left)
-        kept, cut = draw_stratified(labels.choose(left).strata(), share, seed + position)
-        parts[name], left = left[cut], left[kept]
+        kept, taken = draw_stratified(labels.choose(left).strata(), share, seed + position)
+        parts[name], left = left[taken], left[kept]
     return parts | {"train": left}
 
 
@@ -141,9 +141,9 @@ def check_class_sizes(
         f"{name} ({count})" for name, count in zip(classes, counts, strict=True) if count < minimum
     ]
     if small:
-        cut = f", since {' and '.join(missing)} are cut from them" if missing else ""
+        since = f", since {' and '.join(missing)} are taken from them" if missing else ""
         raise InputError(
-            f"Every class needs at least {minimum} training pictures{cut}. Received: "
+            f"Every class needs at least {minimum} training pictures{since}. Received: "
             f"{', '.join(small[:20])}. Add pictures to these classes or remove their folders."
         )
 
@@ -159,7 +159,7 @@ def _check_parts(
         if not len(splits[name].labels) or (absent and name == "train"):
             raise InputError(
                 "Every split needs pictures, and the training split some of each class. Received: "
-                f"a {name} split without {', '.join(absent[:20])}, cut {how}. Add pictures, take "
+                f"a {name} split without {', '.join(absent[:20])}, taken {how}. Add pictures, take "
                 "another seed or other fractions, or leave data.split.by and groups out."
             )
         if absent:

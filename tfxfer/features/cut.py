@@ -13,6 +13,7 @@ from tfxfer.features.pack import pack, packed_shape, unpack
 from tfxfer.task import Head
 
 POOLED = "pooled"
+# Records call the cut at the items so, and other programs read them.
 ITEMS = "pictures"
 
 

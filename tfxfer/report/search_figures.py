@@ -44,8 +44,8 @@ def _draw_depths(figure: Any, trials: Sequence[Trial], _: float) -> None:
     axes.errorbar(range(len(depths)), means, spreads, color=_BLUE, capsize=4, linewidth=1.5,
                   label="mean and standard deviation of a depth's trials")  # fmt: skip
     whole = [trial for trial in trials if not trial.is_cut_short]
-    cut = [trial for trial in trials if trial.is_cut_short]
-    for group, marker, label in ((whole, "o", "a trial"), (cut, "x", "stopped by Hyperband")):
+    stopped = [trial for trial in trials if trial.is_cut_short]
+    for group, marker, label in ((whole, "o", "a trial"), (stopped, "x", "stopped by Hyperband")):
         if group:
             axes.plot([places[t.unfrozen] for t in group], [t.score for t in group], marker,
                       color=_GREY, alpha=0.8, markersize=5, label=label)  # fmt: skip
