@@ -23,6 +23,7 @@ class NamedSet:
 
     names: tuple[str, ...]
     labels: ClassLabels
+    groups: tuple[str, ...] = ()
 
     def encoded(self, shuffle_seed=None):
         raise NotImplementedError("splits read no picture")

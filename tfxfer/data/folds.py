@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfxfer.config.data import DataConfig
-from tfxfer.data.groups import check_group_count, describe_parts, groups_of, names_to_hash
-from tfxfer.data.items import ItemSet
+from tfxfer.data.groups import check_group_count, describe_parts
+from tfxfer.data.items import ItemSet, names_to_hash
 from tfxfer.data.parts import deal_folds, deal_groups, hash_names
 from tfxfer.errors import InputError
 
@@ -47,7 +47,7 @@ def take_fold(
             "take more folds, or remove the classes."
         )
     held_out = np.flatnonzero(places == fold - 1)
-    how = describe_parts(train, config, seed)
+    how = describe_parts(train.groups, config, seed)
     notes = [
         f"fold {fold} of {folds}: {len(held_out):,} of the {len(places):,} training pictures are "
         f"the {name} split, {how}"
@@ -67,7 +67,7 @@ def take_fold(
 
 def _deal(train: ItemSet, folds: int, config: DataConfig, seed: int) -> np.ndarray:
     """Return the number of each item's fold, ``[items]`` in 0…folds-1."""
-    strata, groups = train.labels.strata(), groups_of(train)
+    strata, groups = train.labels.strata(), train.groups
     if config.split.by == "hash":
         places = (hash_names(names_to_hash(train), f"{seed}/folds") * folds).astype(np.int64)
     elif groups:

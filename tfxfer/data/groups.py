@@ -13,11 +13,6 @@ from tfxfer.errors import InputError
 _SHOWN = 5
 
 
-def groups_of(items: ItemSet) -> tuple[str, ...]:
-    """Return the group of each item; an empty tuple if the source has no groups."""
-    return tuple(getattr(items, "groups", ()))
-
-
 def check_groups(splits: Mapping[str, ItemSet], config: DataConfig) -> None:
     """Refuse settings of groups if the source gives none.
 
@@ -26,7 +21,7 @@ def check_groups(splits: Mapping[str, ItemSet], config: DataConfig) -> None:
     """
     for name in ("group_column", "group_pattern"):
         value = getattr(config.split, name)
-        if value is not None and not groups_of(splits["train"]):
+        if value is not None and not splits["train"].groups:
             raise InputError(
                 "Groups are known of files: group_column of a manifest's, group_pattern of any. "
                 f"Received: {name}={value!r} for {config.source!r}, which gives none. Leave it "
@@ -48,7 +43,7 @@ def part_groups(
         The splits, and notes for the user.
     """
     parted = dict(splits)
-    held = {name: set(groups_of(items)) for name, items in splits.items()}
+    held = {name: set(items.groups) for name, items in splits.items()}
     shared = held["train"] & set().union(*(held[name] for name in held if name != "train"))
     notes = []
     if shared:
@@ -57,7 +52,7 @@ def part_groups(
             f"({_some(sorted(shared))})"
         )
         if fix_leaks:
-            groups = groups_of(splits["train"])
+            groups = splits["train"].groups
             kept = [row for row, group in enumerate(groups) if group not in shared]
             parted["train"] = splits["train"].choose(np.array(kept, np.int64))
             notes.append(f"{said}: {len(groups) - len(kept):,} training pictures were left out")
@@ -73,11 +68,6 @@ def part_groups(
     return parted, notes
 
 
-def names_to_hash(items: ItemSet) -> Sequence[str]:
-    """Return the text that decides each item's split by hash: its group, else its name."""
-    return groups_of(items) or [identity.name for identity in items.identities()]
-
-
 def check_group_count(groups: Sequence[str], needed: int, what: str) -> None:
     """Refuse fewer groups than parts."""
     count = len(set(groups))
@@ -89,13 +79,13 @@ def check_group_count(groups: Sequence[str], needed: int, what: str) -> None:
         )
 
 
-def describe_parts(items: ItemSet, config: DataConfig, seed: int) -> str:
-    """Say in a few words for a note how items are divided into splits."""
-    groups = len(set(groups_of(items)))
+def describe_parts(groups: Sequence[str], config: DataConfig, seed: int) -> str:
+    """Say in a few words for a note how items of some groups are divided into splits."""
+    count = len(set(groups))
     if config.split.by == "hash":
-        return f"by the hash of {'its group' if groups else 'each name'} (seed {seed})"
-    if groups:
-        return f"in whole groups, of which there are {groups:,} (seed {seed})"
+        return f"by the hash of {'its group' if count else 'each name'} (seed {seed})"
+    if count:
+        return f"in whole groups, of which there are {count:,} (seed {seed})"
     return f"class by class (seed {seed})"
 
 

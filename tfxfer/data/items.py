@@ -39,10 +39,15 @@ class ItemSet(Protocol):
 
     Attributes:
         labels: in the order in which `encoded` gives the items.
+        groups: what each item shows, such as which bird: a group stays in one split; empty where
+            nobody said.
     """
 
     @property
     def labels(self) -> Labels: ...
+
+    @property
+    def groups(self) -> tuple[str, ...]: ...
 
     def encoded(self, shuffle_seed: int | None = None) -> tf.data.Dataset:
         """Give ``(encoded item: string, its row of the labels' rows)``, one at a time.
@@ -60,6 +65,11 @@ class ItemSet(Protocol):
 
     def where(self) -> Sequence[str]:
         """Return where each item lies as a unique text, in the order of `labels`."""
+
+
+def names_to_hash(items: ItemSet) -> Sequence[str]:
+    """Return the text that decides each item's split by hash: its group, else its name."""
+    return items.groups or [identity.name for identity in items.identities()]
 
 
 def spread(items: ItemSet, count: int) -> ItemSet:
@@ -83,12 +93,7 @@ def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 @dataclass(frozen=True)
 class FileSet:
-    """Items in files.
-
-    Attributes:
-        groups: what each item shows, such as which bird: a group stays in one split; empty
-            where nobody said.
-    """
+    """Items in files."""
 
     paths: tuple[str, ...]
     labels: Labels

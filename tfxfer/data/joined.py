@@ -23,6 +23,10 @@ class JoinedSet:
         first, *others = (part.labels for part in self.parts)
         return first.join(others)
 
+    @property
+    def groups(self) -> tuple[str, ...]:
+        return tuple(group for part in self.parts for group in part.groups)
+
     def encoded(self, shuffle_seed: int | None = None) -> tf.data.Dataset:
         datasets = [part.encoded(shuffle_seed) for part in self.parts]
         joined = reduce(lambda one, other: one.concatenate(other), datasets)

@@ -24,6 +24,10 @@ class SoftSet:
     items: ItemSet
     labels: Labels
 
+    @property
+    def groups(self) -> tuple[str, ...]:
+        return self.items.groups
+
     def encoded(self, shuffle_seed: int | None = None) -> tf.data.Dataset:
         """Give ``(encoded item, its row of softened labels)``."""
         if isinstance(self.items, FileSet):

@@ -12,11 +12,9 @@ from tfxfer.data.groups import (
     check_group_count,
     check_groups,
     describe_parts,
-    groups_of,
-    names_to_hash,
     part_groups,
 )
-from tfxfer.data.items import ItemSet
+from tfxfer.data.items import ItemSet, names_to_hash
 from tfxfer.data.parts import deal_groups, draw_stratified, hash_names, pick_shots
 from tfxfer.errors import InputError
 from tfxfer.task import Labels
@@ -51,7 +49,7 @@ def complete_splits(
     train = parted["train"]
     check_class_sizes(train.labels, classes, max(2, 1 + len(missing)), missing)
     made = make_missing(train, missing, config, seed, total)
-    how = describe_parts(train, config, seed)
+    how = describe_parts(train.groups, config, seed)
     for name in missing:
         parted[name] = train.choose(made[name])
         notes.append(
@@ -79,7 +77,7 @@ def make_missing(
         total: The number of the source's training items, of which the fractions are shares.
     """
     fractions = {"test": config.split.test_fraction, "validation": config.split.validation_fraction}
-    groups = groups_of(train)
+    groups = train.groups
     if config.split.by == "hash":
         # The number of items must not matter, because it changes when some are added.
         scale = 1 / (1 - 1 / config.split.folds) if config.split.folds else 1.0
@@ -117,7 +115,7 @@ def take_shots(
         InputError: Items may have several labels.
     """
     numbers = train.labels.demand_single("shots", shots)
-    picked, small = pick_shots(numbers, groups_of(train), shots, seed)
+    picked, small = pick_shots(numbers, train.groups, shots, seed)
     counts = train.labels.count(len(classes))
     fewer = ", ".join(f"{classes[number]} ({counts[number]})" for number in small.tolist())
     note = (

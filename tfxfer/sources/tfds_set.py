@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -33,6 +33,8 @@ class TfdsSet:
     labels: Labels
     chosen: np.ndarray | None = None
     names: tuple[str, ...] = ()
+
+    groups: ClassVar[tuple[str, ...]] = ()
 
     def encoded(self, shuffle_seed: int | None = None) -> tf.data.Dataset:
         import tensorflow_datasets as tfds

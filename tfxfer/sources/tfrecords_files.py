@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -133,6 +133,8 @@ class TFRecordSet:
     picture_key: str
     labels: Labels
     places: np.ndarray
+
+    groups: ClassVar[tuple[str, ...]] = ()
 
     def encoded(self, shuffle_seed: int | None = None) -> tf.data.Dataset:
         if self.kind == ARRAYRECORD:
