@@ -21,7 +21,7 @@ def is_on(backend: str) -> bool:
 
 
 def check_backend(what: str, instead: str) -> None:
-    """Refuse what is made of TensorFlow's own graphs where Keras runs on another backend.
+    """Refuse a thing that is made of TensorFlow's own graphs if Keras runs on another backend.
 
     Args:
         what: The thing that needs TensorFlow, as the subject of a sentence (``"A hub module"``).
@@ -54,6 +54,23 @@ def exact_float32() -> Iterator[None]:
             yield
     finally:
         options.enable_tensor_float_32_execution(before)
+
+
+@contextmanager
+def graphs_as_written() -> Iterator[None]:
+    """Run TensorFlow's graphs without rewriting them, inside a ``with`` block.
+
+    TensorFlow rewrites a graph when it first runs it, which takes longer than a few calls.
+    """
+    import tensorflow as tf
+
+    before = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    try:
+        yield
+    finally:
+        left = {"disable_meta_optimizer": False, **before}
+        tf.config.optimizer.set_experimental_options(left)
 
 
 def _highest_precision() -> AbstractContextManager[Any]:
