@@ -31,10 +31,10 @@ def fit_phase(run: PhaseRun) -> PhaseResult:
     this phase are restored, and the result says so (``has_improved``).
 
     Raises:
-        InputError: the loss is no number any more in float32, or the phase's precision is not one
-            of Keras's backend.
-        StateError: the span's state is damaged or of another model.
-        Exception: the backend's own, where memory does not suffice; see phases/memory.py.
+        InputError: The loss is no number any more in float32, or Keras's backend does not have
+            the phase's precision.
+        StateError: The span's state is damaged or belongs to another model.
+        Exception: Memory does not suffice; the error is the backend's own, see phases/memory.py.
     """
     start = time.monotonic()
     best = _make_best(run)
@@ -60,7 +60,7 @@ def fit_phase(run: PhaseRun) -> PhaseResult:
 
 
 def _make_best(run: PhaseRun) -> KeepBest:
-    """Make what remembers the best weights, and begins with those from before the phase."""
+    """Make the callback that keeps the best weights, beginning with those from before the phase."""
     objective = run.parts.objective
     return KeepBest(
         run.phase.patience,
@@ -72,7 +72,7 @@ def _make_best(run: PhaseRun) -> KeepBest:
 
 
 def _outcome(run: PhaseRun, best: KeepBest) -> dict[str, Any]:
-    """What a phase ended with on validation, by the names of `PhaseResult`."""
+    """Return how a phase ended on validation, by the names of `PhaseResult`."""
     chosen_by = run.parts.objective.chosen_by
     return {
         "has_improved": best.standing != Standing.of(run.previous),
@@ -85,14 +85,12 @@ def _outcome(run: PhaseRun, best: KeepBest) -> dict[str, Any]:
 
 
 def _solve(run: PhaseRun, model: keras.Model, best: KeepBest) -> dict[str, Any]:
-    """Fit the head, and give it the solution unless what it has is better on validation."""
+    """Fit the head, and give it the solution unless its weights are better on validation."""
     data, objective = run.data, run.parts.objective
     with run.watch.console.status("Fitting the head by logistic regression"):
         solution: Solution = objective.solve(data.tables, data.labels, run.phase, share=data.share)
     if best.standing.is_beaten_by(solution.score, solution.cross_entropy):
-        # The last bits of a fit are a machine's own, and all processes are to have the same head.
-        weights = data.share.take_first([solution.kernel, solution.bias])
-        model.layers[-1].set_weights(weights)
+        model.layers[-1].set_weights([solution.kernel, solution.bias])
         best.standing = Standing(solution.score, solution.cross_entropy, solution.accuracy)
     return {
         "solver": "logistic",
@@ -155,7 +153,7 @@ def _fit_steps(
             initial_epoch=span.start,
             epochs=span.stop or phase.epochs,
             callbacks=[*_make_callbacks(run, best), bar, *also, *_tell_epochs(run)],
-            shuffle=False,  # tf.data has shuffled
+            shuffle=False,  # The batches are shuffled already.
             verbose=0,
         ).history
     finally:
@@ -164,9 +162,9 @@ def _fit_steps(
 
 
 def _make_callbacks(run: PhaseRun, best: KeepBest) -> list[keras.callbacks.Callback]:
-    """Make what numbers the epochs, measures them, remembers the best and draws curves.
+    """Make the callbacks that number the epochs, measure them, keep the best and write curves.
 
-    The others read the figures that the second one adds.
+    The last two read the figures that the second one adds.
     """
     data = run.data
     curves = keras.callbacks.TensorBoard(run.watch.logs / run.phase.name, write_graph=False)
@@ -187,7 +185,7 @@ def _tell_epochs(run: PhaseRun) -> list[keras.callbacks.Callback]:
 
 
 def _choose_precision(run: PhaseRun, attempt: Attempt) -> tuple[str, keras.Model]:
-    """The precision of a phase, and its model; a head alone is not worth a trial."""
+    """Return a phase's precision and its model; a head alone is not worth a comparison."""
     phase, data = run.phase, run.data
     if phase.precision == "auto" and attempt.layers:
         device = find_device()

@@ -22,7 +22,7 @@ from tfxfer.tasks.labels import ClassLabels
 # Features are divided by this power of their deviations. With 1, every channel has the same weight
 # in the penalty; with less, channels that vary little count for less.
 _EVENNESS = (1.0, 0.5)
-# Both are tried if this takes no longer.
+# Both powers are tried if all fits take no longer than this.
 _CHEAP_SECONDS = 2.0
 # The inverse penalties begin with the strongest penalty, because each fit starts from the last one.
 _STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
@@ -43,12 +43,12 @@ _MOST_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Fit:
-    """How classes are balanced in a fit, and what fits are chosen by.
+    """The balancing of classes in a fit, and the score by which fits are chosen.
 
     Attributes:
-        balance: `data.balance`.
-        counts: training items of each class.
-        score: a function from labels and probabilities to what is larger for the better fit.
+        balance: The value of `data.balance`.
+        counts: The number of training items of each class.
+        score: A function from labels and probabilities to a number that is larger for better fits.
     """
 
     balance: str
@@ -75,7 +75,7 @@ def check_solver(
     """Say whether logistic regression fits the phase's head.
 
     Args:
-        keeps_last: validation items are trained on, and can choose no penalty.
+        keeps_last: Whether validation items are trained on, so that they can choose no penalty.
 
     Raises:
         InputError: The phase requires it, but it is impossible.
@@ -119,24 +119,25 @@ def solve_head(
 ) -> Solution:
     """Fit multinomial logistic regression with a ridge penalty.
 
-    Classes are balanced without gradient steps: ``class_weights`` weighs the items, and so does
-    ``sampling``, which comes to the same here, since a fit sees all items at once.
-    ``logit_adjustment`` fits as usual and takes ``tau · log prior`` off the biases: the ridge
-    penalty leaves biases alone, so that the head which minimises the adjusted loss is just this
-    one.
+    Classes are balanced without gradient steps. ``class_weights`` weights the items, and so does
+    ``sampling``, which has the same effect here, because a fit sees all items at once.
+    ``logit_adjustment`` fits as usual and takes ``tau · log prior`` off the biases. As the ridge
+    penalty leaves biases alone, the resulting head is the one that minimises the adjusted loss.
 
     Args:
-        tables: stored training features ``[items, channels]`` of each view, then those of the
+        tables: The stored training features ``[items, channels]`` of each view, and then those of
+            the validation items.
+        labels: The labels of the training items, in which every class occurs, and those of the
             validation items.
-        labels: of the training items, in which every class occurs, and of those of validation.
-        fit: how classes are balanced, and what fits are chosen by.
-        inverse_penalty, evenness: take these; None: those that are best on validation.
-        share: of this process, whose items all of this is about; the fit is to all items.
+        fit: The balancing of classes, and the score by which fits are chosen.
+        inverse_penalty, evenness: The values to take; None takes those that are best on validation.
+        share: The part of the run that this process does. Tables and labels are those of its
+            items, and the fit is to the items of all processes.
 
     Returns:
         The fit, over some penalties and scales of the channels, that has the highest accuracy (or
-        macro recall, where classes are balanced) on validation and, of those, the lowest
-        cross-entropy: so are epochs chosen, too.
+        macro recall, if classes are balanced) on validation and, among equals, the lowest
+        cross-entropy. Epochs are chosen in the same way.
     """
     *views, validation = tables
     numbers = share.gather(labels[0].numbers)
@@ -167,7 +168,10 @@ def solve_head(
             kernel = fitted.kernel / scale[:, np.newaxis]
             bias = fitted.bias - mean @ kernel
             solutions.append(replace(fitted, kernel=kernel, bias=bias, evenness=chosen))
-    return max(solutions, key=_rank)
+    best = max(solutions, key=_rank)
+    # The last bits of a fit are a machine's own, and all processes are to have the same head.
+    kernel, bias = share.take_first([best.kernel, best.bias])
+    return replace(best, kernel=kernel, bias=bias)
 
 
 def channel_scale(deviation: np.ndarray, evenness: float) -> np.ndarray:
@@ -181,7 +185,7 @@ def channel_scale(deviation: np.ndarray, evenness: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Path:
-    """What fits of one penalty after the other have in common."""
+    """The common data of fits with one penalty after the other."""
 
     features: np.ndarray
     targets: np.ndarray
@@ -194,7 +198,8 @@ def _fit_path(path: _Path, strengths: Sequence[float], tolerance: float) -> list
     """Fit one penalty after the other, from the strongest on, for features as they are given.
 
     Args:
-        tolerance: of these fits; where it is coarse, the best one is fitted on and returned alone.
+        tolerance: The tolerance of these fits. If it is coarse, only the best fit is returned, and
+            it is continued to the end.
     """
     fit, labels = path.fit, path.labels
     model = LogisticRegression(
