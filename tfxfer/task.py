@@ -1,4 +1,4 @@
-"""What comes out of a model: the protocols that a task follows. Imports no TensorFlow.
+"""The protocols of a task, which says what comes out of a model. This module imports no TensorFlow.
 
 A task is a row of `TASKS` in `tfxfer/kinds.py`, and has a module of its own in `tfxfer/tasks/`. The
 rooms that are the same for all tasks get the row, or something that it made, as an argument.
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 
 class Labels(Protocol):
-    """The labels of some items, in their order. What they look like, their task alone knows."""
+    """The labels of some items, in their order; only their task knows their form."""
 
     def __len__(self) -> int: ...
 
     @property
     def rows(self) -> np.ndarray:
-        """What a model is to learn of each item, ``[items, …]``, as batches carry it."""
+        """The values that a model learns for each item, ``[items, …]``, as batches carry them."""
 
     @property
     def unit(self) -> str:
-        """What `count` counts, for people: ``"pictures"``, or ``"labels"``."""
+        """The word for what `count` counts: ``"pictures"`` or ``"labels"``."""
 
     def to_targets(self, rows: tf.Tensor, class_count: int) -> tf.Tensor:
         """Turn one of `rows`, or a batch of them, into float32 targets of the loss."""
@@ -41,43 +41,43 @@ class Labels(Protocol):
         """Keep the labels at these positions."""
 
     def change(self, change: Callable[[np.ndarray], np.ndarray]) -> Self:
-        """Change the arrays that these labels stand in, such as gather those of all processes."""
+        """Apply a function to the arrays of these labels, such as a join of all processes' rows."""
 
     def join(self, others: Sequence[Self]) -> Self:
-        """Put the labels of other items behind these."""
+        """Append the labels of other items to these."""
 
     def count(self, class_count: int) -> np.ndarray:
         """Count the items of each class, ``[classes]`` int64."""
 
     def strata(self) -> np.ndarray:
-        """Give the class by which each item is dealt out evenly, ``[items]`` int64."""
+        """Return the class by which each item is stratified, ``[items]`` int64."""
 
     def list_numbers(self) -> list[tuple[int, ...]]:
         """List the class numbers of each item."""
 
     def demand_single(self, option: str, value: object) -> np.ndarray:
-        """Give the one class number of each item, ``[items]`` int64, for an option that needs it.
+        """Return the class number of each item, ``[items]`` int64, for an option that needs one.
 
         Raises:
-            InputError: items may have several labels, or none.
+            InputError: Items may have several labels, or none.
         """
 
     def rename(self, numbers: np.ndarray, class_count: int) -> tuple[Self, np.ndarray]:
-        """Turn these labels into those of a model that counts its classes in another way.
+        """Turn these labels into those of a model that numbers its classes in another way.
 
         Args:
-            numbers: the model's number of each class; a negative one leaves the class out.
-            class_count: how many classes the model has.
+            numbers: The model's number of each class; a negative one leaves the class out.
+            class_count: The number of the model's classes.
 
         Returns:
             The labels, and which items stay, ``[items]`` bool.
         """
 
     def are_right(self, probabilities: np.ndarray) -> np.ndarray:
-        """Say of which items a model gives all that is true and nothing else, ``[items]`` bool."""
+        """Say which items are given exactly their true labels by a model, ``[items]`` bool."""
 
     def agree(self, probabilities: np.ndarray, others: np.ndarray) -> np.ndarray:
-        """Say of which items two models say the same, ``[items]`` bool."""
+        """Say which items are given the same labels by two models, ``[items]`` bool."""
 
 
 class Head(Protocol):
@@ -101,7 +101,7 @@ class Head(Protocol):
         """Map the backbone's features ``[batch, …]`` to vectors ``[batch, channels]``."""
 
     def classify(self, pooled: keras.KerasTensor) -> keras.KerasTensor:
-        """Map pooled features ``[batch, channels]`` to what the model gives."""
+        """Map pooled features ``[batch, channels]`` to the output of the model."""
 
 
 class Table(Protocol):
@@ -111,7 +111,7 @@ class Table(Protocol):
     def shape(self) -> tuple[int, ...]: ...
 
     def read(self) -> np.ndarray:
-        """Read all of them, ``[items, *shape]``."""
+        """Read the features of all items, ``[items, *shape]``."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +119,12 @@ class Solution:
     """A head that was fitted without gradient steps.
 
     Attributes:
-        kernel: ``[channels, classes]`` float32, for features as they are.
+        kernel: ``[channels, classes]`` float32, for features as they are stored.
         bias: ``[classes]`` float32.
-        strength: the chosen inverse penalty.
-        accuracy, cross_entropy: on validation.
-        score: on validation, of the metric that the run is after.
-        evenness: the chosen one, see `channel_scale` in `tasks/solver.py`.
+        strength: The chosen inverse penalty.
+        accuracy, cross_entropy: The metrics on validation.
+        score: The value on validation of the metric that chooses.
+        evenness: The chosen evenness; see `channel_scale` in `tasks/solver.py`.
     """
 
     kernel: np.ndarray
@@ -141,9 +141,10 @@ class Given:
     """The features that a phase's head, or its unfrozen blocks, would be fitted on.
 
     Attributes:
-        shape: of one item's.
-        rows: how many are stored, each view by itself, those of validation too; 0: none are.
-        is_pooled: whether the head reads them as they are, with nothing unfrozen between.
+        shape: The shape of one item's features.
+        rows: The number of stored features, of each view of the training items and of the
+            validation items; 0 if none are stored.
+        is_pooled: Whether the head reads them as they are, without unfrozen blocks between.
     """
 
     shape: tuple[int, ...]
@@ -152,41 +153,41 @@ class Given:
 
 
 class Objective(Protocol):
-    """What training is after, the same in all phases of a run."""
+    """The objective of training, which is the same in all phases of a run."""
 
     @property
     def keeps_last(self) -> bool:
-        """Whether validation items are trained on, and choose nothing."""
+        """Whether validation items are trained on, so that they choose nothing."""
 
     @property
     def chosen_by(self) -> str:
-        """The metric on validation that chooses epochs and penalties, of `CRITERIA`."""
+        """The validation metric that chooses epochs and penalties, a key of `CRITERIA`."""
 
     @property
     def draws_evenly(self) -> bool:
-        """Whether each class is as likely as any other to be drawn."""
+        """Whether all classes are drawn equally often."""
 
     def score(self, labels: Labels, probabilities: np.ndarray) -> float:
-        """Say how good probabilities ``[items, classes]`` are by `chosen_by`, in 0…1."""
+        """Return the value of `chosen_by` for probabilities ``[items, classes]``, in 0…1."""
 
     def measure(self, labels: Labels, probabilities: np.ndarray) -> dict[str, float]:
-        """Give what is followed on validation: accuracy, cross-entropy and `chosen_by`."""
+        """Return the metrics on validation: accuracy, cross-entropy and `chosen_by`."""
 
     def make_loss(self, label_smoothing: float) -> Callable[[Any, Any], Any]:
-        """Make what gradient steps minimise, of targets and probabilities."""
+        """Make the loss of targets and probabilities that gradient steps minimise."""
 
     def make_metrics(self) -> list[keras.metrics.Metric]:
-        """Make what is followed while a model trains: ``accuracy`` and ``cross_entropy``."""
+        """Make the metrics of a model that trains: ``accuracy`` and ``cross_entropy``."""
 
     def check_solver(self, phase: ResolvedPhase, head: Head, given: Given) -> bool:
         """Say whether a phase's head is fitted without gradient steps.
 
         Raises:
-            InputError: the phase asks for it, and it cannot.
+            InputError: The phase asks for it, but it is impossible.
         """
 
     def estimate_seconds(self, head: Head, given: Given) -> float:
-        """Say how long `solve` will take, roughly."""
+        """Return roughly how many seconds `solve` will take."""
 
     def solve(
         self,
@@ -196,27 +197,29 @@ class Objective(Protocol):
         *,
         share: Share,
     ) -> Solution:
-        """Fit a head to stored features, as `check_solver` says that it can.
+        """Fit a head to stored features, if `check_solver` has said that this is possible.
 
         Args:
-            tables: features of the training items, one table a view, then those of validation.
-            labels: of the training items, and of those of validation.
-            share: of this process, whose items all of this is about; the fit is to all items.
+            tables: The features of the training items, one table a view, and then those of the
+                validation items.
+            labels: The labels of the training items and of the validation items.
+            share: The part of the run that this process does. Tables and labels are those of its
+                items, and the fit is to the items of all processes.
         """
 
 
 class Task(Protocol):
-    """What comes out of a model: one row of `TASKS`."""
+    """A task, one row of `TASKS`, which says what comes out of a model."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def compares_by_item(self) -> bool:
-        """Whether two models can be compared by which items they are right on."""
+        """Whether two models can be compared by the items on which each of them is right."""
 
     def read(self, rows: np.ndarray) -> Labels:
-        """Read labels as a source has listed them."""
+        """Make labels of the rows that a source has listed."""
 
     def build_head(self, config: HeadConfig, class_count: int, *, seed: int) -> Head:
         """Make the head's layers, which compute in float32 whatever the precision policy."""
@@ -230,35 +233,35 @@ class Task(Protocol):
         keeps_last: bool = False,
         source: str = "",
     ) -> Objective:
-        """Say what training is after.
+        """Make the objective of training.
 
         Args:
-            labels: of the training items.
-            balance: `data.balance`.
-            keeps_last: whether validation items are trained on.
-            source: where the items come from, for people.
+            labels: The labels of the training items.
+            balance: The value of `data.balance`.
+            keeps_last: Whether validation items are trained on.
+            source: Where the items come from, for people.
 
         Raises:
-            InputError: classes cannot be balanced, since items have several labels.
+            InputError: Classes cannot be balanced, because items may have several labels.
         """
 
     def note_sizes(self, class_counts: Mapping[str, int], balance: str) -> list[str]:
-        """Say what can be done where classes differ much in size."""
+        """Say what can be done if classes differ much in size."""
 
     def evaluate(
         self, split: str, labels: Labels, probabilities: np.ndarray, classes: Sequence[str]
     ) -> Evaluation:
-        """Compare what was predicted of a split with its labels."""
+        """Compare the predictions for a split with its labels."""
 
     def find_intervals(
         self, labels: Labels, probabilities: np.ndarray
     ) -> dict[str, tuple[float, float]]:
-        """Find 95 % bootstrap intervals by the metric's name in `Evaluation`."""
+        """Return 95 % bootstrap intervals, by the metrics' names in `Evaluation`."""
 
     def list_figures(
         self, labels: Labels, probabilities: np.ndarray, classes: Sequence[str]
     ) -> tuple[ClassFigures, ...]:
-        """List how a model does on each class that occurs, in the order of the classes."""
+        """Return a model's figures on each class that occurs, in the order of the classes."""
 
     def list_results(
         self,
@@ -267,36 +270,39 @@ class Task(Protocol):
         probabilities: np.ndarray,
         classes: Sequence[str],
     ) -> Iterator[ItemResult]:
-        """List what a model says of each item, which lies at one of the places."""
+        """Yield a model's result on each item, which lies at one of the places."""
 
     def note_mismatches(
         self, labels: Labels, probabilities: np.ndarray, classes: Sequence[str]
     ) -> list[str]:
-        """Say what the user should know where a model and the items are of different kinds."""
+        """Say what the user should know if a model and the items are of different kinds."""
 
     def fit_temperature(self, labels: Labels, probabilities: np.ndarray) -> float:
-        """Find the temperature with the lowest cross-entropy on items not trained on."""
+        """Return the temperature with the lowest cross-entropy on items not trained on."""
 
     def apply_temperature(self, probabilities: np.ndarray, temperature: float) -> np.ndarray:
-        """Give what probabilities become when all logits are divided by a temperature."""
+        """Return the probabilities that result when all logits are divided by a temperature."""
 
     def calibration_error(self, labels: Labels, probabilities: np.ndarray) -> float:
-        """Give the mean gap between how sure a model is and how often it is right, 0…1."""
+        """Return the mean gap between how sure a model is and how often it is right, 0…1."""
 
     def check_teacher(self, source: str) -> None:
-        """Refuse to learn from another model's probabilities where that makes no sense.
+        """Refuse to learn from another model's probabilities if the task cannot.
+
+        Args:
+            source: Where the items come from, for the error.
 
         Raises:
-            InputError: it does not; `source` says where the items come from.
+            InputError: The task cannot learn from them.
         """
 
     def to_logits(self, probabilities: np.ndarray) -> np.ndarray:
-        """Give logits of probabilities, float64."""
+        """Return the logits of probabilities, float64."""
 
     def soften(
         self, labels: Labels, logits: np.ndarray, *, temperature: float, weight: float
     ) -> Labels:
-        """Mix what a teacher says of items, at a temperature and with a weight, with labels."""
+        """Mix a teacher's probabilities, at a temperature and with a weight, with the labels."""
 
 
 Tasks = Mapping[str, Task]

@@ -1,7 +1,7 @@
-"""A temporary folder of a command's own: whatever libraries leave in it goes with the command.
+"""A temporary folder of a command's own, which is removed with all that libraries leave in it.
 
 TensorFlow and TensorFlow Datasets write sources and folders to the temporary folder that stay when
-a process is killed, and some that stay in any case. This imports no TensorFlow.
+a process is killed, and some that stay in any case. This module imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def shared_temporary() -> Path:
 def own_temporary() -> Iterator[Path]:
     """Give this process, and those that it starts, a temporary folder that is gone afterwards.
 
-    What killed commands have left long ago is removed as well.
+    Folders that killed commands have left long ago are removed as well.
     """
     _remove_abandoned(shared_temporary())
     before = tempfile.tempdir, os.environ.get("TMPDIR")

@@ -1,4 +1,4 @@
-"""Batches of features: read from the store, or computed as they are asked for."""
+"""Batches of features, which are read from the store or computed as they are asked for."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from tfxfer.features.recorder import Recorder
 from tfxfer.features.store.table import Table
 from tfxfer.task import Labels
 
-# Batches that are drawn together where features are of different lengths.
+# If features have different lengths, so many batches are drawn together.
 _SORTED_BATCHES = 16
 
 
 @dataclass(frozen=True)
 class Batching:
-    """How a phase's examples are put into batches.
+    """The way in which a phase's examples are put into batches.
 
     Attributes:
-        size: examples of a training step in this process.
-        steps: batches of an epoch; None: as many as the examples fill.
-        draws_evenly: as many examples of each class are drawn, some of them several times, each
-            time in another view; else each example is drawn once.
+        size: The number of examples of a training step in this process.
+        steps: The number of batches of an epoch; None stands for as many as the examples fill.
+        draws_evenly: Whether equally many examples of each class are drawn, some of them several
+            times, each time in another view. Otherwise, each example is drawn once.
     """
 
     size: int
@@ -39,35 +39,38 @@ class Batching:
     draws_evenly: bool = False
 
     def count_steps(self, examples: int) -> int:
-        """Batches of an epoch; what does not fill one is left out, unless it is all there is."""
+        """Return the number of batches of an epoch.
+
+        Examples that do not fill a batch are left out, unless there are no others.
+        """
         return self.steps or max(1, examples // self.size)
 
 
 @dataclass
 class Waiting:
-    """How long training waited for its batches, in seconds."""
+    """The seconds that training has waited for its batches, and when the present wait began."""
 
     seconds: float = 0.0
     since: float = 0.0
 
 
 class Epochs:
-    """Numbers the passes over training batches.
+    """A counter of the passes over training batches.
 
-    `fit` may begin a pass that it does not use, to build a model from its first batch. So each
-    epoch is told its number when it begins, and the passes that nobody tells are counted.
+    `fit` may begin a pass that it does not use, to build a model from its first batch. So `start`
+    sets the number of each epoch when it begins. Without `start`, the passes are counted.
     """
 
     def __init__(self) -> None:
         self._number, self._passes = 0, Counter[str]()
 
     def start(self, number: int) -> None:
-        """Let the next pass be of an epoch, by its number from 0."""
+        """Set the number, from 0, of the epoch to which the next pass belongs."""
         self._number = number
         self._passes.clear()
 
     def take(self, reader: str) -> int:
-        """The number of the epoch whose pass begins, for one of those who read along."""
+        """Return the epoch of the pass that a reader begins; each reader is counted by itself."""
         number = self._number + self._passes[reader]
         self._passes[reader] += 1
         return number
@@ -82,13 +85,13 @@ def make_stored_training(
     seed: int,
     epochs: Epochs | None = None,
 ) -> tf.data.Dataset:
-    """Give shuffled batches of stored features; each epoch shows the next view of each item.
+    """Return shuffled batches of stored features; each epoch shows the next view of each item.
 
-    Features of different lengths are batched by length, and are zero behind their ends.
+    Features of different lengths are batched by length, and padded with zeros.
 
     Args:
-        tables: of each view.
-        epochs: numbers the epochs; None: from 0 on.
+        tables: The stored features of each view.
+        epochs: The counter that numbers the epochs; None numbers them from 0.
     """
     shape, dtype = tables[0].shape, _common_dtype(tables)
     steps, batch_size = batching.count_steps(len(labels)), batching.size
@@ -106,7 +109,7 @@ def make_stored_training(
             drawn = group_by_length(drawn, tables[0].lengths[order], generator)
         for chosen in drawn:
             positions = order[chosen]
-            # Neighbours are at different views, so that each epoch has some of every one.
+            # Neighbouring items show different views, so that each epoch has some of every view.
             views = (positions + rounds[chosen] + epoch) % len(tables)
             yield _read_views(tables, positions, views, dtype.as_numpy_dtype), rows[positions]
 
@@ -117,15 +120,15 @@ def make_stored_training(
 def group_by_length(
     batches: Sequence[np.ndarray], lengths: np.ndarray, generator: np.random.Generator
 ) -> list[np.ndarray]:
-    """Draw batches anew from what some batches hold, so that those in one are about as long.
+    """Divide the rows of some batches anew, so that the rows of a batch have similar lengths.
 
-    What is sorted is a few batches at a time, which are then given in random order: an item comes
-    beside others in every epoch.
+    The rows of a few batches at a time are sorted, and the new batches are given in random order,
+    so that an item comes beside others in every epoch.
 
     Args:
-        batches: rows of an epoch in random order.
-        lengths: of all rows.
-        generator: decides the order of the batches.
+        batches: The rows of an epoch, in random order.
+        lengths: The lengths of all rows.
+        generator: The generator that decides the order of the batches.
     """
     grouped: list[np.ndarray] = []
     for start in range(0, len(batches), _SORTED_BATCHES):
@@ -139,7 +142,7 @@ def group_by_length(
 def _read_views(
     tables: Sequence[Table], positions: np.ndarray, views: np.ndarray, dtype: type
 ) -> np.ndarray:
-    """Read the features of some positions, each one from the table of its view."""
+    """Read the features at some positions, each from the table of its view."""
     parts = {view: tables[view].read(positions[views == view]) for view in np.unique(views)}
     shape = tables[0].shape
     if tables[0].is_ragged:
@@ -157,7 +160,7 @@ def _read_views(
 def make_stored_evaluation(
     table: Table, labels: Labels, *, classes: int, batch_size: int
 ) -> tf.data.Dataset:
-    """Give the stored features of every item once, in order."""
+    """Return batches of the stored features of every item, once and in order."""
     rows = labels.rows
 
     def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -182,11 +185,11 @@ def make_streamed_dataset(
     """Run the frozen layers on batches of items as they come, in their order.
 
     Args:
-        engine: of the layers below the cut.
-        items: batches of ``(items, targets)``.
-        cut: where the features come from.
-        steps: number of the batches.
-        recorder: is told how long it takes.
+        engine: The engine of the layers below the cut.
+        items: Batches of ``(items, targets)``.
+        cut: The cut at which the features are taken.
+        steps: The number of batches.
+        recorder: The recorder, which is told how long it takes.
     """
 
     def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -209,10 +212,10 @@ def make_streamed_dataset(
 
 
 def time_waiting(dataset: tf.data.Dataset, steps: int, waiting: Waiting) -> tf.data.Dataset:
-    """Give the same batches, and add up how long whoever asks for one waits until it is there.
+    """Return the same batches, and add up how long their reader waits for each of them.
 
     Args:
-        steps: number of the batches; a data set that filters does not know it.
+        steps: The number of batches, which a data set that filters does not know.
     """
 
     def start() -> np.int64:
@@ -229,11 +232,12 @@ def time_waiting(dataset: tf.data.Dataset, steps: int, waiting: Waiting) -> tf.d
         with tf.control_dependencies([done]):
             return tf.nest.map_structure(tf.identity, batch)
 
-    # A zip asks its parts one after the other: first the clock, then whoever makes the batch.
+    # A zip asks its parts one after the other: first the clock, then the maker of the batch.
     begun = tf.data.Dataset.counter().map(lambda _: tf.numpy_function(start, [], tf.int64))
     timed = tf.data.Dataset.zip(begun, dataset).map(note_end)
     options = tf.data.Options()
-    options.experimental_optimization.inject_prefetch = False  # it would be the one who waits
+    # A prefetch that TensorFlow adds would wait for the batches in place of their reader.
+    options.experimental_optimization.inject_prefetch = False
     timed = timed.apply(tf.data.experimental.assert_cardinality(steps))
     return untuned(timed.with_options(options))
 
@@ -241,7 +245,7 @@ def time_waiting(dataset: tf.data.Dataset, steps: int, waiting: Waiting) -> tf.d
 def _from_generator(
     generate: Callable, spec: tuple[tf.TensorSpec, tf.TensorSpec], steps: int
 ) -> tf.data.Dataset:
-    """Batches of float32 features and of labels as they come."""
+    """Return batches of float32 features, and of labels as they are generated."""
     dataset = tf.data.Dataset.from_generator(generate, output_signature=spec)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
     dataset = dataset.map(lambda x, y: (tf.cast(x, tf.float32), y))
@@ -249,7 +253,7 @@ def _from_generator(
 
 
 def _spec(rows: np.ndarray) -> tf.TensorSpec:
-    """What a batch of some rows of labels is."""
+    """Return the spec of a batch of some rows of labels."""
     return tf.TensorSpec((None, *rows.shape[1:]), tf.as_dtype(rows.dtype))
 
 

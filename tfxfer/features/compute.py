@@ -1,4 +1,4 @@
-"""Compute what frozen layers give, in one pass over the items for all cuts that lack it."""
+"""The computation of features to store, in one pass over the items for all cuts that lack them."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from tfxfer.features.store import shards
 from tfxfer.features.store.table import Table
 from tfxfer.machine.progress import ItemBar
 
-# Items in a file of features: what an interrupted pass has written so far is found again.
+# A file of features holds so many items. The files of an interrupted pass are found again.
 _SHARD_ITEMS = 8192
-# Items by whose lengths the room is estimated that all of them will need.
+# The room that all items will need is estimated from the lengths of so many of them.
 _SAMPLE_ITEMS = 256
 
 Tables = dict[tuple[int, Cut], Table]
@@ -37,9 +37,9 @@ class _Pass:
     """One view of some items on its way through the frozen layers.
 
     Attributes:
-        identities: of the items, when the pass began.
-        cuts: whose features the pass gives.
-        split: name of the items' split, for the progress line.
+        identities: The identities of the items when the pass began.
+        cuts: The cuts whose features the pass computes.
+        split: The name of the items' split, for the progress line.
     """
 
     run: FeatureRun
@@ -51,7 +51,7 @@ class _Pass:
     split: str
 
     def choose(self, rows: np.ndarray) -> _Pass:
-        """The same pass over the items at some positions."""
+        """Return the same pass over the items at some positions."""
         if len(rows) == len(self.identities):
             return self
         chosen = [self.identities[row] for row in rows]
@@ -65,11 +65,12 @@ def find_tables(
     wanted: Mapping[int, Sequence[Cut]],
     prefixes: Prefixes | None = None,
 ) -> Tables:
-    """Look up stored features: a table for each view and cut, which may miss items.
+    """Look up stored features; return a table for each view and cut, which may lack items.
 
     Args:
-        wanted: the cuts of each view.
-        prefixes: of all these cuts; None: as they are now, with the run's augmentation.
+        wanted: The cuts of each view.
+        prefixes: The layers below all these cuts; None takes them as they are now, with the run's
+            augmentation.
     """
     prefixes = prefixes or run.hash_prefixes(c for cuts in wanted.values() for c in cuts)
     return _find(run, items.identities(), wanted=wanted, prefixes=prefixes)[1]
@@ -83,18 +84,18 @@ def compute_tables(
     split: str,
     prefixes: Prefixes | None = None,
 ) -> Tables:
-    """Store what is missing of some views and cuts, and give the tables of all.
+    """Store the missing features of some views and cuts, and return the tables of all.
 
     Args:
-        wanted: the cuts of each view; a view's cuts are computed in one pass.
-        split: its name, for the progress line.
-        prefixes: as in `find_tables`.
+        wanted: The cuts of each view; a view's cuts are computed in one pass.
+        split: The name of the split, for the progress line.
+        prefixes: The same as in `find_tables`.
 
     Raises:
-        InputError: the features are no numbers, or do not stay in the store.
+        InputError: The features are no numbers, or do not stay in the store.
     """
     prefixes = prefixes or run.hash_prefixes(c for cuts in wanted.values() for c in cuts)
-    # An item that changes meanwhile is stored as what it was, and found missing next time.
+    # An item that changes meanwhile is stored under its old identity, and is missing next time.
     identities = items.identities()
     for _ in ENGINES:
         tables, names = Tables(), set()
@@ -103,12 +104,12 @@ def compute_tables(
             tables |= _complete_view(whole)
             names.add(run.recorder.engine_name)
         if len(names) == 1:
-            break  # else the last cuts needed another engine: all are to come from that one
+            break  # Otherwise, a view needed another engine, which then has to give all features.
     return tables
 
 
 def _complete_view(whole: _Pass) -> Tables:
-    """Store what one view lacks, by one engine, and give its tables."""
+    """Store the features that one view lacks, by one engine, and return its tables."""
     run, identities, engines = whole.run, whole.identities, whole.prefixes.engines
     for _ in range(1 + len(ENGINES)):
         wanted = {whole.view: whole.cuts}
@@ -127,7 +128,8 @@ def _complete_view(whole: _Pass) -> Tables:
                 recorder=run.recorder,
                 stored_by=name if len(rows) < len(identities) else None,
             )
-        if run.recorder.engine_name == name:  # else: what that one has stored may be whole
+        # If another engine was chosen, the features that it has stored may be complete.
+        if run.recorder.engine_name == name:
             _store_view(replace(whole, cuts=lacking).choose(rows))
     raise InputError(
         "Features must stay in the cache while a run computes them. Received: "
@@ -144,7 +146,7 @@ def _find(
     wanted: Mapping[int, Sequence[Cut]],
     prefixes: Prefixes,
 ) -> tuple[str, Tables]:
-    """Look up what one engine has stored, that which lacks least, and say which one."""
+    """Return the engine whose stored features lack the fewest items, and their tables."""
     names = {view: name_views(identities, view) for view in wanted}
     best, fewest = ("", Tables()), math.inf
     for engine in list_engines(run.recorder):
@@ -160,7 +162,7 @@ def _find(
 
 
 def _store_view(part: _Pass) -> None:
-    """Compute one view of some items and write it, a file of each cut after the other."""
+    """Compute one view of some items, and write it to one file after the other for each cut."""
     count, label = len(part.identities), f"{part.split} pictures, view {part.view}"
     with ItemBar(label, count, part.run.recorder.console) as bar:
         for start in range(0, count, _SHARD_ITEMS):
@@ -173,15 +175,15 @@ def _store_view(part: _Pass) -> None:
 
 
 def _store_shards(part: _Pass, show: Callable[[int], None], *, dtype: str | None = None) -> None:
-    """Compute one view of some items and write a file of each cut.
+    """Compute one view of some items, and write one file for each cut.
 
     Args:
-        show: is told how many items are done.
-        dtype: of the store; None: what suits the first ones.
+        show: A function that is told how many items are done.
+        dtype: The type in which features are stored; None takes one that suits the first batch.
 
     Raises:
-        InputError: features that are no numbers.
-        OverflowError: features that are too large for what suited the first ones.
+        InputError: Some features are no numbers.
+        OverflowError: Some features are too large for the type that suits the first batch.
     """
     run, engine, done = part.run, part.prefixes.engines[part.cuts], 0
     names = name_views(part.identities, part.view)
@@ -212,14 +214,14 @@ def _store_shards(part: _Pass, show: Callable[[int], None], *, dtype: str | None
 
 
 def sample_lengths(run: FeatureRun, items: ItemSet) -> np.ndarray:
-    """Lengths of some items from all over a split, as the network reads them."""
+    """Return the lengths, as the network reads them, of some items from all over a split."""
     plain = run.modality.plain_view(run.network.backbone.input)
     batches = make_view_batches(spread(items, _SAMPLE_ITEMS), plain, batch_size=BATCH)
     return np.concatenate([lengths for _, lengths in batches.as_numpy_iterator()])
 
 
 def _sample(whole: _Pass) -> np.ndarray:
-    """Some items from all over a split, where neighbours are often of one class."""
+    """Return some items from all over a split, because neighbours are often of one class."""
     some = replace(whole, items=spread(whole.items, BATCH), view=0)
     return next(_make_views(some, deque()))
 
@@ -228,7 +230,7 @@ def _make_views(part: _Pass, lengths: deque[np.ndarray]) -> Iterator[np.ndarray]
     """Decode one view of every item, in batches.
 
     Args:
-        lengths: is given those of each batch, where views are of different lengths.
+        lengths: The queue that receives the lengths of each batch if views have different lengths.
     """
     spec, modality, items = part.run.network.backbone.input, part.run.modality, part.items
     if part.view == 0:
@@ -238,7 +240,7 @@ def _make_views(part: _Pass, lengths: deque[np.ndarray]) -> Iterator[np.ndarray]
         changed = modality.augmented_view(spec, part.prefixes.augmentation)
         seeds = view_seeds(items.identities(), part.run.seed, part.view)
         dataset = make_view_batches(items, changed, batch_size=BATCH, seeds=seeds)
-    # The reading begins here, not with the first batch: what that takes is no waiting for items.
+    # Reading begins here, before the first batch is asked for, so that nobody waits for its start.
     return _note_lengths(dataset.as_numpy_iterator(), lengths)
 
 

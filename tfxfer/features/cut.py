@@ -1,4 +1,4 @@
-"""Cut a network at the freeze line: a frozen prefix, and a suffix that trains with the head."""
+"""The cut at the freeze line, into a frozen prefix and a suffix that trains with the head."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tfxfer.features.pack import pack, packed_shape, unpack
 from tfxfer.task import Head
 
 POOLED = "pooled"
-# Records call the cut at the items so, and other programs read them.
+# Records use this name for the cut at the items, and other programs read them.
 ITEMS = "pictures"
 
 
@@ -22,14 +22,14 @@ class Cut:
     """A place between the frozen and the unfrozen blocks.
 
     Attributes:
-        unfrozen: number of unfrozen blocks above it.
-        name: ``"pooled"`` behind the whole backbone, ``"pictures"`` before it, else the name of
-            the last frozen block.
-        shape: of one item's features. Its first axis is None where it is as long as the item
-            (tokens, frames): that axis is free. A network whose blocks read two earlier ones
+        unfrozen: The number of unfrozen blocks above it.
+        name: The name of the last frozen block, ``"pooled"`` behind the whole backbone, or
+            ``"pictures"`` before it.
+        shape: The shape of one item's features. Its first axis is None if it is as long as the
+            item (tokens, frames); that axis is free. A network whose blocks read two earlier ones
             (NASNet), or a mask besides the block below, is cut through several tensors at once;
             they are then packed into one vector, or into one for each step of the free axis.
-        tensors: shapes of the tensors that the cut goes through.
+        tensors: The shapes of the tensors that the cut goes through.
     """
 
     unfrozen: int
@@ -39,7 +39,7 @@ class Cut:
 
     @property
     def is_ragged(self) -> bool:
-        """Whether features of one item are longer than those of another."""
+        """Whether the features of some items are longer than those of others."""
         return bool(self.shape) and self.shape[0] is None
 
     @property
@@ -49,15 +49,15 @@ class Cut:
 
 
 def find_cut(backbone: Backbone, head: Head, unfrozen: int) -> Cut:
-    """Find the cut below the top blocks.
+    """Find the cut below a number of top blocks.
 
     Args:
-        backbone: the network and its blocks.
-        head: its poolings stand below the cut where nothing is unfrozen.
-        unfrozen: number of unfrozen blocks, from 0 to all.
+        backbone: The network and its blocks.
+        head: The head, whose poolings lie below the cut if nothing is unfrozen.
+        unfrozen: The number of unfrozen blocks, from 0 to all.
 
     Raises:
-        InputError: the cut goes through tensors that cannot be packed as one.
+        InputError: The cut goes through tensors that cannot be packed as one.
     """
     if unfrozen == len(backbone.blocks):
         shape = backbone.input.shape
@@ -71,11 +71,11 @@ def find_cut(backbone: Backbone, head: Head, unfrozen: int) -> Cut:
 
 
 def build_prefix(backbone: Backbone, head: Head, cuts: Sequence[Cut]) -> keras.Model:
-    """Join everything below some cuts to one model, which gives all of them in one pass.
+    """Build a model of all layers below some cuts, which gives their features in one pass.
 
     Returns:
-        From items, as `backbone.input` says, to a list of features ``[batch, *cut.shape]``
-        float32, one for each cut. It runs in inference mode. A network of several inputs is given
+        A model, in inference mode, from items, as `backbone.input` says, to a list of features
+        ``[batch, *cut.shape]`` float32, one for each cut. A network of several inputs is given
         each of them, without preprocessing.
     """
     inputs, preprocessed = _start(backbone)
@@ -95,17 +95,18 @@ def build_prefix(backbone: Backbone, head: Head, cuts: Sequence[Cut]) -> keras.M
 def build_suffix(
     backbone: Backbone, head: Head, cut: Cut, trains_batch_norm: bool = False
 ) -> keras.Model:
-    """Join everything above a cut to a model over the same weights; it may not be at the items.
+    """Build a model of all layers above a cut, with the same weights.
 
-    The mode of a call reaches the head, and of the unfrozen blocks those of a network that keeps
-    its dropout. BatchNormalization stays in inference mode by its own flag, `trainable`.
+    The cut may not be at the items. The mode of a call reaches the head, and the unfrozen blocks
+    of a network that keeps its dropout. BatchNormalization stays in inference mode by its own
+    flag, `trainable`.
 
     Args:
-        trains_batch_norm: let the mode of the call reach the unfrozen blocks in any case.
+        trains_batch_norm: Whether the mode of a call reaches the unfrozen blocks in any case.
 
     Returns:
-        From features ``[batch, *cut.shape]`` float32 to probabilities ``[batch, classes]``
-        float32.
+        A model from features ``[batch, *cut.shape]`` float32 to probabilities
+        ``[batch, classes]`` float32.
     """
     inputs = keras.Input(cut.shape, name="features")
     if cut.unfrozen == 0:
@@ -119,7 +120,7 @@ def build_suffix(
 
 
 def shapes_at(backbone: Backbone, cut: Cut, length: int) -> list[tuple[int, ...]]:
-    """Shapes of the tensors of a ragged cut, for one item of a length."""
+    """Return the shapes of the tensors of a ragged cut, for one item of a length."""
     boundary = _boundary(backbone, cut.unfrozen)
     given = [(1, length, *tensor.shape[2:]) for tensor in backbone.network.inputs]
     found = keras.Model(backbone.network.inputs, list(boundary)).compute_output_shape(
@@ -129,7 +130,7 @@ def shapes_at(backbone: Backbone, cut: Cut, length: int) -> list[tuple[int, ...]
 
 
 def _start(backbone: Backbone) -> tuple[Any, Any]:
-    """The inputs of a model over the whole network, and what the network takes of them."""
+    """Return the inputs of a model over the whole network, before and after preprocessing."""
     if len(backbone.network.inputs) == 1:
         return backbone.start()
     inputs = [
@@ -140,7 +141,7 @@ def _start(backbone: Backbone) -> tuple[Any, Any]:
 
 
 def _boundary(backbone: Backbone, unfrozen: int) -> tuple[keras.KerasTensor, ...]:
-    """The tensors that the unfrozen blocks read and do not make, from input to output.
+    """Return the tensors that the unfrozen blocks read and do not make, from input to output.
 
     They come from the frozen blocks, or are inputs of the network, such as a mask.
     """

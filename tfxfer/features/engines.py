@@ -37,11 +37,11 @@ class Engine:
     """A prefix made ready to run.
 
     Attributes:
-        name: a key of `ENGINES`.
-        run: from batches of items ``[batch, size, size, 3]`` float32, at most `BATCH` each, to
-            lists of features ``[batch, …]`` float32, in their order.
-        error: relative difference of its features from Keras's.
-        items_per_second: from the trial; None where there was none.
+        name: The engine's key in `ENGINES`.
+        run: A function from batches of items ``[batch, size, size, 3]`` float32, at most `BATCH`
+            each, to lists of features ``[batch, …]`` float32, in their order.
+        error: The relative difference of its features from Keras's.
+        items_per_second: The speed in the comparison; None if there was none.
     """
 
     name: str
@@ -141,7 +141,7 @@ ENGINES: dict[str, Callable[[keras.Model], Run]] = {
     "xla": build_xla,
     "jax": build_jax,
 }
-# Keras's backends that an engine can take a prefix from.
+# Each engine can take a prefix from these backends of Keras.
 _BACKENDS = {
     "openvino": ("tensorflow",),
     "tensorflow": ("tensorflow",),
@@ -243,7 +243,7 @@ def _call_groups(call: Call, prefix: keras.Model) -> Run:
 
 
 def batched(items: Iterable, size: int) -> Iterator[list]:
-    """Yield lists of `size` items, the last one shorter, as Python 3.12's `itertools.batched`."""
+    """Yield lists of `size` items, the last one shorter, like Python 3.12's `itertools.batched`."""
     iterator = iter(items)
     while group := list(islice(iterator, size)):
         yield group

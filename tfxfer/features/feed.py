@@ -1,4 +1,4 @@
-"""What a phase trains on: stored features, features as they are computed, or items."""
+"""The input of a phase: stored features, features as they are computed, or items."""
 
 from __future__ import annotations
 
@@ -34,23 +34,24 @@ from tfxfer.task import Labels
 
 @dataclass(frozen=True)
 class PhaseData:
-    """A phase's input.
+    """The input of a phase. If several processes train together, it is this process's part.
 
     Attributes:
-        cut: where the frozen layers end, whose features these are.
-        make_training: gives batches of ``(features [batch, *cut.shape] float32,
-            one-hot labels [batch, classes] float32)``, from an epoch on, by its number from 0;
-            each call the same ones anew. What is not stored is seen as in the first epochs.
-        validation: the same of the validation items, in order.
-        labels: of the training and of the validation items; where several processes train
-            together, all of this is what this process has.
-        steps_per_epoch: batches of an epoch, each of `batch_size` items; the rest is left out.
-        share: what this process has of the run.
-        views: stored views of each training item; 0 where nothing is stored.
-        tables: stored training features by view, and those of the validation items; empty
-            where nothing is stored.
-        waiting: how long whoever reads the batches has waited for them.
-        epochs: is told the number of each epoch of `make_training` when it begins.
+        cut: The cut where the frozen layers end, at which the features are taken.
+        make_training: A function that returns batches of ``(features [batch, *cut.shape] float32,
+            one-hot labels [batch, classes] float32)``, beginning with an epoch, by its number from
+            0. Each call gives the same batches anew. Features that are not stored are always seen
+            as in the first epochs.
+        validation: The same batches of the validation items, in order.
+        labels: The labels of the training and of the validation items.
+        steps_per_epoch: The number of batches of an epoch, each of `batch_size` items; the rest
+            is left out.
+        share: The part of the run that this process does.
+        views: The number of stored views of each training item; 0 if nothing is stored.
+        tables: The stored training features of each view, and then those of the validation items;
+            empty if nothing is stored.
+        waiting: The time that the reader of the batches has waited for them.
+        epochs: The counter that is told the number of each epoch of `make_training` when it begins.
     """
 
     cut: Cut
@@ -67,10 +68,10 @@ class PhaseData:
 
 
 def check_mixing(phase: ResolvedPhase, cut: Cut) -> None:
-    """Refuse CutMix on features that are no map, and MixUp on those of different lengths.
+    """Refuse CutMix on features that are no map, and MixUp on features of different lengths.
 
     Raises:
-        InputError: with what to take instead.
+        InputError: The phase asks for it; the error says what to take instead.
     """
     if phase.mixup and cut.is_ragged:
         raise InputError(
@@ -94,20 +95,20 @@ def make_phase_data(
     batching: Batching,
     also: Sequence[Cut] = (),
 ) -> PhaseData:
-    """Compute or find what the first of some phases trains on.
+    """Compute or look up the input of the first of some phases.
 
-    What the later ones need of the same views is stored in the same pass, where no phase before
-    them trains a layer below their cut.
+    Features of the same views that a later phase needs are stored in the same pass, if no phase
+    before it trains a layer below its cut.
 
     Args:
-        items: that this process reads.
-        phases: the phase, and those that are to follow.
-        also: cuts whose features other runs will ask for: the same pass stores them too, where
-            there is room.
+        items: The items that this process reads.
+        phases: The phase, and the phases that follow.
+        also: Cuts whose features other runs will ask for; the same pass stores them too, if there
+            is room.
 
     Raises:
-        InputError: what the phase mixes does not go with the shape of its features, or the features
-            do not stay in the store.
+        InputError: The phase mixes examples in a way that does not suit the shape of its features,
+            or the features do not stay in the store.
     """
     phase, cuts = phases[0], [run.network.cut_for(each) for each in phases]
     check_mixing(phase, cuts[0])
@@ -144,11 +145,11 @@ def make_stored_data(
     batching: Batching,
     prefixes: Prefixes,
 ) -> PhaseData:
-    """Store what is missing of some views, and give what a phase trains on.
+    """Store the missing features of some views, and return the input of a phase.
 
     Args:
-        wanted: the cuts to store of each view; the phase's own is the first.
-        prefixes: of all these cuts.
+        wanted: The cuts to store of each view; the phase's own is the first.
+        prefixes: The layers below all these cuts.
     """
     train, validation, cut = items.train, items.validation, wanted[0][0]
     found = compute_tables(run, train, wanted=wanted, split="training", prefixes=prefixes)
@@ -181,10 +182,10 @@ def make_stored_data(
 def make_streamed_data(
     run: FeatureRun, items: ItemData, *, phase: ResolvedPhase, cut: Cut, batching: Batching
 ) -> PhaseData:
-    """Give what a phase trains on without storing it: features as they come, or items.
+    """Return the input of a phase without storing it: features as they are computed, or items.
 
     Args:
-        cut: the phase's.
+        cut: The cut of the phase.
     """
     train, validation, size = items.train, items.validation, batching.size
     classes, spec = len(items.classes), run.network.backbone.input
@@ -235,7 +236,7 @@ def _join(
     validation: tf.data.Dataset,
     tables: tuple[Table, ...] = (),
 ) -> PhaseData:
-    """Mix training batches as a phase wants it, and watch how long they are waited for."""
+    """Mix training batches as a phase asks, and measure how long their reader waits for them."""
     waiting, epochs = Waiting(), Epochs()
     train, held_out = items.train.labels, items.validation.labels
     steps = batching.count_steps(len(train))

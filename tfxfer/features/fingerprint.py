@@ -46,6 +46,6 @@ def name_views(identities: Sequence[Identity], view: int) -> list[str]:
 
 
 def view_seeds(identities: Sequence[Identity], seed: int, view: int) -> np.ndarray:
-    """``[items, 2]`` int64: the same item, seed and view give the same changes anywhere."""
+    """Return ``[items, 2]`` int64 seeds, which depend only on an item's name, a seed and a view."""
     digests = [digest(item.name, str(seed), str(view)) for item in identities]
     return np.frombuffer(bytes.fromhex("".join(digests)), np.int64).reshape(-1, 2)

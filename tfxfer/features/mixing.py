@@ -24,21 +24,21 @@ def mix_batches(
 
     MixUp (Zhang et al. 2018; on features: Verma et al. 2019, "Manifold Mixup") takes weighted
     means. CutMix (Yun et al. 2019) pastes a rectangle, which needs maps ``[batch, h, w,
-    channels]``: features keep their place in the item. Where both are asked for, chance
+    channels]``, where features keep their place in the item. If both are asked for, chance
     decides for each batch.
 
     Args:
-        dataset: batches of ``(examples, one-hot labels)``, float32.
-        mixup, cutmix: parameter of the Beta distribution of the share, above 0; 0: none.
-        seed: decides all shares and rectangles, anew in each epoch.
-        epochs: numbers the epochs; None: from 0 on.
+        dataset: Batches of ``(examples, one-hot labels)``, float32.
+        mixup, cutmix: The parameter of the Beta distribution of the share, above 0; 0 means none.
+        seed: The seed that decides all shares and rectangles, anew in each epoch.
+        epochs: The counter that numbers the epochs; None numbers them from 0.
     """
     if not mixup and not cutmix:
         return dataset
     numbers = epochs or Epochs()
 
-    # `Dataset.random` draws anew for each iterator, of which `fit` drops some unread: it knows no
-    # epochs. A generator is begun when the first batch is asked for.
+    # `Dataset.random` knows no epochs: it draws anew for each iterator, and `fit` drops some of
+    # these unread. A generator is begun only when the first batch is asked for.
     def draw() -> Iterator[np.ndarray]:
         generator = np.random.default_rng([seed, numbers.take("shares"), _PURPOSE])
         while True:

@@ -1,4 +1,4 @@
-"""The network whose lower blocks are frozen: where it is cut, and what runs the frozen ones."""
+"""The network whose lower blocks are frozen: its cuts, and the engine of its frozen blocks."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from tfxfer.task import Head
 
 @dataclass(frozen=True)
 class FrozenNetwork:
-    """A backbone and its head, as those see them who run the frozen blocks.
+    """A backbone and its head, with the engine that runs the frozen blocks.
 
     Attributes:
-        backbone: the network and its blocks.
-        head: its poolings stand below the cut where nothing is unfrozen.
-        engine: what is to run the frozen blocks: a key of `ENGINES`, or ``"auto"``, which chooses
-            one when one is needed, and once.
+        backbone: The network and its blocks.
+        head: The head, whose poolings lie below the cut if nothing is unfrozen.
+        engine: The engine of the frozen blocks: a key of `ENGINES`, or ``"auto"``, which chooses
+            one once, when it is first needed.
     """
 
     backbone: Backbone
@@ -44,10 +44,10 @@ class FrozenNetwork:
         return find_cut(self.backbone, self.head, phase.unfreeze)
 
     def measure(self, cut: Cut, lengths: np.ndarray) -> np.ndarray:
-        """Tell how long the features of a ragged cut are.
+        """Return the lengths of the features at a ragged cut, ``[items]`` int64.
 
         Args:
-            lengths: of the items that the network reads, ``[items]``.
+            lengths: The lengths of the items as the network reads them, ``[items]``.
         """
         kinds, rows = np.unique(lengths, return_inverse=True)
         return np.array([self._measure_one(cut, int(each)) for each in kinds], np.int64)[rows]
@@ -70,11 +70,11 @@ class FrozenNetwork:
         """Make the layers below some cuts ready to run.
 
         Args:
-            stored_by: the engine that has stored other features of theirs; ``"auto"`` takes it
-                again, where it agrees.
-            items: ``[items, size, size, 3]`` float32, some of those that will be run, to
-                compare the engine with Keras on.
-            recorder: is told which engine it is, and of those that were refused.
+            items: ``[items, size, size, 3]`` float32, some of the items that will be run, on which
+                the engine is compared with Keras.
+            recorder: The recorder, which is told the engine's name, and which ones were refused.
+            stored_by: The engine that has stored other features of these layers; ``"auto"`` takes
+                it again if it agrees with Keras.
         """
         start = time.monotonic()
         before = (recorder.engine_name or stored_by) if self.engine == "auto" else None
@@ -88,10 +88,10 @@ class FrozenNetwork:
 
 
 def list_engines(recorder: Recorder) -> tuple[str, ...]:
-    """List the engines whose features will do; one, as soon as a run has taken it.
+    """Return the engines whose features can be used: only one, once the run has chosen it.
 
     Args:
-        recorder: of the run; it is told of engines that cannot be used here.
+        recorder: The recorder of the run, which is told of engines that cannot be used here.
     """
     if recorder.engine_name:
         return (recorder.engine_name,)
@@ -99,7 +99,7 @@ def list_engines(recorder: Recorder) -> tuple[str, ...]:
     for name in list_candidates():
         try:
             describe_engine(name)
-        except Exception as failure:  # whatever a broken installation does
+        except Exception as failure:  # A broken installation may raise any error.
             recorder.say(f"engine {name} cannot be used here ({first_line(failure)})")
         else:
             usable.append(name)

@@ -1,4 +1,4 @@
-"""Several tensors of a cut packed as one array of real numbers, which is stored and fed."""
+"""The packing of a cut's tensors into one array of real numbers, which is stored and fed."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import keras
 
 from tfxfer.errors import InputError
 
-# Whole numbers are packed as their bytes, each over 256: these survive every engine and every type
-# of the store, where a number of a vocabulary would be rounded.
+# Whole numbers are packed as their bytes, each divided by 256. Every engine and every type of the
+# store keeps these exactly, while a large number, such as that of a token, would be rounded.
 _BYTES, _BASE = 4, 256
 
 
 def packed_shape(tensors: Sequence[keras.KerasTensor], name: str) -> tuple[Any, ...]:
-    """Give the shape of an item's features, once some tensors are packed as one.
+    """Return the shape of an item's features when some tensors are packed as one.
 
     Args:
-        name: of the block behind which the tensors are cut, for the error.
+        name: The name of the block behind which the network is cut, for the error.
 
     Raises:
-        InputError: they have other axes that are free than the first one, or not all have it.
+        InputError: The tensors have other free axes than the first one, or not all have it.
     """
     shapes = [tuple(tensor.shape[1:]) for tensor in tensors]
     _check_free_axis(name, shapes)
@@ -42,7 +42,7 @@ def _check_free_axis(name: str, tensors: Sequence[tuple[Any, ...]]) -> None:
 
 
 def _is_plain(tensors: Sequence[keras.KerasTensor]) -> bool:
-    """Whether a cut goes through one tensor of real numbers, which needs no packing."""
+    """Return whether a cut goes through one tensor of real numbers, which needs no packing."""
     return len(tensors) == 1 and _kind(tensors[0]) == "real"
 
 
@@ -54,13 +54,13 @@ def _kind(tensor: keras.KerasTensor) -> str:
 
 
 def _width(tensor: keras.KerasTensor) -> int:
-    """Numbers that a tensor is packed into, for each item or for each step of the free axis."""
+    """Return how many numbers a tensor becomes, for each item or each step of the free axis."""
     fixed = [side for side in tensor.shape[1:] if side is not None]
     return math.prod(fixed) * (_BYTES if _kind(tensor) == "whole" else 1)
 
 
 def pack(tensors: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
-    """Join tensors to real numbers ``[batch, *packed_shape]``; one real tensor stays as it is."""
+    """Join tensors as real numbers ``[batch, *packed_shape]``; one real tensor stays as it is."""
     if _is_plain(tensors):
         return tensors[0]
     parts = [_flatten(part) for tensor in tensors for part in _to_real(tensor)]
@@ -70,10 +70,10 @@ def pack(tensors: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
 def unpack(
     packed: keras.KerasTensor, boundary: Sequence[keras.KerasTensor]
 ) -> list[keras.KerasTensor]:
-    """Take apart what `pack` has joined.
+    """Take apart the tensors that `pack` has joined.
 
     Args:
-        boundary: the tensors, or some of their shapes and types.
+        boundary: The tensors that were packed, or others of their shapes and types.
     """
     if _is_plain(boundary):
         return [packed]
@@ -86,21 +86,21 @@ def unpack(
 
 
 def _flatten(tensor: keras.KerasTensor) -> keras.KerasTensor:
-    """Join all axes of an item to one, or all but the free one."""
+    """Join all axes of an item into one, except a free axis."""
     if None in tensor.shape[1:]:
         return keras.layers.Reshape((-1, _width(tensor)))(tensor)
     return keras.ops.reshape(tensor, (-1, _width(tensor)))
 
 
 def _restore(flat: keras.KerasTensor, shape: tuple[Any, ...]) -> keras.KerasTensor:
-    """The reverse of `_flatten`."""
+    """Undo `_flatten`."""
     if None in shape:
         return keras.layers.Reshape([-1 if side is None else side for side in shape])(flat)
     return keras.ops.reshape(flat, (-1, *shape))
 
 
 def _to_real(tensor: keras.KerasTensor) -> list[keras.KerasTensor]:
-    """A tensor as one or several of its shape, in real numbers that no rounding changes."""
+    """Return a tensor as one or several of its shape, in real numbers that survive rounding."""
     if _kind(tensor) != "whole":
         return [keras.ops.cast(tensor, "float32") if _kind(tensor) == "bool" else tensor]
     rest, parts = keras.ops.cast(tensor, "int32"), []
@@ -111,7 +111,7 @@ def _to_real(tensor: keras.KerasTensor) -> list[keras.KerasTensor]:
 
 
 def _from_real(flat: keras.KerasTensor, tensor: keras.KerasTensor) -> keras.KerasTensor:
-    """The reverse of `_to_real`, and of `_flatten`."""
+    """Undo `_to_real` and `_flatten`."""
     shape = tuple(tensor.shape[1:])
     kind, width = _kind(tensor), _width(tensor)
     if kind == "bool":

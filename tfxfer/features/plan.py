@@ -1,4 +1,4 @@
-"""What is to be stored for a phase: which views, behind which cuts, and whether there is room."""
+"""The plan of the features to store for a phase: the views, their cuts, and the room for them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tfxfer.features.network import list_engines
 from tfxfer.features.run import FeatureRun, Prefixes
 from tfxfer.features.store import cache
 
-_STORED_BYTES = 2  # float16 or bfloat16
+_STORED_BYTES = 2  # Most features are stored in float16 or bfloat16.
 
 Views = dict[int, list[Cut]]
 
 
 def views_of(phase: ResolvedPhase, cut: Cut) -> int:
-    """Stored views of each training item that a phase asks for; 0: none."""
+    """Return how many stored views of each training item a phase asks for; 0 means none."""
     return phase.views if isinstance(phase.views, int) and cut.name != ITEMS else 0
 
 
@@ -33,18 +33,19 @@ def plan_views(
     prefixes: Prefixes,
     also: Sequence[Cut] = (),
 ) -> Views:
-    """Choose the cuts to store of each view: the first phase's own, and those of later phases.
+    """Choose the cuts to store of each view: the first phase's own, and cuts of later phases.
 
-    A later phase's are among them where no phase before it trains a layer below its cut: one pass
-    gives both. Features that were used least recently are removed where this needs their room.
+    The cut of a later phase is among them if no phase before it trains a layer below this cut,
+    because one pass gives both. If room is needed, the least recently used features are removed.
 
     Args:
-        cuts: of the phases.
-        prefixes: of these cuts, as the first phase starts with them.
-        also: cuts of other runs that are to find their features stored, deepest first.
+        cuts: The cuts of the phases.
+        prefixes: The layers below these cuts, as the first phase starts with them.
+        also: The cuts of other runs that are to find their features stored, deepest first.
 
     Returns:
-        Nothing where the first phase stores nothing, or where there is no room: it streams.
+        The cuts by view. There are none if the first phase stores nothing, or if there is no room;
+        the frozen layers then run in every epoch.
     """
     wanted: Views = {view: [cuts[0]] for view in range(views_of(phases[0], cuts[0]))}
     if not wanted:
@@ -64,7 +65,7 @@ def plan_views(
         is_frozen_till_then = all(each.unfrozen <= cut.unfrozen for each in cuts[:position])
         if cut in wanted[0] or not views_of(other, cut) or not is_frozen_till_then:
             continue
-        # View 0 is that of any policy.
+        # View 0 is the same under every policy.
         is_alike = run.augmentation.under(other.augmentation) == prefixes.augmentation
         shared = views_of(other, cut) if is_alike else 1
         extended = {view: [*own, cut] if view < shared else own for view, own in wanted.items()}
@@ -85,18 +86,18 @@ def has_room(
     wanted: Mapping[int, Sequence[Cut]],
     prefixes: Prefixes,
 ) -> bool:
-    """Whether what is missing of some training views, and of validation, may be stored."""
+    """Return whether there is room for the missing features of training views and validation."""
     return _ask_cache(cache.has_room, run, items, wanted=wanted, prefixes=prefixes)
 
 
 def count_missing(run: FeatureRun, items: ItemSet, *, wanted: Views, prefixes: Prefixes) -> int:
-    """Items, each view by itself, that have yet to go through the frozen layers."""
+    """Return how many items, counted in each view, have yet to go through the frozen layers."""
     tables = find_tables(run, items, wanted=wanted, prefixes=prefixes)
     return sum(max(tables[view, cut].missing.size for cut in cuts) for view, cuts in wanted.items())
 
 
 def item_bytes(run: FeatureRun, items: ItemSet, cut: Cut) -> float:
-    """Bytes of one item's features in the store: of items of different lengths, those of some."""
+    """Return the stored bytes of an item's features, or their mean over some if lengths differ."""
     if not cut.is_ragged:
         return math.prod(cut.shape) * _STORED_BYTES
     lengths = run.network.measure(cut, sample_lengths(run, items))
@@ -111,7 +112,7 @@ def _ask_cache(
     wanted: Mapping[int, Sequence[Cut]],
     prefixes: Prefixes,
 ) -> bool:
-    """Ask `cache.has_room` or `cache.make_room` about what is missing."""
+    """Ask `cache.has_room` or `cache.make_room` about the missing features."""
     needed = 0
     for split, views in ((items.train, wanted), (items.validation, {0: wanted[0]})):
         for (_, cut), table in find_tables(run, split, wanted=views, prefixes=prefixes).items():

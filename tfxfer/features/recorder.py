@@ -1,4 +1,4 @@
-"""What a run tells of its frozen layers: where the time goes, what runs them, and what to note."""
+"""The recorder of a run's frozen layers: their times, their engine, and notes for the user."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tfxfer.features.engines import Engine
 
 @dataclass
 class Clock:
-    """Seconds that frozen layers took: waiting for decoded items, and for the engine."""
+    """The seconds of waiting for decoded items and for the engine, and the number of items."""
 
     input_seconds: float = 0.0
     prefix_seconds: float = 0.0
@@ -24,13 +24,14 @@ class Clock:
 
 @dataclass
 class Recorder:
-    """Keeps what is to be said of a run's frozen layers.
+    """The times, the engine and the notes of a run's frozen layers.
 
     Attributes:
-        console: prints the notes.
-        engine_name: what gave the features, now or when they were stored; None before the first.
-        clock: says where the time went so far.
-        notes: what was printed for the user.
+        console: The console that prints the notes.
+        engine_name: The engine that computed the features, now or when they were stored; None
+            until there is one.
+        clock: The times so far.
+        notes: The notes that were printed for the user.
     """
 
     console: Console
@@ -45,13 +46,13 @@ class Recorder:
             self.console.print(f"[yellow]note[/] {escape(note)}")
 
     def time(self, engine: Engine, batches: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
-        """Run an engine and keep the time: what is not waiting for items is the engine's.
+        """Run an engine and keep its time, which is all the time that is not spent on waiting.
 
         Args:
-            batches: items ``[batch, size, size, 3]`` float32, at most `BATCH` each.
+            batches: Batches of items ``[batch, size, size, 3]`` float32, at most `BATCH` each.
 
         Returns:
-            Features ``[batch, …]`` float32 by cut, for each batch in its order.
+            A list of features ``[batch, …]`` float32, one for each cut, for each batch in order.
         """
         waited = 0.0
 

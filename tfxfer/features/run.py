@@ -1,4 +1,4 @@
-"""What a run computes features with, in one record that all steps of the room are given."""
+"""The parts with which a run computes features, in one object for all functions of the room."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from tfxfer.task import Head
 
 @dataclass(frozen=True)
 class Prefixes:
-    """The layers below some cuts, with the weights of one moment: those that a phase starts with.
+    """The layers below some cuts, with the weights that a phase starts with.
 
     Attributes:
-        network: name of the network.
-        hashes: of the layers below each cut.
-        augmentation: the phase's changes of all views but view 0, which shows the items as
+        network: The name of the network.
+        hashes: The hash of the layers below each cut.
+        augmentation: The phase's changes of all views except view 0, which shows the items as
             they are.
-        seed: decides these changes.
-        engines: what was made ready to run so far, by the cuts of a pass.
+        seed: The seed that decides these changes.
+        engines: The engines that are ready to run, by the cuts of a pass.
     """
 
     network: str
@@ -49,17 +49,17 @@ class Prefixes:
 
 @dataclass(frozen=True)
 class FeatureRun:
-    """What it takes to compute, find and feed the features of one run.
+    """The parts that compute, find and feed the features of one run.
 
     Attributes:
-        network: gives the features.
-        store: keeps them.
-        recorder: is told what there is to say of both.
-        modality: what the items are.
-        augmentation: changes of the items; a phase may take another policy.
-        seed: decides the changes, and the order of training.
-        share: what this process has of the run: features are stored if all processes have room
-            for them, and each of them is fed its own.
+        network: The network that gives the features.
+        store: The store that keeps them.
+        recorder: The recorder of both.
+        modality: The kind of the items.
+        augmentation: The changes of the items; a phase may take another policy.
+        seed: The seed that decides the changes, and the order of training.
+        share: The part of the run that this process does. Features are stored if all processes
+            have room for them, and each process is fed its own.
     """
 
     network: FrozenNetwork
@@ -71,17 +71,18 @@ class FeatureRun:
     share: Share
 
     def hash_prefixes(self, cuts: Iterable[Cut], policy: str | None = None) -> Prefixes:
-        """Take the layers below some cuts as they are now.
+        """Hash the layers below some cuts as they are now.
 
         Args:
-            policy: of the phase that starts with them; None: that of the run.
+            policy: The augmentation policy of the phase that starts with them; None takes that of
+                the run.
         """
         backbone, head = self.network.backbone, self.network.head
         hashes = {cut: hash_prefix(backbone, head, cut) for cut in set(cuts)}
         return Prefixes(backbone.network.name, hashes, self.augmentation.under(policy), self.seed)
 
     def skip_timing(self) -> None:
-        """Take the first engine that can be used: which one is the fastest is left to chance."""
+        """Take the first engine that can be used, because timings would make the choice random."""
         self.recorder.engine_name = list_engines(self.recorder)[0]
 
 
@@ -97,14 +98,14 @@ def make_feature_run(
     share: Share,
     source: str = "",
 ) -> FeatureRun:
-    """Put together what a run computes features with; the arguments are as in its attributes.
+    """Put together the parts of a feature run; the other arguments are as in its attributes.
 
     Args:
-        config: which engine, and where to store how much.
-        source: where the items come from; those of each source are stored by themselves.
+        config: The engine, and the folder and the largest size of the store.
+        source: Where the items come from; those of each source are stored by themselves.
 
     Raises:
-        InputError: the engine is not installed, or does not go with Keras's backend.
+        InputError: The engine is not installed, or does not work with Keras's backend.
     """
     if config.engine != "auto":
         check_installed(config.engine)

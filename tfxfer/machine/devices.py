@@ -1,4 +1,4 @@
-"""The devices that train, and what is set on them before. Functions import TensorFlow and JAX."""
+"""The devices that train, and their settings. Functions import TensorFlow and JAX when called."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ class Device:
     Attributes:
         name: The name of one device, such as ``"NVIDIA H100"``.
         count: How many such devices there are.
-        compute_capability: An NVIDIA GPU's, such as ``(9, 0)``; None for all other devices.
+        compute_capability: The compute capability of an NVIDIA GPU, such as ``(9, 0)``; None for
+            all other devices.
     """
 
     kind: Literal["cpu", "gpu", "tpu"]
@@ -34,7 +35,7 @@ def find_device() -> Device:
 
 
 def share_gpus() -> None:
-    """Let TensorFlow take GPU memory as it needs it, and none at all where JAX trains.
+    """Let TensorFlow take GPU memory as it needs it, and none at all if JAX trains.
 
     TensorFlow decodes items in the process in which JAX trains, and by default it takes all of
     a GPU's memory. If TensorFlow is already using the GPUs, their settings stay as they are.

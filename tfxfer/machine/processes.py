@@ -34,7 +34,7 @@ class Divisible(Protocol):
 
 
 ItemSet = TypeVar("ItemSet", bound=Divisible)
-# Words in the errors of a collective operation in which another process did not take part.
+# If another process did not take part in a collective operation, its error has one of these words.
 _LOST = ("gloo", "heartbeat", "coordination", "connection", "unavailable", "deadline")
 
 
@@ -114,7 +114,7 @@ class Share:
         return multihost_utils.broadcast_one_to_all(values)
 
     def copy_files(self, folder: Path, names: Sequence[str]) -> None:
-        """Copy those of the named files that the first process has to all others."""
+        """Copy the named files, as far as the first process has them, to all other processes."""
         if self.count == 1:
             return
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What the terminal shows during long work: a count of items, or a bar over them or steps."""
+"""The progress that the terminal shows: a count of items, or a bar over items or steps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tfxfer.records.results import CRITERIA
 
 @contextmanager
 def counting_items(console: Console, before: str) -> Iterator[Callable[[int, int], None]]:
-    """Give a function that shows how many items of how many were looked at.
+    """Give a function that shows how many of all items were looked at.
 
     Args:
         console: The terminal to write to.

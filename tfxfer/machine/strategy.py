@@ -1,4 +1,4 @@
-"""Spread a run over the devices of a machine, and divide its batches among them."""
+"""The spreading of a run over the devices of a machine, and the division of its batches."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def spread(strategy: str) -> Share:
     """Choose the devices of a run.
 
     Args:
-        strategy: ``"auto"`` takes all GPUs, TPU cores or virtual CPU devices where there are
-            several, by TensorFlow's `MirroredStrategy` or, on JAX, Keras's `DataParallel`;
-            ``"single"`` takes the first device.
+        strategy: The name of a choice. ``"auto"`` takes all GPUs, TPU cores or virtual CPU devices
+            if there are several, by TensorFlow's `MirroredStrategy` or, on JAX, Keras's
+            `DataParallel`; ``"single"`` takes the first device.
     """
     if is_on("jax"):
         import jax

@@ -94,7 +94,7 @@ class StayFinite(keras.callbacks.Callback):
 
 
 class Fit(Protocol):
-    """Trains a model of a precision through a span, and gives figures by epoch."""
+    """A function that trains a model of a precision through a span, and returns epochs' figures."""
 
     def __call__(
         self, model: keras.Model, *, precision: str, span: Span, finite: StayFinite
@@ -103,13 +103,13 @@ class Fit(Protocol):
 
 @dataclass(frozen=True)
 class Attempt:
-    """What it takes to train a phase in one precision, and again in float32.
+    """The parts that train a phase in one precision, and again in float32.
 
     Attributes:
-        layers: those whose policy is the precision's.
-        build: makes a compiled model for a precision, over the same weights each time.
-        fit: trains such a model, with a callback that ends the training where it must.
-        say: is given a note where the precision was changed.
+        layers: The layers that take the policy of the precision.
+        build: A function that makes a compiled model for a precision, always over the same weights.
+        fit: A function that trains such a model, with a callback that may end the training.
+        say: A function that is given a note if the precision was changed.
     """
 
     layers: Sequence[keras.layers.Layer]
@@ -122,11 +122,11 @@ class Attempt:
 def fit_or_retry(
     attempt: Attempt, model: keras.Model, precision: str, span: Span
 ) -> tuple[str, keras.Model, dict[str, list[float]]]:
-    """Train; after an overflow, go on in float32 from the last good epoch.
+    """Train a phase; after an overflow, go on in float32 from the last good epoch.
 
     Args:
-        model: as `attempt.build` makes it for the precision.
-        span: epochs to train.
+        model: The model that `attempt.build` makes for the precision.
+        span: The epochs to train.
 
     Returns:
         The precision of the last epochs, their model, and the figures of all epochs.

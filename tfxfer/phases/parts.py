@@ -1,4 +1,4 @@
-"""What a phase trains, and what it is told to do about it."""
+"""The parts that a phase trains, and the functions that are told how it goes."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tfxfer.task import Given, Head, Objective
 
 @dataclass(frozen=True)
 class PhaseParts:
-    """What a phase trains.
+    """The parts that a phase trains.
 
     Attributes:
-        phase: its `unfreeze` is a number of blocks.
-        cut: where its frozen layers end; at the items, the whole network trains.
-        objective: what training is after.
+        phase: The settings of the phase, whose `unfreeze` is a number of blocks.
+        cut: The cut where the frozen layers end; at the items, the whole network trains.
+        objective: The objective of the training.
     """
 
     phase: ResolvedPhase
@@ -49,29 +49,30 @@ class PhaseParts:
         return self.phase.batch_norm == "train"
 
     def is_solved(self, rows: int) -> bool:
-        """Whether its head is fitted without gradient steps, given so many stored features.
+        """Return whether the head is fitted without gradient steps, given so many stored features.
 
         Raises:
-            InputError: the phase asks for it, and it cannot.
+            InputError: The phase asks for it, but it is impossible.
         """
         return self.objective.check_solver(self.phase, self.head, self.given(rows))
 
     def given(self, rows: int) -> Given:
-        """What the head would be fitted on, of so many stored features."""
+        """Describe the features that the head would be fitted on, if so many are stored."""
         return Given(self.cut.shape, rows, self.cut.name == POOLED)
 
 
 @dataclass(frozen=True)
 class Watch:
-    """Who is told how a phase goes.
+    """The folder, the terminal and the functions that are told how a phase goes.
 
     Attributes:
-        logs: folder for its curves.
-        after_epoch: is called after each epoch.
-        tell: is given the probabilities of the validation items ``[items, classes]``, as the
-            weights that were kept give them for the phase's own features.
-        say: is given a note where the phase had to go on in float32.
-        keep: makes a callback that keeps how far the phase is, of what is best and the precision.
+        logs: The folder for its curves.
+        after_epoch: A function that is called after each epoch.
+        tell: A function that is given the probabilities of the validation items ``[items,
+            classes]``, which the kept weights give for the phase's own features.
+        say: A function that is given a note if the phase has to go on in float32.
+        keep: A function from the best weights' callback and the precision to a callback that keeps
+            how far the phase is.
     """
 
     logs: Path
@@ -87,9 +88,9 @@ class PhaseRun:
     """A phase that is about to train.
 
     Attributes:
-        data: what it trains on.
-        previous: what the phase before it came to; None: it is the first.
-        span: epochs to train now; a head that is solved knows none.
+        data: The input of the phase.
+        previous: The result of the phase before it; None for the first phase.
+        span: The epochs to train now; a head that is fitted without gradient steps has none.
     """
 
     parts: PhaseParts
@@ -100,10 +101,10 @@ class PhaseRun:
 
     @property
     def phase(self) -> ResolvedPhase:
-        """What the phase is told to do."""
+        """The settings of the phase."""
         return self.parts.phase
 
     @property
     def steps(self) -> int:
-        """Optimizer steps of the whole phase."""
+        """The number of optimizer steps of the whole phase."""
         return self.phase.epochs * self.data.steps_per_epoch

@@ -1,4 +1,4 @@
-"""Freeze and unfreeze, and make the model that trains in a phase."""
+"""The preparation of a phase: it freezes and unfreezes layers, and makes the model that trains."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tfxfer.phases.unfreeze import unfreeze_for
 
 
 def prepare_phase(parts: PhaseParts, *, steps: int, precision: str = "float32") -> keras.Model:
-    """Freeze and unfreeze, join what trains, and compile it for the phase.
+    """Freeze and unfreeze layers, join those that train, and compile the model for the phase.
 
     Args:
-        steps: optimizer steps of the phase.
-        precision: that the model is built in, as in `in_precision`; in mixed_float16, the loss is
-            scaled, so that gradients do not vanish.
+        steps: The number of optimizer steps of the phase.
+        precision: The precision that the model is built in, as in `in_precision`. In mixed_float16,
+            the loss is scaled, so that gradients do not vanish.
 
     Returns:
         The compiled model, whose optimizer is built.
@@ -39,7 +39,7 @@ def prepare_phase(parts: PhaseParts, *, steps: int, precision: str = "float32") 
         # Keras asks for the policy of the model itself; here each layer has its own.
         auto_scale_loss=False,
     )
-    # Else the first step would make its variables: TensorFlow traces it a second time for that.
+    # Otherwise, the first step would make its variables, and TensorFlow would trace it again.
     model.optimizer.build(model.trainable_variables)
     return model
 
@@ -64,7 +64,7 @@ def _make_optimizer(parts: PhaseParts, steps: int, precision: str) -> keras.opti
 
 
 def layers_of(network: keras.Model, blocks: Sequence[Block]) -> list[keras.layers.Layer]:
-    """All layers of some blocks, those without weights and those inside of others too."""
+    """Return all layers of some blocks, also those without weights and those inside other ones."""
     names = {name for block in blocks for name in block.operations}
     return [
         inner

@@ -47,7 +47,7 @@ class Validate(keras.callbacks.Callback):
         if np.isfinite(probabilities).all():
             figures = self._objective.measure(self._labels, probabilities)
         else:
-            # What is no number has no score, and ends the phase.
+            # Probabilities that are no numbers have no score, and end the phase.
             names = ("accuracy", "cross_entropy", self._objective.chosen_by)
             figures = dict.fromkeys(names, math.nan)
         for name, value in figures.items():

@@ -80,6 +80,6 @@ def note_absent(labels: OwnLabels, classes: Sequence[str]) -> list[str]:
 
 
 def gives_one_label(probabilities: np.ndarray) -> bool:
-    """Whether the probabilities of each item sum to 1, as those of a model for one label do."""
+    """Return whether each item's probabilities sum to 1, as those of a model for one label do."""
     sums = probabilities.sum(axis=1, dtype=np.float64)
     return bool((np.abs(sums - 1) < _SUM_TOLERANCE).all())

@@ -18,14 +18,14 @@ _PRIOR_DEVIATION = 0.5
 
 
 def fit_temperature(truth: np.ndarray, probabilities: np.ndarray, output: Output) -> float:
-    """The temperature with the lowest cross-entropy on items that were not trained on.
+    """Return the temperature with the lowest cross-entropy on items that were not trained on.
 
-    Few items say little: a model that is right on all nine of them would be made infinitely
+    Few items say little: a model that is right on all of nine items would be made infinitely
     sure. So the logarithm of the temperature is held near 0 by a normal prior, which many items
     overrule.
 
     Args:
-        truth: what `output` takes of each item.
+        truth: The truth of each item, in the form that `output` takes.
         probabilities: ``[items, classes]`` of the model as it is, 0…1.
 
     Returns:
@@ -42,7 +42,7 @@ def fit_temperature(truth: np.ndarray, probabilities: np.ndarray, output: Output
 
 
 def apply_temperature(probabilities: np.ndarray, temperature: float, output: Output) -> np.ndarray:
-    """What probabilities become when all logits are divided; ``1 / temperature`` undoes it.
+    """Return probabilities whose logits are divided by a number; ``1 / temperature`` undoes it.
 
     Args:
         probabilities: ``[items, classes]``, 0…1.
@@ -61,13 +61,13 @@ def expected_calibration_error(
 
     ``sum_b (n_b / n) · |accuracy_b - confidence_b|`` over bins of equal width of the probability
     ``((b - 1) / bins, b / bins]``: Guo et al. 2017, "On calibration of modern neural networks",
-    equation 3. What is binned is the probability of the most probable class of each item; of
-    several labels, the probability of each label of each item, against whether it is true.
+    equation 3. The bins hold the probability of the most probable class of each item or, if items
+    may have several labels, of each label of each item, and whether that class or label is true.
 
     Args:
-        truth: what `output` takes of each item; not empty.
+        truth: The truth of each item, in the form that `output` takes; not empty.
         probabilities: ``[items, classes]``, 0…1.
-        bins: at least 1; the more, the larger the error of few items.
+        bins: The number of bins, at least 1. With more bins, the error of few items is larger.
     """
     confidence, is_right = output.judge(truth, probabilities)
     confidence = confidence.astype(np.float64)

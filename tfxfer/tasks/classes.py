@@ -1,4 +1,4 @@
-"""The task whose items have one class each. Imports no TensorFlow."""
+"""The task whose items have one class each. This module imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Classes(DenseTask):
-    """One class an item: a softmax, cross-entropy, accuracy. See `tfxfer.task.Task`."""
+    """The task of one class an item: softmax, cross-entropy, accuracy. See `tfxfer.task.Task`."""
 
     name = "classes"
     activation = "softmax"
     compares_by_item = True
 
     def read(self, rows: np.ndarray) -> ClassLabels:
-        """Read class numbers ``[items]`` int64."""
+        """Make labels of class numbers ``[items]`` int64."""
         from tfxfer.tasks.labels import ClassLabels
 
         return ClassLabels(rows)
@@ -37,13 +37,13 @@ class Classes(DenseTask):
         keeps_last: bool = False,
         source: str = "",
     ) -> ClassObjective:
-        """Say what training is after."""
+        """Make the objective of training."""
         from tfxfer.tasks.objective import ClassObjective
 
         return ClassObjective(balance, tuple(map(int, labels.count(class_count))), keeps_last)
 
     def note_sizes(self, class_counts: Mapping[str, int], balance: str) -> list[str]:
-        """Say what can be done where classes differ much in size."""
+        """Say what can be done if classes differ much in size."""
         from tfxfer.tasks.balance import note_imbalance
 
         return note_imbalance(class_counts, balance)
@@ -59,7 +59,7 @@ class Classes(DenseTask):
     def find_intervals(
         self, labels: Any, probabilities: np.ndarray
     ) -> dict[str, tuple[float, float]]:
-        """Find intervals of the macro F1 and the macro recall."""
+        """Return intervals of the macro F1 and the macro recall."""
         from tfxfer.tasks.intervals import class_intervals
 
         return class_intervals(labels, probabilities)
@@ -67,7 +67,7 @@ class Classes(DenseTask):
     def note_mismatches(
         self, labels: Any, probabilities: np.ndarray, classes: Sequence[str]
     ) -> list[str]:
-        """Say where the model gives several labels."""
+        """Say which classes no item has, and whether the model gives several labels."""
         from tfxfer.tasks.by_class import gives_one_label, note_absent
 
         notes = note_absent(labels, classes)

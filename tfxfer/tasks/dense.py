@@ -1,6 +1,6 @@
-"""What tasks have in common whose models give a probability for each class.
+"""The common part of tasks whose models give a probability for each class.
 
-Imports no TensorFlow.
+This module imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class DenseTask:
     """A task whose head ends in one layer of probabilities. See `tfxfer.task.Task`.
 
     Attributes:
-        activation: that of the last layer, a key of `outputs.OUTPUTS`.
+        activation: The activation of the last layer, a key of `outputs.OUTPUTS`.
     """
 
     activation: str
@@ -42,7 +42,7 @@ class DenseTask:
     def list_figures(
         self, labels: Any, probabilities: np.ndarray, classes: Sequence[str]
     ) -> tuple[ClassFigures, ...]:
-        """List how a model does on each class that occurs."""
+        """Return a model's figures on each class that occurs."""
         from tfxfer.tasks.by_class import list_figures
 
         return list_figures(labels, probabilities, classes)
@@ -50,29 +50,29 @@ class DenseTask:
     def list_results(
         self, places: Sequence[str], labels: Any, probabilities: np.ndarray, classes: Sequence[str]
     ) -> Iterator[ItemResult]:
-        """List what a model says of each item."""
+        """Yield a model's result on each item."""
         from tfxfer.tasks.by_class import list_results
 
         return list_results(places, labels, probabilities, classes)
 
     def fit_temperature(self, labels: Any, probabilities: np.ndarray) -> float:
-        """Find the temperature of the last layer."""
+        """Return the temperature that calibrates the last layer."""
         from tfxfer.tasks.calibration import fit_temperature
 
         return fit_temperature(labels.truth, probabilities, self._output)
 
     def apply_temperature(self, probabilities: np.ndarray, temperature: float) -> np.ndarray:
-        """Divide the logits of the last layer."""
+        """Return the probabilities that result when the last layer's logits are divided."""
         from tfxfer.tasks.calibration import apply_temperature
 
         return apply_temperature(probabilities, temperature, self._output)
 
     def calibration_error(self, labels: Any, probabilities: np.ndarray) -> float:
-        """Give the error of what the last layer says."""
+        """Return the calibration error of the last layer's probabilities."""
         from tfxfer.tasks.calibration import expected_calibration_error
 
         return expected_calibration_error(labels.truth, probabilities, self._output)
 
     def to_logits(self, probabilities: np.ndarray) -> np.ndarray:
-        """Give the logits of the last layer's probabilities."""
+        """Return the logits of the last layer's probabilities."""
         return self._output.to_logits(probabilities)

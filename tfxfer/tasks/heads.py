@@ -1,4 +1,4 @@
-"""What stands on the backbone: pooling, then dense layers up to the probabilities."""
+"""The head on a backbone: pooling, then dense layers up to the probabilities."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class DenseHead:
     layers: tuple[keras.layers.Layer, ...]
 
     def count_pooled(self, shape: tuple[Any, ...]) -> int:
-        """Return number of channels that `pool` gives for features of a shape, the batch included.
+        """Return the number of channels that `pool` gives for features of a shape with batch.
 
         Raises:
-            InputError: the features are a vector, and are to be pooled in several ways.
+            InputError: The features are a vector, but are to be pooled in another way than ``avg``.
         """
         kinds = [type(pooling).__name__ for pooling in self.poolings]
         if len(shape) == 2 and kinds != ["GlobalAveragePooling2D"]:
@@ -92,8 +92,8 @@ def build_head(
         config: The settings of the head.
         class_count: The number of classes.
         seed: The seed of its initial weights.
-        activation: That of the last layer. With ``"softmax"``, probabilities sum to 1. With
-            ``"sigmoid"``, each one stands for itself, because items may have several labels.
+        activation: The activation of the last layer. With ``"softmax"``, probabilities sum to 1.
+            With ``"sigmoid"``, each one stands for itself, because items may have several labels.
 
     Example:
         >>> import tfxfer

@@ -18,7 +18,7 @@ _HELD = 2**22
 def class_intervals(
     labels: ClassLabels, probabilities: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """Intervals of ``macro_f1`` and ``macro_recall``; see `bootstrap_intervals`."""
+    """Return intervals of ``macro_f1`` and ``macro_recall``; see `bootstrap_intervals`."""
     generator = np.random.default_rng(seed)
     return bootstrap_intervals(_one_label(labels, probabilities, resamples, generator))
 
@@ -26,7 +26,7 @@ def class_intervals(
 def several_intervals(
     labels: SeveralLabels, probabilities: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """Intervals also of ``micro_f1`` and ``mean_average_precision``."""
+    """Return the same intervals, and those of ``micro_f1`` and ``mean_average_precision``."""
     generator = np.random.default_rng(seed)
     return bootstrap_intervals(_several_labels(labels, probabilities, resamples, generator))
 
@@ -36,16 +36,16 @@ def bootstrap_intervals(
 ) -> dict[str, tuple[float, float]]:
     """Return 95 % percentile intervals of the metrics that are means over classes.
 
-    As many items as there are, are drawn with replacement, and each metric is computed again
+    Each resample draws as many items as there are, with replacement, and gives each metric again
     (Efron and Tibshirani 1993, "An introduction to the bootstrap", section 13.3). Classes without
     items in a resample are left out of its means, as in `Evaluation`. If classes have only a
     handful of items, the intervals are too narrow. The same arguments give the same intervals.
 
     Args:
-        resampled: figures of some resamples ``[some]`` by name, of two or more in all.
+        resampled: The figures of some resamples ``[some]`` by name, of two or more in all.
 
     Returns:
-        Lower and upper end by figure, named as in `Evaluation`.
+        The lower and the upper end of each figure, by its name in `Evaluation`.
     """
     parts = list(resampled)
     figures = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -94,7 +94,7 @@ def _add_by(numbers: np.ndarray, class_count: int, drawn: np.ndarray) -> np.ndar
 def _several_labels(
     labels: SeveralLabels, probabilities: np.ndarray, resamples: int, generator: np.random.Generator
 ) -> Iterator[dict[str, np.ndarray]]:
-    """As `_one_label`, of rows of labels, where each item counts by itself."""
+    """Yield the same as `_one_label` for rows of labels, where each item counts by itself."""
     count, class_count = labels.rows.shape
     true = labels.rows.astype(np.float32)
     given = labels.predict(probabilities).astype(np.float32)

@@ -1,6 +1,6 @@
-"""Labels: a class number an item, or, where items have several, a row of zeros and ones.
+"""The labels of items: class numbers or, if items may have several, rows of zeros and ones.
 
-Imports no TensorFlow.
+This module imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ from tfxfer.errors import InputError
 if TYPE_CHECKING:
     import tensorflow as tf
 
-_GIVEN_FROM = 0.5  # probability of one of several labels
+_GIVEN_FROM = 0.5  # A label, one of several, is given from this probability on.
 
 
 @dataclass(frozen=True, eq=False)
 class ClassLabels:
-    """One class an item.
+    """The labels of items that have one class each.
 
     Attributes:
         numbers: ``[items]`` int64 class numbers.
-        soft: what a teacher makes of them, ``[items, classes]`` float32, 0…1; None: there is none.
+        soft: The targets that a teacher makes of them, ``[items, classes]`` float32, 0…1; None if
+            there is no teacher.
     """
 
     numbers: np.ndarray
@@ -39,16 +40,16 @@ class ClassLabels:
 
     @property
     def truth(self) -> np.ndarray:
-        """The class numbers, as metrics compare them with what was predicted."""
+        """The class numbers, as metrics compare them with predictions."""
         return self.numbers
 
     @property
     def rows(self) -> np.ndarray:
-        """The class numbers, or what a teacher made of them."""
+        """The class numbers, or the targets that a teacher made of them."""
         return self.numbers if self.soft is None else self.soft
 
     def to_targets(self, rows: tf.Tensor, class_count: int) -> tf.Tensor:
-        """Give rows ``[…, classes]`` float32 that sum to 1."""
+        """Return rows ``[…, classes]`` float32 that sum to 1."""
         import tensorflow as tf
 
         return tf.one_hot(rows, class_count) if self.soft is None else tf.cast(rows, tf.float32)
@@ -58,11 +59,11 @@ class ClassLabels:
         return self.change(lambda array: array[indices])
 
     def change(self, change: Callable[[np.ndarray], np.ndarray]) -> ClassLabels:
-        """Change the arrays that these labels stand in."""
+        """Apply a function to the arrays of these labels."""
         return ClassLabels(change(self.numbers), None if self.soft is None else change(self.soft))
 
     def join(self, others: Sequence[ClassLabels]) -> ClassLabels:
-        """Put the class numbers of other items behind these."""
+        """Append the labels of other items to these."""
         parts = (self, *others)
         soft = [each.soft for each in parts if each.soft is not None]
         return ClassLabels(
@@ -75,7 +76,7 @@ class ClassLabels:
         return np.bincount(self.numbers, minlength=class_count)
 
     def strata(self) -> np.ndarray:
-        """Give the class numbers themselves."""
+        """Return the class numbers themselves."""
         return self.numbers
 
     def list_numbers(self) -> list[tuple[int, ...]]:
@@ -83,32 +84,32 @@ class ClassLabels:
         return [(int(number),) for number in self.numbers]
 
     def demand_single(self, option: str, value: object) -> np.ndarray:
-        """Give the class numbers."""
+        """Return the class numbers."""
         return self.numbers
 
     def rename(self, numbers: np.ndarray, class_count: int) -> tuple[ClassLabels, np.ndarray]:
-        """Turn the class numbers into a model's; items whose class has a negative one go."""
+        """Turn the class numbers into a model's; an item with a negative one does not stay."""
         found = numbers[self.numbers]
         return ClassLabels(found), found >= 0
 
     def predict(self, probabilities: np.ndarray) -> np.ndarray:
-        """Give the most probable class of each item, ``[items]``."""
+        """Return the most probable class of each item, ``[items]``."""
         return probabilities.argmax(axis=1)
 
     def are_right(self, probabilities: np.ndarray) -> np.ndarray:
-        """Say of which items the most probable class is the true one."""
+        """Say for which items the most probable class is the true one."""
         return self.predict(probabilities) == self.numbers
 
     def agree(self, probabilities: np.ndarray, others: np.ndarray) -> np.ndarray:
-        """Say of which items two models have the same most probable class."""
+        """Say for which items two models have the same most probable class."""
         return self.predict(probabilities) == self.predict(others)
 
     def given(self, probabilities: np.ndarray) -> ClassLabels:
-        """Give the labels that a model gives the items."""
+        """Return the labels that a model gives the items."""
         return ClassLabels(self.predict(probabilities))
 
     def found(self, probabilities: np.ndarray) -> ClassLabels:
-        """Give the labels that are true and that a model gives."""
+        """Return the labels that are true and that a model gives."""
         return ClassLabels(self.numbers[self.are_right(probabilities)])
 
     def soften(self, logits: np.ndarray, *, temperature: float, weight: float) -> ClassLabels:
@@ -121,7 +122,7 @@ class ClassLabels:
         (`tasks/calibration.py`).
 
         Args:
-            logits: ``[items, classes]``, what the teacher says of the items.
+            logits: ``[items, classes]``, the teacher's logits of the items.
             temperature: The number by which the logits are divided.
             weight: The teacher's share of the targets; the label has the rest.
         """
@@ -132,7 +133,7 @@ class ClassLabels:
 
 @dataclass(frozen=True, eq=False)
 class SeveralLabels:
-    """Any number of labels an item, or none.
+    """The labels of items that may have any number of labels, or none.
 
     Attributes:
         rows: ``[items, classes]`` int8 zeros and ones.
@@ -147,11 +148,11 @@ class SeveralLabels:
 
     @property
     def truth(self) -> np.ndarray:
-        """The rows, as metrics compare them with what was predicted."""
+        """The rows, as metrics compare them with predictions."""
         return self.rows
 
     def to_targets(self, rows: tf.Tensor, class_count: int) -> tf.Tensor:
-        """Give the rows in float32."""
+        """Return the rows in float32."""
         import tensorflow as tf
 
         return tf.cast(rows, tf.float32)
@@ -161,11 +162,11 @@ class SeveralLabels:
         return SeveralLabels(self.rows[indices])
 
     def change(self, change: Callable[[np.ndarray], np.ndarray]) -> SeveralLabels:
-        """Change the array that these labels stand in."""
+        """Apply a function to the array of these labels."""
         return SeveralLabels(change(self.rows))
 
     def join(self, others: Sequence[SeveralLabels]) -> SeveralLabels:
-        """Put the labels of other items behind these."""
+        """Append the labels of other items to these."""
         return SeveralLabels(np.concatenate([each.rows for each in (self, *others)]))
 
     def count(self, class_count: int) -> np.ndarray:
@@ -173,7 +174,7 @@ class SeveralLabels:
         return self.rows.sum(axis=0, dtype=np.int64)
 
     def strata(self) -> np.ndarray:
-        """Give the rarest label of each item.
+        """Return the rarest label of each item.
 
         An item without any label counts as one of a class of its own, numbered behind the others.
         """
@@ -189,7 +190,7 @@ class SeveralLabels:
         """Refuse the option.
 
         Raises:
-            InputError: always.
+            InputError: The option is given; this is always raised.
         """
         raise InputError(
             f"{option} needs one label a picture. Received: {option}={value}, and pictures with "
@@ -205,19 +206,19 @@ class SeveralLabels:
         return SeveralLabels(rows), np.ones(len(rows), bool)
 
     def predict(self, probabilities: np.ndarray) -> np.ndarray:
-        """Give a label from a probability of 0.5 on, ``[items, classes]`` zeros and ones."""
+        """Return ``[items, classes]`` zeros and ones, with ones from a probability of 0.5 on."""
         return (probabilities >= _GIVEN_FROM).astype(self.rows.dtype)
 
     def given(self, probabilities: np.ndarray) -> SeveralLabels:
-        """Give the labels that a model gives the items."""
+        """Return the labels that a model gives the items."""
         return SeveralLabels(self.predict(probabilities))
 
     def found(self, probabilities: np.ndarray) -> SeveralLabels:
-        """Give the labels that are true and that a model gives."""
+        """Return the labels that are true and that a model gives."""
         return SeveralLabels(self.predict(probabilities) * self.rows)
 
     def are_right(self, probabilities: np.ndarray) -> np.ndarray:
-        """Say which items are given each label that is true, and no other."""
+        """Say which items are given exactly their true labels."""
         return (self.predict(probabilities) == self.rows).all(axis=1)
 
     def agree(self, probabilities: np.ndarray, others: np.ndarray) -> np.ndarray:

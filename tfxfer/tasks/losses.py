@@ -14,11 +14,11 @@ from tfxfer.tasks.balance import adjust_by, weigh_classes
 _TINY = 1e-30
 
 
-Loss = Callable[[Any, Any], Any]  # a function of targets and probabilities `[batch, classes]`
+Loss = Callable[[Any, Any], Any]  # It takes targets and probabilities, both `[batch, classes]`.
 
 
 def make_class_loss(balance: str, counts: Sequence[int], label_smoothing: float) -> Loss:
-    """Make the loss of one label an item, under a way to balance classes of some sizes."""
+    """Make the loss of one label an item, with a way to balance classes of some sizes."""
     if balance == "class_weights":
         return _weighted_loss(weigh_classes(counts), label_smoothing)
     if balance == "logit_adjustment":
@@ -27,7 +27,7 @@ def make_class_loss(balance: str, counts: Sequence[int], label_smoothing: float)
 
 
 def make_class_metrics() -> list[keras.metrics.Metric]:
-    """Make what is followed of one label an item: ``accuracy`` and ``cross_entropy``."""
+    """Make the metrics of one label an item: ``accuracy`` and ``cross_entropy``."""
     return [
         keras.metrics.CategoricalAccuracy(name="accuracy"),
         keras.metrics.CategoricalCrossentropy(name="cross_entropy"),
@@ -40,7 +40,7 @@ def make_several_loss(label_smoothing: float) -> Loss:
 
 
 def make_several_metrics() -> list[keras.metrics.Metric]:
-    """Make what is followed of several labels an item: ``accuracy`` and ``cross_entropy``."""
+    """Make the metrics of several labels an item: ``accuracy`` and ``cross_entropy``."""
     return [
         keras.metrics.MeanMetricWrapper(_are_all_right, name="accuracy"),
         keras.metrics.BinaryCrossentropy(name="cross_entropy"),

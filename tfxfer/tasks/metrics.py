@@ -19,18 +19,18 @@ from tfxfer.records.evaluations import Evaluation
 from tfxfer.records.proportions import wilson_interval
 from tfxfer.tasks.labels import ClassLabels, OwnLabels, SeveralLabels
 
-_TOP5_FROM = 21  # classes
+_TOP5_FROM = 21  # With at least so many classes, the top-5 accuracy is computed.
 
 
 def evaluate_classes(
     split: str, labels: ClassLabels, probabilities: np.ndarray, classes: Sequence[str]
 ) -> Evaluation:
-    """Compare what was predicted with one label an item.
+    """Compare predictions with the labels of items that have one each.
 
     Args:
-        split: the split's name.
+        split: The name of the split.
         probabilities: ``[items, classes]``, 0…1, in the order of the labels.
-        classes: class names.
+        classes: The names of the classes.
     """
     numbers = list(range(probabilities.shape[1]))
     top5 = None
@@ -50,7 +50,7 @@ def evaluate_classes(
 def evaluate_several(
     split: str, labels: SeveralLabels, probabilities: np.ndarray, classes: Sequence[str]
 ) -> Evaluation:
-    """Do the same for several labels an item."""
+    """Compare predictions in the same way with the labels of items that may have several."""
     predicted = labels.predict(probabilities)
     own = {
         "cross_entropy": several_cross_entropy(labels, probabilities),
@@ -69,7 +69,7 @@ def _evaluate(
     classes: Sequence[str],
     own: Mapping[str, Any],
 ) -> Evaluation:
-    """Compute what both have, and add what each has of its own."""
+    """Compute the metrics of both kinds of labels, and add those of one kind."""
     predicted = labels.predict(probabilities)
     present = list_present(labels, len(classes))
     f1 = f1_score(labels.truth, predicted, labels=present, average=None, zero_division=0.0)
@@ -88,17 +88,17 @@ def _evaluate(
 
 
 def list_present(labels: OwnLabels, class_count: int) -> list[int]:
-    """Numbers of the classes that occur."""
+    """Return the numbers of the classes that occur."""
     return np.flatnonzero(labels.count(class_count)).tolist()
 
 
 def accuracy(labels: OwnLabels, probabilities: np.ndarray) -> float:
-    """Share of the items that are wholly right."""
+    """Return the share of the items that are given exactly their true labels."""
     return float(labels.are_right(probabilities).mean())
 
 
 def macro_recall(labels: OwnLabels, probabilities: np.ndarray) -> float:
-    """Mean over the classes that occur of the share of their items that is found.
+    """Return the mean, over the classes that occur, of the share of their items that is found.
 
     Each class counts the same, however few items it has: Brodersen et al. 2010, "The balanced
     accuracy and its posterior distribution".
@@ -113,7 +113,7 @@ def macro_recall(labels: OwnLabels, probabilities: np.ndarray) -> float:
 
 
 def mean_average_precision(labels: SeveralLabels, probabilities: np.ndarray) -> float:
-    """Mean over the labels that occur of the average precision.
+    """Return the mean, over the labels that occur, of the average precision.
 
     Average precision is scikit-learn's ``sum((recall_n - recall_{n-1}) · precision_n)`` over the
     thresholds n, without interpolation. If no label occurs, the result is 0.
@@ -128,13 +128,13 @@ def mean_average_precision(labels: SeveralLabels, probabilities: np.ndarray) -> 
 
 
 def class_cross_entropy(labels: ClassLabels, probabilities: np.ndarray) -> float:
-    """Mean cross-entropy in nats: see `Evaluation`."""
+    """Return the mean cross-entropy in nats; see `Evaluation`."""
     numbers = list(range(probabilities.shape[1]))
     return float(log_loss(labels.numbers, _normalise(probabilities), labels=numbers))
 
 
 def several_cross_entropy(labels: SeveralLabels, probabilities: np.ndarray) -> float:
-    """Mean binary cross-entropy in nats: see `Evaluation`."""
+    """Return the mean binary cross-entropy in nats; see `Evaluation`."""
     given = probabilities.astype(np.float64).ravel()
     return float(log_loss(labels.rows.ravel(), given, labels=[0, 1]))
 

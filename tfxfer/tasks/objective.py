@@ -1,4 +1,4 @@
-"""What gradient steps minimise, and what their epochs are chosen by.
+"""The objectives of training: the loss that it minimises, and the metric that chooses epochs.
 
 Each objective takes the labels of its own task, which type checkers need not know.
 """
@@ -35,12 +35,12 @@ CLASS_SCORES: dict[str, Callable[[ClassLabels, np.ndarray], float]] = {
 
 @dataclass(frozen=True)
 class ClassObjective:
-    """What training is after where each item has one label.
+    """The objective of training if each item has one label.
 
     Attributes:
-        balance: `data.balance`.
-        counts: training items of each class; only balancing reads them.
-        keeps_last: validation items are trained on, and choose nothing.
+        balance: The value of `data.balance`.
+        counts: The number of training items of each class, which only balancing reads.
+        keeps_last: Whether validation items are trained on, so that they choose nothing.
     """
 
     balance: str = "none"
@@ -49,7 +49,7 @@ class ClassObjective:
 
     @property
     def chosen_by(self) -> str:
-        """The accuracy, or the macro recall where classes are balanced."""
+        """The accuracy, or the macro recall if classes are balanced."""
         return "accuracy" if self.balance == "none" else "macro_recall"
 
     @property
@@ -58,11 +58,11 @@ class ClassObjective:
         return self.balance == "sampling"
 
     def score(self, labels: Any, probabilities: np.ndarray) -> float:
-        """Say how good probabilities ``[items, classes]`` are by `chosen_by`, in 0…1."""
+        """Return the value of `chosen_by` for probabilities ``[items, classes]``, in 0…1."""
         return CLASS_SCORES[self.chosen_by](labels, probabilities)
 
     def measure(self, labels: Any, probabilities: np.ndarray) -> dict[str, float]:
-        """Give what is followed on validation."""
+        """Return the metrics on validation."""
         return {
             "accuracy": accuracy(labels, probabilities),
             "cross_entropy": class_cross_entropy(labels, probabilities),
@@ -70,23 +70,23 @@ class ClassObjective:
         }
 
     def make_loss(self, label_smoothing: float) -> Callable[[Any, Any], Any]:
-        """Make the cross-entropy, under the way in which classes are balanced."""
+        """Make the cross-entropy, with the way in which classes are balanced."""
         return losses.make_class_loss(self.balance, self.counts, label_smoothing)
 
     def make_metrics(self) -> list[keras.metrics.Metric]:
-        """Make what is followed while a model trains."""
+        """Make the metrics of a model that trains."""
         return losses.make_class_metrics()
 
     def check_solver(self, phase: ResolvedPhase, head: Head, given: Given) -> bool:
         """Say whether logistic regression fits the phase's head.
 
         Raises:
-            InputError: the phase asks for it, and it cannot.
+            InputError: The phase asks for it, but it is impossible.
         """
         return solver.check_solver(phase, head, given, keeps_last=self.keeps_last)
 
     def estimate_seconds(self, head: Head, given: Given) -> float:
-        """Say how long logistic regression will take, roughly."""
+        """Return roughly how many seconds logistic regression will take."""
         return solver.estimate_seconds(head, given.rows, given.shape[0])
 
     def solve(
@@ -111,10 +111,10 @@ class ClassObjective:
 
 @dataclass(frozen=True)
 class SeveralObjective:
-    """What training is after where items may have several labels, or none.
+    """The objective of training if items may have several labels, or none.
 
     Attributes:
-        keeps_last: validation items are trained on, and choose nothing.
+        keeps_last: Whether validation items are trained on, so that they choose nothing.
     """
 
     keeps_last: bool = False
@@ -123,11 +123,11 @@ class SeveralObjective:
     draws_evenly = False
 
     def score(self, labels: Any, probabilities: np.ndarray) -> float:
-        """Give the mean average precision."""
+        """Return the mean average precision."""
         return mean_average_precision(labels, probabilities)
 
     def measure(self, labels: Any, probabilities: np.ndarray) -> dict[str, float]:
-        """Give what is followed on validation."""
+        """Return the metrics on validation."""
         return {
             "accuracy": accuracy(labels, probabilities),
             "cross_entropy": several_cross_entropy(labels, probabilities),
@@ -139,14 +139,14 @@ class SeveralObjective:
         return losses.make_several_loss(label_smoothing)
 
     def make_metrics(self) -> list[keras.metrics.Metric]:
-        """Make what is followed while a model trains."""
+        """Make the metrics of a model that trains."""
         return losses.make_several_metrics()
 
     def check_solver(self, phase: ResolvedPhase, head: Head, given: Given) -> bool:
-        """Say that gradient steps fit the head.
+        """Return False, because gradient steps fit the head.
 
         Raises:
-            InputError: the phase asks for logistic regression.
+            InputError: The phase asks for logistic regression.
         """
         if phase.solver == "logistic":
             raise InputError(
@@ -157,7 +157,7 @@ class SeveralObjective:
         return False
 
     def estimate_seconds(self, head: Head, given: Given) -> float:
-        """Give no time: nothing is fitted without gradient steps."""
+        """Return 0, because nothing is fitted without gradient steps."""
         return 0.0
 
     def solve(
@@ -168,5 +168,5 @@ class SeveralObjective:
         *,
         share: Share,
     ) -> Solution:
-        """Refuse it, as `check_solver` says."""
+        """Refuse to fit a head, which `check_solver` does not allow."""
         raise NotImplementedError("Several labels are fitted by gradient steps alone.")

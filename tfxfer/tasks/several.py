@@ -1,4 +1,4 @@
-"""The task whose items may have several labels, or none. Imports no TensorFlow."""
+"""The task whose items may have several labels, or none. This module imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 
 
 class Several(DenseTask):
-    """Any number of labels an item: sigmoids, binary cross-entropy, mAP. See `tfxfer.task.Task`."""
+    """The task of several labels an item: sigmoid, binary cross-entropy, mean average precision.
+
+    See `tfxfer.task.Task`.
+    """
 
     name = "several"
     activation = "sigmoid"
     compares_by_item = False
 
     def read(self, rows: np.ndarray) -> SeveralLabels:
-        """Read rows ``[items, classes]`` int8 zeros and ones."""
+        """Make labels of rows ``[items, classes]`` int8 of zeros and ones."""
         from tfxfer.tasks.labels import SeveralLabels
 
         return SeveralLabels(rows)
@@ -38,10 +41,10 @@ class Several(DenseTask):
         keeps_last: bool = False,
         source: str = "",
     ) -> SeveralObjective:
-        """Say what training is after.
+        """Make the objective of training.
 
         Raises:
-            InputError: classes are to be balanced.
+            InputError: Classes are to be balanced.
         """
         from tfxfer.tasks.objective import SeveralObjective
 
@@ -54,7 +57,7 @@ class Several(DenseTask):
         return SeveralObjective(keeps_last)
 
     def note_sizes(self, class_counts: Mapping[str, int], balance: str) -> list[str]:
-        """Say nothing: items with several labels cannot be balanced."""
+        """Return nothing, because items with several labels cannot be balanced."""
         return []
 
     def evaluate(
@@ -68,7 +71,7 @@ class Several(DenseTask):
     def find_intervals(
         self, labels: Any, probabilities: np.ndarray
     ) -> dict[str, tuple[float, float]]:
-        """Find intervals of macro and micro F1, the macro recall and the mAP."""
+        """Return intervals of macro and micro F1, the macro recall and the mAP."""
         from tfxfer.tasks.intervals import several_intervals
 
         return several_intervals(labels, probabilities)
@@ -76,7 +79,7 @@ class Several(DenseTask):
     def note_mismatches(
         self, labels: Any, probabilities: np.ndarray, classes: Sequence[str]
     ) -> list[str]:
-        """Say where the model gives one label."""
+        """Say which classes no item has, and whether the model gives one label."""
         from tfxfer.tasks.by_class import gives_one_label, note_absent
 
         notes = note_absent(labels, classes)
@@ -91,14 +94,14 @@ class Several(DenseTask):
         """Refuse any teacher.
 
         Raises:
-            InputError: always.
+            InputError: A teacher is given; this is always raised.
         """
         raise _no_teacher(source)
 
     def soften(
         self, labels: Any, logits: np.ndarray, *, temperature: float, weight: float
     ) -> SeveralLabels:
-        """Refuse it, as `check_teacher` does."""
+        """Refuse any teacher, as `check_teacher` does."""
         raise _no_teacher("")
 
 

@@ -32,12 +32,12 @@ _LEAST_SHARE, _COMFORTABLE_SHARE = 0.35, 1.5
 
 @dataclass(frozen=True)
 class Before:
-    """What the phases before a phase leave to it.
+    """The effects of earlier phases on the work of a phase.
 
     Attributes:
-        views: stored views of the training items that one of them makes.
-        has_changed: whether one of them trains layers below its cut: nothing that is stored by now
-            will do then.
+        views: The number of stored views of the training items that an earlier phase makes.
+        has_changed: Whether an earlier phase trains layers below the phase's cut, so that none of
+            the features that are stored by now can be used.
     """
 
     views: int = 0
@@ -47,13 +47,13 @@ class Before:
 def plan_phase(
     job: Job, position: int, *, before: Before | None = None, is_timed: bool = False
 ) -> PhasePlan:
-    """Say what a phase will do; with `is_timed`, run a few batches to estimate its seconds.
+    """Return what a phase will do; with `is_timed`, run a few batches to estimate its seconds.
 
     Timed steps change the weights, so only a dry run may use them.
 
     Args:
-        position: of the phase in the job's.
-        before: what earlier phases leave to it; None: nothing.
+        position: The position of the phase among the job's.
+        before: The effects of earlier phases; None stands for no earlier phases.
     """
     items, phase = job.items, job.phases[position]
     before = before or Before()
@@ -92,7 +92,7 @@ def plan_phase(
 
 
 def _count_decoded(job: Job, parts: PhaseParts, before: Before) -> tuple[int, int]:
-    """Views of a training item that are stored, and items that are decoded in all."""
+    """Return how many views of each training item are stored, and how many items are decoded."""
     features, items, phase, cut = job.features, job.items, parts.phase, parts.cut
     training, validation = len(items.train.labels), len(items.validation.labels)
     views = views_of(phase, cut)
@@ -110,7 +110,7 @@ def _count_decoded(job: Job, parts: PhaseParts, before: Before) -> tuple[int, in
 
 
 class _Times(NamedTuple):
-    """Seconds of a decoded item that goes through the frozen layers, of a step, and to start."""
+    """The seconds of an item on its way through the frozen layers, of a step, and of the start."""
 
     item: float
     step: float
@@ -118,7 +118,7 @@ class _Times(NamedTuple):
 
 
 def _time(job: Job, parts: PhaseParts, model: keras.Model) -> _Times:
-    """Run a few batches and steps."""
+    """Run a few batches and steps, and return their times."""
     begun = time.monotonic()
     data = make_streamed_data(
         job.features,

@@ -34,10 +34,10 @@ def train_phases(
     """Train one phase after the other, except those that an earlier process has finished.
 
     Args:
-        model: from items to probabilities, over the layers of the job.
-        keeper: keeps how far the run is.
-        staging: where the run's files are written.
-        after: is called after each epoch, and after each phase, with the model.
+        model: The model from items to probabilities, over the layers of the job.
+        keeper: The keeper of how far the run is.
+        staging: The folder to which the run's files are written.
+        after: A function that is called with the model after each epoch and after each phase.
     """
     after_epoch = partial(after, model) if after else None
     watch = Watch(
@@ -51,7 +51,7 @@ def train_phases(
         try:
             result = train_phase(turn, keeper=keeper)
         except StateError as fault:
-            keeper = keeper.without_epochs(fault)  # before they have changed anything
+            keeper = keeper.without_epochs(fault)  # They have not changed anything yet.
             result = train_phase(turn, keeper=keeper)
         results.append(result)
         print_phase(watch.console, result)
@@ -67,12 +67,12 @@ class Turn:
     """A phase of a job whose turn has come.
 
     Attributes:
-        position: of the phase in the job's.
-        earlier: what the phases before it did.
-        watch: who is told how it goes.
-        span: epochs to train now.
-        also: cuts whose features other runs will ask for: the same pass stores them too, where
-            there is room.
+        position: The position of the phase among the job's.
+        earlier: The results of the phases before it.
+        watch: The functions that are told how it goes.
+        span: The epochs to train now.
+        also: Cuts whose features other runs will ask for; the same pass stores them too, if there
+            is room.
     """
 
     job: Job
@@ -84,10 +84,11 @@ class Turn:
 
 
 def train_phase(turn: Turn, keeper: Keeper | None = None) -> PhaseResult:
-    """Run the frozen layers of a phase where their features are not stored yet, and train it.
+    """Run the frozen layers of a phase unless their features are stored already, and train it.
 
     Args:
-        keeper: keeps how far the phase is, and knows how far an earlier process came.
+        keeper: The keeper, which keeps how far the phase is, and knows how far an earlier process
+            came.
 
     Raises:
         StateError: The checkpoint belongs to another model; nothing is trained then.
@@ -111,7 +112,7 @@ def train_phase(turn: Turn, keeper: Keeper | None = None) -> PhaseResult:
 
 
 def _make_data(turn: Turn) -> PhaseData:
-    """Compute or find what a phase trains on."""
+    """Compute or look up the input of a phase."""
     job = turn.job
     return make_phase_data(
         job.features,

@@ -1,4 +1,4 @@
-"""Where the time of a phase goes."""
+"""The time of a phase, and its division into training and waiting."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tfxfer.features.recorder import Clock
 
 
 class Spent:
-    """Adds up the seconds of a phase, from the moment at which it is made.
+    """The seconds of a phase, which are counted from the moment at which this object is made.
 
     Args:
-        clock: of the frozen layers.
+        clock: The clock of the frozen layers.
     """
 
     def __init__(self, clock: Clock):
@@ -22,13 +22,13 @@ class Spent:
         self._started, self._waiting = time.monotonic(), Waiting()
 
     def begin_training(self, waiting: Waiting) -> None:
-        """Tell apart what follows: from now on, the training itself waits for its batches."""
+        """Count separately from now on, because the training itself waits for its batches."""
         self._passed, self._waiting = replace(self._clock), waiting
 
     def seconds(self) -> dict[str, Any]:
-        """Give the seconds of the phase so far, by their names in `PhaseResult`."""
+        """Return the seconds of the phase so far, by their names in `PhaseResult`."""
         clock, before, passed = self._clock, self._before, self._passed
-        # What trained has waited for items and for frozen layers that ran meanwhile.
+        # The training has waited for items, and for frozen layers that ran meanwhile.
         decoding = clock.input_seconds - passed.input_seconds
         running = clock.prefix_seconds - passed.prefix_seconds
         waited = self._waiting.seconds

@@ -1,4 +1,4 @@
-"""The store of one run: under which keys its features lie, and where they are looked up."""
+"""The store of one run, which makes the keys of its features and looks the features up."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GIGABYTE = 10**9
 
 
 class Origin(Protocol):
-    """What decides the features of an item, besides the engine: see `Prefixes`."""
+    """The layers and changes that decide an item's features, besides the engine; see `Prefixes`."""
 
     @property
     def network(self) -> str: ...
@@ -31,12 +31,13 @@ class Origin(Protocol):
 
 @dataclass(frozen=True)
 class FeatureStore:
-    """Where the features of a run are stored.
+    """The place where the features of a run are stored.
 
     Attributes:
-        folder: the cache.
-        source: where the items come from; those of each source are stored by themselves.
-        limit_gb: most gigabytes that the cache may come to; None: its share of disk and memory.
+        folder: The cache.
+        source: Where the items come from; those of each source are stored by themselves.
+        limit_gb: The most gigabytes that the cache may hold; None takes its share of disk and
+            memory.
     """
 
     folder: Path
@@ -45,11 +46,11 @@ class FeatureStore:
 
     @property
     def limit_bytes(self) -> int | None:
-        """Most bytes that the cache may come to."""
+        """The most bytes that the cache may hold; None takes its share of disk and memory."""
         return None if self.limit_gb is None else int(self.limit_gb * _GIGABYTE)
 
     def kind(self, cut: Cut, view: int, *, engine: str, origin: Origin) -> Kind:
-        """Say what the features of a view at a cut are, as an engine gives them."""
+        """Return the kind of the features that an engine computes of a view at a cut."""
         changes = origin.describe_changes(view)
         key = digest(origin.hashes[cut], describe_engine(engine), self.source, changes)
         about = {
@@ -62,7 +63,7 @@ class FeatureStore:
         return Kind(key, cut.shape, about)
 
     def keys(self, origin: Origin, views: Iterable[int], *, engines: Iterable[str]) -> set[str]:
-        """List the keys under which views are stored, by whichever of the engines may be taken."""
+        """Return the keys under which views are stored, with each of the engines."""
         return {
             self.kind(cut, view, engine=engine, origin=origin).key
             for engine in engines
@@ -74,11 +75,11 @@ class FeatureStore:
         self, wanted: Mapping[int, Sequence[Cut]], names: Mapping[int, Sequence[str]], *,
         engine: str, origin: Origin,
     ) -> dict[tuple[int, Cut], Table]:  # fmt: skip
-        """Look up what an engine has stored of some views and cuts.
+        """Look up the features that an engine has stored of some views and cuts.
 
         Args:
-            wanted: the cuts of each view.
-            names: of the items, as each view shows them.
+            wanted: The cuts of each view.
+            names: The names of the items in each view.
         """
         return {
             (view, cut): look_up(

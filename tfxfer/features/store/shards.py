@@ -1,4 +1,4 @@
-"""Files of features: a folder for each network, cut and source, in it shards that are written once.
+"""Files of features: a folder for each network, cut and source, with shards that are written once.
 
     <cache>/<key>/about.json               what the features are
     <cache>/<key>/<shard>/features.npy     [rows, *shape]
@@ -8,8 +8,8 @@
 Rows of a ragged kind are of different lengths. They lie one after the other, as ``[steps,
 *shape[1:]]``, and the index says how long each one is.
 
-A shard gets its name when it is whole, so readers and other writers need no lock; rows that are
-missing go into a new shard. Imports no TensorFlow.
+A shard gets its name when it is complete, so readers and other writers need no lock; rows that are
+missing go into a new shard. This module imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -40,24 +40,24 @@ DTYPES = {
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
     "float32": np.dtype(np.float32),
 }
-# Rounding errors that are accepted, as a share of the features' norm: far below an engine's.
+# Rounding errors up to these shares of the features' norm are accepted; an engine's are far larger.
 _ROUNDING = {"float16": 1e-3, "bfloat16": 5e-3}
 _READ_BYTES = 1 << 24
 
 
 class DamageError(Exception):
-    """A shard is not what was written."""
+    """An error which says that a shard is not what was written."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What some features are: of the same kind and item, they are the same numbers.
+    """A kind of features: for the same kind and item, features are the same numbers.
 
     Attributes:
-        key: hash of the layers below the cut, the engine, the changes to the items, and where
-            those come from.
-        shape: of one item's features; its first axis is None where these are of different lengths.
-        about: the same in words, for people.
+        key: A hash of the layers below the cut, the engine, the changes to the items, and the
+            items' source.
+        shape: The shape of one item's features; its first axis is None if lengths differ.
+        about: The same facts in words, for people.
     """
 
     key: str
@@ -67,12 +67,12 @@ class Kind:
 
 @dataclass(frozen=True)
 class Shard:
-    """A file of features, and what is in its rows.
+    """A file of features, and the identities of its rows.
 
     Attributes:
-        file: open, so that the features stay readable when another process removes the file.
-        offset: of the first row in the file, in bytes.
-        lengths: of the rows of a ragged kind; empty where all are of one shape.
+        file: The open file, so that features stay readable when another process removes it.
+        offset: The position of the first row in the file, in bytes.
+        lengths: The lengths of the rows of a ragged kind; empty if all rows have one shape.
     """
 
     path: Path
@@ -87,13 +87,13 @@ class Shard:
 def write_shard(
     folder: Path, kind: Kind, identities: Sequence[str], dtype: str
 ) -> Iterator[Callable[..., None]]:
-    """Give a function that appends rows ``[rows, *shape]``; the shard is there when all are.
+    """Give a function that appends rows ``[rows, *shape]``; the shard exists when all are written.
 
-    The rows of a ragged kind are given padded, and their lengths ``[rows]`` with them.
+    The rows of a ragged kind are given padded, together with their lengths ``[rows]``.
 
     Raises:
-        OverflowError: a number is too large for the type; nothing is kept then.
-        ValueError: rows are missing, or too many; nothing is kept then.
+        OverflowError: A number is too large for the type; nothing is kept then.
+        ValueError: Rows are missing, or there are too many; nothing is kept then.
     """
     place = folder / kind.key
     staging = place / f"{UNFINISHED}{uuid.uuid4().hex}"
@@ -115,18 +115,18 @@ def write_shard(
 
 
 class _Rows:
-    """Rows on their way into a file."""
+    """The rows of a shard on their way into its file."""
 
     def __init__(self, file: BinaryIO, kind: Kind, dtype: str, count: int):
         self._file, self._kind, self._dtype, self._count = file, kind, dtype, count
         self._lengths: list[int] | None = [] if is_ragged(kind.shape) else None
-        # How many steps a ragged kind comes to is known at the end.
+        # The number of steps of a ragged kind is known only at the end.
         start = self._header(count if self._lengths is None else 0)
         self._checksum, self._written = zlib.crc32(start), 0
         file.write(start)
 
     def append(self, features: np.ndarray, lengths: np.ndarray | None = None) -> None:
-        """Append rows; those of a ragged kind are as long as `lengths` says."""
+        """Append rows; the rows of a ragged kind are as long as `lengths` says."""
         if self._lengths is None:
             self._write(features)
         elif lengths is None:
@@ -138,10 +138,10 @@ class _Rows:
         self._written += len(features)
 
     def finish(self) -> dict[str, Any]:
-        """Give what the index is to say of the file.
+        """Complete the file, and return the part of the index that describes it.
 
         Raises:
-            ValueError: rows are missing, or too many.
+            ValueError: Rows are missing, or there are too many.
         """
         if self._written != self._count:
             raise ValueError(f"a shard of {self._count} pictures got features of {self._written}")
@@ -162,7 +162,7 @@ class _Rows:
         self._file.write(data)
 
     def _header(self, rows: int) -> bytes:
-        """The beginning of the file, of the same size however many rows there are."""
+        """Return the beginning of the file, whose size is the same for any number of rows."""
         shape = self._kind.shape if self._lengths is None else self._kind.shape[1:]
         header = {
             "descr": np.lib.format.dtype_to_descr(stored_dtype(self._dtype)),
@@ -175,12 +175,16 @@ class _Rows:
 
 
 def is_ragged(shape: tuple[Any, ...]) -> bool:
-    """Whether features of a shape are of different lengths."""
+    """Return whether features of a shape may have different lengths."""
     return bool(shape) and shape[0] is None
 
 
 def cast(features: np.ndarray, dtype: str) -> np.ndarray:
-    """Round features to a type of the store; `OverflowError` where that makes them infinite."""
+    """Round features to a type of the store.
+
+    Raises:
+        OverflowError: Rounding makes some of them infinite.
+    """
     with np.errstate(over="ignore"):
         rounded = np.ascontiguousarray(features).astype(DTYPES[dtype])
     if dtype != "float32" and not np.isfinite(rounded).all() and np.isfinite(features).all():
@@ -189,7 +193,7 @@ def cast(features: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def choose_dtype(features: np.ndarray) -> str:
-    """The shortest type that keeps some features: float16, else bfloat16, else float32."""
+    """Return the shortest type that keeps some features: float16, else bfloat16, else float32."""
     norm = max(float(np.linalg.norm(features)), 1e-12)
     for dtype, accepted in _ROUNDING.items():
         try:
@@ -202,29 +206,29 @@ def choose_dtype(features: np.ndarray) -> str:
 
 
 def _remove_abandoned(place: Path) -> None:
-    """Remove what a process that was killed left half written."""
+    """Remove the unfinished folders that killed processes have left."""
     for path in place.glob(f"{UNFINISHED}*"):
         if is_abandoned(path):
             shutil.rmtree(path, ignore_errors=True)
 
 
 def read_index(path: Path) -> dict[str, Any]:
-    """A shard's ``identities``, ``dtype`` and ``checksum``; empty where it is damaged."""
+    """Return a shard's ``identities``, ``dtype`` and ``checksum``, or nothing if it is damaged."""
     data = (path / _INDEX).read_bytes()
     with suppress(ValueError):
         expected, _, text = data.decode("utf-8").partition("\n")
-        # Nothing of a file is read before its checksum holds.
+        # The content is not read unless its hash is right.
         if digest(text) == expected:
             return dict(json.loads(text))
     return {}
 
 
 def open_shard(path: Path, shape: tuple[Any, ...], wanted: frozenset[str]) -> Shard | None:
-    """Open a shard; None where it holds none of what is wanted.
+    """Open a shard; return None if it holds none of the wanted items.
 
     Raises:
-        DamageError: it is damaged or of another shape.
-        OSError: it cannot be read.
+        DamageError: The shard is damaged or of another shape.
+        OSError: The shard cannot be read.
     """
     index = read_index(path)
     if not index:
@@ -246,18 +250,18 @@ def open_shard(path: Path, shape: tuple[Any, ...], wanted: frozenset[str]) -> Sh
             expected = (sum(lengths), *shape[1:])
         if stored_shape != expected:
             raise DamageError
-        on_failure.pop_all()  # it stays open as long as the shard is in use
+        on_failure.pop_all()  # The file stays open as long as the shard is in use.
     return Shard(path, index["dtype"], tuple(index["identities"]), file, file.tell(), lengths)
 
 
 def stored_dtype(dtype: str) -> np.dtype:
-    """NumPy's file format knows no bfloat16."""
+    """Return the type by which NumPy's file format, which knows no bfloat16, stores a type."""
     return np.dtype(np.uint16) if dtype == "bfloat16" else DTYPES[dtype]
 
 
 @lru_cache(maxsize=4096)
 def _checksum(path: Path, size: int, changed_ns: int) -> int:
-    """CRC-32 of a file, which is read once in a process while it does not change."""
+    """Return the CRC-32 of a file, which a process reads only once while it does not change."""
     checksum = 0
     with open(path, "rb") as file:
         while data := file.read(_READ_BYTES):

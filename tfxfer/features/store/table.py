@@ -1,6 +1,6 @@
-"""Stored features of some items: found in the files of the cache, and read as they are needed.
+"""The stored features of some items, found in the files of the cache and read when needed.
 
-Imports no TensorFlow.
+This module imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from tfxfer.features.store.shards import (
 
 @dataclass(frozen=True)
 class Table:
-    """Stored features of some items, read from disk as they are asked for.
+    """The stored features of some items, which are read from disk when they are asked for.
 
     Attributes:
-        shards: the files.
-        rows: ``[items, 2]``: number of the file and row in it; -1 where none holds the item.
-        shape: of one item's features; its first axis is None where they differ in length.
-        damaged: shards that failed their checksum and were removed.
+        shards: The files.
+        rows: ``[items, 2]``, the number of the file and the row in it; -1 if none holds the item.
+        shape: The shape of one item's features; its first axis is None if lengths differ.
+        damaged: The number of shards that failed their checksum and were removed.
     """
 
     shards: tuple[Shard, ...]
@@ -50,23 +50,23 @@ class Table:
 
     @property
     def missing(self) -> np.ndarray:
-        """Positions of the items that no shard holds."""
+        """The positions of the items that no shard holds."""
         return np.flatnonzero(self.rows[:, 0] < 0)
 
     @property
     def dtype(self) -> str:
-        """What `read` gives: the files' own type, or float32 where they differ."""
+        """The type that `read` gives: that of the files, or float32 if they differ."""
         used = {self.shards[number].dtype for number in np.unique(self.rows[:, 0])}
         return used.pop() if len(used) == 1 else "float32"
 
     @property
     def is_ragged(self) -> bool:
-        """Whether the features are of different lengths."""
+        """Whether the features may have different lengths."""
         return is_ragged(self.shape)
 
     @cached_property
     def lengths(self) -> np.ndarray:
-        """How long the features of each item are, ``[items]``; 0 where no shard holds them.
+        """The lengths of the items' features, ``[items]``; 0 if no shard holds them.
 
         Only a ragged table has lengths.
         """
@@ -79,11 +79,11 @@ class Table:
     def read(self, positions: np.ndarray | slice = slice(None)) -> np.ndarray:
         """Read the features at some positions, ``[positions, *shape]``.
 
-        Those of a ragged table are as long as the longest of them, and zero behind their ends.
-        Files are mapped anew for each call, so that what was read does not stay in the process.
+        The features of a ragged table are padded with zeros to the length of the longest ones.
+        Files are mapped anew for each call, so that their content does not stay in the process.
 
         Raises:
-            LookupError: an item's features are missing.
+            LookupError: An item's features are missing.
         """
         chosen = self.rows[positions]
         if (chosen < 0).any():
@@ -104,7 +104,7 @@ class Table:
             shard = self.shards[number]
             ends = np.cumsum(shard.lengths)
             if ends[-1] == 0:
-                continue  # nothing cannot be mapped
+                continue  # An empty array cannot be mapped.
             mapped = _map(shard, (int(ends[-1]), *rest))
             for place in np.flatnonzero(chosen[:, 0] == number):
                 length, end = lengths[place], ends[chosen[place, 1]]
@@ -118,11 +118,11 @@ def _map(shard: Shard, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def look_up(folder: Path, kind: Kind, identities: Sequence[str]) -> Table:
-    """Find items in the store; damaged shards are removed and count as not there.
+    """Find items in the store; damaged shards are removed and not used.
 
     Args:
-        folder: the cache.
-        identities: of the items, in the order of the table to be.
+        folder: The cache.
+        identities: The identities of the items, in the order of the table.
     """
     place, wanted = folder / kind.key, frozenset(identities)
     shards: list[Shard] = []
@@ -136,7 +136,7 @@ def look_up(folder: Path, kind: Kind, identities: Sequence[str]) -> Table:
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 raise
-            # Removed meanwhile, or out of reach for now: whole, for all that is known.
+            # The shard was removed meanwhile, or is out of reach for now; it need not be damaged.
         else:
             shards += [shard] if shard else []
     where = {
@@ -146,7 +146,7 @@ def look_up(folder: Path, kind: Kind, identities: Sequence[str]) -> Table:
     }
     rows: Any = [where.get(identity, (-1, -1)) for identity in identities]
     if shards:
-        with suppress(OSError):  # someone else's cache, say
+        with suppress(OSError):  # The cache may belong to another user.
             os.utime(place)
     rows = np.array(rows, np.int64).reshape(-1, 2)
     return Table(tuple(shards), rows, kind.shape, damaged)

@@ -137,7 +137,7 @@ def say_unusable(fault: StateError, usable: Checkpoint, say: Callable[[str], Non
 
 
 def read_checkpoint(place: Path) -> Checkpoint:
-    """Read how far a run is from those files of a folder that can be read."""
+    """Read how far a run is, from the readable files of a folder."""
     found = Checkpoint()
     for name in (PHASES, EPOCHS):
         if (place / name).is_file():

@@ -43,14 +43,14 @@ EVERY_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Keeper:
-    """What it takes to keep how far a run is.
+    """The keeper of how far a run is.
 
     Attributes:
-        place: the folder for it; None: nothing is kept.
+        place: The folder of the checkpoint; None if nothing is kept.
         features: The features of the run, whose recorder is kept as well.
-        started: when this process began, as `time.monotonic` counts.
-        every_seconds: least time between two files of epochs.
-        found: how far an earlier process came.
+        started: When this process began, as `time.monotonic` counts.
+        every_seconds: The least time between two files of epochs.
+        found: How far an earlier process came.
     """
 
     place: Path | None
@@ -109,10 +109,10 @@ class Keeper:
         """Let a phase begin where an earlier process was stopped, and keep how far it is.
 
         Args:
-            position: of the phase in the run's.
-            earlier: what the phases before it did.
-            times: gives the phase's seconds so far, of this process, by their names in
-                `PhaseResult`.
+            position: The position of the phase among the run's.
+            earlier: The results of the phases before it.
+            times: A function that returns the phase's seconds so far, in this process, by their
+                names in `PhaseResult`.
         """
         if self.place is None:
             return this
@@ -125,16 +125,16 @@ class Keeper:
         return replace(this, parts=parts, span=Span(start=begun.epochs, state=self.place / EPOCHS))
 
     def join(self, result: PhaseResult, position: int) -> PhaseResult:
-        """Put what an earlier process did of a phase before what this one did."""
+        """Put the epochs that an earlier process trained of a phase before those of a result."""
         begun = self.begun(position)
         return begun.join(result) if begun else result
 
     def logs(self, staging: Path) -> Path:
-        """Where the curves are written: epochs that are not trained again are kept with them."""
+        """Return the folder for the curves, where those of an earlier process stay."""
         return self.place or staging
 
     def hand_over(self, logs: Path, staging: Path) -> None:
-        """Copy the curves to the files of the run, unless they stand there."""
+        """Copy the curves to the files of the run, unless they are there already."""
         if self.place and logs.is_dir():
             shutil.copytree(logs, staging / logs.name)
 
@@ -145,7 +145,7 @@ class Keeper:
         return replace(self, found=finished)
 
     def keep_phases(self, model: keras.Model, results: Sequence[PhaseResult]) -> None:
-        """Keep what the finished phases did, and the weights of the whole model after them."""
+        """Keep the results of the finished phases, and the whole model's weights after them."""
         place = self.place
         if place is not None:
             self.try_to(lambda: write_phases(place, model, self.note(results)))
@@ -170,13 +170,14 @@ class Keeper:
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept of a phase beside its epochs.
+    """The facts about a phase that are kept beside its epochs.
 
     Attributes:
-        name: of the phase.
-        earlier: what the phases before it did.
-        times: gives the phase's seconds so far, of this process, by their names in `PhaseResult`.
-        begun: what an earlier process did of it.
+        name: The name of the phase.
+        earlier: The results of the phases before it.
+        times: A function that returns the phase's seconds so far, in this process, by their names
+            in `PhaseResult`.
+        begun: The epochs that an earlier process trained of it; None if there are none.
     """
 
     name: str
@@ -191,8 +192,8 @@ class KeepEpochs(keras.callbacks.Callback):
     The last epoch of a phase is not kept, because the finished phase is written right after it.
 
     Args:
-        best: of the phase; it is called before this.
-        precision: that the phase trains in.
+        best: The callback with the phase's best weights, which is called before this one.
+        precision: The precision that the phase trains in.
     """
 
     def __init__(self, keeper: Keeper, kept: Kept, best: KeepBest, precision: str):
