@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -131,9 +132,9 @@ class HubModule(keras.layers.Layer):
     def load_assets(self, dir_path: str) -> None:
         """Take the module from a ``.keras`` file, and give it the weights loaded before."""
         # The module is copied, because Keras removes its folder and the layer may be saved again.
-        kept = tempfile.TemporaryDirectory(prefix="tfxfer-module-")
-        self._kept = kept  # The copy is removed together with the layer.
-        folder = Path(kept.name)
+        folder = Path(tempfile.mkdtemp(prefix="tfxfer-module-"))
+        # The copy is removed together with the layer, or when Python ends.
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         shutil.copytree(dir_path, folder, dirs_exist_ok=True)
         module = load_saved_model(folder, self.interface["signature"])
         own = {variable.name: variable for variable in self.variables}
@@ -154,32 +155,33 @@ def load_hub_module(
 ) -> HubModule:
     """Make a layer of a SavedModel.
 
-    Args:
-        folder: The SavedModel's folder.
-        input_shape: The shape of one example; None takes the shape that the module states.
-        signature: A signature to call, which is always frozen; None calls the module itself if
-            that is possible.
-        output: The output to take if the module gives several by name.
-        arguments: Hyper-parameters of the call.
-        name: The name of the layer.
+        Args:
+            folder: The SavedModel's folder.
+            input_shape: The shape of one example; None takes the shape that the module states.
+            signature: A signature to call, which is always frozen; None calls the module itself if
+                that is possible.
+            output: The output to take if the module gives several by name.
+            arguments: Hyper-parameters of the call.
+            name: The name of the layer.
 
-    Returns:
-        A layer from batches ``[batch, *input_shape]`` to ``[batch, *output_shape]``.
+        Returns:
+            A layer from batches ``[batch, *input_shape]`` to ``[batch, *output_shape]``.
 
-    Raises:
-        InputError: The module is broken or cannot be called in this way, or Keras runs on another
-            backend than TensorFlow.
+        Raises:
+            InputError: The module is broken or cannot be called in this way, or Keras runs on another
+                backend than TensorFlow.
 
-    Example:
-        >>> import tempfile
-        >>> import numpy as np
-        >>> import tfxfer
-        >>> config = tfxfer.BackboneConfig(name="MobileNetV2", weights="none", alpha=0.35)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     tfxfer.export_hub_module(tfxfer.build_backbone(config), Path(folder) / "module")
-        ...     layer = tfxfer.load_hub_module(Path(folder) / "module")
-        >>> layer(np.zeros((1, 224, 224, 3), np.float32)).shape.as_list()
-        [1, 1280]
+        Example:
+            >>> import tempfile
+    import weakref
+            >>> import numpy as np
+            >>> import tfxfer
+            >>> config = tfxfer.BackboneConfig(name="MobileNetV2", weights="none", alpha=0.35)
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     tfxfer.export_hub_module(tfxfer.build_backbone(config), Path(folder) / "module")
+            ...     layer = tfxfer.load_hub_module(Path(folder) / "module")
+            >>> layer(np.zeros((1, 224, 224, 3), np.float32)).shape.as_list()
+            [1, 1280]
     """
     module = load_saved_model(Path(folder), signature)
     return make_hub_layer(

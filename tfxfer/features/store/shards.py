@@ -19,6 +19,7 @@ import json
 import os
 import shutil
 import uuid
+import weakref
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -194,7 +195,8 @@ def cast(features: np.ndarray, dtype: str) -> np.ndarray:
 
 def choose_dtype(features: np.ndarray) -> str:
     """Return the shortest type that keeps some features: float16, else bfloat16, else float32."""
-    norm = max(float(np.linalg.norm(features)), 1e-12)
+    with np.errstate(over="ignore"):  # The norm of very large features is infinite.
+        norm = max(float(np.linalg.norm(features)), 1e-12)
     for dtype, accepted in _ROUNDING.items():
         try:
             rounded = cast(features, dtype).astype(np.float32)
@@ -250,8 +252,10 @@ def open_shard(path: Path, shape: tuple[Any, ...], wanted: frozenset[str]) -> Sh
             expected = (sum(lengths), *shape[1:])
         if stored_shape != expected:
             raise DamageError
-        on_failure.pop_all()  # The file stays open as long as the shard is in use.
-    return Shard(path, index["dtype"], tuple(index["identities"]), file, file.tell(), lengths)
+        on_failure.pop_all()
+    shard = Shard(path, index["dtype"], tuple(index["identities"]), file, file.tell(), lengths)
+    weakref.finalize(shard, file.close)  # The file stays open as long as the shard is in use.
+    return shard
 
 
 def stored_dtype(dtype: str) -> np.dtype:
