@@ -24,6 +24,7 @@ runtime.import_tensorflow()
 
 import keras
 from support.small import COLOURS, SHARED, as_it_was, small_arguments, write_classes
+from support.tiny_net import add_tiny_net
 
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.backbones.build import build_backbone
@@ -38,6 +39,7 @@ from tfxfer.tasks.heads import (
     build_head,
 )
 
+add_tiny_net()
 # Imported objects stay, so the garbage collector need not look at them between tests.
 gc.freeze()
 # Graphs are thousands of objects that stay, so the garbage collector rarely finds any among them.
@@ -94,18 +96,28 @@ def own_cache(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture(scope="session")
 def weights_file(tmp_path_factory) -> Path:
-    """Weights of MobileNet, alpha 0.25, saved as a user would save them.
+    """Weights of the tiny network, saved as a user would save them.
 
     They are random. BatchNormalization's statistics are taken from pictures of noise, so that
     features of different colours differ.
     """
+    return write_weights(tmp_path_factory.mktemp("weights"), "TinyNet")
+
+
+@pytest.fixture(scope="session")
+def mobilenet_file(tmp_path_factory) -> Path:
+    """The same of MobileNet, alpha 0.25, for processes that know no networks but Keras's."""
+    return write_weights(tmp_path_factory.mktemp("weights"), "MobileNet", 0.25)
+
+
+def write_weights(folder: Path, name: str, alpha: float | None = None) -> Path:
     keras.utils.set_random_seed(7)
-    network = build_network("MobileNet", 32, 0.25)
+    network = build_network(name, 32, alpha)
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0
     network(np.random.default_rng(0).uniform(-1, 1, (64, 32, 32, 3)), training=True)
-    path = tmp_path_factory.mktemp("weights") / "small.weights.h5"
+    path = folder / "small.weights.h5"
     network.save_weights(path)
     return path
 
@@ -125,18 +137,17 @@ def make_table(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def _mobilenet(weights_file) -> Backbone:
-    config = BackboneConfig(
-        name="MobileNet", weights=str(weights_file), alpha=0.25, image_size_px=32
+def _tiny(weights_file) -> Backbone:
+    return build_backbone(
+        BackboneConfig(name="TinyNet", weights=str(weights_file), image_size_px=32)
     )
-    return build_backbone(config)
 
 
 @pytest.fixture
-def small_backbone(_mobilenet) -> Iterator[Backbone]:
-    """A MobileNet, alpha 0.25, for pictures of 32 px, which is reset for each test."""
-    with as_it_was(_mobilenet.network):
-        yield _mobilenet
+def small_backbone(_tiny) -> Iterator[Backbone]:
+    """The tiny network for pictures of 32 px, which is reset for each test."""
+    with as_it_was(_tiny.network):
+        yield _tiny
 
 
 @pytest.fixture

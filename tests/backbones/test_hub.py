@@ -33,9 +33,7 @@ SIDE = 32
 @pytest.fixture(scope="module")
 def folder(weights_file, tmp_path_factory) -> Path:
     """A module made of the MobileNet that other tests use."""
-    config = BackboneConfig(
-        name="MobileNet", weights=str(weights_file), alpha=0.25, image_size_px=SIDE
-    )
+    config = BackboneConfig(name="TinyNet", weights=str(weights_file), image_size_px=SIDE)
     path = tmp_path_factory.mktemp("hub") / "mobilenet"
     export_hub_module(build_backbone(config), path, weight_decay=1e-3)
     return path

@@ -81,7 +81,7 @@ def test_a_run_with_levels_solves_its_head_and_exports_the_whole_model(
     small["settings"] |= {"head.levels": 4}
     result = tfxfer.train("photos", data=picture_folder, out=tmp_path / "run", **small)
     assert (result.phases[0].cut, result.phases[0].solver) == ("pooled", "logistic")
-    assert result.phases[1].cut == "conv_pw_10"
+    assert result.phases[1].cut == "stage3"
     assert result.exported.max_difference < 1e-4
 
 

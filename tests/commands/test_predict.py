@@ -22,9 +22,7 @@ CLASSES = ("amber", "blue, dark", "grün")
 
 @pytest.fixture(scope="module")
 def model(weights_file):
-    config = tfxfer.BackboneConfig(
-        name="MobileNet", weights=str(weights_file), alpha=0.25, image_size_px=32
-    )
+    config = tfxfer.BackboneConfig(name="TinyNet", weights=str(weights_file), image_size_px=32)
     head = tfxfer.build_head(tfxfer.HeadConfig(), 3, seed=0)
     return tfxfer.build_model(tfxfer.build_backbone(config), head)
 

@@ -43,7 +43,7 @@ CLASSES = ("a", "ü, b", "c")
 @pytest.fixture(scope="module")
 def _model(weights_file):
     backbone = tfxfer.build_backbone(
-        BackboneConfig(name="MobileNet", weights=str(weights_file), alpha=0.25, image_size_px=32)
+        BackboneConfig(name="TinyNet", weights=str(weights_file), image_size_px=32)
     )
     return tfxfer.build_model(backbone, tfxfer.build_head(HeadConfig(), 3, seed=0))
 

@@ -47,9 +47,9 @@ def make_items(count: int, seed: int) -> np.ndarray:
 TRAINED_ON, OTHERS = make_items(60, 0), make_items(60, 1)
 
 
-def build(weights_file, levels: int, activation: str = "softmax", kind: str = "linear"):
+def build(mobilenet_file, levels: int, activation: str = "softmax", kind: str = "linear"):
     config = BackboneConfig(
-        name="MobileNet", weights=str(weights_file), alpha=0.25, image_size_px=SIDE
+        name="MobileNet", weights=str(mobilenet_file), alpha=0.25, image_size_px=SIDE
     )
     backbone = add_levels(build_backbone(config), levels)
     head = build_head(HeadConfig(kind=kind, levels=levels), 3, seed=0, activation=activation)
@@ -57,9 +57,9 @@ def build(weights_file, levels: int, activation: str = "softmax", kind: str = "l
 
 
 @pytest.fixture(scope="module")
-def model(weights_file) -> keras.Model:
+def model(mobilenet_file) -> keras.Model:
     """A model that tells the colours apart by the outputs of several blocks."""
-    model = build(weights_file, levels=4)
+    model = build(mobilenet_file, levels=4)
     before = keras.Model(model.inputs, model.layers[-1].input)
     features = run_model(before, TRAINED_ON)
     scale = features.std(axis=0) + 1e-3
@@ -237,10 +237,10 @@ def test_float16_rounds_as_many_weights_as_the_probabilities_bear(files):
 
 
 @pytest.mark.parametrize("kind", ["float32", "int8"])
-def test_several_labels_and_a_hidden_layer(weights_file, tmp_path, kind):
+def test_several_labels_and_a_hidden_layer(mobilenet_file, tmp_path, kind):
     """Probabilities of several labels are independent, so that they do not sum to 1."""
     keras.utils.set_random_seed(0)
-    model = build(weights_file, levels=1, activation="sigmoid", kind="mlp")
+    model = build(mobilenet_file, levels=1, activation="sigmoid", kind="mlp")
     path = tmp_path / "several.tflite"
     convert_litert(model, kind, path, CLASSES, lambda: iter(TRAINED_ON))
     given = load_litert(path, with_embeddings=False).run(list(OTHERS)).probabilities

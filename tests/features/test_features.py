@@ -184,14 +184,14 @@ def test_other_layers_have_features_of_their_own(make_run, pictures, cuts, weigh
     cut = cuts[0]
     compute_tables(make_run(), pictures.train, wanted={0: [cut]}, split="training")
     backbone = build_backbone(
-        BackboneConfig(name="MobileNet", weights=str(weights_file), alpha=0.25, image_size_px=32)
+        BackboneConfig(name="TinyNet", weights=str(weights_file), image_size_px=32)
     )
     assert missing(make_run(backbone), pictures, {0: [cut]}) == [0], "the same weights"
-    (kernel,) = backbone.network.get_layer("conv_pw_13").weights
+    (kernel,) = backbone.network.get_layer("stage6_conv").weights
     kernel.assign(kernel * 1.01)
     assert missing(make_run(backbone), pictures, {0: [cut]}) == [42]
     larger = build_backbone(
-        BackboneConfig(name="MobileNet", weights=str(weights_file), alpha=0.25, image_size_px=64)
+        BackboneConfig(name="TinyNet", weights=str(weights_file), image_size_px=64)
     )
     assert missing(make_run(larger), pictures, {0: [cut]}) == [42]
     other_pooling = build_head(HeadConfig(pooling="max"), 3, seed=0)
@@ -204,7 +204,7 @@ def test_weights_above_a_cut_do_not_matter_to_it(make_run, cuts):
     run = make_run()
     backbone, head = run.network.backbone, run.network.head
     hashes = [hash_prefix(backbone, head, cut) for cut in cuts]
-    (kernel,) = run.network.backbone.network.get_layer("conv_pw_13").weights
+    (kernel,) = run.network.backbone.network.get_layer("stage6_conv").weights
     kernel.assign(kernel * 1.01)
     assert hash_prefix(backbone, head, cuts[1]) == hashes[1]
     assert hash_prefix(backbone, head, cuts[0]) != hashes[0]

@@ -54,7 +54,7 @@ def arguments(pictures, weights_file):
     """The arguments of a two-phase run."""
     settings = SETTINGS | {"data.batch_size": BATCH_SIZE, "phases.fine-tune.precision": "auto"}
     chosen = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-    network = ["--backbone", "MobileNet", "--weights", str(weights_file)]
+    network = ["--backbone", "TinyNet", "--weights", str(weights_file)]
     return ["--preset", "photos", "--data", str(pictures), *network, *chosen]
 
 

@@ -27,9 +27,7 @@ CLASSES = ("amber", "blue", "grün")
 @pytest.fixture(scope="module")
 def saved(weights_file, tmp_path_factory):
     """A SavedModel in the form that TensorFlow Serving loads."""
-    config = tfxfer.BackboneConfig(
-        name="MobileNet", weights=str(weights_file), alpha=0.25, image_size_px=32
-    )
+    config = tfxfer.BackboneConfig(name="TinyNet", weights=str(weights_file), image_size_px=32)
     head = tfxfer.build_head(tfxfer.HeadConfig(), 3, seed=0)
     path = tmp_path_factory.mktemp("served") / "1"
     write_saved_model(tfxfer.build_model(tfxfer.build_backbone(config), head), CLASSES, path)

@@ -60,9 +60,9 @@ def make_module(*arguments: object) -> subprocess.CompletedProcess:
 def test_the_tool_makes_a_module_of_a_run_s_backbone(
     weights_file, small_backbone, small_head, tmp_path
 ):
-    settings = {"backbone.alpha": 0.25, "backbone.image_size_px": 32, "head.levels": 3}
+    settings = {"backbone.image_size_px": 32, "head.levels": 3}
     config = tfxfer.load_config(
-        "photos", backbone="MobileNet", weights=weights_file, settings=settings
+        "photos", backbone="TinyNet", weights=weights_file, settings=settings
     )
     folder = tmp_path / "run"
     folder.mkdir()

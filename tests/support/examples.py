@@ -67,8 +67,7 @@ EXAMPLES = {
         faults={"empty": b"", "text": b"no picture", "cut off": b"\xff\xd8\xff\xe0" + bytes(40)},
         odd=_write_grey_picture,
         network={
-            "backbone.name": "MobileNet",
-            "backbone.alpha": 0.25,
+            "backbone.name": "TinyNet",
             "backbone.image_size_px": 32,
         },
     ),

@@ -73,7 +73,7 @@ def make_config(weights_file, tmp_path):
     """A function that gives a config with a head phase and a phase that fine-tunes."""
 
     def make(**fine_tune) -> Config:
-        network = {"name": "MobileNet", "alpha": 0.25, "image_size_px": 32}
+        network = {"name": "TinyNet", "image_size_px": 32}
         rest = {"precision": "float32", **fine_tune}
         return Config.model_validate(
             {

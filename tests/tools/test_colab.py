@@ -13,7 +13,7 @@ import nbformat
 import numpy as np
 import pytest
 from nbclient import NotebookClient
-from support.small import small_arguments
+from support.small import mobilenet_arguments
 
 from tfxfer.modalities.pictures.fieldguide.folder import write_bird_folder
 
@@ -56,7 +56,7 @@ def write_nvidia_smi(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def executed(tmp_path_factory, weights_file):
+def executed(tmp_path_factory, mobilenet_file):
     """The notebook after a run that only its form fields make small, and the run's folder."""
     folder = tmp_path_factory.mktemp("colab")
     (folder / "tmp").mkdir()
@@ -72,7 +72,7 @@ def executed(tmp_path_factory, weights_file):
         "phases.fine-tune.precision": "float32",
         "features.engine": "tensorflow",
     }
-    photos = small_arguments(weights_file)
+    photos = mobilenet_arguments(mobilenet_file)
     fill_in(cells["birds"], SETTINGS=birds)
     fill_in(
         cells["plan"],

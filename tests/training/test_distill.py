@@ -89,10 +89,9 @@ def test_targets_go_with_their_pictures(picture_folder, own_cache, teacher):
 def test_a_student_learns_and_is_compared(teacher, weights_file, tmp_path, capsys):
     result = tfxfer.distill(
         teacher.path,
-        "MobileNet",
+        "TinyNet",
         weights=weights_file,
         settings={
-            "backbone.alpha": 0.25,
             "backbone.image_size_px": 32,
             "phases.head.solver": "adamw",
             "phases.head.epochs": 2,

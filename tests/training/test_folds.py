@@ -51,10 +51,9 @@ def config(tmp_path, picture_folder, weights_file):
     return load_config(
         preset,
         data=picture_folder,
-        backbone="MobileNet",
+        backbone="TinyNet",
         weights=weights_file,
         settings={
-            "backbone.alpha": 0.25,
             "backbone.image_size_px": 32,
             "data.split.folds": 2,
             "features.cache_dir": str(tmp_path / "cache"),

@@ -20,19 +20,19 @@ def load(path, name="MobileNet", alpha=0.25, size=32):
     )
 
 
-def test_a_file_s_weights_are_loaded(weights_file):
+def test_a_file_s_weights_are_loaded(mobilenet_file):
     reference = build_network("MobileNet", 64, 0.25)
-    reference.load_weights(weights_file)
-    for ours, theirs in zip(load(weights_file).network.weights, reference.weights, strict=True):
+    reference.load_weights(mobilenet_file)
+    for ours, theirs in zip(load(mobilenet_file).network.weights, reference.weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize(
     ("name", "alpha"), [("MobileNet", 0.5), ("MobileNetV2", 0.35), ("ResNet50", None)]
 )
-def test_weights_of_another_network_are_refused(weights_file, name, alpha):
+def test_weights_of_another_network_are_refused(mobilenet_file, name, alpha):
     with pytest.raises(InputError, match="weights must be those of"):
-        load(weights_file, name, alpha)
+        load(mobilenet_file, name, alpha)
 
 
 def test_weights_of_a_larger_network_are_not_loaded_in_part(tmp_path):
@@ -42,7 +42,7 @@ def test_weights_of_a_larger_network_are_not_loaded_in_part(tmp_path):
         load(path, "VGG16", None)
 
 
-def test_files_that_are_none_or_broken_are_refused(tmp_path, weights_file):
+def test_files_that_are_none_or_broken_are_refused(tmp_path, mobilenet_file):
     with pytest.raises(InputError, match="which is not there"):
         load(tmp_path / "gone.weights.h5")
     with pytest.raises(ValueError, match="a file that ends in"):
@@ -50,7 +50,7 @@ def test_files_that_are_none_or_broken_are_refused(tmp_path, weights_file):
     with pytest.raises(ValueError, match="Did you mean 'imagenet'"):
         load("imagnet")
     broken = tmp_path / "broken.weights.h5"
-    broken.write_bytes(weights_file.read_bytes()[:1000])
+    broken.write_bytes(mobilenet_file.read_bytes()[:1000])
     with pytest.raises(InputError, match="not an HDF5 file"):
         load(broken)
     (tmp_path / "broken.h5").write_bytes(b"nothing")
