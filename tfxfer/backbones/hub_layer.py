@@ -155,33 +155,32 @@ def load_hub_module(
 ) -> HubModule:
     """Make a layer of a SavedModel.
 
-        Args:
-            folder: The SavedModel's folder.
-            input_shape: The shape of one example; None takes the shape that the module states.
-            signature: A signature to call, which is always frozen; None calls the module itself if
-                that is possible.
-            output: The output to take if the module gives several by name.
-            arguments: Hyper-parameters of the call.
-            name: The name of the layer.
+    Args:
+        folder: The SavedModel's folder.
+        input_shape: The shape of one example; None takes the shape that the module states.
+        signature: A signature to call, which is always frozen; None calls the module itself if
+            that is possible.
+        output: The output to take if the module gives several by name.
+        arguments: Hyper-parameters of the call.
+        name: The name of the layer.
 
-        Returns:
-            A layer from batches ``[batch, *input_shape]`` to ``[batch, *output_shape]``.
+    Returns:
+        A layer from batches ``[batch, *input_shape]`` to ``[batch, *output_shape]``.
 
-        Raises:
-            InputError: The module is broken or cannot be called in this way, or Keras runs on another
-                backend than TensorFlow.
+    Raises:
+        InputError: The module is broken or cannot be called in this way, or Keras runs on another
+            backend than TensorFlow.
 
-        Example:
-            >>> import tempfile
-    import weakref
-            >>> import numpy as np
-            >>> import tfxfer
-            >>> config = tfxfer.BackboneConfig(name="MobileNetV2", weights="none", alpha=0.35)
-            >>> with tempfile.TemporaryDirectory() as folder:
-            ...     tfxfer.export_hub_module(tfxfer.build_backbone(config), Path(folder) / "module")
-            ...     layer = tfxfer.load_hub_module(Path(folder) / "module")
-            >>> layer(np.zeros((1, 224, 224, 3), np.float32)).shape.as_list()
-            [1, 1280]
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> import tfxfer
+        >>> config = tfxfer.BackboneConfig(name="MobileNetV2", weights="none", alpha=0.35)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     tfxfer.export_hub_module(tfxfer.build_backbone(config), Path(folder) / "module")
+        ...     layer = tfxfer.load_hub_module(Path(folder) / "module")
+        >>> layer(np.zeros((1, 224, 224, 3), np.float32)).shape.as_list()
+        [1, 1280]
     """
     module = load_saved_model(Path(folder), signature)
     return make_hub_layer(
