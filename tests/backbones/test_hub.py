@@ -67,7 +67,7 @@ def test_variables_are_weights_with_paths_of_their_own(folder, small_backbone):
     layer = load_hub_module(folder)
     paths = [weight.path.removeprefix(f"{layer.name}/") for weight in layer.weights]
     assert len(set(paths)) == len(paths) == len(small_backbone.network.weights)
-    assert {"conv1.kernel", "conv1_bn.gamma", "conv_dw_1.kernel"} <= set(paths)
+    assert {"stage1_conv.kernel", "stage1_norm.gamma", "stage2_depthwise.kernel"} <= set(paths)
     layer.trainable = True
     small_backbone.network.trainable = True
     assert len(layer.trainable_weights) == len(small_backbone.network.trainable_weights)

@@ -118,7 +118,7 @@ def test_warm_up_requests_replay_without_keras(exported):
     assert shapes["serve_bytes"] == {
         "probabilities": [4, 3], "classes": [4, 3], "labels": [4, 2], "scores": [4, 2],
     }  # fmt: skip
-    assert shapes["features"] == {"embeddings": [1, 256]}
+    assert shapes["features"] == {"embeddings": [1, 48]}
     listed = (exported.path / "assets" / "classes.txt").read_text(encoding="utf-8")
     assert listed == "a\nü, b\nc\n"
 

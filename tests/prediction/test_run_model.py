@@ -57,19 +57,18 @@ def make_module(*arguments: object) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.slow
-def test_the_tool_makes_a_module_of_a_run_s_backbone(
-    weights_file, small_backbone, small_head, tmp_path
-):
-    settings = {"backbone.image_size_px": 32, "head.levels": 3}
+def test_the_tool_makes_a_module_of_a_run_s_backbone(mobilenet_file, small_head, tmp_path):
+    settings = {"backbone.alpha": 0.25, "backbone.image_size_px": 32, "head.levels": 3}
     config = tfxfer.load_config(
-        "photos", backbone="TinyNet", weights=weights_file, settings=settings
+        "photos", backbone="MobileNet", weights=mobilenet_file, settings=settings
     )
+    backbone = build_backbone(config.backbone)
     folder = tmp_path / "run"
     folder.mkdir()
     run.write_config(folder, config)
-    network = small_backbone.network
+    network = backbone.network
     network.set_weights([0.9 * weight for weight in network.get_weights()])  # It looks fine-tuned.
-    trained = add_levels(small_backbone, config.head.levels)
+    trained = add_levels(backbone, config.head.levels)
     build_model(trained, build_head(config.head, 3, seed=0)).save(folder / run.MODEL)
     done = make_module("--run", folder, "--out", tmp_path / "module")
     assert done.returncode == 0, done.stderr
@@ -77,7 +76,7 @@ def test_the_tool_makes_a_module_of_a_run_s_backbone(
     module = build_backbone(BackboneConfig(name=f"hub:{tmp_path / 'module'}"))
     pictures = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
     given = build_model(module, small_head)(pictures, training=False)
-    expected = build_model(small_backbone, small_head)(pictures, training=False)
+    expected = build_model(backbone, small_head)(pictures, training=False)
     np.testing.assert_allclose(given, expected, atol=1e-5)
     missing = make_module("--run", tmp_path, "--out", tmp_path / "other")
     assert missing.returncode == 2

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.small import COLOURS, write_classes
-from support.tiny_net import ADD_TINY_NET
 
 # XLA need not optimise programs that run only for moments.
 QUICKLY = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
 
 # There is no dropout, because each of TensorFlow's replicas would draw its own masks.
 SETTINGS = {
+    "backbone.alpha": 0.25,
     "backbone.image_size_px": 32,
     "head.levels": 1,
     "head.dropout": 0.0,
@@ -41,7 +41,6 @@ os.environ["XLA_FLAGS"] += " --xla_force_host_platform_device_count=2"
 from tfxfer.machine import runtime
 runtime.import_tensorflow()
 import tensorflow as tf
-ADD_TINY_NET
 if backend == "tensorflow":
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -75,7 +74,7 @@ for strategy in strategies:
         figures |= {f"{name}.{key}": value for key, value in asdict(evaluation).items()}
     Path(out, f"{strategy}.json").write_text(json.dumps(figures))
 print(json.dumps(ends))
-""".replace("ADD_TINY_NET", ADD_TINY_NET)
+"""
 
 
 def write_splits(folder: Path) -> Path:
@@ -85,13 +84,13 @@ def write_splits(folder: Path) -> Path:
     return folder
 
 
-def run_spread(backend, folder, pictures, weights_file, batch_size, strategies, commands=()):
+def run_spread(backend, folder, pictures, mobilenet_file, batch_size, strategies, commands=()):
     """Run `PROGRAM`.
 
     Returns:
         The exit codes and messages of the commands, and the figures by strategy.
     """
-    network = {"data": str(pictures), "backbone": "TinyNet", "weights": str(weights_file)}
+    network = {"data": str(pictures), "backbone": "MobileNet", "weights": str(mobilenet_file)}
     given = {**network, "settings": SETTINGS | {"data.batch_size": batch_size}}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
