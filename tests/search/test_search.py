@@ -207,6 +207,7 @@ def test_a_longer_rung_goes_on_from_the_shorter_ones_weights(config, space, tmp_
     )
     assert straight.accuracy == long.accuracy
     assert straight.cross_entropy == pytest.approx(long.cross_entropy, rel=1e-4)
+    assert straight.inverse_penalty == long.inverse_penalty
 
 
 def test_hyperband_shares_out_the_epochs_itself(config, tmp_path):

@@ -62,7 +62,8 @@ class KeepBest(keras.callbacks.Callback):
             before the name, ``val_cross_entropy`` and ``val_accuracy``.
 
     Attributes:
-        epoch: The number of the best epoch, from 1; 0 if none has beaten `standing`.
+        before: The standing of the weights from before the training, which an epoch has to beat.
+        epoch: The number of the best epoch, from 1; 0 if there is none.
         standing: The standing of that epoch.
         top, top_epoch: The highest standing so far, and its epoch, for `patience`.
         weights: The weights of that epoch, or from before the training; None before it begins.
@@ -80,7 +81,7 @@ class KeepBest(keras.callbacks.Callback):
         super().__init__()
         self._keeps_last = keeps_last
         self._patience, self._metric = patience, metric
-        self._before, self._items = standing, items
+        self.before, self._items = standing, items
         self.epoch = self.top_epoch = 0
         self.standing = self.top = standing
         self.weights: list[np.ndarray] | None = None
@@ -99,7 +100,7 @@ class KeepBest(keras.callbacks.Callback):
         if is_better:
             self.top, self.top_epoch = now, epoch + 1
         is_as_good = score >= self.top.score - _NOISE * standard_error(self.top.score, self._items)
-        beats_before = self._before.is_beaten_by(score, cross_entropy)
+        beats_before = self.before.is_beaten_by(score, cross_entropy)
         if self._keeps_last or (is_as_good and beats_before):
             self.standing, self.epoch = now, epoch + 1
             self.weights = self.model.get_weights()

@@ -47,7 +47,11 @@ def save_state(
     """
     standings = [
         np.array([each.score, each.cross_entropy, each.accuracy, epoch])
-        for each, epoch in ((best.standing, best.epoch), (best.top, best.top_epoch))
+        for each, epoch in (
+            (best.standing, best.epoch),
+            (best.top, best.top_epoch),
+            (best.before, 0),
+        )
     ]
     groups = {
         "variable": model.variables,
@@ -65,9 +69,15 @@ def load_state(path: Path, model: keras.Model, best: KeepBest) -> None:
         StateError: The file is damaged or belongs to another model; nothing is changed then.
     """
     state = read_state(path)
-    check_shapes(state, {"best": model.weights, "standing": [np.empty(4)] * 2})
+    # Earlier versions wrote no standing from before the phase.
+    count = 2 if len(state.groups.get("standing", ())) == 2 else 3
+    check_shapes(state, {"best": model.weights, "standing": [np.empty(4)] * count})
     assign_state(state, {"variable": model.variables, "optimizer": model.optimizer.variables})
-    (*figures, epoch), (*top, top_epoch) = (row.tolist() for row in state.groups["standing"])
+    (*figures, epoch), (*top, top_epoch), *before = (
+        row.tolist() for row in state.groups["standing"]
+    )
     best.standing, best.epoch = Standing(*figures), int(epoch)
     best.top, best.top_epoch = Standing(*top), int(top_epoch)
+    if before:
+        best.before = Standing(*before[0][:-1])
     best.weights = state.groups["best"]

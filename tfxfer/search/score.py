@@ -194,8 +194,8 @@ def _sum_up(trial: Trial, job: Job, outcomes: list[Outcome], span: Span) -> Tria
         right="" if right is None else "".join("01"[int(each)] for each in right),
         is_cut_short=span.stop is not None and span.stop < phase.epochs and phase.unfreeze != 0,
         precision=last.precision,
-        inverse_penalty=outcomes[0].result.inverse_penalty,
-        evenness=outcomes[0].result.evenness,
+        inverse_penalty=trial.inverse_penalty if span.state else outcomes[0].result.inverse_penalty,
+        evenness=trial.evenness if span.state else outcomes[0].result.evenness,
     )
 
 

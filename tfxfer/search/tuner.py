@@ -85,6 +85,11 @@ class SearchTuner(BaseTuner):
             return score_config(config, self._bench, trial, place, span)
 
         trial = Trial(number, values, continues=before, worker=self.tuner_id)
+        if span.state and before is not None:  # The head is the one of the shorter rung.
+            earlier = places.load_trial(places.trial_folder(self._search, before))
+            trial = replace(
+                trial, inverse_penalty=earlier.inverse_penalty, evenness=earlier.evenness
+            )
         return score_once(place, trial, score, self._bench)
 
     def _span(self, place: Path, proposed: dict[str, Any], before: int | None) -> Span:
