@@ -126,7 +126,7 @@ def test_json_lines_keep_the_order_of_what_was_named(
     np.testing.assert_allclose(lines[0]["scores"], np.sort(expected)[::-1], atol=1e-5)
     with np.load(vectors) as stored:
         assert stored["paths"].tolist() == [p for n, p in enumerate(named) if n not in (2, 3)]
-        assert stored["embeddings"].shape == (9, 256)
+        assert stored["embeddings"].shape == (9, 48)
         assert stored["embeddings"].dtype == np.float32
         row = tfxfer.predict(run_folder, files[5], embeddings=True, probabilities=True)[0]
         np.testing.assert_allclose(stored["embeddings"][0], row.embedding, rtol=1e-3, atol=1e-4)

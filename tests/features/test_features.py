@@ -384,7 +384,7 @@ def test_room_for_one_phase_is_not_spent_on_the_next(make_run, pictures, cuts):
 def test_the_whole_network_trains_on_pictures(make_run, pictures):
     run = make_run()
     data = make_phase_data(
-        run, pictures, phases=[phase(unfreeze=13, batch_norm="train")], batching=Batching(8)
+        run, pictures, phases=[phase(unfreeze=6, batch_norm="train")], batching=Batching(8)
     )
     assert (data.cut.name, data.views, run.recorder.clock.items) == ("pictures", 0, 0)
     features, labels = next(iter(data.make_training()))

@@ -49,11 +49,11 @@ def top(small_backbone):
 
 
 @pytest.fixture(scope="module")
-def features(_mobilenet):
+def features(_tiny):
     """Features of 16 pictures below the top block."""
     pictures = np.random.default_rng(0).uniform(0, 255, (16, 32, 32, 3))
     head = build_head(HeadConfig(), 3, seed=0)
-    prefix = build_prefix(_mobilenet, head, [find_cut(_mobilenet, head, 1)])
+    prefix = build_prefix(_tiny, head, [find_cut(_tiny, head, 1)])
     return run_model(prefix, pictures)
 
 

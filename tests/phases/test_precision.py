@@ -42,13 +42,13 @@ def top(small_backbone):
 
 
 @pytest.fixture(scope="module")
-def batches(_mobilenet):
+def batches(_tiny):
     """Features of 16 pictures of three classes below the top block."""
     labels = np.arange(16) % 3
     noise = np.random.default_rng(0).uniform(0, 60, (16, 32, 32, 3))
     pictures = noise + 80 * labels[:, None, None, None]
     head = build_head(HeadConfig(), 3, seed=0)
-    prefix = build_prefix(_mobilenet, head, [find_cut(_mobilenet, head, 1)])
+    prefix = build_prefix(_tiny, head, [find_cut(_tiny, head, 1)])
     features = run_model(prefix, pictures)
     dataset = tf.data.Dataset.from_tensor_slices((features, np.eye(3, dtype=np.float32)[labels]))
     return untuned(dataset.batch(8))

@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from support.balancing import objective, phase, softmax
 from support.fitting import as_labels, fit_phase
+from support.tiny_net import CHANNELS
 
 from tfxfer.errors import InputError
 from tfxfer.features.batches import Batching, make_stored_training
@@ -23,7 +24,6 @@ from tfxfer.phases.keep_best import standard_error
 from tfxfer.tasks.balance import adjust_by
 
 QUIET = Console(quiet=True)
-CHANNELS = 256  # The small network has so many channels.
 METHODS = ("class_weights", "sampling", "logit_adjustment")
 
 

@@ -11,6 +11,7 @@ from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from support.fitting import PLAIN, as_labels, fit_phase, prepare_phase
+from support.tiny_net import CHANNELS
 
 from tfxfer.config.head import HeadConfig
 from tfxfer.config.phases import ResolvedPhase
@@ -23,8 +24,6 @@ from tfxfer.records.results import PhaseResult
 from tfxfer.task import Solution
 from tfxfer.tasks.heads import build_head
 from tfxfer.tasks.solver import can_solve, channel_scale, estimate_seconds
-
-CHANNELS = 256  # The small network has so many channels.
 
 
 def draw_features(classes, count, seed) -> tuple[np.ndarray, np.ndarray]:

@@ -94,7 +94,7 @@ def test_a_student_learns_and_is_compared(teacher, weights_file, tmp_path, capsy
         settings={
             "backbone.image_size_px": 32,
             "phases.head.solver": "adamw",
-            "phases.head.epochs": 2,
+            "phases.head.epochs": 20,
             "phases.distil.epochs": 1,
             "phases.distil.precision": "float32",
         },

@@ -8,12 +8,25 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tensorflow as tf
+
+from tfxfer.config.presets import load_config
+from tfxfer.data.audit import audit_listing
+from tfxfer.kinds import TASKS
+from tfxfer.machine.processes import ALONE
+from tfxfer.report.console import make_console
+from tfxfer.sources.sources import list_items
+from tfxfer.training.job import prepare
+from tfxfer.training.load import load_data
 
 FIGURES = json.loads(Path(__file__).with_name("figures.json").read_text(encoding="utf-8"))
 # These flags choose the kernels of TensorFlow, oneDNN, OpenVINO and OpenBLAS, and with them the
@@ -64,6 +77,24 @@ def choose(found: dict, like: dict) -> dict:
         else found[key]
         for key, value in like.items()
     }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_run_that_draws_its_pictures_starts_as_one_that_finds_them_drawn():
+    """Drawing pictures takes random numbers, too, so a run is seeded after they are drawn."""
+    shutil.rmtree(os.environ["TFDS_DATA_DIR"], ignore_errors=True)
+    config = load_config("birds")
+    starts = []
+    for _ in range(2):
+        job = prepare(config, make_console(is_quiet=True), share=ALONE)
+        labels = job.items.train.labels.numbers.tolist()
+        numbers = random.random(), np.random.random(), float(tf.random.uniform([]))
+        starts.append((labels, numbers))
+    assert len(starts[0][0]) == 480
+    assert starts[0] == starts[1]
+    load_data(config.data, config.seed, show=pytest.fail)
+    found = audit_listing(list_items(config.data, TASKS))
+    assert not (found.faults or found.copies or found.oddities), "they need no look"
 
 
 @pytest.mark.slow
