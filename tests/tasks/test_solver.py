@@ -26,13 +26,13 @@ from tfxfer.tasks.heads import build_head
 from tfxfer.tasks.solver import can_solve, channel_scale, estimate_seconds
 
 
-def draw_features(classes, count, seed) -> tuple[np.ndarray, np.ndarray]:
+def draw_features(classes, count, seed, channels=CHANNELS) -> tuple[np.ndarray, np.ndarray]:
     """Return overlapping classes; channels are far from zero, with different scales, one of 0."""
     generator = np.random.default_rng(seed)
     labels = np.arange(count) % classes
-    centres = np.random.default_rng(99).normal(0, 0.3, (classes, CHANNELS))
-    features = centres[labels] + generator.normal(0, 1, (count, CHANNELS))
-    features = 3 + features * np.geomspace(0.1, 10, CHANNELS)
+    centres = np.random.default_rng(99).normal(0, 0.3, (classes, channels))
+    features = centres[labels] + generator.normal(0, 1, (count, channels))
+    features = 3 + features * np.geomspace(0.1, 10, channels)
     features[:, 0] = 2.5
     return features.astype(np.float32), labels
 
@@ -105,10 +105,10 @@ def test_the_penalty_is_the_one_that_is_best_on_validation(make_table):
 
 
 def test_of_many_pictures_the_chosen_fit_is_as_exact_as_of_few(make_table):
-    classes, count = 20, 4200
-    features, labels = draw_features(classes, count, seed=0)
-    held_out, held_out_labels = draw_features(classes, 200, seed=1)
-    assert estimate_seconds(build_head(HeadConfig(), classes, 0), count, CHANNELS) > 2
+    classes, count, channels = 20, 4200, 256
+    features, labels = draw_features(classes, count, seed=0, channels=channels)
+    held_out, held_out_labels = draw_features(classes, 200, seed=1, channels=channels)
+    assert estimate_seconds(build_head(HeadConfig(), classes, 0), count, channels) > 2
     solution = solve((make_table(features), make_table(held_out)), labels, held_out_labels)
     deviation = features.std(axis=0)
     deviation[0] = 1
