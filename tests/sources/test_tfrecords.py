@@ -298,7 +298,7 @@ def test_the_record_at_which_a_file_breaks_is_the_right_one(tmp_path):
 def test_missing_shards_are_noted(tmp_path):
     for shard in (0, 2):
         write(tmp_path / "r" / f"x-{shard:05d}-of-00003", examples(15, 20 * shard))
-    assert load("tfrecord", tmp_path / "r" / "x*").notes[0].startswith("2 of 3 shards of ")
+    assert load("tfrecord", tmp_path / "r" / "x*").notes[0].startswith("2 of 3 files of ")
 
 
 def test_a_pattern_is_kept_absolute(tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ from tfxfer.sources.tfrecords_files import ARRAYRECORD, TFRECORD, TFRecordSet, r
 from tfxfer.task import Tasks
 
 _WILDCARD = re.compile(r"[*?\[{]")
-_SHARD = re.compile(r"(.*)-(\d{5,})-of-(\d{5,})(.*)")
+_NUMBERED = re.compile(r"(.*)-(\d{5,})-of-(\d{5,})(.*)")
 
 
 def list_tfrecord_files(config: DataConfig, cache: Path, tasks: Tasks) -> Listing:
@@ -54,7 +54,7 @@ def list_tfrecord_files(config: DataConfig, cache: Path, tasks: Tasks) -> Listin
         task,
         splits,
         config.row,
-        (*_note_shards(files), *several),
+        (*_note_unread(files), *several),
         TFRECORDS,
         {name: each.bad for name, each in found.items()},
     )
@@ -147,16 +147,16 @@ def _find_keys(kind: str, files: Mapping[str, list[str]], config: DataConfig) ->
     )
 
 
-def _note_shards(files: Mapping[str, list[str]]) -> list[str]:
-    """Note the sets of sharded files of which some are not read."""
-    shards: dict[tuple[str, ...], set[str]] = defaultdict(set)
+def _note_unread(files: Mapping[str, list[str]]) -> list[str]:
+    """Note the sets of numbered files of which some are not read."""
+    numbered: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for path in (path for paths in files.values() for path in paths):
-        if match := _SHARD.fullmatch(path):
+        if match := _NUMBERED.fullmatch(path):
             start, number, total, end = match.groups()
-            shards[start, total, end].add(number)
+            numbered[start, total, end].add(number)
     return [
-        f"{len(numbers)} of {int(total)} shards of {start}-*-of-{total}{end} are read"
-        for (start, total, end), numbers in shards.items()
+        f"{len(numbers)} of {int(total)} files of {start}-*-of-{total}{end} are read"
+        for (start, total, end), numbers in numbered.items()
         if len(numbers) < int(total)
     ]
 
