@@ -23,8 +23,8 @@ os.environ["TFXFER_CACHE"] = CACHE_DIR.name
 runtime.import_tensorflow()
 
 import keras
+from support import tiny_net
 from support.small import COLOURS, SHARED, as_it_was, small_arguments, write_classes
-from support.tiny_net import add_tiny_net
 
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.backbones.build import build_backbone
@@ -33,13 +33,18 @@ from tfxfer.config.backbone import BackboneConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.features.store import shards
 from tfxfer.features.store.table import Table, look_up
+from tfxfer.modalities.pictures.networks import families
 from tfxfer.modalities.pictures.networks.applications import build_network
 from tfxfer.tasks.heads import (
     DenseHead,
     build_head,
 )
 
-add_tiny_net()
+tiny_net.add_row(families)
+tiny_net.add_builder(keras.applications)
+# Processes that tests start know the tiny network too.
+STARTED = str(Path(tiny_net.__file__).parent / "started")
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [STARTED, os.environ.get("PYTHONPATH")]))
 # Imported objects stay, so the garbage collector need not look at them between tests.
 gc.freeze()
 # Graphs are thousands of objects that stay, so the garbage collector rarely finds any among them.
@@ -106,7 +111,7 @@ def weights_file(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def mobilenet_file(tmp_path_factory) -> Path:
-    """The same of MobileNet, alpha 0.25, for processes that know no networks but Keras's."""
+    """The same of MobileNet, alpha 0.25, for tests of a network of Keras Applications."""
     return write_weights(tmp_path_factory.mktemp("weights"), "MobileNet", 0.25)
 
 

@@ -76,14 +76,3 @@ def test_what_a_killed_command_left_long_ago_goes_with_the_next(shared):
     make_old(left)
     with own_temporary() as own:
         assert list(shared.iterdir()) == [own]
-
-
-@pytest.mark.slow
-def test_a_first_look_at_the_birds_leaves_nothing(shared, tmp_path):
-    """TensorFlow Datasets makes a folder that it forgets; TensorFlow writes generated sources."""
-    places = {"TFDS_DATA_DIR": str(tmp_path / "data"), "TFXFER_CACHE": str(tmp_path / "cache")}
-    command = [sys.executable, "-m", "tfxfer", "audit", "embedded:birds"]
-    done = subprocess.run(command, env={**os.environ, **places}, capture_output=True, text=True)
-    assert done.returncode in (0, 1), done.stderr
-    assert (tmp_path / "data").is_dir()
-    assert list(shared.iterdir()) == []

@@ -15,10 +15,10 @@ from tfxfer.machine.strategy import check_splits, divide_batch
 
 
 @pytest.mark.slow
-def test_two_mirrored_devices_give_what_one_gives(tmp_path, mobilenet_file):
+def test_two_mirrored_devices_give_what_one_gives(tmp_path, weights_file):
     pictures = write_splits(tmp_path / "split")
     _, figures = run_spread(
-        "tensorflow", tmp_path, pictures, mobilenet_file, 8, strategies=("single", "auto")
+        "tensorflow", tmp_path, pictures, weights_file, 8, strategies=("single", "auto")
     )
     assert (figures["single"]["devices"], figures["auto"]["devices"]) == (1, 2)
     assert_alike(figures["auto"], figures["single"])

@@ -50,16 +50,16 @@ def pictures(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def arguments(pictures, mobilenet_file):
+def arguments(pictures, weights_file):
     """The arguments of a two-phase run."""
     settings = SETTINGS | {"data.batch_size": BATCH_SIZE, "phases.fine-tune.precision": "auto"}
     chosen = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-    network = ["--backbone", "MobileNet", "--weights", str(mobilenet_file)]
+    network = ["--backbone", "TinyNet", "--weights", str(weights_file)]
     return ["--preset", "photos", "--data", str(pictures), *network, *chosen]
 
 
 @pytest.fixture(scope="module")
-def on_jax(tmp_path_factory, arguments, pictures, mobilenet_file):
+def on_jax(tmp_path_factory, arguments, pictures, weights_file):
     """A finished run, its predictions, refused requests, and the same run on two devices."""
     folder = tmp_path_factory.mktemp("jax")
     run = str(folder / "run")
@@ -81,7 +81,7 @@ def on_jax(tmp_path_factory, arguments, pictures, mobilenet_file):
         ["train", *arguments, "--dry-run"],
     ]
     ends, figures = run_spread(
-        "jax", folder, pictures, mobilenet_file, BATCH_SIZE, ["auto"], commands
+        "jax", folder, pictures, weights_file, BATCH_SIZE, ["auto"], commands
     )
     assert ends[0][0] == 0, ends[0][1]
     metrics = json.loads((folder / "run" / "metrics.json").read_text())

@@ -16,7 +16,6 @@ import psutil
 import pytest
 from PIL import Image
 from rich.console import Console
-from support.small import mobilenet_arguments
 
 import tfxfer
 from tfxfer import run
@@ -39,9 +38,10 @@ QUIET = Console(quiet=True)
 DEEP = {"unfreeze": 2, "phases.fine-tune.learning_rate": 3e-3}
 
 
-def make_config(arguments, picture_folder, tmp_path):
-    """Return a search over three depths and the rate."""
-    settings = arguments["settings"] | {
+@pytest.fixture
+def config(small, picture_folder, tmp_path):
+    """A search over three depths and the rate."""
+    settings = small["settings"] | {
         "search.unfreeze": [0, 1, 2],
         "search.axes.phases.fine-tune.learning_rate": [1e-3, 3e-3],
         "phases.fine-tune.epochs": 3,
@@ -49,14 +49,9 @@ def make_config(arguments, picture_folder, tmp_path):
         "features.cache_dir": str(tmp_path / "cache"),
     }
     return load_config(
-        "photos", data=picture_folder, backbone=arguments["backbone"],
-        weights=arguments["weights"], settings=settings,
+        "photos", data=picture_folder, backbone=small["backbone"], weights=small["weights"],
+        settings=settings,
     )  # fmt: skip
-
-
-@pytest.fixture
-def config(small, picture_folder, tmp_path):
-    return make_config(small, picture_folder, tmp_path)
 
 
 @pytest.fixture
@@ -271,10 +266,7 @@ def test_one_process_at_a_time_is_a_worker(config, tmp_path, monkeypatch, capsys
     assert "'tuner0'" in said and "at work" in said
 
 
-def test_two_workers_finish_when_one_and_the_chief_are_killed(
-    mobilenet_file, picture_folder, tmp_path
-):
-    config = make_config(mobilenet_arguments(mobilenet_file), picture_folder, tmp_path)
+def test_two_workers_finish_when_one_and_the_chief_are_killed(config, tmp_path):
     out, preset = tmp_path / "out", tmp_path / "search.toml"
     preset.write_text(dump_config(heads_alone(config)))
     command = [sys.executable, "-m", "tfxfer.tune", "--preset", preset, "--out", out]

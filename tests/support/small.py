@@ -89,12 +89,6 @@ def write_classes(folder: Path, counts: dict[str, int], first_seed: int = 0) -> 
     return folder
 
 
-def mobilenet_arguments(mobilenet_file: Path, **settings: object) -> dict:
-    """Return the arguments of a small run for a process that knows no networks but Keras's."""
-    settings = {"backbone__alpha": 0.25, **settings}
-    return small_arguments(mobilenet_file, **settings) | {"backbone": "MobileNet"}
-
-
 def small_arguments(weights_file: Path, **settings: object) -> dict:
     """Return arguments of `tfxfer.train` for a run of a few seconds that times no alternatives.
 

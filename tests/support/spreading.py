@@ -17,7 +17,6 @@ QUICKLY = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
 
 # There is no dropout, because each of TensorFlow's replicas would draw its own masks.
 SETTINGS = {
-    "backbone.alpha": 0.25,
     "backbone.image_size_px": 32,
     "head.levels": 1,
     "head.dropout": 0.0,
@@ -84,13 +83,13 @@ def write_splits(folder: Path) -> Path:
     return folder
 
 
-def run_spread(backend, folder, pictures, mobilenet_file, batch_size, strategies, commands=()):
+def run_spread(backend, folder, pictures, weights_file, batch_size, strategies, commands=()):
     """Run `PROGRAM`.
 
     Returns:
         The exit codes and messages of the commands, and the figures by strategy.
     """
-    network = {"data": str(pictures), "backbone": "MobileNet", "weights": str(mobilenet_file)}
+    network = {"data": str(pictures), "backbone": "TinyNet", "weights": str(weights_file)}
     given = {**network, "settings": SETTINGS | {"data.batch_size": batch_size}}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],

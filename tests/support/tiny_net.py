@@ -1,32 +1,24 @@
 """A network of six small blocks, which tests add to the families by its row.
 
 A run of it takes a third of the time of the smallest network of Keras Applications, because most
-of a small run is spent on building and tracing layers. A process that tests start knows it only if
-it calls `add_tiny_net`.
+of a small run is spent on building and tracing layers. Processes that tests start know it too
+(`started/sitecustomize.py`). This module imports no Keras, because such a process may need none.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import keras
-
-from tfxfer.modalities.pictures.networks import families
-from tfxfer.modalities.pictures.networks.families import Family
+from types import ModuleType
+from typing import Any
 
 NAME = "TinyNet"
 BLOCKS = 6
 CHANNELS = 8 * BLOCKS
-# A program that a test starts runs this after `import_tensorflow`.
-ADD_TINY_NET = f"""
-sys.path.insert(0, {str(Path(__file__).parents[1])!r})
-from support.tiny_net import add_tiny_net
-add_tiny_net()
-"""
 
 
-def build_tiny_net(include_top, weights, input_shape) -> keras.Model:
+def build_tiny_net(include_top: bool, weights: str | None, input_shape: tuple[int, ...]) -> Any:
     """Build the network as `keras.applications` would: separable convolutions and their norms."""
+    import keras
+
     inputs = tensor = keras.Input(input_shape)
     for number in range(1, BLOCKS + 1):
         name, strides = f"stage{number}", 2 if number in (1, 2, 5) else 1
@@ -42,9 +34,13 @@ def build_tiny_net(include_top, weights, input_shape) -> keras.Model:
     return keras.Model(inputs, tensor, name="tiny_net")
 
 
-def add_tiny_net() -> None:
-    """Add the network's row, which is all that it takes."""
-    row = Family("TinyNet", {NAME: 224}, r"(?P<name>stage\d)_out$", "tf", "MIT")
-    keras.applications.TinyNet = build_tiny_net
+def add_row(families: ModuleType) -> None:
+    """Add the network's row to the module of the families, which is all that it takes."""
+    row = families.Family("TinyNet", {NAME: 224}, r"(?P<name>stage\d)_out$", "tf", "MIT")
     families.NETWORKS[NAME] = row
     families.COUNTS[NAME] = (6_448, BLOCKS)
+
+
+def add_builder(applications: ModuleType) -> None:
+    """Add the network to `keras.applications`."""
+    applications.TinyNet = build_tiny_net

@@ -13,7 +13,7 @@ import nbformat
 import numpy as np
 import pytest
 from nbclient import NotebookClient
-from support.small import mobilenet_arguments
+from support.small import small_arguments
 
 from tfxfer.modalities.pictures.fieldguide.folder import write_bird_folder
 
@@ -56,7 +56,7 @@ def write_nvidia_smi(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def executed(tmp_path_factory, mobilenet_file):
+def executed(tmp_path_factory, weights_file):
     """The notebook after a run that only its form fields make small, and the run's folder."""
     folder = tmp_path_factory.mktemp("colab")
     (folder / "tmp").mkdir()
@@ -72,7 +72,7 @@ def executed(tmp_path_factory, mobilenet_file):
         "phases.fine-tune.precision": "float32",
         "features.engine": "tensorflow",
     }
-    photos = mobilenet_arguments(mobilenet_file)
+    photos = small_arguments(weights_file)
     fill_in(cells["birds"], SETTINGS=birds)
     fill_in(
         cells["plan"],
@@ -83,7 +83,7 @@ def executed(tmp_path_factory, mobilenet_file):
     programs = write_nvidia_smi(folder / "bin"), Path(sys.executable).parent, os.environ["PATH"]
     environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"} | {
         "PATH": os.pathsep.join(map(str, programs)),
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]]),
         "CUDA_VISIBLE_DEVICES": "-1",
         "PIP_NO_INDEX": "1",  # Missing packages cannot be installed.
         "TMPDIR": str(folder / "tmp"),  # TensorBoard looks for other instances there.

@@ -21,7 +21,7 @@ WEIGHTS = "weights/mobilenetv2_100_224_{}_notop.weights.h5"
 @pytest.mark.shared
 @pytest.mark.slow
 def test_a_network_that_knows_birds_tells_ten_species_apart(shared, tmp_path):
-    """A linear head reaches an accuracy of 0.97 and more; chance is 0.10."""
+    """A linear head on 20 pictures of each reaches 0.95 and more; chance is 0.10."""
     preset = tmp_path / "head.toml"
     preset.write_text('[[phases]]\nname = "head"\nlearning_rate = 1e-3\n')
     result = tfxfer.train(
@@ -29,10 +29,11 @@ def test_a_network_that_knows_birds_tells_ten_species_apart(shared, tmp_path):
         data=shared / "data" / "birds10",
         backbone="MobileNetV2",
         weights=shared / WEIGHTS.format("inat_bird"),
+        settings={"data.split.shots": 20},
         out=tmp_path / "run",
         quiet=True,
     )
-    assert result.validation.accuracy >= 0.965
+    assert result.validation.accuracy >= 0.94
     assert any("no test split" in note for note in result.plan.notes)
 
 

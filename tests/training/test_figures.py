@@ -58,14 +58,22 @@ def describe_machine() -> dict:
 
 
 def train(arguments: list[str], out: Path) -> dict:
-    """Train with as many threads as the machine has cores, and read what the run wrote."""
+    """Train with as many threads as the machine has cores, and read what the run wrote.
+
+    Pictures are drawn for it. TensorFlow Datasets makes a temporary folder that it forgets, and
+    TensorFlow writes generated sources: none of that is left.
+    """
     threads = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+    temporary = out.with_name("temporary")
+    temporary.mkdir()
+    own = {"TFDS_DATA_DIR": str(out.with_name("data")), "TMPDIR": str(temporary)}
     done = subprocess.run(
         [sys.executable, "-m", "tfxfer.train", *arguments, "--quiet", "--out", out],
-        env={name: value for name, value in os.environ.items() if name not in threads},
+        env={name: value for name, value in os.environ.items() if name not in threads} | own,
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert list(temporary.iterdir()) == []
     return json.loads((out / "metrics.json").read_text(encoding="utf-8"))
 
 

@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 from rich.console import Console
 from support.small import small_arguments
-from support.tiny_net import ADD_TINY_NET
 
 from tfxfer.cache.folder import measure_others
 from tfxfer.commands.train import main
@@ -36,7 +35,6 @@ import os, signal, sys
 from pathlib import Path
 from tfxfer.machine import runtime
 runtime.import_tensorflow()
-{ADD_TINY_NET}
 from tfxfer.config.presets import load_config
 from tfxfer.report.console import make_console
 from tfxfer.training.train import run_training
