@@ -27,6 +27,8 @@ from tfxfer.modalities.pictures.networks.hub_module import export_hub_module
 from tfxfer.phases.unfreeze import unfreeze_top
 from tfxfer.tasks.heads import build_head
 
+pytestmark = pytest.mark.slow
+
 SIDE = 32
 
 
@@ -337,7 +339,6 @@ def test_a_module_of_another_kind_serves_arrays(tmp_path):
     assert np.abs(layer.weights[0].numpy() - before).max() > 0
 
 
-@pytest.mark.slow
 def test_a_run_trains_both_phases_and_what_it_leaves_serves(folder, picture_folder, tmp_path):
     result = tfxfer.train(
         "photos",

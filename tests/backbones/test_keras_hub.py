@@ -22,6 +22,8 @@ from tfxfer.modalities.pictures.networks.hub_families import FAMILIES
 from tfxfer.phases.unfreeze import unfreeze_top
 from tfxfer.tasks.heads import build_head
 
+pytestmark = pytest.mark.slow
+
 keras_hub = pytest.importorskip("keras_hub")
 
 SIDE = 32
@@ -202,7 +204,6 @@ def test_only_unfrozen_blocks_move_and_no_statistics(presets, name):
     assert not [path for path in moved if "moving_" in path or "batch_norm" in path]
 
 
-@pytest.mark.slow
 def test_a_vit_trains_through_both_phases_and_loads_in_a_new_process(
     presets, picture_folder, tmp_path
 ):

@@ -21,6 +21,8 @@ from tfxfer.modalities.pictures.networks.applications import build_network, wrap
 from tfxfer.modalities.pictures.networks.families import NETWORKS
 from tfxfer.tasks.heads import build_head
 
+pytestmark = pytest.mark.slow
+
 
 def build(name: str, levels: int) -> Backbone:
     network = build_network(name, small_size_px(name))

@@ -16,6 +16,8 @@ from tfxfer.modalities.pictures.networks.applications import build_network, wrap
 from tfxfer.modalities.pictures.networks.families import COUNTS, FAMILIES, NETWORKS
 from tfxfer.tasks.heads import build_head
 
+pytestmark = pytest.mark.slow
+
 # The smallest network of each family: the others repeat its blocks or widen them.
 SMALLEST = [next(iter(family.sizes_px)) for family in FAMILIES]
 

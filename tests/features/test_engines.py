@@ -21,6 +21,8 @@ from tfxfer.modalities.pictures.networks.applications import build_network, wrap
 from tfxfer.modalities.pictures.networks.families import NETWORKS
 from tfxfer.tasks.heads import build_head
 
+pytestmark = pytest.mark.slow
+
 # Behind four and nine blocks: random weights lose bfloat16's few bits in the blocks above.
 CUTS = (4, 2)
 

@@ -43,6 +43,8 @@ from tfxfer.modalities.pictures.view import augmented_view, plain_view
 from tfxfer.tasks.heads import build_head
 from tfxfer.training.load import load_data
 
+pytestmark = pytest.mark.slow
+
 AUGMENTATION = AugmentationConfig(colour=0.3)
 
 

@@ -27,6 +27,8 @@ from tfxfer.sources.folder import read_folder
 from tfxfer.tasks import heads
 from tfxfer.training.load import load_data
 
+pytestmark = pytest.mark.slow
+
 
 def tiny_net(include_top, weights, input_shape, alpha=None):
     """A network as `keras.applications` would have it: three blocks of one convolution each."""

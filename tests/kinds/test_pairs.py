@@ -23,6 +23,8 @@ from tfxfer.modality import InputSpec
 from tfxfer.report.console import make_console
 from tfxfer.training.job import load_items
 
+pytestmark = pytest.mark.slow
+
 PAIRS = [(modality, task) for modality in MODALITIES for task in TASKS]
 COUNTS = {"train": 24, "val": 12, "test": 12}
 # What the columns of a manifest are called is a setting, and so is what parts several labels.

@@ -14,6 +14,8 @@ from tfxfer.machine.processes import ALONE
 from tfxfer.records.evaluations import Evaluation
 from tfxfer.task import Labels, Task
 
+pytestmark = pytest.mark.slow
+
 ROWS = pytest.mark.parametrize("name", TASKS)
 CLASSES = ("ant", "bee", "fly")
 COUNT = 24

@@ -10,6 +10,8 @@ import pytest
 
 from tfxfer.machine import runtime
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def container(tmp_path, monkeypatch):

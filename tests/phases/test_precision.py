@@ -23,6 +23,8 @@ from tfxfer.phases.precision import agree, choose_precision, in_precision
 from tfxfer.phases.span import load_state, save_state
 from tfxfer.tasks.heads import build_head
 
+pytestmark = pytest.mark.slow
+
 LossScale = keras.optimizers.LossScaleOptimizer
 rounds_float32 = tf.config.experimental.tensor_float_32_execution_enabled
 REWRITE = "auto_mixed_precision_onednn_bfloat16"

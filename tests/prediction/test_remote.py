@@ -21,6 +21,8 @@ from tfxfer.export.saved_model import write_saved_model
 from tfxfer.prediction.load import load_predictor
 from tfxfer.prediction.loaders.served import batch_by_bytes
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ("amber", "blue", "grün")
 
 

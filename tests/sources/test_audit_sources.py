@@ -26,6 +26,8 @@ from tfxfer.sources.sources import list_items
 from tfxfer.training.job import load_items
 from tfxfer.training.load import load_data
 
+pytestmark = pytest.mark.slow
+
 tool = load_tool("make_bad_folder")
 CLASSES = tuple(tool.CLASSES)
 GOOD = 12  # Each class has so many good pictures in train, and 4 in test.

@@ -20,6 +20,8 @@ from tfxfer.modalities.pictures.decode import decode_picture
 from tfxfer.sources.python_dataset import write_dataset
 from tfxfer.training.load import load_data
 
+pytestmark = pytest.mark.slow
+
 NAMES = tuple(COLOURS)
 PIXELS = np.stack([np.asarray(draw_picture(NAMES[i % 3], i, 16)) for i in range(18)])
 LABELS = np.arange(18) % 3

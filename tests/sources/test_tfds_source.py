@@ -23,6 +23,8 @@ from tfxfer.modalities.pictures.decode import decode_picture
 from tfxfer.sources.sources import list_items
 from tfxfer.training.load import load_data
 
+pytestmark = pytest.mark.slow
+
 
 def examples(count: int, offset: int):
     for index in range(count):

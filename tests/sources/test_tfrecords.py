@@ -17,6 +17,8 @@ from tfxfer.kinds import TASKS
 from tfxfer.sources.label_lists import to_labels
 from tfxfer.training.load import load_data
 
+pytestmark = pytest.mark.slow
+
 NAMES = tuple(COLOURS)
 KINDS = ("tfrecord", "arrayrecord")
 

@@ -23,6 +23,8 @@ from tfxfer.machine.processes import ALONE
 from tfxfer.phases.keep_best import standard_error
 from tfxfer.tasks.balance import adjust_by
 
+pytestmark = pytest.mark.slow
+
 QUIET = Console(quiet=True)
 METHODS = ("class_weights", "sampling", "logit_adjustment")
 

@@ -13,6 +13,8 @@ from tfxfer.tasks.intervals import class_intervals, several_intervals
 from tfxfer.tasks.labels import ClassLabels, SeveralLabels
 from tfxfer.tasks.outputs import SIGMOID, SOFTMAX
 
+pytestmark = pytest.mark.slow
+
 
 def sample(count, class_count, seed=0):
     generator = np.random.default_rng(seed)

@@ -36,6 +36,8 @@ from tfxfer.training.job import Job, make_job
 from tfxfer.training.phase import Turn, train_phase
 from tfxfer.training.plan import make_plan
 
+pytestmark = pytest.mark.slow
+
 QUIET = Console(quiet=True)
 CLASSES = ("red", "green", "blue")
 SEVERAL = SeveralObjective()

@@ -15,11 +15,12 @@ from tfxfer.features.cut import build_prefix, find_cut
 from tfxfer.modalities.pictures.networks.hub_module import export_hub_module
 from tfxfer.tasks.heads import build_head
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = "weights/mobilenetv2_100_224_{}_notop.weights.h5"
 
 
 @pytest.mark.shared
-@pytest.mark.slow
 def test_a_network_that_knows_birds_tells_ten_species_apart(shared, tmp_path):
     """A linear head on 20 pictures of each reaches 0.95 and more; chance is 0.10."""
     preset = tmp_path / "head.toml"

@@ -25,6 +25,8 @@ from tfxfer.modalities.pictures.view import augmented_view, plain_view
 from tfxfer.phases.schedules import fill_in
 from tfxfer.training.load import load_data
 
+pytestmark = pytest.mark.slow
+
 SIZE = 24
 # These are the corners of three views from the version that had only one policy.
 EXPECTED_CORNERS = [[101.09, 101.33, 94.35], [149.83, 134.49, 127.95], [113.95, 101.3, 94.32]]

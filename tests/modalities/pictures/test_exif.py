@@ -12,6 +12,8 @@ from PIL import Image, ImageOps
 from tfxfer.modalities.pictures.decode import decode_picture
 from tfxfer.modalities.pictures.exif import read_orientation
 
+pytestmark = pytest.mark.slow
+
 
 def photograph(orientation: int | None, endian: str = "<", more: bool = False) -> bytes:
     """Return a smooth JPEG picture of 24 x 16 px whose four sides differ."""

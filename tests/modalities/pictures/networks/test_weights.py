@@ -13,6 +13,8 @@ from tfxfer.errors import InputError
 from tfxfer.modalities.pictures.networks.applications import build_network
 from tfxfer.modalities.pictures.networks.preprocessing import TORCH_MEAN, TORCH_STD
 
+pytestmark = pytest.mark.slow
+
 
 def load(path, name="MobileNet", alpha=0.25, size=32):
     return build_backbone(
