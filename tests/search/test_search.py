@@ -27,7 +27,7 @@ from tfxfer.records.searches import Trial
 from tfxfer.search import folder as places
 from tfxfer.search import tuner
 from tfxfer.search.locks import lock_of
-from tfxfer.search.oracles import make_oracle
+from tfxfer.search.oracles import ORACLES, make_oracle
 from tfxfer.search.score import Bench, BudgetOverError, score_config
 from tfxfer.search.search import Wanted, run_search, run_trials
 from tfxfer.search.space import make_space, propose
@@ -178,10 +178,12 @@ def test_a_search_is_resumed_and_leaves_a_preset_pictures_and_the_winners_run(
     assert "search.toml" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["bayesian", "grid"])
-def test_other_tuners_propose_different_points(config, tmp_path, name):
+@pytest.mark.parametrize("name", ["random", "bayesian", "grid"])
+def test_a_search_that_is_asked_for_more_trials_proposes_new_ones(config, tmp_path, name):
     config = heads_alone(config)
     out = start(tmp_path / "out", config, tuner=name)
+    run_trials(config, Wanted(2, name), out, QUIET)
+    assert len(places.load_trials(out)) == 3
     _, is_complete = run_trials(config, Wanted(5, name), out, QUIET)
     trials = places.load_trials(out)[1:]
     assert is_complete and 4 <= len(trials) <= 5  # There are four points.
@@ -221,16 +223,17 @@ def test_an_unknown_objective_is_refused(config, tmp_path):
         run_search(config, Wanted(2, objective="val_loss"), out, QUIET)
 
 
-def oracle_in(folder: Path, space):
+def oracle_in(folder: Path, space, name: str, trials: int = 4):
     oracle = make_oracle(
-        "random", space, objective="val_accuracy", trials=4, epochs=3, seed=0, search=folder
+        name, space, objective="val_accuracy", trials=trials, epochs=3, seed=0, search=folder
     )
     oracle._set_project_dir(str(folder), places.TRIALS)
     return oracle
 
 
-def test_no_trial_is_lost_or_run_twice_when_an_oracle_dies(space, tmp_path):
-    oracle = oracle_in(tmp_path, space)
+@pytest.mark.parametrize("name", ["random", "bayesian", "grid"])
+def test_no_trial_is_lost_or_run_twice_when_an_oracle_dies(space, tmp_path, name):
+    oracle = oracle_in(tmp_path, space, name)
     with lock_of(tmp_path, "one"), lock_of(tmp_path, "two"), lock_of(tmp_path, "three"):
         done, dead, alive = (oracle.create_trial(name) for name in ("one", "two", "three"))
     oracle.update_trial(done.trial_id, {"val_accuracy": 0.5})
@@ -246,7 +249,7 @@ def test_no_trial_is_lost_or_run_twice_when_an_oracle_dies(space, tmp_path):
     )
     with lock_of(tmp_path, "three"), lock_of(tmp_path, "four"):
         # Another process holds the lock of `three`, so `three` is alive.
-        again = oracle_in(tmp_path, space)
+        again = oracle_in(tmp_path, space, name)
         again.reload()
         assert set(again.ongoing_trials) == {"three"}
         assert again.ongoing_trials["three"].trial_id == alive.trial_id
@@ -254,6 +257,27 @@ def test_no_trial_is_lost_or_run_twice_when_an_oracle_dies(space, tmp_path):
         assert again.create_trial("four").trial_id == dead.trial_id
         assert again.create_trial("five").trial_id == "3"
     assert again.create_trial("six").trial_id in {dead.trial_id, alive.trial_id, "3"}
+
+
+@pytest.mark.parametrize("name", list(ORACLES))
+def test_an_oracle_that_was_killed_goes_on_where_it_was(space, tmp_path, name):
+    """Each trial is asked of an oracle that begins anew; more trials are asked for on the way."""
+    proposed = []
+    for number in range(4):
+        oracle = oracle_in(tmp_path, space, name, trials=2 if number < 2 else 4)
+        oracle.reload() if number else oracle.save()
+        with lock_of(tmp_path, f"worker{number}"):
+            trial = oracle.create_trial(f"worker{number}")
+            assert trial.status == "RUNNING", (number, trial.status)
+            proposed.append(json.dumps(trial.hyperparameters.values, sort_keys=True))
+            oracle.update_trial(trial.trial_id, {"val_accuracy": number / 10})
+            trial.status = "COMPLETED"
+            oracle.end_trial(trial)
+    known = [each for each in proposed if "tuner/" not in each]
+    assert len(set(known)) == len(known)
+    stopped = oracle_in(tmp_path, space, name, trials=4)
+    stopped.reload()
+    assert stopped.create_trial("last").status == "STOPPED"
 
 
 def test_one_process_at_a_time_is_a_worker(config, tmp_path, monkeypatch, capsys):

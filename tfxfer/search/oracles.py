@@ -76,7 +76,21 @@ class _Random(Lasting, keras_tuner.oracles.RandomSearchOracle):
 
 
 class _Grid(Lasting, keras_tuner.oracles.GridSearchOracle):
-    pass
+    """The combinations one after the other, from the place that the noted trials say.
+
+    KerasTuner 1.4.8 keeps its place in memory alone (its issue 1055). It expects keys that appear
+    during the search; here all are declared, so that each combination follows from the one before.
+    """
+
+    def populate_space(self, trial_id):
+        if self.start_order:
+            last = self.trials[self.start_order[-1]].hyperparameters.values
+            values = self._get_next_combination(last)
+        else:
+            space = self.get_space()
+            values = {hp.name: hp.default for hp in space.space if space.is_active(hp)}
+        status = TrialStatus.STOPPED if values is None else TrialStatus.RUNNING
+        return {"status": status, "values": values}
 
 
 class _Bayesian(Lasting, keras_tuner.oracles.BayesianOptimizationOracle):
