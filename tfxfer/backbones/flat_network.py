@@ -54,7 +54,7 @@ class FlatNetwork(keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> FlatNetwork:
         backbone = keras.saving.deserialize_keras_object(config["backbone"], custom_objects)
-        # Models of items that were saved before other shapes were possible name their side.
+        # Models of pictures that were saved before other shapes were possible name their side.
         side = config.get("size_px")
         return cls(backbone, config.get("shape") or (side, side, 3))
 

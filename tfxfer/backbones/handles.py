@@ -156,8 +156,8 @@ def _resolve_address(address: str) -> tuple[str, int]:
             except OSError as error:
                 if isinstance(error, HTTPError):
                     error.close()
-                if isinstance(error, HTTPError) and error.code < 500:
-                    raise  # The server has answered, and would give the same answer again.
+                    if error.code < 500:
+                        raise  # The server has answered, and would give the same answer again.
                 time.sleep(pause)
         return hub.resolve(address), len(_PAUSES_SECONDS)
     finally:

@@ -177,6 +177,7 @@ def _cuts(job: Job, depths: tuple[int, ...]) -> list[Cut]:
 def _sum_up(trial: Trial, job: Job, outcomes: list[Outcome], span: Span) -> Trial:
     """Return a trial with the results of its phases."""
     last, right = outcomes[-1].result, outcomes[-1].right
+    head = trial if span.state else outcomes[0].result  # A shorter rung has trained the head then.
     items = len(job.items.validation.labels)
     phase = job.phases[-1]
     return replace(
@@ -194,8 +195,8 @@ def _sum_up(trial: Trial, job: Job, outcomes: list[Outcome], span: Span) -> Tria
         right="" if right is None else "".join("01"[int(each)] for each in right),
         is_cut_short=span.stop is not None and span.stop < phase.epochs and phase.unfreeze != 0,
         precision=last.precision,
-        inverse_penalty=trial.inverse_penalty if span.state else outcomes[0].result.inverse_penalty,
-        evenness=trial.evenness if span.state else outcomes[0].result.evenness,
+        inverse_penalty=head.inverse_penalty,
+        evenness=head.evenness,
     )
 
 

@@ -76,20 +76,22 @@ class SearchTuner(BaseTuner):
         continued = proposed.get("tuner/trial_id")
         before = int(continued) + 1 if continued is not None else None
         span = self._span(place, proposed, before)
-
-        def score(trial: Trial) -> Trial:
-            config = propose(self._config, self._space, values)
-            if span.state and before is not None:
-                earlier = places.load_trial(places.trial_folder(self._search, before))
-                config = _in_precision(config, earlier.precision)
-            return score_config(config, self._bench, trial, place, span)
-
         trial = Trial(number, values, continues=before, worker=self.tuner_id)
         if span.state and before is not None:  # The head is the one of the shorter rung.
             earlier = places.load_trial(places.trial_folder(self._search, before))
             trial = replace(
-                trial, inverse_penalty=earlier.inverse_penalty, evenness=earlier.evenness
+                trial,
+                precision=earlier.precision,
+                inverse_penalty=earlier.inverse_penalty,
+                evenness=earlier.evenness,
             )
+
+        def score(trial: Trial) -> Trial:
+            config = propose(self._config, self._space, values)
+            if span.state:
+                config = _in_precision(config, trial.precision)
+            return score_config(config, self._bench, trial, place, span)
+
         return score_once(place, trial, score, self._bench)
 
     def _span(self, place: Path, proposed: dict[str, Any], before: int | None) -> Span:
