@@ -25,6 +25,7 @@ runtime.import_tensorflow()
 import keras
 from support import tiny_net
 from support.small import COLOURS, SHARED, as_it_was, small_arguments, write_classes
+from tensorflow.python.framework.config import disable_op_determinism
 
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.backbones.build import build_backbone
@@ -66,9 +67,11 @@ def _let_go():
     """Free a test module's models and graphs: those of the whole suite take many gigabytes.
 
     Objects that survive this stay to the end. The garbage collector need not look at them again,
-    because that took seconds each time.
+    because that took seconds each time. A deterministic run sets its process to other kernels,
+    which round otherwise than those of the processes that later tests start, so that is undone.
     """
     yield
+    disable_op_determinism()
     keras.backend.clear_session(free_memory=False)
     gc.collect()
     gc.freeze()
