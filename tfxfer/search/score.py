@@ -13,6 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from tfxfer import run
+from tfxfer.backbones.weights import check_weights
 from tfxfer.cache.digest import digest
 from tfxfer.config.config import Config
 from tfxfer.config.former import identify
@@ -84,6 +85,7 @@ class Bench:
         # The flip matters, because mirror images are copies if items may be flipped.
         key = digest(repr(plain), str(config.seed), str(config.augmentation.mirrors))
         if key not in self.items:
+            check_weights(config.backbone)  # It may take long to load the items.
             loaded = load_items(config, self.console, share=ALONE)
             self.items[key] = add_teacher(loaded, config, self.console)
         return self.items[key]

@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tfxfer import run
+from tfxfer.backbones.weights import check_weights
 from tfxfer.cache.digest import digest
 from tfxfer.config.config import Config
 from tfxfer.data.items import ItemData
@@ -50,6 +51,7 @@ def run_folds(
     count = config.data.split.folds or 0
     finished = {} if overwrite else run.load_unfinished(folder, config)
     may_replace = overwrite or bool(finished)
+    check_weights(config.backbone)
     for fold in range(1, count + 1):
         with _saying_what_is_left(folder, finished, count):
             console.print(f"\n[bold]fold {fold} of {count}[/]")

@@ -10,6 +10,7 @@ from rich.console import Console
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.backbones.build import build_backbone
 from tfxfer.backbones.levels import add_levels
+from tfxfer.backbones.weights import check_weights
 from tfxfer.cache.folder import locate
 from tfxfer.config.config import Config
 from tfxfer.config.phases import ResolvedPhase
@@ -91,11 +92,22 @@ def choose_devices(config: Config) -> Share:
 
 
 def prepare(
-    config: Config, console: Console, items: ItemData | None = None, *, share: Share
+    config: Config,
+    console: Console,
+    items: ItemData | None = None,
+    keeps: bool = True,
+    *,
+    share: Share,
 ) -> Job:
-    """Load the items unless they are given, and build the network and its head."""
+    """Load the items unless they are given, and build the network and its head.
+
+    Args:
+        keeps: Whether the looks at items are kept for the next run.
+        share: The part of the run that this process does.
+    """
     if items is None:
-        items = load_items(config, console, share=share)
+        check_weights(config.backbone)  # It may take long to load the items.
+        items = load_items(config, console, keeps, share=share)
     return make_job(config, add_teacher(items, config, console), console, share=share)
 
 

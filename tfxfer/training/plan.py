@@ -9,12 +9,11 @@ from rich.console import Console
 from tfxfer.config.config import Config
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.machine import runtime
-from tfxfer.machine.processes import ALONE
 from tfxfer.phases.memory import memory_errors
 from tfxfer.records.plans import PhasePlan, Plan
 from tfxfer.report.console import print_plan
 from tfxfer.training.estimate import Before, check_memory, plan_phase
-from tfxfer.training.job import Job, choose_devices, load_items, prepare
+from tfxfer.training.job import Job, choose_devices, prepare
 
 
 def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
@@ -62,9 +61,7 @@ def dry_run(config: Config, console: Console) -> Plan:
     """Print the plan with a timed estimate; train and store nothing."""
     share = choose_devices(config)
     with share.scope(), memory_errors(config.data.batch_size):
-        job = prepare(
-            config, console, load_items(config, console, keeps=False, share=ALONE), share=share
-        )
+        job = prepare(config, console, keeps=False, share=share)
         with console.status("Timing a few steps"):
             plan = make_plan(config, job, is_timed=True)
     print_plan(console, plan, with_blocks=True)

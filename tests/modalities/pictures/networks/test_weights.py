@@ -8,6 +8,7 @@ import pytest
 from support.small import run_model
 
 from tfxfer.backbones.build import build_backbone
+from tfxfer.backbones.weights import check_weights
 from tfxfer.config.backbone import BackboneConfig
 from tfxfer.errors import InputError
 from tfxfer.modalities.pictures.networks.applications import build_network
@@ -51,13 +52,33 @@ def test_files_that_are_none_or_broken_are_refused(tmp_path, mobilenet_file):
         load(tmp_path / "model.pt")
     with pytest.raises(ValueError, match="Did you mean 'imagenet'"):
         load("imagnet")
-    broken = tmp_path / "broken.weights.h5"
-    broken.write_bytes(mobilenet_file.read_bytes()[:1000])
-    with pytest.raises(InputError, match="not an HDF5 file"):
-        load(broken)
-    (tmp_path / "broken.h5").write_bytes(b"nothing")
-    with pytest.raises(InputError, match="weights must be those of"):
-        load(tmp_path / "broken.h5")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is empty. Copy or download it again"),
+        (b"\n<!DOCTYPE html><html><title>weights</title></html>", "is a web page"),
+        (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a pointer of Git LFS"),
+        (b"PK\x03\x04" + bytes(2000), "is cut off or damaged. Copy or download it again"),
+        (b"\x80\x02}q\x00.", "is neither HDF5 nor a .keras archive"),
+        (None, "is cut off or damaged. Copy or download it again"),
+    ],
+)
+def test_a_file_that_holds_no_weights_is_refused_before_items_are_read(
+    content, reason, tmp_path, mobilenet_file
+):
+    whole = mobilenet_file.read_bytes()
+    for size in (100, 1000, len(whole) // 2, len(whole) - 1) if content is None else (0,):
+        path = tmp_path / "broken.weights.h5"
+        path.write_bytes(whole[:size] if content is None else content)
+        config = BackboneConfig(name="MobileNet", weights=str(path), alpha=0.25)
+        with pytest.raises(InputError) as refused:
+            check_weights(config)
+        assert f"Received: weights={str(path)!r}, which {reason}" in str(refused.value)
+        with pytest.raises(InputError, match="weights must name a file of weights"):
+            load(path)
 
 
 def write_keras_download(folder, name):
