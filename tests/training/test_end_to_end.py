@@ -29,6 +29,7 @@ from tfxfer.training.plan import make_plan
 
 pytestmark = pytest.mark.slow
 
+PHOTOS = "PHOTOS"  # stands for the folder of pictures
 RUN_FILES = {
     "classes.txt",
     "config.toml",
@@ -287,18 +288,27 @@ def test_three_phases_unfreeze_step_by_step_without_the_bad_files(small, own_fol
         (["--preset", "photos", "--data", "nowhere"], "which is not there"),
         (["--preset", "birds", "--weights", "gone.h5"], "which is not there"),
         (["--preset", "birds", "--out", "/dev/null/run"], "a file or folder cannot be used"),
-        (["--preset", "birds", "--set", "phases.1.unfreeze=99"], "0 to 18"),
+        (["--preset", "birds", "--data", PHOTOS, "--set", "phases.1.unfreeze=99"], "0 to 18"),
         (
-            ["--preset", "birds", "--set", "data.batch_size=480", "backbone.image_size_px=4096"],
-            "Received: data.batch_size=480. Try --set data.batch_size=",
+            [
+                "--preset",
+                "birds",
+                "--data",
+                PHOTOS,
+                "--set",
+                "data.batch_size=480",
+                "backbone.image_size_px=8192",
+            ],
+            "Received: data.batch_size=42. Try --set data.batch_size=",
         ),
     ],
 )
 def test_mistakes_end_with_code_2_and_leave_nothing(
-    arguments, expected, tmp_path, monkeypatch, capsys
+    arguments, expected, picture_folder, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    assert train_main(["--out", "run", *arguments]) == 2
+    named = [str(picture_folder) if argument is PHOTOS else argument for argument in arguments]
+    assert train_main(["--out", "run", *named]) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith("error: ")
     assert expected in captured.err

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfxfer.cache.temporary import own_temporary
+from tfxfer.config.config import Config
 from tfxfer.config.presets import load_config
 from tfxfer.data.audit import audit_listing
 from tfxfer.kinds import TASKS
@@ -41,6 +43,21 @@ ACCURACY_TOLERANCE = 0.03
 CROSS_ENTROPY_TOLERANCE = 0.05
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """Pictures that were drawn for a run.
+
+    Attributes:
+        folder: The folder of TensorFlow Datasets in which they lie.
+        config: The config of the run for which they were drawn.
+        start: What that run began with.
+    """
+
+    folder: Path
+    config: Config
+    start: tuple[list[int], tuple[float, ...]]
+
+
 def describe_machine() -> dict:
     """The processor and the packages that decide how numbers are rounded."""
     try:
@@ -57,16 +74,16 @@ def describe_machine() -> dict:
     }
 
 
-def train(arguments: list[str], out: Path) -> dict:
+def train(arguments: list[str], out: Path, data_dir: Path) -> dict:
     """Train with as many threads as the machine has cores, and read what the run wrote.
 
-    Pictures are drawn for it. TensorFlow Datasets makes a temporary folder that it forgets, and
-    TensorFlow writes generated sources: none of that is left.
+    TensorFlow Datasets makes a temporary folder that it forgets, and TensorFlow writes generated
+    sources: none of that is left.
     """
     threads = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
     temporary = out.with_name("temporary")
     temporary.mkdir()
-    own = {"TFDS_DATA_DIR": str(out.with_name("data")), "TMPDIR": str(temporary)}
+    own = {"TFDS_DATA_DIR": str(data_dir), "TMPDIR": str(temporary)}
     done = subprocess.run(
         [sys.executable, "-m", "tfxfer.train", *arguments, "--quiet", "--out", out],
         env={name: value for name, value in os.environ.items() if name not in threads} | own,
@@ -87,19 +104,28 @@ def choose(found: dict, like: dict) -> dict:
     }  # fmt: skip
 
 
+def start(config: Config) -> tuple[list[int], tuple[float, ...]]:
+    """Prepare a run, and return its labels and the random numbers that it would take next."""
+    job = prepare(config, make_console(is_quiet=True), share=ALONE)
+    numbers = random.random(), np.random.random(), float(tf.random.uniform([]))
+    return job.items.train.labels.numbers.tolist(), numbers
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory) -> Drawn:
+    """The pictures of `birds`, which are drawn once: it takes longer than to train on them."""
+    folder = tmp_path_factory.mktemp("data")
+    config = load_config("birds", settings={"data.reading.data_dir": str(folder)})
+    with own_temporary():
+        return Drawn(folder, config, start(config))
+
+
 @pytest.mark.slow
-def test_a_run_that_draws_its_pictures_starts_as_one_that_finds_them_drawn():
+def test_a_run_that_draws_its_pictures_starts_as_one_that_finds_them_drawn(drawn):
     """Drawing pictures takes random numbers, too, so a run is seeded after they are drawn."""
-    shutil.rmtree(os.environ["TFDS_DATA_DIR"], ignore_errors=True)
-    config = load_config("birds")
-    starts = []
-    for _ in range(2):
-        job = prepare(config, make_console(is_quiet=True), share=ALONE)
-        labels = job.items.train.labels.numbers.tolist()
-        numbers = random.random(), np.random.random(), float(tf.random.uniform([]))
-        starts.append((labels, numbers))
-    assert len(starts[0][0]) == 480
-    assert starts[0] == starts[1]
+    config = drawn.config
+    assert len(drawn.start[0]) == 480
+    assert drawn.start == start(config)
     load_data(config.data, config.seed, show=pytest.fail)
     found = audit_listing(list_items(config.data, TASKS))
     assert not (found.faults or found.copies or found.oddities), "they need no look"
@@ -108,10 +134,10 @@ def test_a_run_that_draws_its_pictures_starts_as_one_that_finds_them_drawn():
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", ["birds", pytest.param("clothing", marks=pytest.mark.shared)])
-def test_a_run_gives_the_figures_of_before(name, shared, tmp_path):
+def test_a_run_gives_the_figures_of_before(name, drawn, shared, tmp_path):
     known = FIGURES["runs"][name]
     arguments = [argument.replace("SHARED", str(shared)) for argument in known["arguments"]]
-    metrics, expected = train(arguments, tmp_path / "run"), known["metrics"]
+    metrics, expected = train(arguments, tmp_path / "run", drawn.folder), known["metrics"]
     if describe_machine() == FIGURES["machine"]:
         assert choose(metrics, expected) == expected
         return
