@@ -14,7 +14,7 @@ from tfxfer.cache.digest import digest
 from tfxfer.records.audits import Look
 
 # The version is raised when looks at the same item change.
-_FOLDER, _VERSION = "audit", 2
+_FOLDER, _VERSION = "audit", 3
 
 
 def place_of(cache: Path, source: str) -> Path:

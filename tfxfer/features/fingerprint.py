@@ -15,7 +15,7 @@ from tfxfer.features.cut import Cut
 from tfxfer.task import Head
 
 # This is raised when a change to decoding, augmentation or the prefix changes features.
-_VERSION = 3
+_VERSION = 4
 
 
 def hash_prefix(backbone: Backbone, head: Head, cut: Cut) -> str:

@@ -20,6 +20,7 @@ from tfxfer.data.items import PARALLEL_CALLS, FileSet, ItemSet, untuned
 from tfxfer.machine.files import read_bytes
 from tfxfer.modalities.pictures.copies import find_copies
 from tfxfer.modalities.pictures.decode import decode_picture, sniff
+from tfxfer.modalities.pictures.exif import read_orientation
 from tfxfer.modalities.pictures.headers import MOST_PIXELS
 from tfxfer.modalities.pictures.oddities import THUMBNAIL_PX
 from tfxfer.modalities.pictures.settings import FORMATS
@@ -34,7 +35,6 @@ _ENDINGS = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG",
     ".bmp": "BMP", ".webp": "WebP",
 }  # fmt: skip
-_ORIENTATION_TAG = 0x0112
 # So many pictures are held in memory at the same time.
 _HELD = 64
 # What the header of a picture says, and the picture's bytes.
@@ -143,8 +143,6 @@ def _describe(look: Look, header: Image.Image) -> Look:
         "grey": header.mode in ("1", "L", "LA") or header.mode.startswith("I"),
         "transparent": header.mode in ("RGBA", "LA", "PA") or "transparency" in header.info,
         "palette": header.mode == "P",
-        # The decoder reads the orientation only in JPEG files.
-        "turned": look.kind == "JPEG" and header.getexif().get(_ORIENTATION_TAG, 1) not in (0, 1),
         "gigantic": width * height > _GIGANTIC_PIXELS,
         "tiny": short < _TINY_PX,
         "narrow": long / short > _NARROW_RATIO,
@@ -156,10 +154,10 @@ def _decode_all(read: Sequence[_Read]) -> list[Look]:
     """Decode pictures in one call without Python; if one is broken, decode them one by one."""
     encoded = [picture for look, picture in read if not look.fault]
     try:
-        shapes, thumbnails = _shrink_all(tf.constant(encoded, tf.string))
+        pixels = _shrink_all(tf.constant(encoded, tf.string))
     except tf.errors.OpError:
         return [_decode(look, picture) for look, picture in read]
-    decoded = zip(shapes.numpy(), thumbnails.numpy(), strict=True)
+    decoded = zip(*(values.numpy() for values in pixels), strict=True)
     return [look if look.fault else _add_pixels(look, *next(decoded)) for look, _ in read]
 
 
@@ -168,40 +166,51 @@ def _decode(look: Look, encoded: bytes) -> Look:
     if look.fault:
         return look
     try:
-        shape, thumbnail = _shrink(tf.constant(encoded))
+        pixels = _shrink(tf.constant(encoded))
     except tf.errors.OpError as error:
         return replace(
             look, fault=f"broken {look.kind} file ({_last_sentence(error.message)})", oddities=()
         )
-    return _add_pixels(look, shape.numpy(), thumbnail.numpy())
+    return _add_pixels(look, *(value.numpy() for value in pixels))
 
 
-def _add_pixels(look: Look, shape: np.ndarray, thumbnail: np.ndarray) -> Look:
+def _add_pixels(
+    look: Look, shape: np.ndarray, orientation: np.ndarray, thumbnail: np.ndarray
+) -> Look:
     if not look.height_px:
         height, width = map(int, shape)
         look = replace(look, height_px=height, width_px=width)
-    if float(thumbnail.std(axis=(0, 1)).max()) < _CONSTANT_BELOW:
-        look = replace(look, oddities=(*look.oddities, "constant"))
-    return replace(look, thumbnail=thumbnail.tobytes())
+    facts = {
+        "turned": orientation > 1,
+        "constant": float(thumbnail.std(axis=(0, 1)).max()) < _CONSTANT_BELOW,
+    }
+    found = (key for key, is_so in facts.items() if is_so)
+    return replace(look, oddities=(*look.oddities, *found), thumbnail=thumbnail.tobytes())
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
-def _shrink(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the size at which a picture was decoded, and its thumbnail."""
+def _shrink(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return the size at which a picture was decoded, its orientation, and its thumbnail."""
     picture = decode_picture(encoded, least_px=3 * THUMBNAIL_PX)
     small = tf.image.resize(picture, (THUMBNAIL_PX, THUMBNAIL_PX), antialias=True)
-    return tf.shape(picture)[:2], tf.cast(tf.round(tf.clip_by_value(small, 0.0, 255.0)), tf.uint8)
+    thumbnail = tf.cast(tf.round(tf.clip_by_value(small, 0.0, 255.0)), tf.uint8)
+    return tf.shape(picture)[:2], read_orientation(encoded), thumbnail
 
 
 @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
-def _shrink_all(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Shrink several pictures: ``[pictures, 2]`` int32 and ``[pictures, 16, 16, 3]`` uint8."""
+def _shrink_all(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Shrink several pictures.
+
+    Returns:
+        ``[pictures, 2]`` int32, ``[pictures]`` int32, and ``[pictures, 16, 16, 3]`` uint8.
+    """
     return tf.map_fn(
         _shrink,
         encoded,
         parallel_iterations=PARALLEL_CALLS,
         fn_output_signature=(
             tf.TensorSpec([2], tf.int32),
+            tf.TensorSpec([], tf.int32),
             tf.TensorSpec([THUMBNAIL_PX, THUMBNAIL_PX, 3], tf.uint8),
         ),
     )
