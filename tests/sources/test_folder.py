@@ -52,6 +52,93 @@ def test_split_folders_are_taken_as_they_are(tmp_path, validation):
     assert data.notes == ()
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("training_set", "test_set"), ("seg_train/seg_train", "seg_test/seg_test"),
+        ("images/train", "images/test"), ("Train-Images", "TEST images"), ("trainset", "testset"),
+        ("birds_train", "birds_test"), ("a/b/c/training", "a/b/c/testing"), ("1 train", "2 test"),
+    ],
+)  # fmt: skip
+def test_folders_whose_names_say_a_split_are_splits(names, tmp_path):
+    for position, (name, count) in enumerate(zip(names, (5, 2), strict=True)):
+        write_classes(tmp_path / "data" / name, dict.fromkeys(COLOURS, count), 10_000 * position)
+    data = load(tmp_path / "data")
+    assert data.classes == tuple(sorted(COLOURS))
+    assert len(data.test.labels) == 6
+    assert len(data.train.labels) + len(data.validation.labels) == 15
+
+
+@pytest.mark.parametrize(
+    "names", [("monday", "tuesday"), ("site one", "site two"), ("freight_train", "night_train")]
+)
+def test_folders_that_all_hold_the_same_folders_are_refused(names, tmp_path):
+    for position, name in enumerate(names):
+        write_classes(tmp_path / name, dict.fromkeys(COLOURS, 4), 10_000 * position)
+    with pytest.raises(InputError, match="must not all hold the same folders") as refused:
+        load(tmp_path)
+    assert f"{names[0]}, {names[1]}" in str(refused.value)
+    assert "each with amber, blue, green" in str(refused.value)
+    # A pattern says that this is known.
+    assert load(tmp_path, group_pattern="[^/]+$").classes == names
+
+
+def test_folders_in_class_folders_are_read_where_they_differ(own_folder):
+    for number, name in enumerate(COLOURS):
+        inner = own_folder / name / "images"
+        inner.mkdir()
+        (own_folder / name / "000.jpg").rename(inner / "000.jpg")
+        (own_folder / name / f"visit {number}").mkdir()
+        (own_folder / name / "001.jpg").rename(own_folder / name / f"visit {number}" / "001.jpg")
+    assert sum(sizes(load(own_folder))) == 18
+
+
+def test_two_folders_of_one_split_are_refused(tmp_path):
+    for position, name in enumerate(("train", "training_set", "val")):
+        write_classes(tmp_path / name, dict.fromkeys(COLOURS, 3), 10_000 * position)
+    with pytest.raises(InputError, match="train and training_set, which both say train"):
+        load(tmp_path)
+
+
+def test_outer_folders_are_looked_through_and_named(own_folder, tmp_path):
+    outer = tmp_path / "outer" / "one more"
+    outer.mkdir(parents=True)
+    own_folder.rename(outer / "photos")
+    data = load(tmp_path / "outer")
+    assert data.classes == tuple(sorted(COLOURS))
+    assert any(str(outer / "photos") in note for note in data.notes)
+    # A split of a single class is no outer folder.
+    write_classes(tmp_path / "data" / "train", dict.fromkeys(COLOURS, 6), 20_000)
+    test = write_classes(tmp_path / "data" / "test", {"blue": 3}, 30_000) / "blue"
+    (test / "inner").mkdir()
+    (test / "000.jpg").rename(test / "inner" / "000.jpg")
+    assert len(load(tmp_path / "data").test.labels) == 3
+
+
+def test_folders_of_systems_are_no_classes(own_folder):
+    system = ("@eaDir", "$RECYCLE.BIN", "lost+found", "System Volume Information", "__MACOSX")
+    for name in system:
+        write_classes(own_folder / name, {"blue": 1})
+        write_classes(own_folder / "green" / name, {"blue": 1})
+    assert load(own_folder).classes == tuple(sorted(COLOURS))
+    assert sum(sizes(load(own_folder))) == 18
+
+
+def test_names_that_only_look_like_those_of_systems_are_classes(own_folder):
+    (own_folder / "blue").rename(own_folder / "__background__")
+    (own_folder / "green").rename(own_folder / "_unknown_")
+    assert load(own_folder).classes == ("__background__", "_unknown_", "amber")
+
+
+def test_a_class_may_be_written_in_two_ways_of_unicode(tmp_path):
+    for position, (split, name) in enumerate({"train": "caf\u00e9", "val": "cafe\u0301"}.items()):
+        folder = write_classes(tmp_path / split, {"amber": 6, "blue": 6}, 10_000 * position)
+        (folder / "blue").rename(folder / name)
+    data = load(tmp_path)
+    assert data.classes == ("amber", "caf\u00e9")
+    assert len(data.validation.labels) == 12
+
+
 def test_a_missing_test_split_is_cut_from_train_only(tmp_path):
     write_classes(tmp_path / "photos" / "train", dict.fromkeys(COLOURS, 10))
     write_classes(tmp_path / "photos" / "val", dict.fromkeys(COLOURS, 3), 5000)

@@ -14,7 +14,9 @@ from tfxfer.config.data import DataConfig
 from tfxfer.config.places import ALLOWED_SOURCES, is_address
 from tfxfer.data.listing import Listing
 from tfxfer.errors import InputError
-from tfxfer.sources.folder import SPLIT_NAMES, read_folder, visible_folders
+from tfxfer.sources.folder import read_folder
+from tfxfer.sources.folders.names import is_split
+from tfxfer.sources.folders.walk import look_through
 from tfxfer.sources.unpack.members import LIMITS, Limits
 from tfxfer.sources.unpack.unpack import unpack
 from tfxfer.task import Tasks
@@ -38,7 +40,8 @@ def list_archive(config: DataConfig, cache: Path, tasks: Tasks) -> Listing:
         )
     folder, is_new = unpack_once(Path(source), cache / "archives", LIMITS)
     notes = [f"the archive was unpacked to {folder}, for later runs as well"] if is_new else []
-    return read_folder(_look_through(str(folder)), source, config, tasks=tasks, notes=notes)
+    inner = look_through(str(folder), is_split)
+    return read_folder(inner, source, config, tasks=tasks, notes=notes)
 
 
 def unpack_once(archive: Path, place: Path, limits: Limits) -> tuple[Path, bool]:
@@ -93,12 +96,3 @@ def _unpack_beside(archive: Path, folder: Path, limits: Limits) -> None:
         unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _look_through(folder: str) -> str:
-    """Return the folder with the class folders or splits: this one, or the only one in it."""
-    folders = visible_folders(folder)
-    if len(folders) != 1 or folders[0].lower() in SPLIT_NAMES:
-        return folder
-    inner = os.path.join(folder, folders[0])
-    return inner if visible_folders(inner) else folder

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,22 +14,12 @@ from tfxfer.config.places import ALLOWED_SOURCES, is_address
 from tfxfer.data.items import FileSet
 from tfxfer.data.listing import Listing
 from tfxfer.errors import InputError, nearest
-from tfxfer.kinds import ENDINGS
-from tfxfer.machine.files import exists, is_folder, join, list_address
+from tfxfer.machine.files import exists, is_folder, join
 from tfxfer.modality import Modality
+from tfxfer.sources.folders.names import is_split, read_split_name
+from tfxfer.sources.folders.walk import list_files, list_here, look_through, visible_folders
 from tfxfer.sources.groups_in_paths import find_groups
 from tfxfer.task import Labels, Tasks
-
-# The names that splits may have in folders and manifests, and their names in tfxfer.
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-    "testing": "test",
-}
 
 
 def list_folder(config: DataConfig, cache: Path, tasks: Tasks) -> Listing:
@@ -69,9 +60,13 @@ def read_folder(
     """
     _check_columns_are_unused(config, source)
     all_notes = [*notes]
-    found_splits = _find_splits(root, all_notes)
-    listed = {name: _list_classes(folder, all_notes, config.row) for name, folder in found_splits}
+    place = _look_through(root, all_notes, is_place=is_split)
+    found_splits = dict(_find_splits(place, all_notes))
+    listed = {
+        name: _list_classes(folder, all_notes, config.row) for name, folder in found_splits.items()
+    }
     classes = tuple(listed["train"])
+    _check_depth(found_splits["train"], listed["train"], config)
     for name, found in listed.items():
         _check_classes(name, found, classes)
     task = tasks["classes"]
@@ -100,13 +95,13 @@ def _check_columns_are_unused(config: DataConfig, source: str) -> None:
 def _find_splits(root: str, notes: list[str]) -> list[tuple[str, str]]:
     """Return the folders with class folders: those of the splits, or the root for ``train``."""
     folders = visible_folders(root)
-    named = {SPLIT_NAMES[f.lower()]: f for f in folders if f.lower() in SPLIT_NAMES}
+    named = _name_splits(root, folders)
     # A class may be called "train", too, but only a split has class folders in it.
     if "train" in named and visible_folders(join(root, named["train"])):
         others = [folder for folder in folders if folder not in named.values()]
         if others:
             notes.append(f"folders beside the splits are not read: {', '.join(others)}")
-        return [(name, join(root, folder)) for name, folder in named.items()]
+        return _look_into_splits(root, named, notes)
     if named and len(named) == len(folders):
         raise InputError(
             "Splits must hold class folders, and train/ must be one of them. Received: "
@@ -116,71 +111,88 @@ def _find_splits(root: str, notes: list[str]) -> list[tuple[str, str]]:
     return [("train", root)]
 
 
+def _name_splits(root: str, folders: Sequence[str]) -> dict[str, str]:
+    """Map the splits to the folders whose names say them.
+
+    Other words may stand in a name if they say nothing of their own, as in ``training_set``, or if
+    they are the same for several splits, as in ``birds_train`` and ``birds_test``.
+    """
+    found = {folder: name for folder in folders if (name := read_split_name(folder))}
+    named: dict[str, str] = {}
+    for folder, name in found.items():
+        alike = {other.split for other in found.values() if other.others == name.others}
+        if not (name.is_plain or len(alike) > 1):
+            continue
+        both = [each for each in (named.get(name.split), folder) if each is not None]
+        full = [each for each in both if visible_folders(join(root, each))]
+        if len(full) > 1:
+            raise InputError(
+                f"A split must be one folder. Received: {root!r} with {' and '.join(full)}, which "
+                f"both say {name.split}. Join them, or move one away."
+            )
+        named[name.split] = (full or both)[0]
+    return named
+
+
+def _look_into_splits(
+    root: str, named: Mapping[str, str], notes: list[str]
+) -> list[tuple[str, str]]:
+    """Return the folder of each split with the class folders, which may lie deeper in it."""
+    train = _look_through(join(root, named["train"]), notes)
+    classes = visible_folders(train)
+    return [
+        (split, train)
+        if split == "train"
+        else (split, _look_through(join(root, folder), notes, is_place=classes.__contains__))
+        for split, folder in named.items()
+    ]
+
+
+def _look_through(folder: str, notes: list[str], **how: Callable[[str], bool]) -> str:
+    inner = look_through(folder, **how)
+    if inner != folder:
+        notes.append(f"the folders of {folder} lie deeper: {inner} is read")
+    return inner
+
+
+def _check_depth(folder: str, found: dict[str, list[str]], config: DataConfig) -> None:
+    """Refuse class folders that all hold the same folders, which may be the classes themselves."""
+    start = len(join(folder, "").rstrip("/")) + 1
+    inner = []
+    for files in found.values():
+        below = (file[start:].replace(os.sep, "/").split("/") for file in files)
+        inner.append({parts[1] for parts in below if len(parts) > 2})
+    alike = sorted(set.intersection(*inner)) if len(inner) > 1 else []
+    if len(alike) > 1 and not config.split.group_pattern:
+        raise InputError(
+            "The folders of the classes must not all hold the same folders, which may be the "
+            f"classes themselves. Received: {', '.join(list(found)[:5])} in {folder!r}, each with "
+            f"{', '.join(alike[:5])}. If the outer folders are splits, name them train, val and "
+            "test; if they are places or days, list the pictures in a manifest or move the inner "
+            "folders together; if they are the classes, name what belongs together: "
+            r"--set 'data.split.group_pattern=[^/]+$' if each picture stands for itself."
+        )
+
+
 def _list_classes(folder: str, notes: list[str], row: Modality) -> dict[str, list[str]]:
     """Map each class folder's name to the pictures in it, at any depth, in sorted order."""
     classes: dict[str, list[str]] = {}
     other: list[str] = []
     for name in visible_folders(folder):
-        pictures = classes[name] = []
-        for file in _list_files(join(folder, name)):
+        # Systems write the same accented letter in two ways, which are one class.
+        pictures = classes.setdefault(unicodedata.normalize("NFC", name), [])
+        for file in list_files(join(folder, name)):
             (pictures if Path(file).suffix.lower() in row.endings else other).append(file)
     if other:
         shown = ", ".join(Path(file).name for file in other[:5]) + (", …" if len(other) > 5 else "")
         notes.append(f"{len(other)} files without a picture's ending are not read: {shown}")
-    loose = [name for name in _list_here(folder)[1] if Path(name).suffix.lower() in row.endings]
+    loose = [name for name in list_here(folder)[1] if Path(name).suffix.lower() in row.endings]
     if loose and classes:
         notes.append(
             f"{len(loose)} pictures beside the class folders of {folder} have no class and are "
             "not read"
         )
     return classes
-
-
-def _list_here(folder: str) -> tuple[Sequence[str], Sequence[str]]:
-    """Return the names of the folders and of the files in a folder, each sorted."""
-    if is_address(folder):
-        try:
-            # An address does not say what is a file: the endings do.
-            return list_address(folder, ENDINGS)
-        except OSError as error:
-            raise InputError(
-                "Every folder of pictures must be readable. Received: "
-                f"{folder!r}: {error.strerror}. Correct its permissions or the address."
-            ) from error
-    entries = sorted(Path(folder).iterdir())
-    folders = [entry.name for entry in entries if entry.is_dir()]
-    return folders, [entry.name for entry in entries if entry.is_file()]
-
-
-def _list_files_at_address(folder: str) -> list[str]:
-    folders, names = _list_here(folder)
-    files = [join(folder, name) for name in names if not name.startswith(".")]
-    for name in folders:
-        files += [] if name.startswith(".") else _list_files_at_address(join(folder, name))
-    return files
-
-
-def _list_files(folder: str) -> list[str]:
-    """List every file below a folder, and follow links; the audit names the broken ones."""
-    if is_address(folder):
-        return sorted(_list_files_at_address(folder))
-
-    def refuse(error: OSError) -> None:
-        raise InputError(
-            f"Every folder of pictures must be readable. Received: {error.filename!r}: "
-            f"{error.strerror}. Correct its permissions or move it away."
-        ) from error
-
-    files, seen = [], set()
-    for path, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        # A link back to a folder that was read would lead to an endless walk, or count twice.
-        if os.path.realpath(path) in seen:
-            folders.clear()
-            continue
-        seen.add(os.path.realpath(path))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        files += [os.path.join(path, name) for name in names if not name.startswith(".")]
-    return sorted(file for file in files if os.path.isfile(file) or os.path.islink(file))
 
 
 def _check_classes(split: str, found: dict[str, list[str]], classes: tuple[str, ...]) -> None:
@@ -216,8 +228,3 @@ def _make_set(
         [path[start:].replace(os.sep, "/") for path in paths], config.split.group_pattern
     )
     return FileSet(tuple(paths), labels, groups)
-
-
-def visible_folders(folder: str) -> list[str]:
-    """Return the sorted names of the folders in a folder, without hidden and system folders."""
-    return [name for name in _list_here(folder)[0] if not name.startswith((".", "__"))]

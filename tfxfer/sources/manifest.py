@@ -18,7 +18,7 @@ from tfxfer.data.items import FileSet
 from tfxfer.data.listing import Listing
 from tfxfer.errors import InputError, nearest
 from tfxfer.machine.files import exists, join
-from tfxfer.sources.folder import SPLIT_NAMES
+from tfxfer.sources.folders.names import SPLIT_NAMES, find_split
 from tfxfer.sources.groups_in_paths import find_groups
 from tfxfer.sources.manifest_rows import Row, read_rows
 from tfxfer.task import Labels, Tasks
@@ -97,7 +97,7 @@ def _look_at(
         if fault:
             faults.append(f"  line {row.line}: {fault}")
             continue
-        split = SPLIT_NAMES[row.split.lower()] if row.split else "train"
+        split = find_split(row.split) or "train"
         name = row.path if is_address(row.path) else os.path.normpath(row.path)
         name = name.replace(os.sep, "/")
         labels = tuple(sorted(set(row.labels)))
@@ -131,7 +131,7 @@ def _find_fault(row: Row, config: DataConfig, several: bool) -> str | None:
         return f"the label {unprintable[0]!r} is not printable text"
     if not _can_be_encoded(row.group):
         return f"the group {row.group!r} holds a broken character"
-    if row.split and row.split.lower() not in SPLIT_NAMES:
+    if row.split and not find_split(row.split):
         known = ", ".join(SPLIT_NAMES)
         return f"unknown split {row.split!r}, not of {known}.{nearest(row.split, SPLIT_NAMES)}"
     if config.split.group_column is not None and not row.group:

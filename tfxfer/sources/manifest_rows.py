@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -121,7 +122,7 @@ def _make_row(line: int, cells: Mapping[str, Any] | str, config: DataConfig) -> 
         return Row(
             line,
             _text(cells[reading.path_column]),
-            tuple(text for text in labels if text),
+            tuple(unicodedata.normalize("NFC", text) for text in labels if text),
             _text(cells.get(reading.split_column)).strip(),
             _text(cells.get(config.split.group_column or "")).strip(),
             is_list,

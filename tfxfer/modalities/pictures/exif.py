@@ -125,7 +125,7 @@ def read_orientation(encoded: tf.Tensor) -> tf.Tensor:
     kind = tf.argmax(begins)
     # Most files hold no EXIF data, and it takes less time to search them than to walk through them.
     name = tf.gather([row.name for row in _FORMATS], kind)
-    pieces = tf.raw_ops.StringSplitV2(input=encoded[tf.newaxis], sep=name, maxsplit=1)
+    pieces = tf.raw_ops.StringSplitV2(input=[encoded], sep=name, maxsplit=1)
     may_hold = tf.reduce_any(begins) & (tf.size(pieces.values) > 1)
     return tf.cond(
         may_hold, lambda: _read_directory(_find_data(encoded, kind)), lambda: tf.constant(1)
