@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+
+_FULL = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT))
 
 
 class InputError(ValueError):
@@ -23,6 +27,33 @@ class InputError(ValueError):
         ...     print("Did you mean 'birds'" in str(error))
         True
     """
+
+
+class FullDiskError(OSError):
+    """An error which says which disk has no room left, and what to do."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
+def find_full_disk(error: BaseException | None) -> BaseException | None:
+    """Return the error which says that a disk, or the user's part of it, is full.
+
+    TensorFlow and h5py raise errors of their own types, with the system's words in their texts.
+
+    Args:
+        error: An error, which may have others as its causes.
+
+    Returns:
+        The error or one of its causes; None if none of them says so.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return error
+        if any(words in str(error) for words in _FULL):
+            return error
+        error = error.__cause__
+    return None
 
 
 def nearest(received: str, allowed: Iterable[str]) -> str:
@@ -58,10 +89,25 @@ def exit_code(action: Callable[[], object]) -> int:
     except InputError as error:
         print(f"error: {error}", *_notes_of(error), sep="\n", file=sys.stderr)
         return 2
+    except FullDiskError as error:
+        print(f"error: {error}", *_notes_of(error), sep="\n", file=sys.stderr)
+        return 2
     except OSError as error:
         print(
             f"error: a file or folder cannot be used. Received: {error}. "
             "Check that it exists, may be read and written, and that the disk has room.",
+            *_notes_of(error),
+            sep="\n",
+            file=sys.stderr,
+        )
+        return 2
+    except Exception as error:
+        cause = find_full_disk(error)
+        if cause is None:
+            raise
+        print(
+            "error: files are written, and need room. Received: a full disk "
+            f"({first_line(cause)}). Make room, and say the same again.",
             *_notes_of(error),
             sep="\n",
             file=sys.stderr,

@@ -11,6 +11,7 @@ import keras
 from tfxfer.machine.compiled import compile_model, predict
 from tfxfer.machine.devices import find_device
 from tfxfer.machine.progress import ProgressBar
+from tfxfer.phases.curves import Curves
 from tfxfer.phases.finite import Attempt, StayFinite, fit_or_retry
 from tfxfer.phases.keep_best import KeepBest, Standing
 from tfxfer.phases.parts import PhaseRun
@@ -167,9 +168,7 @@ def _make_callbacks(run: PhaseRun, best: KeepBest) -> list[keras.callbacks.Callb
     The last two read the figures that the second one adds.
     """
     data = run.data
-    curves = keras.callbacks.TensorBoard(run.watch.logs / run.phase.name, write_graph=False)
-    # It writes once an epoch; without this, JAX would wait after every step for its loss.
-    curves.async_safe = True
+    curves = Curves(run.watch.logs / run.phase.name, run.watch.say)
     validate = Validate(
         data.validation, data.labels[1], objective=run.parts.objective, share=data.share
     )

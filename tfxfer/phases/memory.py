@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import tensorflow as tf
 
-from tfxfer.errors import InputError
+from tfxfer.errors import InputError, find_full_disk
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def memory_errors(batch_size: int) -> Iterator[None]:
 
 def _is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, tf.errors.ResourceExhaustedError):
-        return True
+        return find_full_disk(error) is None  # TensorFlow has one error for both.
     if isinstance(error, tf.errors.InternalError):
         # TensorFlow says this if a batch cannot be copied to a full GPU.
         return "Dst tensor is not initialized" in str(error)

@@ -70,7 +70,7 @@ class Watch:
         after_epoch: A function that is called after each epoch.
         tell: A function that is given the probabilities of the validation items ``[items,
             classes]``, which the kept weights give for the phase's own features.
-        say: A function that is given a note if the phase has to go on in float32.
+        say: A function that is given a note, such as that the phase has to go on in float32.
         keep: A function from the best weights' callback and the precision to a callback that keeps
             how far the phase is.
     """

@@ -20,6 +20,7 @@ from tfxfer.config.former import identify
 from tfxfer.data.items import ItemData
 from tfxfer.errors import InputError
 from tfxfer.features.cut import Cut, find_cut
+from tfxfer.machine.disks import disk_errors
 from tfxfer.machine.processes import ALONE
 from tfxfer.phases.memory import memory_errors
 from tfxfer.phases.parts import Watch
@@ -28,6 +29,7 @@ from tfxfer.records.proportions import wilson_interval
 from tfxfer.records.results import PhaseResult
 from tfxfer.records.searches import Trial
 from tfxfer.report.console import make_console
+from tfxfer.training.disks import list_places
 from tfxfer.training.job import Job, load_items, make_job
 from tfxfer.training.phase import Turn, train_phase
 from tfxfer.training.teacher import add_teacher
@@ -115,7 +117,8 @@ def score_config(
     """
     started = time.monotonic()
     try:
-        with memory_errors(config.data.batch_size):
+        places = list_places(config, folder)
+        with memory_errors(config.data.batch_size), disk_errors(places):
             job = make_job(config, bench.load(config), make_console(is_quiet=True), share=ALONE)
             unfrozen = job.phases[-1].unfreeze
             trial = replace(trial, unfrozen=unfrozen, blocks=len(job.backbone.blocks))

@@ -22,7 +22,7 @@ from keras_tuner import errors
 from keras_tuner.engine.base_tuner import BaseTuner
 
 from tfxfer.config.config import Config
-from tfxfer.errors import InputError, first_line
+from tfxfer.errors import FullDiskError, InputError, first_line
 from tfxfer.phases.span import WHOLE, Span
 from tfxfer.records.searches import Trial
 from tfxfer.report.search import print_trial
@@ -120,7 +120,7 @@ def score_once(place: Path, trial: Trial, score: Callable[[Trial], Trial], bench
         bench.check_time()
         try:
             done = score(trial)
-        except BudgetOverError:
+        except (BudgetOverError, FullDiskError):
             raise
         except InputError as error:
             done = replace(trial, status="failed", message=str(error), finished=time.time())

@@ -11,7 +11,7 @@ import numpy as np
 from tfxfer.config.data import DataConfig
 from tfxfer.data.items import ItemSet
 from tfxfer.data.listing import EXAMPLES, Listing
-from tfxfer.errors import InputError, first_line, nearest
+from tfxfer.errors import InputError, find_full_disk, first_line, nearest
 from tfxfer.sources.label_lists import Listed, to_labels
 from tfxfer.sources.tfds_set import TfdsSet, tfds_read_config
 from tfxfer.sources.tfds_splits import choose_splits, name_examples
@@ -150,6 +150,8 @@ def _prepare(builder: Any) -> None:
         builder.download_and_prepare()
     # The downloader passes on errors of any type from its HTTP client and its archive readers.
     except Exception as error:
+        if find_full_disk(error):
+            raise
         raise InputError(
             f"{builder.info.full_name} is not prepared and could not be downloaded. Tried: "
             f"{first_line(error)}\n"

@@ -20,11 +20,13 @@ from tfxfer.export.jax_program import check_readable
 from tfxfer.export.saved_model import export_saved_model
 from tfxfer.features.cut import ITEMS
 from tfxfer.machine import runtime
+from tfxfer.machine.disks import disk_errors
 from tfxfer.machine.processes import loss_of_others
 from tfxfer.phases.memory import memory_errors
 from tfxfer.records.exports import Exported
 from tfxfer.records.results import RunResult
 from tfxfer.report.console import print_plan, print_result
+from tfxfer.training.disks import list_places
 from tfxfer.training.job import Job, choose_devices, prepare
 from tfxfer.training.phase import train_phases
 from tfxfer.training.plan import make_plan
@@ -69,6 +71,7 @@ def run_training(
         ExitStack() as until_done,
         run.staged(folder, overwrite) if share.is_first else run.scratch() as staging,
         memory_errors(config.data.batch_size),
+        disk_errors(list_places(config, folder)),
     ):
         with share.scope():
             job = prepare(config, console, items, share=share)

@@ -136,7 +136,10 @@ class Keeper:
     def hand_over(self, logs: Path, staging: Path) -> None:
         """Copy the curves to the files of the run, unless they are there already."""
         if self.place and logs.is_dir():
-            shutil.copytree(logs, staging / logs.name)
+            try:
+                shutil.copytree(logs, staging / logs.name)
+            except OSError as error:
+                self.features.recorder.say(f"the run's curves stay in {str(logs)!r} ({error})")
 
     def without_epochs(self, fault: StateError) -> Keeper:
         """Ignore the epochs that an earlier process trained of a phase, and say why."""
