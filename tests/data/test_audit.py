@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -214,6 +215,41 @@ def test_the_command_prints_writes_and_says_by_its_code_what_it_found(
     assert main(["audit", str(own_folder), "--out", str(own_folder / "found")]) == 2
     assert "must lie outside" in capsys.readouterr().err
     assert main(["audit", "tfds:no_such_pictures"]) == 2
+
+
+def keep(folder: Path, classes: int, pictures: int) -> None:
+    """Keep so many classes, and so many pictures of each."""
+    for number, name in enumerate(sorted(folder.iterdir())):
+        if number >= classes:
+            shutil.rmtree(name)
+            continue
+        for file in sorted(name.iterdir())[pictures:]:
+            file.unlink()
+
+
+@pytest.mark.parametrize(
+    ("classes", "pictures", "expected"),
+    [(1, 6, "at least two classes"), (3, 2, "Every class needs at least 3 training pictures"),
+     (3, 0, "no readable picture in a class folder"), (0, 0, "no readable picture in a class")],
+)  # fmt: skip
+def test_the_command_fails_where_training_would(classes, pictures, expected, own_folder, capsys):
+    keep(own_folder, classes, pictures)
+    with pytest.raises(InputError) as refused:
+        load_data(data_config(source=str(own_folder)), 0)
+    assert expected in str(refused.value)
+    assert main(["audit", str(own_folder)]) == 1
+    printed = capsys.readouterr().out
+    assert f"training refuses this {refused.value}" in printed
+    assert "nothing wrong" not in printed
+
+
+def test_a_split_without_pictures_fails_the_command_as_it_fails_training(own_folder, tmp_path):
+    (tmp_path / "data" / "test" / "blue").mkdir(parents=True)
+    own_folder.rename(tmp_path / "data" / "train")
+    found = tfxfer.audit_data(tmp_path / "data", out=tmp_path / "found", quiet=True)
+    assert "its test split" in found.refusal
+    report = json.loads((tmp_path / "found" / "audit.json").read_text(encoding="utf-8"))
+    assert report["refusal"] == found.refusal
 
 
 def test_the_class_folders_of_the_fixtures_hold_no_copies(tmp_path):

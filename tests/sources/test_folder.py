@@ -115,6 +115,39 @@ def test_outer_folders_are_looked_through_and_named(own_folder, tmp_path):
     assert len(load(tmp_path / "data").test.labels) == 3
 
 
+def test_unlabelled_pictures_of_a_split_are_left_out_with_a_note(tmp_path):
+    write_classes(tmp_path / "train", dict.fromkeys(COLOURS, 6))
+    loose = write_classes(tmp_path / "test", {"blue": 3}, 10_000) / "blue"
+    for file in loose.iterdir():
+        file.rename(tmp_path / "test" / file.name)
+    loose.rmdir()
+    data = load(tmp_path)
+    assert sum(sizes(data)) == 18
+    assert any(f"the 3 pictures of {tmp_path / 'test'} lie in no class folders" in note
+               for note in data.notes)  # fmt: skip
+
+
+def test_pictures_without_an_ending_are_known_by_their_first_bytes(own_folder):
+    for name in COLOURS:
+        for number, file in enumerate(sorted((own_folder / name).iterdir())):
+            file.rename(file.with_name(str(number)))
+        (own_folder / name / "README").write_text("Pictures of one colour.")
+    data = load(own_folder)
+    assert sum(sizes(data)) == 18
+    assert any("3 files without a picture's ending are not read: README" in n for n in data.notes)
+
+
+def test_pictures_beside_each_other_are_refused_with_the_way_to_label_them(own_folder):
+    for name in COLOURS:
+        for file in (own_folder / name).iterdir():
+            file.rename(own_folder / f"{name}.{file.name}")
+        (own_folder / name).rmdir()
+    with pytest.raises(InputError, match="must lie in a folder for each class") as refused:
+        load(own_folder)
+    assert "with 18 pictures, such as amber.000.jpg" in str(refused.value)
+    assert "list.csv with the columns path and label" in str(refused.value)
+
+
 def test_folders_of_systems_are_no_classes(own_folder):
     system = ("@eaDir", "$RECYCLE.BIN", "lost+found", "System Volume Information", "__MACOSX")
     for name in system:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 
 import numpy as np
 import pyarrow
@@ -269,3 +270,64 @@ def test_a_pattern_names_the_groups(own_folder, csv_file):
     assert load(csv_file, group_pattern=r"\w+-\d(?=_)").train.groups[:4] == expected
     with pytest.raises(InputError, match=r"'amber/amber-3_x\.jpg'"):
         load(csv_file, group_pattern="amber-[012]|green")
+
+
+FORMS = {
+    "backslashes": lambda path: path.replace("/", "\\"),
+    "blanks": lambda path: f" {path}  ",
+    "both": lambda path: path.replace("/", "\\") + "\t ",
+    "no ending": lambda path: path.removesuffix(".jpg"),
+    "decomposed": lambda path: unicodedata.normalize("NFD", path),
+    "no ending, decomposed": lambda path: unicodedata.normalize("NFD", path[:-4]),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("below", [True, False], ids=["relative", "absolute"])
+def test_a_path_may_be_written_in_another_form(own_folder, form, below):
+    (own_folder / "blue").rename(own_folder / "bl\u00fc")
+    for file in (own_folder / "bl\u00fc").iterdir():
+        file.rename(file.with_name(f"\u00e9 {file.name}"))
+    files = sorted(own_folder.glob("*/*.jpg"))
+    rows = [
+        {"path": FORMS[form](str(file.relative_to(own_folder) if below else file)),
+         "label": file.parent.name, "split": "train"}
+        for file in files
+    ]  # fmt: skip
+    data = load(write_rows(own_folder / "list.jsonl", rows))
+    found = {path for split in (data.train, data.validation, data.test) for path in split.paths}
+    assert found == set(map(str, files))
+
+
+def test_a_name_without_an_ending_that_two_files_have_is_not_guessed(own_folder):
+    (own_folder / "blue" / "000.png").write_bytes(b"another")
+    rows = [{"path": f"{name}/{i:03d}", "label": name} for name in COLOURS for i in range(6)]
+    with pytest.raises(InputError, match="blue/000: cannot be read"):
+        load(write_rows(own_folder / "list.jsonl", rows))
+
+
+def test_a_drive_of_windows_is_named_with_the_way_out(own_folder):
+    rows = [{"path": f"C:\\photos\\{name}\\000.jpg", "label": name} for name in COLOURS]
+    with pytest.raises(InputError, match=r"drive of Windows.*data\.reading\.roots"):
+        load(write_rows(own_folder / "list.jsonl", rows))
+
+
+def test_a_label_may_be_written_in_two_forms_of_unicode(own_folder):
+    forms = ("abeill\u00e9", "abeille\u0301")
+    rows = [
+        {"path": f"{name}/{i:03d}.jpg", "label": name if name != "blue" else forms[i % 2]}
+        for name in COLOURS
+        for i in range(6)
+    ]
+    data = load(write_rows(own_folder / "list.jsonl", rows))
+    assert data.classes == ("abeill\u00e9", "amber", "green")
+
+
+@pytest.mark.parametrize("split", ["training_set", "TEST images", "dev", "val-set"])
+def test_splits_of_a_manifest_have_names_as_folders_have(own_folder, split):
+    rows = [
+        {"path": f"{name}/{i:03d}.jpg", "label": name, "split": split if i > 3 else "train"}
+        for name in COLOURS
+        for i in range(6)
+    ]
+    assert sum(sizes(load(write_rows(own_folder / "list.jsonl", rows)))) == 18

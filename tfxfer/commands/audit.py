@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,7 @@ def audit_data(
         runtime.import_tensorflow()
     from tfxfer.cache.folder import locate
     from tfxfer.data.audit import audit_listing, read_items
+    from tfxfer.data.make import find_refusal
     from tfxfer.kinds import TASKS
     from tfxfer.machine.progress import counting_items
     from tfxfer.report.audit import print_audit, write_audit
@@ -75,6 +77,7 @@ def audit_data(
         listing = list_items(config.data, TASKS, folder)
     with counting_items(console, "Looking at the pictures") as show:
         found = audit_listing(listing, config.augmentation.mirrors, folder, show)
+    found = replace(found, refusal=find_refusal(listing, found, config.data))
     print_audit(console, found)
     for note in listing.notes:
         console.print(f"[yellow]note[/] {escape(note)}")
@@ -103,4 +106,4 @@ def call(arguments: argparse.Namespace) -> int:
     """Run the command; return 1 if a run would fail or its metrics would be too good, else 0."""
     settings = dict(parse_setting(text) for text in arguments.settings)
     found = audit_data(arguments.data, settings=settings, out=arguments.out)
-    return int(bool(found.faults or found.leaks or found.conflicts))
+    return int(bool(found.faults or found.leaks or found.conflicts or found.refusal))

@@ -70,6 +70,16 @@ def make_data(listing: Listing, audit: Audit | None, config: DataConfig, seed: i
     )
 
 
+def find_refusal(listing: Listing, audit: Audit, config: DataConfig) -> str:
+    """Return why training would refuse the items that can be used; empty if it would not."""
+    reading = config.reading.model_copy(update={"on_bad": "quarantine"})
+    try:
+        make_data(listing, audit, config.model_copy(update={"reading": reading}), seed=0)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
 def _fail_on_bad(bad: Sequence[BadFile], total: int, listing: Listing) -> None:
     """Raise an `InputError` that names the bad items, if there are any."""
     if not bad:

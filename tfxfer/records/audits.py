@@ -64,6 +64,8 @@ class Audit:
             in test.
         meanings: The meaning of each oddity, for people.
         unit: The units of the source: ``"files"``, ``"records"`` or ``"examples"``.
+        refusal: Why training would refuse these items, apart from those that cannot be used; empty
+            if it would not.
     """
 
     source: str
@@ -76,6 +78,7 @@ class Audit:
     leaks: tuple[int, ...]
     unit: str = "files"
     meanings: Mapping[str, str] = field(default_factory=dict)
+    refusal: str = ""
 
     @cached_property
     def faults(self) -> tuple[Look, ...]:

@@ -36,9 +36,11 @@ def print_audit(console: Console, audit: Audit) -> None:
         table.add_row(
             f"{finding}\n[dim]{about}[/]", f"{len(rows):,}", escape("\n".join(shown) + more)
         )
+    if audit.refusal:
+        console.print(f"[red]training refuses this[/] {escape(audit.refusal)}", soft_wrap=True)
     if table.row_count:
         console.print(table)
-    else:
+    elif not audit.refusal:
         console.print("nothing wrong, odd or twice was found")
     if "train" in counts and len(audit.classes) > 1 and counts["train"].min() > 0:
         low, high = int(counts["train"].min()), int(counts["train"].max())
@@ -143,6 +145,7 @@ def describe(audit: Audit) -> dict[str, Any]:
 
     return {
         "source": audit.source,
+        "refusal": audit.refusal,
         "files": len(paths),
         "classes": {
             split: dict(zip(audit.classes, map(int, audit.count(split)), strict=True))

@@ -16,10 +16,12 @@ from tfxfer.data.listing import Listing
 from tfxfer.errors import InputError, nearest
 from tfxfer.machine.files import exists, is_folder, join
 from tfxfer.modality import Modality
-from tfxfer.sources.folders.names import is_split, read_split_name
+from tfxfer.sources.folders.names import is_hidden, is_split, read_split_name
 from tfxfer.sources.folders.walk import list_files, list_here, look_through, visible_folders
 from tfxfer.sources.groups_in_paths import find_groups
 from tfxfer.task import Labels, Tasks
+
+_SNIFFED_BYTES = 32
 
 
 def list_folder(config: DataConfig, cache: Path, tasks: Tasks) -> Listing:
@@ -61,11 +63,13 @@ def read_folder(
     _check_columns_are_unused(config, source)
     all_notes = [*notes]
     place = _look_through(root, all_notes, is_place=is_split)
-    found_splits = dict(_find_splits(place, all_notes))
+    found_splits = _leave_out_unlabelled(dict(_find_splits(place, all_notes)), all_notes, config)
     listed = {
         name: _list_classes(folder, all_notes, config.row) for name, folder in found_splits.items()
     }
     classes = tuple(listed["train"])
+    if not classes:
+        _refuse_flat(found_splits["train"], config.row)
     _check_depth(found_splits["train"], listed["train"], config)
     for name, found in listed.items():
         _check_classes(name, found, classes)
@@ -109,6 +113,24 @@ def _find_splits(root: str, notes: list[str]) -> list[tuple[str, str]]:
             + ("without class folders in train/." if "train" in named else "without train/.")
         )
     return [("train", root)]
+
+
+def _leave_out_unlabelled(
+    splits: Mapping[str, str], notes: list[str], config: DataConfig
+) -> dict[str, str]:
+    """Leave out splits whose items lie in no class folders, as in the test folders of contests."""
+    kept = {}
+    for name, folder in splits.items():
+        folders, files = list_here(folder)
+        loose = [file for file in files if _is_item(join(folder, file), config.row)]
+        if name == "train" or not loose or any(not is_hidden(each) for each in folders):
+            kept[name] = folder
+            continue
+        notes.append(
+            f"the {len(loose):,} pictures of {folder} lie in no class folders, so that they have "
+            f"no labels: they are not read (`tfxfer predict RUN {folder}` says what they show)"
+        )
+    return kept
 
 
 def _name_splits(root: str, folders: Sequence[str]) -> dict[str, str]:
@@ -155,6 +177,19 @@ def _look_through(folder: str, notes: list[str], **how: Callable[[str], bool]) -
     return inner
 
 
+def _refuse_flat(folder: str, row: Modality) -> None:
+    """Refuse items that lie in no class folders, if there are any, and say how to label them."""
+    files = [name for name in list_here(folder)[1] if not is_hidden(name)]
+    flat = [name for name in files if _is_item(join(folder, name), row)]
+    if flat:
+        raise InputError(
+            "Pictures must lie in a folder for each class, or be listed in a manifest. Received: "
+            f"{folder!r}, with {len(flat):,} pictures, such as {', '.join(flat[:3])}, and no "
+            "folders. Move them into class folders, or write a table list.csv with the columns "
+            "path and label, a line each, and name it with --data."
+        )
+
+
 def _check_depth(folder: str, found: dict[str, list[str]], config: DataConfig) -> None:
     """Refuse class folders that all hold the same folders, which may be the classes themselves."""
     start = len(join(folder, "").rstrip("/")) + 1
@@ -182,7 +217,7 @@ def _list_classes(folder: str, notes: list[str], row: Modality) -> dict[str, lis
         # Systems write the same accented letter in two ways, which are one class.
         pictures = classes.setdefault(unicodedata.normalize("NFC", name), [])
         for file in list_files(join(folder, name)):
-            (pictures if Path(file).suffix.lower() in row.endings else other).append(file)
+            (pictures if _is_item(file, row) else other).append(file)
     if other:
         shown = ", ".join(Path(file).name for file in other[:5]) + (", …" if len(other) > 5 else "")
         notes.append(f"{len(other)} files without a picture's ending are not read: {shown}")
@@ -193,6 +228,18 @@ def _list_classes(folder: str, notes: list[str], row: Modality) -> dict[str, lis
             "not read"
         )
     return classes
+
+
+def _is_item(file: str, row: Modality) -> bool:
+    """Return whether a file is an item, by its ending or, if it has none, by its first bytes."""
+    ending = Path(file).suffix.lower()
+    if ending or is_address(file):
+        return ending in row.endings
+    try:
+        with open(file, "rb") as stream:
+            return row.sniff(stream.read(_SNIFFED_BYTES)) is not None
+    except OSError:
+        return True  # The later look at all files reports the error.
 
 
 def _check_classes(split: str, found: dict[str, list[str]], classes: tuple[str, ...]) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +18,14 @@ from tfxfer.config.places import is_address, to_place
 from tfxfer.data.items import FileSet
 from tfxfer.data.listing import Listing
 from tfxfer.errors import InputError, nearest
-from tfxfer.machine.files import exists, join
+from tfxfer.sources.folders.find import Finder
 from tfxfer.sources.folders.names import SPLIT_NAMES, find_split
 from tfxfer.sources.groups_in_paths import find_groups
 from tfxfer.sources.manifest_rows import Row, read_rows
 from tfxfer.task import Labels, Tasks
 
 _SHOWN = 20
+_DRIVE = re.compile(r"\s*[A-Za-z]:[\\/]")
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def _look_at(
     rows: Sequence[Row], config: DataConfig, manifest: str, several: bool
 ) -> tuple[list[_Entry], list[str]]:
     """Turn lines into pictures; refuse all wrong lines together, and note repeated ones."""
-    roots = config.reading.roots or (os.path.dirname(manifest),)
+    finder = Finder(config.reading.roots or (os.path.dirname(manifest),), config.row.endings)
     entries: dict[str, _Entry] = {}
     faults, repeated = [], []
     for row in rows:
@@ -101,7 +103,7 @@ def _look_at(
         name = row.path if is_address(row.path) else os.path.normpath(row.path)
         name = name.replace(os.sep, "/")
         labels = tuple(sorted(set(row.labels)))
-        entry = _Entry(row.line, name, _locate(row.path, roots), labels, split, row.group)
+        entry = _Entry(row.line, name, finder.find(row.path), labels, split, row.group)
         first = entries.setdefault(os.path.normpath(entry.path), entry)
         if first is entry:
             continue
@@ -124,6 +126,11 @@ def _find_fault(row: Row, config: DataConfig, several: bool) -> str | None:
         return f"no path in the column {config.reading.path_column!r}"
     if not _is_path(row.path):
         return f"{row.path!r} cannot be a path"
+    if os.sep == "/" and _DRIVE.match(row.path):
+        return (
+            f"{row.path!r} lies on a drive of Windows, which this system does not have; name it "
+            "from its folder on, and the folder in data.reading.roots"
+        )
     if not row.labels and not several:
         return f"no label in the column {config.reading.label_column!r}"
     unprintable = [label for label in row.labels if not label.isprintable()]
@@ -156,26 +163,6 @@ def _can_be_encoded(text: str) -> bool:
         return True
     except UnicodeEncodeError:
         return False
-
-
-def _locate(path: str, roots: Sequence[str]) -> str:
-    """Return the path below the first root that has the file, or below the first root of all.
-
-    If no root has the file, the later look at all files reports that.
-    """
-    if is_address(path) or os.path.isabs(path):
-        return to_place(path)
-    places = [join(root, path) for root in roots]
-    if len(places) == 1:
-        return places[0]
-    return next((place for place in places if _is_there(place)), places[0])
-
-
-def _is_there(place: str) -> bool:
-    try:
-        return exists(place)
-    except OSError:  # The later look at all files reports the error.
-        return True
 
 
 def _fail_on_faults(faults: Sequence[str], total: int, manifest: str) -> None:
