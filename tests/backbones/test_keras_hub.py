@@ -10,8 +10,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from support.small import as_it_was
 
 import tfxfer
+from tfxfer.backbones.backbone import Backbone
 from tfxfer.backbones.build import build_backbone
 from tfxfer.backbones.whole import build_model
 from tfxfer.config.backbone import BackboneConfig
@@ -27,7 +29,7 @@ pytestmark = pytest.mark.slow
 keras_hub = pytest.importorskip("keras_hub")
 
 SIDE = 32
-VIT = {"patch_size": 8, "num_layers": 4, "num_heads": 2, "hidden_dim": 16}
+VIT = {"patch_size": 8, "num_layers": 3, "num_heads": 2, "hidden_dim": 16}
 RESNET = {
     "input_conv_filters": [64],
     "input_conv_kernel_sizes": [7],
@@ -39,11 +41,11 @@ RESNET = {
 SMALL = {
     "ViTBackbone": (
         VIT | {"image_shape": (SIDE, SIDE, 3), "mlp_dim": 32},
-        [f"transformer_block_{number}" for number in (1, 2, 3, 4)],
+        [f"transformer_block_{number}" for number in (1, 2, 3)],
     ),
     "DeiTBackbone": (
         VIT | {"image_shape": (SIDE, SIDE, 3), "intermediate_dim": 32},
-        [f"transformer_block_{number}" for number in (1, 2, 3, 4)],
+        [f"transformer_block_{number}" for number in (1, 2, 3)],
     ),
     "DINOV2Backbone": (
         VIT
@@ -52,18 +54,18 @@ SMALL = {
             "position_embedding_shape": (SIDE, SIDE, 3),
             "intermediate_dim": 32,
         },
-        [f"layers_{number}" for number in (0, 1, 2, 3)],
+        [f"layers_{number}" for number in (0, 1, 2)],
     ),
     "SwinTransformerBackbone": (
         {
             "image_shape": (SIDE, SIDE, 3),
             "embed_dim": 8,
-            "depths": [2, 2],
+            "depths": [2, 1],
             "num_heads": [2, 2],
             "window_size": 4,
             "patch_size": 2,
         },
-        [f"stage_{stage}_blocks_{number}" for stage in (0, 1) for number in (0, 1)],
+        ["stage_0_blocks_0", "stage_0_blocks_1", "stage_1_blocks_0"],
     ),
     "ResNetBackbone": (
         RESNET | {"block_type": "bottleneck_block", "use_pre_activation": True},
@@ -135,6 +137,19 @@ def presets(tmp_path_factory):
     return write
 
 
+@pytest.fixture(scope="module")
+def backbones(presets):
+    """A function that builds a preset's backbone, once for all tests that leave it as it is."""
+    built: dict[str, Backbone] = {}
+
+    def get(name: str) -> Backbone:
+        if name not in built:
+            built[name] = build(presets(name)[1])
+        return built[name]
+
+    return get
+
+
 def build(folder: Path, **settings):
     settings = {"image_size_px": SIDE, **settings}
     return build_backbone(BackboneConfig(name=f"keras_hub:{folder}", **settings))
@@ -149,9 +164,8 @@ def test_every_family_is_tested():
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_a_preset_is_taken_apart_into_its_blocks(presets, name):
-    original, folder = presets(name)
-    backbone = build(folder)
+def test_a_preset_is_taken_apart_into_its_blocks(presets, backbones, name):
+    (original, _), backbone = presets(name), backbones(name)
     assert [block.name for block in backbone.blocks] == SMALL[name][1]
     held = {path for block in backbone.blocks for layer in block.layers
             for path in (w.path for w in backbone.network.get_layer(layer).weights)}  # fmt: skip
@@ -168,20 +182,20 @@ def test_a_preset_is_taken_apart_into_its_blocks(presets, name):
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_prefix_and_suffix_give_what_the_whole_network_gives(presets, name):
-    backbone, head = build(presets(name)[1]), build_head(HeadConfig(), 3, seed=0)
+def test_prefix_and_suffix_give_what_the_whole_network_gives(backbones, name):
+    backbone, head = backbones(name), build_head(HeadConfig(), 3, seed=0)
     expected = build_model(backbone, head)(pictures(), training=False)
-    for unfrozen in {0, len(backbone.blocks) // 2, len(backbone.blocks) - 1}:
-        cut = find_cut(backbone, head, unfrozen)
-        features = build_prefix(backbone, head, [cut])(pictures(), training=False)
-        suffix = build_suffix(backbone, head, cut)
-        given = suffix(keras.tree.flatten(features)[0], training=False)
+    counts = {0, len(backbone.blocks) // 2, len(backbone.blocks) - 1}
+    cuts = [find_cut(backbone, head, unfrozen) for unfrozen in counts]
+    features = build_prefix(backbone, head, cuts)(pictures(), training=False)
+    for cut, part in zip(cuts, features, strict=True):
+        given = build_suffix(backbone, head, cut)(part, training=False)
         np.testing.assert_allclose(given, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_it_is_saved_and_loaded(presets, tmp_path, name):
-    model = build_model(build(presets(name)[1]), build_head(HeadConfig(), 3, seed=0))
+def test_it_is_saved_and_loaded(backbones, tmp_path, name):
+    model = build_model(backbones(name), build_head(HeadConfig(), 3, seed=0))
     model.save(tmp_path / "model.keras")
     loaded = tfxfer.load_model(tmp_path / "model.keras")
     expected = model(pictures(), training=False)
@@ -189,16 +203,17 @@ def test_it_is_saved_and_loaded(presets, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["ViTBackbone", "MobileNetBackbone"])
-def test_only_unfrozen_blocks_move_and_no_statistics(presets, name):
-    backbone, head = build(presets(name)[1]), build_head(HeadConfig(), 3, seed=0)
-    unfrozen = unfreeze_top(backbone.network, backbone.blocks, 2)
-    model = build_model(backbone, head)
-    model.compile(keras.optimizers.SGD(1.0), "categorical_crossentropy")
-    before = {w.path: w.numpy() for w in backbone.network.weights}
-    model.train_on_batch(pictures(), np.eye(3)[[0, 1]])
-    layers = {layer for block in unfrozen for layer in block.layers}
-    allowed = {w.path for layer in layers for w in backbone.network.get_layer(layer).weights}
-    moved = {w.path for w in backbone.network.weights if (w.numpy() != before[w.path]).any()}
+def test_only_unfrozen_blocks_move_and_no_statistics(backbones, name):
+    backbone, head = backbones(name), build_head(HeadConfig(), 3, seed=0)
+    with as_it_was(backbone.network):
+        unfrozen = unfreeze_top(backbone.network, backbone.blocks, 2)
+        model = build_model(backbone, head)
+        model.compile(keras.optimizers.SGD(1.0), "categorical_crossentropy", run_eagerly=True)
+        before = {w.path: w.numpy() for w in backbone.network.weights}
+        model.train_on_batch(pictures(), np.eye(3)[[0, 1]])
+        layers = {layer for block in unfrozen for layer in block.layers}
+        allowed = {w.path for layer in layers for w in backbone.network.get_layer(layer).weights}
+        moved = {w.path for w in backbone.network.weights if (w.numpy() != before[w.path]).any()}
     assert moved
     assert moved <= allowed
     assert not [path for path in moved if "moving_" in path or "batch_norm" in path]
@@ -214,15 +229,15 @@ def test_a_vit_trains_through_both_phases_and_loads_in_a_new_process(
         settings={
             "data.batch_size": 8,
             "features.engine": "tensorflow",
-            "phases.fine-tune.epochs": 2,
+            "phases.fine-tune.epochs": 1,
             "phases.fine-tune.precision": "float32",
             "phases.fine-tune.views": 1,
-            "phases.fine-tune.unfreeze": 2,
+            "phases.fine-tune.unfreeze": 1,
         },
         out=tmp_path / "run",
         quiet=True,
     )
-    assert result.phases[1].unfrozen == ("transformer_block_3", "transformer_block_4")
+    assert result.phases[1].unfrozen == ("transformer_block_3",)
     assert result.phases[1].cut == "transformer_block_2"
     model = tfxfer.load_model(tmp_path / "run")
     np.save(tmp_path / "pictures.npy", pictures())
@@ -236,16 +251,16 @@ def test_a_vit_trains_through_both_phases_and_loads_in_a_new_process(
 
 
 def test_weights_may_be_random_or_a_file_s(presets, tmp_path):
-    original, folder = presets("ViTBackbone")
+    original, folder = presets("VGGBackbone")
     first = original.weights[0].numpy()
     assert np.abs(build(folder, weights="none").network.weights[0].numpy() - first).max() > 0
-    other = keras_hub.models.ViTBackbone(**SMALL["ViTBackbone"][0])
+    other = keras_hub.models.VGGBackbone(**SMALL["VGGBackbone"][0])
     other.save_weights(tmp_path / "other.weights.h5")
     loaded = build(folder, weights=str(tmp_path / "other.weights.h5")).network
     np.testing.assert_array_equal(loaded.weights[0].numpy(), other.weights[0].numpy())
 
 
-def test_mistakes_are_named(presets, tmp_path):
+def test_mistakes_are_named(presets, backbones, tmp_path):
     folder = presets("ViTBackbone")[1]
     with pytest.raises(InputError, match=r"image_size_px must be 32.*Received: image_size_px=64"):
         build(folder, image_size_px=64)
@@ -255,7 +270,7 @@ def test_mistakes_are_named(presets, tmp_path):
     with pytest.raises(InputError, match=r"could not be loaded"):
         build(tmp_path)
     with pytest.raises(InputError, match=r"pooled already: head.pooling must be 'avg'"):
-        find_cut(build(folder), build_head(HeadConfig(pooling="max"), 3, seed=0), 0)
+        find_cut(backbones("ViTBackbone"), build_head(HeadConfig(pooling="max"), 3, seed=0), 0)
 
 
 def test_a_preset_of_no_known_family_is_named(tmp_path):
