@@ -2,44 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 from support.cutting import compare_cuts
-from support.small import outline, small_size_px
+from support.small import outline, random_weights, small_size_px
 
 import tfxfer
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.backbones.levels import add_levels
 from tfxfer.backbones.whole import build_model
-from tfxfer.config.backbone import BackboneConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.config.presets import load_config
 from tfxfer.errors import InputError
 from tfxfer.features.cut import find_cut
-from tfxfer.modalities.pictures.networks.applications import build_network, wrap_network
+from tfxfer.modalities.pictures.networks.applications import wrap_network
 from tfxfer.modalities.pictures.networks.families import NETWORKS
 from tfxfer.tasks.heads import build_head
 
 pytestmark = pytest.mark.slow
 
 
-def build(name: str, levels: int) -> Backbone:
-    network = build_network(name, small_size_px(name))
-    return add_levels(wrap_network(network, NETWORKS[name], small_size_px(name)), levels)
+def outline_backbone(name: str) -> Backbone:
+    return wrap_network(outline(name), NETWORKS[name], small_size_px(name))
 
 
 def test_the_levels_are_the_blocks_averages_side_by_side():
     keras.utils.set_random_seed(0)
-    network = build_network("MobileNetV2", 32, 0.35)
-    plain = wrap_network(network, NETWORKS["MobileNetV2"], 32)
-    backbone = add_levels(plain, 3)
+    plain = outline_backbone("MobileNetV2")
+    network, backbone = plain.network, add_levels(plain, 3)
     operations = {operation.name: operation for operation in network.operations}
     ends = [operations[block.end].output for block in plain.blocks[:-4:-1]]
     pictures = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3))
-    maps = keras.Model(network.inputs, ends)(pictures)
+    with random_weights(network):
+        maps = keras.Model(network.inputs, ends)(pictures)
+        given = backbone.network(pictures)
     expected = np.concatenate([each.numpy().mean(axis=(1, 2)) for each in maps], axis=1)
-    given = backbone.network(pictures)
     np.testing.assert_allclose(given, expected, rtol=1e-4, atol=1e-6)
     assert {w.path for w in backbone.network.weights} == {w.path for w in network.weights}
     assert [b.layers for b in backbone.blocks] == [b.layers for b in plain.blocks]
@@ -52,12 +52,14 @@ def test_the_levels_are_the_blocks_averages_side_by_side():
 def test_prefix_and_suffix_give_what_the_whole_network_gives(name, levels):
     """This also holds if the cut is above some of the levels, and if all blocks are levels."""
     keras.utils.set_random_seed(0)
-    compare_cuts(build(name, levels), unfrozen=(0, 2))
+    backbone = add_levels(outline_backbone(name), levels)
+    with random_weights(backbone.network):
+        compare_cuts(backbone, unfrozen=(0, 2))
 
 
 @pytest.mark.parametrize("name", ["MobileNetV2", "ResNet50", "EfficientNetV2B0", "ConvNeXtTiny"])
 def test_a_cut_below_all_levels_but_one_goes_through_one_map(name):
-    plain = wrap_network(outline(name), NETWORKS[name], small_size_px(name))
+    plain = outline_backbone(name)
     head = build_head(HeadConfig(), 3, seed=0)
     backbone = add_levels(plain, 5)
     assert find_cut(backbone, head, 4) == find_cut(plain, head, 4)
@@ -66,11 +68,12 @@ def test_a_cut_below_all_levels_but_one_goes_through_one_map(name):
     assert above.tensors[0] == find_cut(plain, head, 3).shape or len(above.tensors) > 1
 
 
-def test_the_head_trains_on_all_levels_and_the_model_survives_saving(tmp_path):
-    backbone = build("MobileNet", 4)
+def test_the_head_trains_on_all_levels_and_the_model_survives_saving(small_backbone, tmp_path):
+    backbone = add_levels(small_backbone, 4)
     head = build_head(HeadConfig(levels=4), 3, seed=0)
     model = build_model(backbone, head)
-    assert head.layers[-1].kernel.shape[0] == backbone.network.output.shape[-1] > 1024
+    last_block = small_backbone.network.output.shape[-1]
+    assert head.layers[-1].kernel.shape[0] == backbone.network.output.shape[-1] > last_block
     pictures = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
@@ -87,9 +90,8 @@ def test_a_run_with_levels_solves_its_head_and_exports_the_whole_model(
     assert result.exported.max_difference < 1e-4
 
 
-def test_a_backbone_that_is_one_block_stays_as_it_is_and_says_so():
-    backbone = tfxfer.build_backbone(BackboneConfig(name="VGG16", weights="none", image_size_px=32))
-    whole = Backbone(backbone.network, backbone.blocks[:1], backbone.preprocessing, backbone.input)
+def test_a_backbone_that_is_one_block_stays_as_it_is_and_says_so(small_backbone):
+    whole = replace(small_backbone, blocks=small_backbone.blocks[:1])
     assert add_levels(whole, 1) is whole
     same = add_levels(whole, 3)
     assert same.network is whole.network

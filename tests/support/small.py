@@ -60,6 +60,11 @@ def outline(name: str) -> keras.Model:
     return outline_network(name, small_size_px(name))
 
 
+def random_weights(network: keras.Model) -> keras.StatelessScope:
+    """Return a scope in which the weights of an outline have the values that a new network has."""
+    return keras.StatelessScope([(weight, weight.value) for weight in network.weights])
+
+
 def draw_picture(name: str, seed: int, side: int = 48) -> Image.Image:
     """Return a picture of the class's colour with noise, so that classes are easy to learn."""
     generator = np.random.default_rng(seed)
