@@ -118,7 +118,12 @@ def convert_openvino(traced: Any) -> Any:
 
 def build_tensorflow(prefix: keras.Model) -> Run:
     """Build an engine on TensorFlow in float32, with the weights as constants of the graph."""
-    return _call_each(convert_variables_to_constants_v2(_trace(prefix)))
+    constant = convert_variables_to_constants_v2(_trace(prefix))
+    (given,) = constant.inputs
+    spec = tf.TensorSpec(given.shape, given.dtype)
+    # When it is called directly, TensorFlow prints each batch into an error that it catches itself.
+    called = tf.function(constant, autograph=False)
+    return _call_each(called.get_concrete_function(spec))
 
 
 def build_jax(prefix: keras.Model) -> Run:
