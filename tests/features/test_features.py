@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from support.cutting import lowest_blocks
 from support.feature_runs import small_run
 from support.small import draw_picture, write_classes
 
@@ -49,6 +50,12 @@ AUGMENTATION = AugmentationConfig(colour=0.3)
 
 
 @pytest.fixture(scope="module")
+def _tiny(_tiny):
+    """The two lowest blocks of the tiny network, of which the tests store features."""
+    return lowest_blocks(_tiny, 2)
+
+
+@pytest.fixture(scope="module")
 def pictures(picture_folder):
     """42 training, 9 validation and 9 test pictures."""
     return load_data(DataConfig(source=str(picture_folder)), seed=0)
@@ -72,8 +79,8 @@ def make_run(small_backbone, small_head, tmp_path):
 
 @pytest.fixture
 def cuts(small_backbone, small_head):
-    """Behind all blocks, and below the top three."""
-    return [find_cut(small_backbone, small_head, unfrozen) for unfrozen in (0, 3)]
+    """Behind both blocks, and below the upper one."""
+    return [find_cut(small_backbone, small_head, unfrozen) for unfrozen in (0, 1)]
 
 
 def phase(**changes) -> ResolvedPhase:
@@ -185,17 +192,17 @@ def test_view_0_shows_pictures_as_they_are_whatever_the_seed(make_run, pictures,
 def test_other_layers_have_features_of_their_own(make_run, pictures, cuts, weights_file):
     cut = cuts[0]
     compute_tables(make_run(), pictures.train, wanted={0: [cut]}, split="training")
-    backbone = build_backbone(
-        BackboneConfig(name="TinyNet", weights=str(weights_file), image_size_px=32)
-    )
+
+    def build(size_px):
+        config = BackboneConfig(name="TinyNet", weights=str(weights_file), image_size_px=size_px)
+        return lowest_blocks(build_backbone(config), 2)
+
+    backbone = build(32)
     assert missing(make_run(backbone), pictures, {0: [cut]}) == [0], "the same weights"
-    (kernel,) = backbone.network.get_layer("stage6_conv").weights
+    (kernel,) = backbone.network.get_layer("stage2_conv").weights
     kernel.assign(kernel * 1.01)
     assert missing(make_run(backbone), pictures, {0: [cut]}) == [42]
-    larger = build_backbone(
-        BackboneConfig(name="TinyNet", weights=str(weights_file), image_size_px=64)
-    )
-    assert missing(make_run(larger), pictures, {0: [cut]}) == [42]
+    assert missing(make_run(build(64)), pictures, {0: [cut]}) == [42]
     other_pooling = build_head(HeadConfig(pooling="max"), 3, seed=0)
     assert missing(make_run(head=other_pooling), pictures, {0: [cut]}) == [42]
     assert missing(make_run(engine="xla"), pictures, {0: [cut]}) == [42]
@@ -206,7 +213,7 @@ def test_weights_above_a_cut_do_not_matter_to_it(make_run, cuts):
     run = make_run()
     backbone, head = run.network.backbone, run.network.head
     hashes = [hash_prefix(backbone, head, cut) for cut in cuts]
-    (kernel,) = run.network.backbone.network.get_layer("stage6_conv").weights
+    (kernel,) = run.network.backbone.network.get_layer("stage2_conv").weights
     kernel.assign(kernel * 1.01)
     assert hash_prefix(backbone, head, cuts[1]) == hashes[1]
     assert hash_prefix(backbone, head, cuts[0]) != hashes[0]
@@ -236,7 +243,7 @@ def test_features_that_outgrow_their_type_are_stored_in_a_wider_one(make_run, tm
 
 def test_one_pass_computes_what_two_phases_need(make_run, pictures, cuts):
     run = make_run()
-    phases = [phase(name="head"), phase(name="top", unfreeze=3, views=2)]
+    phases = [phase(name="head"), phase(name="top", unfreeze=1, views=2)]
     data = make_phase_data(run, pictures, phases=phases, batching=Batching(8))
     assert (data.cut, data.views, len(data.tables)) == (cuts[0], 1, 2)
     assert run.recorder.clock.items == 42 + 9, "each picture went through the network once"
@@ -248,7 +255,7 @@ def test_one_pass_computes_what_two_phases_need(make_run, pictures, cuts):
 
 def test_features_that_a_phase_will_change_are_not_stored_ahead(make_run, pictures, cuts):
     run = make_run()
-    phases = [phase(name="top", unfreeze=3), phase(name="head", unfreeze=0)]
+    phases = [phase(name="top", unfreeze=1), phase(name="head", unfreeze=0)]
     make_phase_data(run, pictures, phases=phases, batching=Batching(8))
     assert missing(run, pictures, {0: cuts}) == [42, 0]
 
@@ -305,7 +312,7 @@ def test_fit_shows_every_view_as_well(make_run, pictures, cuts):
 
 def test_the_same_seed_gives_the_same_stored_epochs(make_run, pictures):
     run = make_run()
-    settings = phase(unfreeze=3, views=2, mixup=0.2)
+    settings = phase(unfreeze=1, views=2, mixup=0.2)
     data = make_phase_data(run, pictures, phases=[settings], batching=Batching(8))
     first, again = (epochs_of(data.make_training(), 2) for _ in range(2))
     for one, other in zip(first, again, strict=True):
@@ -318,7 +325,7 @@ def test_the_same_seed_gives_the_same_stored_epochs(make_run, pictures):
 
 def test_a_phase_s_validation_is_in_order_and_whole(make_run, pictures, cuts):
     run = make_run()
-    data = make_phase_data(run, pictures, phases=[phase(unfreeze=3)], batching=Batching(4))
+    data = make_phase_data(run, pictures, phases=[phase(unfreeze=1)], batching=Batching(4))
     batches = list(data.validation)
     assert [len(x) for x, _ in batches] == [4, 4, 1]
     labels = np.concatenate([y.numpy().argmax(axis=1) for _, y in batches])
@@ -351,7 +358,7 @@ def test_streamed_features_are_those_of_the_pictures_in_their_order(
 def test_streamed_training_shows_the_same_changes_as_pictures_would(make_run, pictures, cuts):
     run, cut = make_run(), cuts[1]
     data = make_streamed_data(
-        run, pictures, phase=phase(unfreeze=3, views="stream"), cut=cut, batching=Batching(8)
+        run, pictures, phase=phase(unfreeze=1, views="stream"), cut=cut, batching=Batching(8)
     )
     assert (data.views, data.tables, data.steps_per_epoch) == (0, (), 5)
     dataset = make_training_dataset(
@@ -366,7 +373,7 @@ def test_streamed_training_shows_the_same_changes_as_pictures_would(make_run, pi
 def test_without_room_the_layers_run_in_every_epoch_and_the_run_says_so(make_run, pictures):
     run = make_run(max_disk_gb=0)
     data = make_phase_data(
-        run, pictures, phases=[phase(name="top", unfreeze=3, views=2)], batching=Batching(8)
+        run, pictures, phases=[phase(name="top", unfreeze=1, views=2)], batching=Batching(8)
     )
     assert (data.views, data.tables) == (0, ())
     assert any("'top'" in note and "max_disk_gb" in note for note in run.recorder.notes)
@@ -375,9 +382,9 @@ def test_without_room_the_layers_run_in_every_epoch_and_the_run_says_so(make_run
 
 
 def test_room_for_one_phase_is_not_spent_on_the_next(make_run, pictures, cuts):
-    """The head's 256 numbers a picture fit; the maps below the top blocks do not."""
-    run = make_run(max_disk_gb=42 * 256 * 2 * 2 / 1e9)
-    phases = [phase(name="head"), phase(name="top", unfreeze=3)]
+    """The head's 16 numbers a picture fit; the map below the upper block does not."""
+    run = make_run(max_disk_gb=42 * 16 * 2 * 2 / 1e9)
+    phases = [phase(name="head"), phase(name="top", unfreeze=1)]
     data = make_phase_data(run, pictures, phases=phases, batching=Batching(8))
     assert data.views == 1
     assert missing(run, pictures, {0: cuts}) == [0, 42]
@@ -386,7 +393,7 @@ def test_room_for_one_phase_is_not_spent_on_the_next(make_run, pictures, cuts):
 def test_the_whole_network_trains_on_pictures(make_run, pictures):
     run = make_run()
     data = make_phase_data(
-        run, pictures, phases=[phase(unfreeze=6, batch_norm="train")], batching=Batching(8)
+        run, pictures, phases=[phase(unfreeze=2, batch_norm="train")], batching=Batching(8)
     )
     assert (data.cut.name, data.views, run.recorder.clock.items) == ("pictures", 0, 0)
     features, labels = next(iter(data.make_training()))
@@ -514,7 +521,7 @@ def test_a_store_that_loses_what_it_is_given_is_an_error(make_run, pictures, cut
 
 def test_a_run_goes_on_when_another_one_clears_the_cache(make_run, pictures):
     run = make_run()
-    data = make_phase_data(run, pictures, phases=[phase(unfreeze=3, views=2)], batching=Batching(8))
+    data = make_phase_data(run, pictures, phases=[phase(unfreeze=1, views=2)], batching=Batching(8))
     before = epochs_of(data.make_training(), 1)
     assert cache.clear(run.store.folder) > 0
     assert cache.list_stored(run.store.folder) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -19,6 +20,14 @@ def pooling_head() -> DenseHead:
     A softmax would hide the features of random weights, which are small.
     """
     return DenseHead((keras.layers.GlobalAveragePooling2D(),), (keras.layers.Identity(),))
+
+
+def lowest_blocks(backbone: Backbone, count: int) -> Backbone:
+    """Return a network of a backbone's lowest blocks, over the same layers."""
+    network, blocks = backbone.network, backbone.blocks[:count]
+    end = next(each for each in network.operations if each.name == blocks[-1].end)
+    network = keras.Model(network.input, end.output, name=network.name)
+    return replace(backbone, network=network, blocks=blocks)
 
 
 def compare_cuts(backbone: Backbone, unfrozen: Sequence[int]) -> np.ndarray:
