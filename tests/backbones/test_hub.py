@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from support.cutting import lowest_blocks
 
 import tfxfer
 from tfxfer.backbones.blocks import resolve_unfreeze
@@ -33,11 +34,16 @@ SIDE = 32
 
 
 @pytest.fixture(scope="module")
-def folder(weights_file, tmp_path_factory) -> Path:
-    """A module made of the MobileNet that other tests use."""
-    config = BackboneConfig(name="TinyNet", weights=str(weights_file), image_size_px=SIDE)
-    path = tmp_path_factory.mktemp("hub") / "mobilenet"
-    export_hub_module(build_backbone(config), path, weight_decay=1e-3)
+def _tiny(_tiny):
+    """The two lowest blocks of the tiny network, of which the module is made."""
+    return lowest_blocks(_tiny, 2)
+
+
+@pytest.fixture(scope="module")
+def folder(_tiny, tmp_path_factory) -> Path:
+    """A module made of the network that other tests use."""
+    path = tmp_path_factory.mktemp("hub") / "tiny"
+    export_hub_module(_tiny, path, weight_decay=1e-3)
     return path
 
 
@@ -347,7 +353,7 @@ def test_a_run_trains_both_phases_and_what_it_leaves_serves(folder, picture_fold
         settings={
             "data.batch_size": 8,
             "features.engine": "tensorflow",
-            "phases.fine-tune.epochs": 2,
+            "phases.fine-tune.epochs": 1,
             "phases.fine-tune.precision": "float32",
             "phases.fine-tune.unfreeze": "all",
         },
