@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -77,6 +78,23 @@ def make_run(small_backbone, small_head, tmp_path):
     return make
 
 
+@pytest.fixture(scope="module")
+def _features(_tiny, pictures, tmp_path_factory):
+    """A cache with three views of the training pictures, at both cuts."""
+    folder = tmp_path_factory.mktemp("features")
+    head = build_head(HeadConfig(), 3, seed=0)
+    cuts = [find_cut(_tiny, head, unfrozen) for unfrozen in (0, 1)]
+    run = small_run(_tiny, head, folder, augmentation=AUGMENTATION)
+    compute_tables(run, pictures.train, wanted=dict.fromkeys(range(3), cuts), split="training")
+    return folder
+
+
+@pytest.fixture
+def _stored(_features, tmp_path):
+    """Puts a copy of these features into the cache of the test."""
+    shutil.copytree(_features, tmp_path / "cache")
+
+
 @pytest.fixture
 def cuts(small_backbone, small_head):
     """Behind both blocks, and below the upper one."""
@@ -130,6 +148,7 @@ def test_tables_hold_what_the_frozen_layers_give_for_each_view(make_run, picture
     assert run.recorder.clock.items == 2 * 42
 
 
+@pytest.mark.usefixtures("_stored")
 def test_what_is_stored_is_not_computed_again(make_run, pictures, cuts):
     first = compute_tables(make_run(), pictures.train, wanted={0: cuts, 1: cuts}, split="training")
     run = make_run()
@@ -157,6 +176,7 @@ def test_only_a_picture_that_was_replaced_is_computed_again(make_run, own_folder
     np.testing.assert_array_equal(np.flatnonzero(differs), [changed])
 
 
+@pytest.mark.usefixtures("_stored")
 def test_a_damaged_shard_is_computed_again_with_a_note(make_run, pictures, cuts, tmp_path):
     wanted = {0: cuts[:1], 1: cuts[:1]}
     before = compute_tables(make_run(), pictures.train, wanted=wanted, split="training")
@@ -181,17 +201,17 @@ def missing(run, pictures, wanted) -> list[int]:
     ]
 
 
+@pytest.mark.usefixtures("_stored")
 def test_view_0_shows_pictures_as_they_are_whatever_the_seed(make_run, pictures, cuts):
     wanted = {0: cuts[:1], 1: cuts[:1]}
-    compute_tables(make_run(), pictures.train, wanted=wanted, split="training")
     assert missing(make_run(), pictures, wanted) == [0, 0]
     assert missing(make_run(seed=1), pictures, wanted) == [0, 42]
     assert missing(make_run(augmentation=AugmentationConfig()), pictures, wanted) == [0, 42]
 
 
+@pytest.mark.usefixtures("_stored")
 def test_other_layers_have_features_of_their_own(make_run, pictures, cuts, weights_file):
     cut = cuts[0]
-    compute_tables(make_run(), pictures.train, wanted={0: [cut]}, split="training")
 
     def build(size_px):
         config = BackboneConfig(name="TinyNet", weights=str(weights_file), image_size_px=size_px)
@@ -260,6 +280,7 @@ def test_features_that_a_phase_will_change_are_not_stored_ahead(make_run, pictur
     assert missing(run, pictures, {0: cuts}) == [42, 0]
 
 
+@pytest.mark.usefixtures("_stored")
 def test_stored_epochs_show_every_picture_once_and_its_views_in_turn(make_run, pictures, cuts):
     train = pictures.train.choose(np.arange(40))
     wanted = {view: cuts[:1] for view in range(3)}
@@ -289,6 +310,7 @@ def test_stored_epochs_show_every_picture_once_and_its_views_in_turn(make_run, p
     assert orders[0] != orders[1]
 
 
+@pytest.mark.usefixtures("_stored")
 def test_fit_shows_every_view_as_well(make_run, pictures, cuts):
     """Keras makes more iterators than it reads; views go by those that are read."""
     train = pictures.train.choose(np.arange(40))
@@ -421,12 +443,12 @@ def test_an_engine_that_fails_at_one_cut_does_not_end_a_run_that_chose_it_itself
     assert run.network.make_engine(cuts[1:], batch, recorder=run.recorder).name == "tensorflow"
 
 
+@pytest.mark.usefixtures("_stored")
 def test_a_run_takes_whatever_engine_has_stored_its_features_and_one_alone(
     make_run, pictures, cuts, monkeypatch
 ):
     monkeypatch.setattr(network, "list_candidates", lambda: ("xla", "tensorflow"))
     wanted = {0: cuts[:1]}
-    compute_tables(make_run(engine="tensorflow"), pictures.train, wanted=wanted, split="training")
     run = make_run(engine="auto")
     compute_tables(run, pictures.train, wanted=wanted, split="training")
     assert (run.recorder.engine_name, run.recorder.clock.items) == ("tensorflow", 0)
