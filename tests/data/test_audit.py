@@ -10,21 +10,29 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from rich.console import Console
 from support.settings import data_config
 from support.small import load_tool, write_classes
 
-import tfxfer
+from tfxfer.backbones.whole import build_model
 from tfxfer.commands.main import main
+from tfxfer.config.presets import load_config
 from tfxfer.data.audit import audit_listing
 from tfxfer.data.items import FileSet
 from tfxfer.errors import InputError
+from tfxfer.evaluation.final import judge
 from tfxfer.kinds import TASKS
+from tfxfer.machine.processes import ALONE
 from tfxfer.modalities.pictures.decode import decode_picture
 from tfxfer.modalities.pictures.look import look_at_file, look_at_pictures
 from tfxfer.modalities.pictures.view import plain_view
 from tfxfer.sources.sources import list_items
 from tfxfer.tasks.labels import ClassLabels
+from tfxfer.training.job import prepare
 from tfxfer.training.load import load_data
+from tfxfer.training.phase import train_phases
+from tfxfer.training.plan import make_plan
+from tfxfer.training.resume.keeper import Keeper
 
 tool = load_tool("make_bad_folder")
 
@@ -70,12 +78,21 @@ def test_pictures_are_seen_alike_together_one_by_one_and_beside_broken_ones(bad_
 def test_training_runs_to_its_end_with_exactly_the_good_ones(bad_folder, small, tmp_path):
     folder, said = bad_folder
     small["settings"] |= {"data.reading.on_bad": "quarantine"}
-    result = tfxfer.train("photos", data=folder, out=tmp_path / "run", **small)
+    given = {name: small[name] for name in ("backbone", "weights", "settings")}
+    config = load_config("photos", data=str(folder), **given)
+    job = prepare(config, Console(quiet=True), share=ALONE)
+    plan, model = make_plan(config, job), build_model(job.backbone, job.head)
+    keeper = Keeper(None, job.features, 0.0)
+    phases = train_phases(job, model, keeper=keeper, staging=tmp_path)
+    assert len(phases) == 2
+    evaluations = judge(model, job.items, True, share=ALONE)[:2]
+    expected = [plan.counts[split] for split in ("validation", "test")]
+    assert [each.pictures for each in evaluations] == expected
     bad = {path for path, expected in said.items() if isinstance(expected, str)}
-    assert {file.path for file in result.quarantined} == bad
+    assert {file.path for file in job.items.quarantined} == bad
     good = 3 * tool.GOOD_PICTURES + len(said) - len(bad)
-    assert sum(result.plan.counts.values()) == good
-    assert any("unusual pictures" in note and "1 turned" in note for note in result.plan.notes)
+    assert sum(plan.counts.values()) == good
+    assert any("unusual pictures" in note and "1 turned" in note for note in plan.notes)
     before = {path.name for path in folder.rglob("*") if path.is_file()}
     assert before == {Path(path).name for path in said} | {f"{i:03d}.jpg" for i in range(12)}
 
