@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from rich.console import Console
+from support.cutting import lowest_blocks
 from support.fitting import as_labels, fit_phase, prepare_phase
 from support.small import as_it_was, run_model
 
@@ -37,7 +38,8 @@ QUIET = Console(quiet=True)
 @pytest.fixture(scope="module")
 def _random():
     keras.utils.set_random_seed(3)
-    return tfxfer.build_backbone(BackboneConfig(name="TinyNet", weights="none", image_size_px=32))
+    config = BackboneConfig(name="TinyNet", weights="none", image_size_px=32)
+    return lowest_blocks(tfxfer.build_backbone(config), 4)
 
 
 @pytest.fixture
@@ -101,7 +103,7 @@ def test_head_only_moves_no_weight_of_the_backbone(backbone, head, make_data, tm
     before = snapshot(backbone)
     result = fit_phase(backbone, head, phase(), make_data(), None, tmp_path, QUIET)
     assert (result.cut, result.solver, result.epochs) == ("pooled", "adamw", 1)
-    assert result.trainable_parameters == 48 * 3 + 3
+    assert result.trainable_parameters == 32 * 3 + 3
     assert result.unfrozen == ()
     for path, value in snapshot(backbone).items():
         np.testing.assert_array_equal(value, before[path], err_msg=path)
@@ -132,8 +134,8 @@ def test_fine_tuning_keeps_batch_norm_bit_equal_and_moves_the_top(
 @pytest.mark.slow
 def test_batch_norm_trains_where_a_phase_says_so(backbone, head, make_data, tmp_path):
     before = snapshot(backbone)
-    settings = phase(unfreeze=6, batch_norm="train")
-    fit_phase(backbone, head, settings, make_data(6), None, tmp_path, QUIET)
+    settings = phase(unfreeze=4, batch_norm="train")
+    fit_phase(backbone, head, settings, make_data(4), None, tmp_path, QUIET)
     moved = [p for p, value in snapshot(backbone).items() if not np.array_equal(value, before[p])]
     assert len(moved) == len(before)
 
@@ -158,12 +160,12 @@ def test_trainable_parameters_are_those_of_the_outer_model(backbone, head):
         for layer in backbone.network.layers
         if layer.name in names and not isinstance(layer, keras.layers.BatchNormalization)
     )
-    assert count_parameters(model.trainable_weights) == expected + 48 * 3 + 3
+    assert count_parameters(model.trainable_weights) == expected + 32 * 3 + 3
 
 
 def test_freezing_again_undoes_unfreezing(backbone):
     unfreeze_top(backbone.network, backbone.blocks, "all", "train")
-    assert len(backbone.network.trainable_weights) == 23
+    assert len(backbone.network.trainable_weights) == 15
     assert unfreeze_top(backbone.network, backbone.blocks, 0) == ()
     assert backbone.network.trainable_weights == []
 
@@ -311,8 +313,8 @@ def test_the_optimizer_equals_keras_adamw_and_scales_by_factor():
 
 def test_a_batch_that_cannot_fit_is_refused_with_one_that_does(backbone):
     with pytest.raises(InputError, match=r"batch_size=(\d+)\. Try --set data\.batch_size=") as no:
-        check_memory(backbone, 6, batch_size=4096, available_bytes=20_000_000)
+        check_memory(backbone, 4, batch_size=4096, available_bytes=20_000_000)
     suggestion = int(str(no.value).split("Try --set data.batch_size=")[1].split(",")[0])
     assert 1 <= suggestion < 4096
-    check_memory(backbone, 6, suggestion, 20_000_000)
+    check_memory(backbone, 4, suggestion, 20_000_000)
     check_memory(backbone, 0, 1024, 200_000_000)
