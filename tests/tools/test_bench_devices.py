@@ -66,12 +66,12 @@ def test_what_a_process_fails_with_is_shown():
 @pytest.mark.slow
 def test_what_a_run_computes_is_compiled_ahead():
     """The target is this machine's CPU, whose compiler needs no other package."""
-    given = ["cpu", "--networks", "MobileNet", "--size", "32", "--batch", "4"]
+    given = ["cpu", "--networks", "TinyNet", "--size", "32", "--batch", "4"]
     done = subprocess.run(
         [sys.executable, ahead.__file__, *given], env=QUICKLY, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    rows = [cells(line) for line in done.stdout.splitlines() if line.startswith("| MobileNet")]
+    rows = [cells(line) for line in done.stdout.splitlines() if line.startswith("| TinyNet")]
     assert [tuple(row[1:4]) for row in rows] == [
         (part, arithmetic, "1")
         for part in ("prefix", "suffix")
