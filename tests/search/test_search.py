@@ -6,9 +6,8 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +18,12 @@ from rich.console import Console
 
 import tfxfer
 from tfxfer import run
+from tfxfer.backbones.whole import build_model
 from tfxfer.commands.tune import main
 from tfxfer.config.presets import dump_config, load_config
 from tfxfer.errors import InputError, exit_code
 from tfxfer.features.store.cache import list_stored
+from tfxfer.machine.processes import ALONE
 from tfxfer.records.searches import Trial
 from tfxfer.search import folder as places
 from tfxfer.search import tuner
@@ -31,6 +32,9 @@ from tfxfer.search.oracles import ORACLES, make_oracle
 from tfxfer.search.score import Bench, BudgetOverError, score_config
 from tfxfer.search.search import Wanted, run_search, run_trials
 from tfxfer.search.space import make_space, propose
+from tfxfer.training.job import prepare
+from tfxfer.training.phase import train_phases
+from tfxfer.training.resume.keeper import Keeper
 
 pytestmark = pytest.mark.slow
 
@@ -39,14 +43,13 @@ DEEP = {"unfreeze": 2, "phases.fine-tune.learning_rate": 3e-3}
 
 
 @pytest.fixture
-def config(small, picture_folder, tmp_path):
+def config(small, picture_folder):
     """A search over three depths and the rate."""
     settings = small["settings"] | {
         "search.unfreeze": [0, 1, 2],
         "search.axes.phases.fine-tune.learning_rate": [1e-3, 3e-3],
         "phases.fine-tune.epochs": 3,
         "phases.fine-tune.views": 2,
-        "features.cache_dir": str(tmp_path / "cache"),
     }
     return load_config(
         "photos", data=picture_folder, backbone=small["backbone"], weights=small["weights"],
@@ -61,7 +64,7 @@ def space(config, small_backbone):
 
 def heads_alone(config):
     """Return a search over four points without fine-tuning, whose heads are fitted quickly."""
-    axes = {"head": {"dropout": [0.0, 0.2]}, "augmentation": {"policy": ["none", "light"]}}
+    axes = {"head": {"dropout": [0.0, 0.1, 0.2, 0.3]}}
     search = config.search.model_copy(update={"unfreeze": (0,), "axes": axes})
     return config.model_copy(update={"search": search})
 
@@ -78,8 +81,13 @@ def test_a_trial_is_what_training_the_same_config_comes_to(config, space, tmp_pa
     again = score_config(chosen, bench, Trial(2, DEEP), tmp_path / "again")  # Its head is known.
     path = tmp_path / "chosen.toml"
     path.write_text(dump_config(chosen))
-    result = tfxfer.train(path, out=tmp_path / "run", quiet=True)
-    last = result.phases[-1]
+    job = prepare(load_config(path), QUIET, share=ALONE)
+    *_, last = train_phases(
+        job,
+        build_model(job.backbone, job.head),
+        keeper=Keeper(None, job.features, 0.0),
+        staging=tmp_path / "run",
+    )
     for trial in (first, again):
         assert trial.status == "done"
         assert (trial.accuracy, trial.cross_entropy) == (last.val_accuracy, last.val_cross_entropy)
@@ -87,19 +95,18 @@ def test_a_trial_is_what_training_the_same_config_comes_to(config, space, tmp_pa
         assert (trial.epochs, trial.unfrozen) == (3, 2)
 
 
-def test_one_pass_stores_what_all_depths_need(config, space, tmp_path):
+def test_one_pass_stores_what_all_depths_need(config, space, tmp_path, own_cache):
     bench = Bench(space.depths, QUIET)
     score_config(propose(config, space, DEEP), bench, Trial(1, DEEP), tmp_path / "1")
-    folder = Path(config.features.cache_dir)
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
-    assert len({line.about["cut"] for line in list_stored(folder)}) == 3
+    before = {path: path.stat().st_mtime_ns for path in own_cache.rglob("*") if path.is_file()}
+    assert len({line.about["cut"] for line in list_stored(own_cache)}) == 3
     for number, depth in enumerate((1, 0), start=2):
         values = {"unfreeze": depth}
         done = score_config(
             propose(config, space, values), bench, Trial(number, values), tmp_path / str(number)
         )
         assert (done.status, done.unfrozen) == ("done", depth)
-    after = [path for path in folder.rglob("*") if path.is_file() and path.suffix == ".npy"]
+    after = [path for path in own_cache.rglob("*") if path.is_file() and path.suffix == ".npy"]
     assert all(path in before for path in after), "nothing was computed again"
 
 
@@ -290,31 +297,16 @@ def test_one_process_at_a_time_is_a_worker(config, tmp_path, monkeypatch, capsys
     assert "'tuner0'" in said and "at work" in said
 
 
-def test_two_workers_finish_when_one_and_the_chief_are_killed(config, tmp_path):
+def test_two_workers_finish_when_one_and_the_chief_are_killed(config, tmp_path, own_cache, capfd):
     out, preset = tmp_path / "out", tmp_path / "search.toml"
     preset.write_text(dump_config(heads_alone(config)))
-    command = [sys.executable, "-m", "tfxfer.tune", "--preset", preset, "--out", out]
-    process = subprocess.Popen(
-        [*command, "--trials", "2", "--workers", "2"], stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, start_new_session=True,
-    )  # fmt: skip
-    try:
-        wait_for(lambda: (out / places.TRIALS / "trial_0").is_dir(), process)
-        killed = {name: process_of(process.pid, name) for name in ("worker-1", "chief")}
-        for pid in killed.values():
-            os.kill(pid, signal.SIGKILL)
-        for name, pid in killed.items():
-            wait_for(lambda n=name, p=pid: find_process(process.pid, n) not in (None, p), process)
-        # The restarted worker begins when all trials are over and no chief answers.
-        late = process_of(process.pid, "worker-1")
-        os.kill(late, signal.SIGSTOP)
-        wait_for(lambda: find_process(process.pid, "chief") is None, process)
-        os.kill(late, signal.SIGCONT)
-        said, _ = process.communicate(timeout=60)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == 0, said
+    command = ["--preset", str(preset), "--out", str(out), "--trials", "2", "--workers", "2"]
+    with ThreadPoolExecutor(1) as pool:
+        killing = pool.submit(kill_one_worker_and_the_chief, out)
+        code = main(command)
+        killing.result()
+    said = capfd.readouterr().out
+    assert code == 0, said
     assert "worker-1 ended with code -9 and is started again" in said
     assert "chief ended with code -9 and is started again" in said
     numbers = [trial.number for trial in places.load_trials(out)]
@@ -323,23 +315,40 @@ def test_two_workers_finish_when_one_and_the_chief_are_killed(config, tmp_path):
     assert (out / places.RESULT).is_file()
 
 
-def wait_for(is_there, process, seconds: float = 120) -> None:
+def kill_one_worker_and_the_chief(out: Path) -> None:
+    """Kill them at the first trial, and let the new worker begin only when all trials are over."""
+    wait_for(lambda: (out / places.TRIALS / "trial_0").is_dir())
+    killed = {name: process_of(name) for name in ("worker-1", "chief")}
+    for pid in killed.values():
+        os.kill(pid, signal.SIGKILL)
+    for name, pid in killed.items():
+        wait_for(lambda n=name, p=pid: find_process(n) not in (None, p))
+    # The restarted worker begins when all trials are over and no chief answers.
+    late = process_of("worker-1")
+    os.kill(late, signal.SIGSTOP)
+    try:
+        wait_for(lambda: find_process("chief") is None)
+    finally:
+        os.kill(late, signal.SIGCONT)
+
+
+def wait_for(is_there, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not is_there():
-        assert process.poll() is None and time.monotonic() < end
+        assert time.monotonic() < end
         time.sleep(0.05)
 
 
-def process_of(parent: int, name: str) -> int:
-    """Return the child process to which KerasTuner's environment gives this name."""
-    pid = find_process(parent, name)
+def process_of(name: str) -> int:
+    """Return the started process to which KerasTuner's environment gives this name."""
+    pid = find_process(name)
     assert pid is not None, f"{name} is not there"
     return pid
 
 
-def find_process(parent: int, name: str) -> int | None:
+def find_process(name: str) -> int | None:
     """Return the same process, or None if it has ended."""
-    for child in psutil.Process(parent).children():
+    for child in psutil.Process().children():
         with contextlib.suppress(psutil.Error):  # The process may end meanwhile.
             if child.environ().get("KERASTUNER_TUNER_ID") == name:
                 return child.pid
