@@ -5,18 +5,28 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
+from rich.console import Console
 
 import tfxfer
 from tfxfer.backbones.build import build_backbone
+from tfxfer.backbones.whole import build_model
 from tfxfer.config.backbone import BackboneConfig
 from tfxfer.config.head import HeadConfig
+from tfxfer.config.presets import load_config
 from tfxfer.errors import InputError
+from tfxfer.evaluation.final import judge
 from tfxfer.features.cut import build_prefix, find_cut
+from tfxfer.machine.processes import ALONE
 from tfxfer.modalities.pictures.networks.hub_module import export_hub_module
+from tfxfer.phases.parts import Watch
 from tfxfer.tasks.heads import build_head
+from tfxfer.training.job import prepare
+from tfxfer.training.phase import Turn, train_phase
+from tfxfer.training.plan import make_plan
 
 pytestmark = pytest.mark.slow
 
+QUIET = Console(quiet=True)
 WEIGHTS = "weights/mobilenetv2_100_224_{}_notop.weights.h5"
 
 
@@ -25,17 +35,18 @@ def test_a_network_that_knows_birds_tells_ten_species_apart(shared, tmp_path):
     """A linear head on 20 pictures of each reaches 0.95 and more; chance is 0.10."""
     preset = tmp_path / "head.toml"
     preset.write_text('[[phases]]\nname = "head"\nlearning_rate = 1e-3\n')
-    result = tfxfer.train(
+    config = load_config(
         preset,
         data=shared / "data" / "birds10",
         backbone="MobileNetV2",
         weights=shared / WEIGHTS.format("inat_bird"),
         settings={"data.split.shots": 20},
-        out=tmp_path / "run",
-        quiet=True,
     )
-    assert result.validation.accuracy >= 0.94
-    assert any("no test split" in note for note in result.plan.notes)
+    job = prepare(config, QUIET, share=ALONE)
+    train_phase(Turn(job, 0, (), Watch(tmp_path, QUIET)))
+    validation, _, _ = judge(build_model(job.backbone, job.head), job.items, False, share=ALONE)
+    assert validation.accuracy >= 0.94
+    assert any("no test split" in note for note in make_plan(config, job).notes)
 
 
 @pytest.mark.shared
