@@ -62,17 +62,12 @@ def executed(tmp_path_factory, weights_file):
     (folder / "tmp").mkdir()
     notebook = read_notebook()
     cells = code_cells(notebook)
-    birds = {
-        "data.source": str(write_bird_folder(folder / "birds", pictures=6)),
-        "backbone.image_size_px": 32,
-        "phases.head.views": 1,
-        "phases.fine-tune.views": 1,
-        "phases.fine-tune.epochs": 1,
-        "phases.fine-tune.unfreeze": 1,
-        "phases.fine-tune.precision": "float32",
-        "features.engine": "tensorflow",
-    }
     photos = small_arguments(weights_file)
+    network = {"name": photos["backbone"], "weights": str(photos["weights"])}
+    birds = photos["settings"] | {
+        "data.source": str(write_bird_folder(folder / "birds", species=3, pictures=6)),
+        "backbone": network | {"image_size_px": 32},
+    }
     fill_in(cells["birds"], SETTINGS=birds)
     fill_in(
         cells["plan"],
@@ -188,8 +183,8 @@ def test_keras_has_the_last_word_on_a_device(monkeypatch, capsys):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     names = set_up()
-    names["TESTED"] = [("gpu", "tensorflow", [])]
-    with pytest.raises(RuntimeError, match="Received: 'tfxfer'"):
+    names |= {"SOURCE": "packaging", "TESTED": [("gpu", "jax", [])]}  # It is there and needs none.
+    with pytest.raises(RuntimeError, match="Received: 'packaging'"):
         names["choose"](["cpu", "gpu"])
     assert "does not work: Keras sees cpu:0 alone" in capsys.readouterr().out
 
