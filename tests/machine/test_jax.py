@@ -78,7 +78,7 @@ def on_jax(tmp_path_factory, arguments, pictures, weights_file):
             "--backbone",
             f"hub:{run}/export/1",
         ],
-        ["train", *arguments, "--dry-run"],
+        ["train", *arguments, "--set", "phases.fine-tune.unfreeze=1", "--dry-run"],
     ]
     ends, figures = run_spread(
         "jax", folder, pictures, weights_file, BATCH_SIZE, ["auto"], commands

@@ -23,7 +23,7 @@ SETTINGS = {
     "phases.fine-tune.epochs": 6,
     "phases.fine-tune.learning_rate": 0.003,
     "phases.fine-tune.precision": "float32",
-    "phases.fine-tune.unfreeze": 3,
+    "phases.fine-tune.unfreeze": 2,
     "phases.fine-tune.views": 1,
 }
 
@@ -90,7 +90,9 @@ def run_spread(backend, folder, pictures, weights_file, batch_size, strategies, 
         The exit codes and messages of the commands, and the figures by strategy.
     """
     network = {"data": str(pictures), "backbone": "TinyNet", "weights": str(weights_file)}
-    given = {**network, "settings": SETTINGS | {"data.batch_size": batch_size}}
+    # Each backend has an engine of its name.
+    settings = SETTINGS | {"data.batch_size": batch_size, "features.engine": backend}
+    given = {**network, "settings": settings}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         input=json.dumps([backend, commands, strategies, given, str(folder)]),
