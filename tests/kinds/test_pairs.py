@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from support.cutting import compare_cuts
 from support.examples import EXAMPLES, LABELS, Examples
+from support.parts import train_parts
 
 import tfxfer
 from tfxfer.backbones.build import build_backbone
@@ -70,7 +71,6 @@ def arguments(pair: tuple[str, str], data: Path, weights: Path, **settings: obje
             "phases.fine-tune.unfreeze": 3,
             **settings,
         },
-        "quiet": True,
     }
 
 
@@ -88,7 +88,8 @@ def manifest(pair, tmp_path_factory) -> Path:
 def finished(pair, manifest, weights_file, tmp_path_factory):
     """A run of the pair, and its folder."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    return tfxfer.train("photos", out=out, **arguments(pair, manifest, weights_file))
+    given = arguments(pair, manifest, weights_file)
+    return tfxfer.train("photos", out=out, quiet=True, **given)
 
 
 def test_a_run_says_what_it_did(finished):
@@ -102,8 +103,7 @@ def test_a_run_says_what_it_did(finished):
 
 
 def test_prefix_and_suffix_give_what_the_whole_network_gives(pair, manifest, weights_file):
-    given = arguments(pair, manifest, weights_file)
-    config = load_config("photos", **{k: v for k, v in given.items() if k != "quiet"})
+    config = load_config("photos", **arguments(pair, manifest, weights_file))
     items = load_items(config, make_console(is_quiet=True), share=ALONE)
     backbone = build_backbone(config.backbone, items.modality)
     features = compare_cuts(backbone, (0, 1, 3, len(backbone.blocks) - 1))
@@ -111,7 +111,8 @@ def test_prefix_and_suffix_give_what_the_whole_network_gives(pair, manifest, wei
 
 
 def test_the_same_run_comes_to_the_same(finished, pair, manifest, weights_file, tmp_path):
-    again = tfxfer.train("photos", out=tmp_path / "run", **arguments(pair, manifest, weights_file))
+    config = load_config("photos", **arguments(pair, manifest, weights_file))
+    again = train_parts(config, tmp_path)
     for before, after in zip(finished.phases, again.phases, strict=True):
         assert before.history == after.history
     assert dataclasses.asdict(finished.test) == dataclasses.asdict(again.test)
@@ -158,6 +159,7 @@ def test_bad_items_are_named_before_anything_is_trained(pair, manifest, weights_
     bad.write_bytes(next(iter(EXAMPLES[pair[0]].faults.values())))
     _, label, split = content[1].split(",")
     broken.write_text("\n".join([*content, f"{bad},{label},{split}"]), encoding="utf-8")
+    given = arguments(pair, broken, weights_file)
     with pytest.raises(tfxfer.InputError, match=rf"Received: 1 of .*(?s:.)*{bad.name}"):
-        tfxfer.train("photos", out=tmp_path / "run", **arguments(pair, broken, weights_file))
+        tfxfer.train("photos", out=tmp_path / "run", quiet=True, **given)
     assert not (tmp_path / "run").exists()

@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from support.parts import train_parts
 from support.small import COLOURS, run_model
 
 import tfxfer
@@ -58,7 +59,7 @@ def finished(tmp_path_factory, picture_folder, weights_file):
         "head.levels": 1,
         "phases.head.epochs": 3,
         "phases.head.learning_rate": 0.01,
-        "phases.fine-tune.epochs": 6,
+        "phases.fine-tune.epochs": 3,
         "phases.fine-tune.learning_rate": 0.003,
         "phases.fine-tune.unfreeze": 3,
         "features.engine": "tensorflow",
@@ -97,7 +98,7 @@ def test_the_metrics_are_those_of_the_result(finished):
     head, fine_tune = metrics["phases"]
     assert (head["solver"], head["epochs"], head["history"]) == ("logistic", 0, {})
     assert (head["cut"], head["views"], head["precision"]) == ("pooled", 1, "float32")
-    assert (fine_tune["solver"], fine_tune["cut"], fine_tune["views"]) == ("adamw", "stage3", 6)
+    assert (fine_tune["solver"], fine_tune["cut"], fine_tune["views"]) == ("adamw", "stage3", 3)
     assert fine_tune["precision"] in ("float32", "bfloat16_rewrite", "mixed_bfloat16")
     assert len(fine_tune["history"]["val_accuracy"]) == fine_tune["epochs"]
     assert metrics["engine"] == "tensorflow"
@@ -194,7 +195,7 @@ def assert_same_run(ours, theirs) -> None:
 
 
 def test_the_saved_config_replays_the_run_with_the_same_metrics(finished, tmp_path):
-    again = tfxfer.train(finished.path / "config.toml", out=tmp_path / "again", quiet=True)
+    again = train_parts(load_config(finished.path / "config.toml"), tmp_path)
     assert [phase.prefix_seconds for phase in again.phases] == [0, 0], "all features were stored"
     assert (again.engine, again.phases[0].views) == ("tensorflow", 1)
     assert_same_run(again, finished)
@@ -203,12 +204,8 @@ def test_the_saved_config_replays_the_run_with_the_same_metrics(finished, tmp_pa
 def test_streamed_views_learn_the_colours_and_store_nothing(finished, tmp_path):
     cache = tmp_path / "cache"
     settings = {f"phases.{name}.views": "stream" for name in ("head", "fine-tune")}
-    result = tfxfer.train(
-        finished.path / "config.toml",
-        settings={**settings, "features.cache_dir": str(cache)},
-        out=tmp_path / "run",
-        quiet=True,
-    )
+    settings |= {"features.cache_dir": str(cache)}
+    result = train_parts(load_config(finished.path / "config.toml", settings=settings), tmp_path)
     assert result.test.accuracy == 1.0
     assert [phase.views for phase in result.phases] == [0, 0]
     assert result.phases[0].solver == "adamw"
@@ -231,7 +228,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
     assert train_main(["--preset", preset, "--dry-run"]) == 0
     printed = " ".join(capsys.readouterr().out.split())  # Long paths break lines.
     for expected in ("42 train", "9 validation", "9 test", "6 blocks", "stage6", "trained",
-                     "fine-tune", "run once: 1 view", "run once: 6 views", "logistic regression",
+                     "fine-tune", "run once: 1 view", "run once: 3 views", "logistic regression",
                      "at most", "147", "class by class"):  # fmt: skip
         assert expected in printed, expected
     assert list(tmp_path.iterdir()) == []
@@ -242,11 +239,11 @@ def test_random_weights_train_everything_in_a_preset_of_one_s_own(small, picture
     preset.write_text('[[phases]]\nname = "only"\nepochs = 1\nlearning_rate = 1e-3\n')
     settings = {k: v for k, v in small["settings"].items() if not k.startswith("phases")}
     settings |= {"phases.only.precision": "float32"}
-    result = tfxfer.train(
-        preset,
-        data=picture_folder,
-        **{**small, "weights": "none", "settings": settings},
-        out=tmp_path / "run",
+    result = train_parts(
+        load_config(
+            preset, data=picture_folder, backbone="TinyNet", weights="none", settings=settings
+        ),
+        tmp_path,
     )
     assert [len(phase.unfrozen) for phase in result.phases] == [6]
     assert any("no pretrained weights" in note for note in result.plan.notes)
@@ -261,6 +258,7 @@ def test_three_phases_unfreeze_step_by_step_without_the_bad_files(small, own_fol
     for position, name in enumerate(("head", "top", "deeper")):
         settings |= {
             f"phases.{name}.epochs": 1,
+            f"phases.{name}.precision": "float32",
             f"phases.{name}.unfreeze": position,
             f"phases.{name}.views": 1,
         }

@@ -1,0 +1,73 @@
+"""Runs without their checkpoint and export, which take longer than the rest of a small run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from tfxfer import run
+from tfxfer.backbones.whole import build_model
+from tfxfer.config.config import Config
+from tfxfer.config.presets import load_config
+from tfxfer.evaluation.final import judge
+from tfxfer.machine import runtime
+from tfxfer.records.exports import Exported
+from tfxfer.records.results import RunResult
+from tfxfer.training.job import choose_devices, prepare
+from tfxfer.training.phase import train_phases
+from tfxfer.training.plan import make_plan
+from tfxfer.training.resume.keeper import Keeper
+
+
+def head_config(data: Path, weights_file: Path, **settings: object) -> Config:
+    """Return a config whose only phase fits a head on the tiny network.
+
+    Args:
+        data: The folder of pictures.
+        weights_file: The weights of the tiny network.
+        settings: Other values by key, in which ``__`` stands for the dot.
+    """
+    network = {"backbone": "TinyNet", "weights": weights_file}
+    chosen = {
+        "backbone.image_size_px": 32,
+        "data.batch_size": 8,
+        "features.engine": "tensorflow",
+        "head.levels": 1,
+        "phases": [{"name": "head", "learning_rate": 1e-3}],
+        **{key.replace("__", "."): value for key, value in settings.items()},
+    }
+    return load_config("photos", data=data, settings=chosen, **network)
+
+
+def train_parts(config: Config, folder: Path) -> RunResult:
+    """Train and evaluate by the functions of a run, and write its folder without an export."""
+    share = choose_devices(config)
+    job = prepare(config, Console(quiet=True), share=share)
+    plan = make_plan(config, job)
+    model = build_model(job.backbone, job.head)
+    keeper = Keeper(None, job.features, 0.0)
+    phases = train_phases(job, model, keeper=keeper, staging=folder)
+    validation, test, calibration = judge(model, job.items, config.calibrate, share=share)
+    result = RunResult(
+        path=folder,
+        classes=job.items.classes,
+        plan=plan,
+        phases=phases,
+        validation=validation,
+        test=test,
+        exported=Exported(folder / run.EXPORT, 0, 0.0),
+        total_parameters=model.count_params(),
+        engine=job.features.recorder.engine_name,
+        seed=config.seed,
+        seconds=0.0,
+        versions=runtime.list_versions(),
+        device=runtime.describe_device(),
+        quarantined=job.items.quarantined,
+        calibration=calibration,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save(folder / run.MODEL)
+    run.write_config(folder, config)
+    run.write_result(folder, result)
+    return result
