@@ -8,7 +8,8 @@ import keras
 import numpy as np
 import pytest
 from google.protobuf import text_format
-from support.small import run_model, small_arguments
+from support.parts import head_config, train_parts
+from support.small import run_model
 from tensorflow_serving.config import model_server_config_pb2
 
 import tfxfer
@@ -26,9 +27,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def finished(weights_file, picture_folder, tmp_path_factory):
     """A run on pictures of three colours."""
-    out = tmp_path_factory.mktemp("runs") / "colours-20261124-101112"
-    given = small_arguments(weights_file, head__levels=6)
-    return tfxfer.train("photos", data=picture_folder, out=out, **given)
+    folder = tmp_path_factory.mktemp("runs") / "colours-20261124-101112"
+    return train_parts(head_config(picture_folder, weights_file, head__levels=6), folder)
 
 
 def test_every_format_gives_what_the_run_gives(finished, picture_folder, tmp_path, capsys):

@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from support.parts import head_config, train_parts
 from support.settings import data_config
 from support.small import COLOURS, write_classes
 
@@ -84,8 +85,8 @@ def write_numbers(model, path, classes, pictures):
     np.savez(path, **{str(n): weight.numpy() for n, weight in enumerate(model.weights)})
 
 
-def test_a_format_is_added_by_its_rows(monkeypatch, picture_folder, small, tmp_path):
-    result = tfxfer.train("photos", data=picture_folder, out=tmp_path / "run", **small)
+def test_a_format_is_added_by_its_rows(monkeypatch, picture_folder, weights_file, tmp_path):
+    result = train_parts(head_config(picture_folder, weights_file), tmp_path / "run")
 
     def load_numbers(path: Path, with_embeddings: bool) -> Predictor:
         model = tfxfer.load_model(result.path)

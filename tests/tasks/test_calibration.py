@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from scipy.special import expit, softmax
+from support.parts import head_config
 from support.small import run_model
 
 import tfxfer
@@ -15,6 +16,7 @@ from tfxfer.config.data import DataConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.data.pipeline import make_evaluation_dataset
 from tfxfer.modalities.pictures.view import plain_view
+from tfxfer.report.console import make_console
 from tfxfer.tasks.calibration import (
     apply_temperature,
     expected_calibration_error,
@@ -22,6 +24,7 @@ from tfxfer.tasks.calibration import (
 )
 from tfxfer.tasks.outputs import SIGMOID, SOFTMAX
 from tfxfer.training.load import load_data
+from tfxfer.training.train import run_training
 
 
 def draw(count: int, temperature: float) -> tuple[np.ndarray, np.ndarray]:
@@ -77,9 +80,9 @@ def test_the_temperature_stands_in_the_weights(small_backbone):
 
 
 @pytest.mark.slow
-def test_a_run_is_calibrated_and_says_so(small, picture_folder, tmp_path, capsys):
-    given = small | {"quiet": False}
-    result = tfxfer.train("photos", data=picture_folder, out=tmp_path / "run", **given)
+def test_a_run_is_calibrated_and_says_so(weights_file, picture_folder, tmp_path, capsys):
+    config = head_config(picture_folder, weights_file)
+    result = run_training(config, tmp_path / "run", make_console(is_quiet=False))
     calibration = result.calibration
     printed = capsys.readouterr().out
     assert f"calibrated by temperature {calibration.temperature:.2f}" in printed

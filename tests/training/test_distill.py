@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.small import small_arguments
+from support.parts import head_config, train_parts
 
 import tfxfer
 from tfxfer.cache.folder import locate
@@ -32,9 +32,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def teacher(weights_file, picture_folder, tmp_path_factory):
     """A run on pictures of three colours, whose probabilities are not calibrated."""
-    out = tmp_path_factory.mktemp("teacher") / "run"
-    given = small_arguments(weights_file, calibrate=False)
-    return tfxfer.train("photos", data=picture_folder, out=out, **given)
+    folder = tmp_path_factory.mktemp("teacher") / "run"
+    return train_parts(head_config(picture_folder, weights_file, calibrate=False), folder)
 
 
 def test_targets_mix_the_teacher_and_the_label():
@@ -93,8 +92,10 @@ def test_a_student_learns_and_is_compared(teacher, weights_file, tmp_path, capsy
         weights=weights_file,
         settings={
             "backbone.image_size_px": 32,
+            "features.engine": "tensorflow",
             "phases.head.solver": "adamw",
-            "phases.head.epochs": 20,
+            "phases.head.epochs": 6,
+            "phases.head.learning_rate": 0.02,
             "phases.distil.epochs": 1,
             "phases.distil.precision": "float32",
         },
