@@ -239,8 +239,9 @@ def colours_of(sheet) -> set[tuple[int, ...]]:
     """Return the colours, in steps of 32, that fill more than a hundredth of a sheet."""
     with Image.open(sheet) as picture:
         pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3) // 32
-    found, counts = np.unique(pixels, axis=0, return_counts=True)
-    return {tuple(map(int, each)) for each in found[counts > len(pixels) / 100]}
+    counts = np.bincount(np.ravel_multi_index(pixels.T, (8, 8, 8)), minlength=8**3)
+    found = np.argwhere(counts.reshape(8, 8, 8) > len(pixels) / 100)
+    return {tuple(map(int, each)) for each in found}
 
 
 def test_the_command_writes_what_it_found_and_shows_the_pictures(spoiled, tmp_path, capsys):
