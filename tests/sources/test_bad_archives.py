@@ -172,7 +172,7 @@ def record(key, value):
 
 PICTURE = header("blue/1.jpg", tarfile.REGTYPE, b"x")
 PADDED = header("p", tarfile.XHDTYPE, record(b"comment", bytes(900_000)))
-SPARSE = header("blue/1.jpg", tarfile.REGTYPE, b"9999999\n" + b"1\n" * 700_000)
+SPARSE = header("blue/1.jpg", tarfile.REGTYPE, b"9999999\n" + b"%0100d\n" % 1 * 14_000)
 PIECES = header("blue/1.jpg", tarfile.REGTYPE, bytes(700_000), size=700_000)
 HEADERS = {
     "one after the other": (header("p", tarfile.XHDTYPE) * 5000 + PICTURE, "RecursionError"),
