@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 import pytest
-from support.small import COLOURS, draw_picture, load_tool
+from support.small import COLOURS, draw_picture, load_tool, run_model
 
 import tfxfer
 from tfxfer.commands.main import main
@@ -38,7 +38,7 @@ def run_folder(model, tmp_path_factory) -> str:
 
 def predict_by_hand(model, paths) -> np.ndarray:
     view = plain_view(32)
-    return model.predict(np.stack([view(path.read_bytes()) for path in paths]), verbose=0)
+    return run_model(model, np.stack([view(path.read_bytes()) for path in paths]))
 
 
 def read_csv(path) -> list[dict[str, str]]:
