@@ -109,11 +109,24 @@ def test_what_cannot_be_read_is_refused_and_leaves_nothing(tmp_path, data, expec
     assert not list(tmp_path.glob("datasets/*"))
 
 
-def test_a_data_set_is_planned_as_any_data_and_leaves_nothing(small, tmp_path, monkeypatch):
+def test_a_data_set_is_planned_as_any_data_and_leaves_nothing(weights_file, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    settings = {**small["settings"], "data.reading.class_names": list(NAMES)}
-    settings["features.cache_dir"] = str(tmp_path / "cache")
-    plan = tfxfer.plan("photos", data=PAIRS, **{**small, "settings": settings})
+    settings = {
+        "backbone.image_size_px": 32,
+        "data.reading.class_names": list(NAMES),
+        "features.cache_dir": str(tmp_path / "cache"),
+        "features.engine": "tensorflow",
+        "head.levels": 1,
+        "phases": [{"name": "head", "learning_rate": 1e-3}],
+    }
+    plan = tfxfer.plan(
+        "photos",
+        data=PAIRS,
+        backbone="TinyNet",
+        weights=weights_file,
+        settings=settings,
+        quiet=True,
+    )
     assert plan.class_counts == dict.fromkeys(NAMES, 4)
     assert plan.source.startswith(f"dataset:{tmp_path}/tfxfer-plan-")
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
