@@ -47,19 +47,14 @@ def make_items(count: int, seed: int) -> np.ndarray:
 TRAINED_ON, OTHERS = make_items(60, 0), make_items(60, 1)
 
 
-def build(mobilenet_file, levels: int, activation: str = "softmax", kind: str = "linear"):
-    config = BackboneConfig(
-        name="MobileNet", weights=str(mobilenet_file), alpha=0.25, image_size_px=SIDE
-    )
-    backbone = add_levels(build_backbone(config), levels)
-    head = build_head(HeadConfig(kind=kind, levels=levels), 3, seed=0, activation=activation)
-    return build_model(backbone, head)
-
-
 @pytest.fixture(scope="module")
 def model(mobilenet_file) -> keras.Model:
     """A model that tells the colours apart by the outputs of several blocks."""
-    model = build(mobilenet_file, levels=4)
+    config = BackboneConfig(
+        name="MobileNet", weights=str(mobilenet_file), alpha=0.25, image_size_px=SIDE
+    )
+    backbone = add_levels(build_backbone(config), 4)
+    model = build_model(backbone, build_head(HeadConfig(levels=4), 3, seed=0))
     before = keras.Model(model.inputs, model.layers[-1].input)
     features = run_model(before, TRAINED_ON)
     scale = features.std(axis=0) + 1e-3
@@ -237,10 +232,11 @@ def test_float16_rounds_as_many_weights_as_the_probabilities_bear(files):
 
 
 @pytest.mark.parametrize("kind", ["float32", "int8"])
-def test_several_labels_and_a_hidden_layer(mobilenet_file, tmp_path, kind):
+def test_several_labels_and_a_hidden_layer(small_backbone, tmp_path, kind):
     """Probabilities of several labels are independent, so that they do not sum to 1."""
     keras.utils.set_random_seed(0)
-    model = build(mobilenet_file, levels=1, activation="sigmoid", kind="mlp")
+    head = build_head(HeadConfig(kind="mlp"), 3, seed=0, activation="sigmoid")
+    model = build_model(small_backbone, head)
     path = tmp_path / "several.tflite"
     convert_litert(model, kind, path, CLASSES, lambda: iter(TRAINED_ON))
     given = load_litert(path, with_embeddings=False).run(list(OTHERS)).probabilities
@@ -297,7 +293,8 @@ def test_an_operation_that_litert_lacks_is_named(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_request_that_cannot_be_met_is_refused(model, tmp_path):
+def test_a_request_that_cannot_be_met_is_refused(small_backbone, small_head, tmp_path):
+    model = build_model(small_backbone, small_head)
     path = tmp_path / "m.tflite"
     with pytest.raises(InputError, match="float32, float16, dynamic, int8"):
         convert_litert(model, "int4", path, CLASSES)
