@@ -13,17 +13,21 @@ import pytest
 import tensorflow as tf
 from sklearn.linear_model import LogisticRegression
 from support.small import COLOURS, draw_picture, run_model
+from support.tiny_net import build_tiny_net
 
-from tfxfer.backbones.build import build_backbone
+from tfxfer.backbones.backbone import Backbone
+from tfxfer.backbones.blocks import list_blocks
 from tfxfer.backbones.levels import add_levels
 from tfxfer.backbones.whole import build_model
-from tfxfer.config.backbone import BackboneConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
 from tfxfer.export.litert import KINDS, convert_litert
 from tfxfer.export.litert_float16 import list_large, mix_float16, round_weights
 from tfxfer.litert.interpreter import LiteModel
 from tfxfer.litert.metadata import load_labels
+from tfxfer.modalities.pictures.networks.families import NETWORKS
+from tfxfer.modalities.pictures.networks.preprocessing import PREPROCESSINGS
+from tfxfer.modality import InputSpec
 from tfxfer.prediction.loaders.litert import load_litert
 from tfxfer.prediction.predictor import PredictionError
 from tfxfer.tasks.heads import build_head
@@ -48,12 +52,21 @@ TRAINED_ON, OTHERS = make_items(60, 0), make_items(60, 1)
 
 
 @pytest.fixture(scope="module")
-def model(mobilenet_file) -> keras.Model:
-    """A model that tells the colours apart by the outputs of several blocks."""
-    config = BackboneConfig(
-        name="MobileNet", weights=str(mobilenet_file), alpha=0.25, image_size_px=SIDE
-    )
-    backbone = add_levels(build_backbone(config), 4)
+def model() -> keras.Model:
+    """A model that tells the colours apart by the outputs of several blocks.
+
+    It is the tiny network, so wide that some of its weights are large.
+    """
+    keras.utils.set_random_seed(7)
+    network = build_tiny_net(False, None, (SIDE, SIDE, 3), width=48)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    network(TRAINED_ON / 127.5 - 1, training=True)
+    row = NETWORKS["TinyNet"]
+    given = InputSpec("pictures", (SIDE, SIDE, 3))
+    blocks = list_blocks(network, row)
+    backbone = add_levels(Backbone(network, blocks, PREPROCESSINGS[row.preprocessing], given), 4)
     model = build_model(backbone, build_head(HeadConfig(levels=4), 3, seed=0))
     before = keras.Model(model.inputs, model.layers[-1].input)
     features = run_model(before, TRAINED_ON)

@@ -12,11 +12,18 @@ from typing import Any
 
 NAME = "TinyNet"
 BLOCKS = 6
-CHANNELS = 8 * BLOCKS
+WIDTH = 8
+CHANNELS = WIDTH * BLOCKS
 
 
-def build_tiny_net(include_top: bool, weights: str | None, input_shape: tuple[int, ...]) -> Any:
-    """Build the network as `keras.applications` would: separable convolutions and their norms."""
+def build_tiny_net(
+    include_top: bool, weights: str | None, input_shape: tuple[int, ...], width: int = WIDTH
+) -> Any:
+    """Build the network as `keras.applications` would: separable convolutions and their norms.
+
+    Args:
+        width: The channels of the first block; the others have that many more each.
+    """
     import keras
 
     inputs = tensor = keras.Input(input_shape)
@@ -24,10 +31,10 @@ def build_tiny_net(include_top: bool, weights: str | None, input_shape: tuple[in
         name, strides = f"stage{number}", 2 if number in (1, 2, 5) else 1
         alike = {"padding": "same", "use_bias": False}
         if number == 1:
-            tensor = keras.layers.Conv2D(8, 3, strides, name=f"{name}_conv", **alike)(tensor)
+            tensor = keras.layers.Conv2D(width, 3, strides, name=f"{name}_conv", **alike)(tensor)
         else:
             depthwise = keras.layers.DepthwiseConv2D(3, strides, name=f"{name}_depthwise", **alike)
-            pointwise = keras.layers.Conv2D(8 * number, 1, name=f"{name}_conv", **alike)
+            pointwise = keras.layers.Conv2D(width * number, 1, name=f"{name}_conv", **alike)
             tensor = pointwise(depthwise(tensor))
         tensor = keras.layers.BatchNormalization(name=f"{name}_norm")(tensor)
         tensor = keras.layers.ReLU(6.0, name=f"{name}_out")(tensor)
