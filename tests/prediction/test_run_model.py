@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.small import load_tool
 
 import tfxfer
 from tfxfer import run
@@ -58,7 +59,9 @@ def make_module(*arguments: object) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.slow
-def test_the_tool_makes_a_module_of_a_run_s_backbone(weights_file, small_head, tmp_path):
+def test_the_tool_makes_a_module_of_a_run_s_backbone(
+    weights_file, small_head, tmp_path, monkeypatch, capsys
+):
     settings = {"backbone.image_size_px": 32, "head.levels": 3}
     config = tfxfer.load_config(
         "photos", backbone="TinyNet", weights=weights_file, settings=settings
@@ -71,9 +74,10 @@ def test_the_tool_makes_a_module_of_a_run_s_backbone(weights_file, small_head, t
     network.set_weights([0.9 * weight for weight in network.get_weights()])  # It looks fine-tuned.
     trained = add_levels(backbone, config.head.levels)
     build_model(trained, build_head(config.head, 3, seed=0)).save(folder / run.MODEL)
-    done = make_module("--run", folder, "--out", tmp_path / "module")
-    assert done.returncode == 0, done.stderr
-    assert "pictures of 32 px" in done.stdout
+    given = ["--run", str(folder), "--out", str(tmp_path / "module")]
+    monkeypatch.setattr(sys, "argv", ["make_hub_module.py", *given])
+    assert load_tool("make_hub_module").main() == 0
+    assert "pictures of 32 px" in capsys.readouterr().out
     module = build_backbone(BackboneConfig(name=f"hub:{tmp_path / 'module'}"))
     pictures = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
     given = build_model(module, small_head)(pictures, training=False)
