@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from rich.console import Console
+from support.small import run_model
 
 from tfxfer.backbones.whole import build_model
 from tfxfer.config.config import Config
@@ -32,7 +33,7 @@ from tfxfer.run import metrics_of
 from tfxfer.tasks.labels import SeveralLabels
 from tfxfer.tasks.metrics import mean_average_precision
 from tfxfer.tasks.objective import SeveralObjective
-from tfxfer.training.job import Job, make_job
+from tfxfer.training.job import make_job
 from tfxfer.training.phase import Turn, train_phase
 from tfxfer.training.plan import make_plan
 
@@ -131,23 +132,24 @@ def test_mixing_blends_rows_of_labels():
     np.testing.assert_allclose(targets[0], share * rows[0] + (1 - share) * rows[3], atol=1e-6)
 
 
-def run_phases(config, pictures, tmp_path) -> tuple[Job, list]:
-    job, results = make_job(config, pictures, QUIET, share=ALONE), []
+def run_phases(job, tmp_path) -> list:
+    results = []
     for position in range(len(job.phases)):
         results.append(train_phase(Turn(job, position, results, Watch(tmp_path / "logs", QUIET))))
-    return job, results
+    return results
 
 
 def test_a_run_s_parts_take_several_labels_from_stored_features_to_the_export(
     make_config, pictures, tmp_path
 ):
     config = make_config(mixup=0.1)
-    plan = make_plan(config, make_job(config, pictures, QUIET, share=ALONE))
+    job = make_job(config, pictures, QUIET, share=ALONE)
+    plan = make_plan(config, job)
     assert [phase.solver for phase in plan.phases] == ["adamw", "adamw"]
     assert plan.class_counts == dict(
         zip(CLASSES, map(int, pictures.train.labels.rows.sum(axis=0)), strict=True)
     )
-    job, results = run_phases(config, pictures, tmp_path)
+    results = run_phases(job, tmp_path)
     head, top = results
     assert head.chosen_by == top.chosen_by == "mean_average_precision"
     assert head.val_score == head.val_mean_average_precision > 0.85
@@ -162,10 +164,7 @@ def test_a_run_s_parts_take_several_labels_from_stored_features_to_the_export(
         TASKS["several"].evaluate(
             name,
             split.labels,
-            model.predict(
-                make_evaluation_dataset(split, plain_view(32), class_count=3, batch_size=8),
-                verbose=0,
-            ),
+            run_model(model, np.concatenate([x for x, _ in views(split)])),
             CLASSES,
         )
         for name, split in (("validation", pictures.validation), ("test", pictures.test))
@@ -177,6 +176,11 @@ def test_a_run_s_parts_take_several_labels_from_stored_features_to_the_export(
     exported = export_saved_model(model, CLASSES, tmp_path / "export" / "1", pictures.validation)
     assert exported.max_difference < 1e-4
     check_words(plan, results, validation, test, exported)
+
+
+def views(split):
+    dataset = make_evaluation_dataset(split, plain_view(32), class_count=3, batch_size=8)
+    return dataset.as_numpy_iterator()
 
 
 def check_words(plan, results, validation, test, exported) -> None:
