@@ -64,6 +64,12 @@ def data_dir(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def looks(tmp_path_factory):
+    """A cache that remembers what was seen of each picture."""
+    return tmp_path_factory.mktemp("looks")
+
+
 def test_a_prepared_data_set_is_read_and_its_missing_split_cut(data_dir):
     config = data_config(source="tfds:colours", data_dir=str(data_dir))
     data = load_data(config, seed=0)
@@ -82,12 +88,12 @@ def test_a_prepared_data_set_is_read_and_its_missing_split_cut(data_dir):
 
 
 @pytest.mark.parametrize("by", ["random", "hash"])
-def test_folds_and_shots_of_a_data_set_have_the_labels_of_their_pictures(data_dir, by):
+def test_folds_and_shots_of_a_data_set_have_the_labels_of_their_pictures(data_dir, looks, by):
     held_out = []
     for fold in (1, 2, 3):
         settings = {"folds": 3, "fold": fold, "shots": 5, "by": by}
         config = data_config(source="tfds:colours", data_dir=str(data_dir), **settings)
-        data = load_data(config, seed=0)
+        data = load_data(config, seed=0, cache=looks)
         for part in (data.train, data.validation):
             assert [int(label) for _, label in part.encoded()] == part.labels.numbers.tolist()
         assert np.bincount(data.train.labels.numbers).tolist() == [5, 5, 5]
@@ -95,17 +101,17 @@ def test_folds_and_shots_of_a_data_set_have_the_labels_of_their_pictures(data_di
     assert len(held_out) == len(set(held_out)) == 60
 
 
-def test_a_seed_shuffles_the_same_way_again(data_dir):
+def test_a_seed_shuffles_the_same_way_again(data_dir, looks):
     config = data_config(source="tfds:colours", data_dir=str(data_dir))
-    train = load_data(config, seed=0).train
+    train = load_data(config, seed=0, cache=looks).train
     orders = [[int(y) for _, y in train.encoded(s).as_numpy_iterator()] for s in (1, 1, 2)]
     assert orders[0] == orders[1] != orders[2]
     assert sorted(orders[0]) == sorted(train.labels.numbers)
 
 
-def test_a_cut_of_a_cut_keeps_to_the_first(data_dir):
+def test_a_cut_of_a_cut_keeps_to_the_first(data_dir, looks):
     config = data_config(source="tfds:colours", data_dir=str(data_dir))
-    train = load_data(config, seed=0).train
+    train = load_data(config, seed=0, cache=looks).train
     chosen = train.choose(np.array([5, 1, 30]))
     everything = [bytes(x) for x, _ in train.encoded().as_numpy_iterator()]
     few = [bytes(x) for x, _ in chosen.encoded().as_numpy_iterator()]
@@ -113,9 +119,12 @@ def test_a_cut_of_a_cut_keeps_to_the_first(data_dir):
 
 
 @pytest.mark.parametrize(("unfreeze", "views"), [("all", 1), (3, "stream"), (3, 1)])
-def test_cut_splits_are_trained_on(data_dir, small_backbone, small_head, tmp_path, unfreeze, views):
+def test_cut_splits_are_trained_on(
+    data_dir, looks, small_backbone, small_head, tmp_path, unfreeze, views
+):
     """A filtered data set does not know its length, but a phase's batches do."""
-    pictures = load_data(data_config(source="tfds:colours", data_dir=str(data_dir)), seed=0)
+    config = data_config(source="tfds:colours", data_dir=str(data_dir))
+    pictures = load_data(config, seed=0, cache=looks)
     run = small_run(small_backbone, small_head, tmp_path)
     unfreeze = resolve_unfreeze(unfreeze, small_backbone.blocks)
     phase = ResolvedPhase(name="p", unfreeze=unfreeze, epochs=1, learning_rate=1e-3, views=views,
@@ -162,10 +171,12 @@ def pictures_of(split):
     return [bytes(picture) for picture, _ in split.encoded().as_numpy_iterator()]
 
 
-def test_expressions_choose_splits_and_names_stay(data_dir):
-    whole = load_data(data_config(source="tfds:colours", data_dir=str(data_dir)), seed=0)
+def test_expressions_choose_splits_and_names_stay(data_dir, looks):
+    config = data_config(source="tfds:colours", data_dir=str(data_dir))
+    whole = load_data(config, seed=0, cache=looks)
     settings = {"source": "tfds:colours", "data_dir": str(data_dir), "validation": "train[80%:]"}
-    data = load_data(data_config(**settings, train="train[:80%]", test="test"), seed=0)
+    config = data_config(**settings, train="train[:80%]", test="test")
+    data = load_data(config, seed=0, cache=looks)
     assert [len(s.labels) for s in (data.train, data.validation, data.test)] == [48, 12, 15]
     named = {}
     for split in (whole.train, whole.validation, whole.test):
@@ -174,7 +185,7 @@ def test_expressions_choose_splits_and_names_stay(data_dir):
         # The same picture has the same identity, whichever expression chose it.
         assert [named[identity] for identity in split.identities()] == pictures_of(split)
     settings |= {"train": "train[:40%]+test[:50%]", "test": "test[50%:]"}
-    mixed = load_data(data_config(**settings), 0)
+    mixed = load_data(data_config(**settings), seed=0, cache=looks)
     for split in (mixed.train, mixed.test):
         assert [named[identity] for identity in split.identities()] == pictures_of(split)
 
