@@ -14,6 +14,7 @@ from rich.console import Console
 from support.settings import data_config
 from support.small import load_tool, write_classes
 
+import tfxfer
 from tfxfer.backbones.whole import build_model
 from tfxfer.commands.main import main
 from tfxfer.config.presets import load_config
