@@ -18,6 +18,7 @@ from tfxfer.errors import InputError, first_line, nearest
 from tfxfer.export.litert import convert_litert
 from tfxfer.features.engines import convert_openvino
 from tfxfer.machine.compiled import caller, check_backend
+from tfxfer.machine.openvino import import_openvino
 
 Representative = Callable[[], Iterable[np.ndarray]]
 Write = Callable[[keras.Model, Path, Sequence[str], Representative], None]
@@ -70,8 +71,7 @@ def _write_onnx(
 def _write_openvino(
     model: keras.Model, path: Path, classes: Sequence[str], items: Representative
 ) -> None:
-    import openvino as ov
-
+    ov = import_openvino()
     run = tf.function(caller(model), input_signature=_signature(model), autograph=False)
     traced = run.get_concrete_function()
     with _explained("OpenVINO"):

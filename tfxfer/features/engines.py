@@ -21,6 +21,7 @@ from tfxfer.errors import InputError
 from tfxfer.machine import runtime
 from tfxfer.machine.compiled import Call, caller, compile_model, fill_up, is_on, list_devices
 from tfxfer.machine.devices import find_device
+from tfxfer.machine.openvino import import_openvino
 
 # One call takes so many items; larger batches do not fit in the CPU's caches.
 BATCH = 16
@@ -52,8 +53,7 @@ class Engine:
 
 def build_openvino(prefix: keras.Model) -> Run:
     """Build an engine on OpenVINO: asynchronous, on all CPU cores, in bfloat16 if there is any."""
-    import openvino as ov
-
+    ov = import_openvino()
     core = ov.Core()
     settings = {
         "PERFORMANCE_HINT": "THROUGHPUT",
@@ -101,7 +101,7 @@ def build_openvino(prefix: keras.Model) -> Run:
 
 def convert_openvino(traced: Any) -> Any:
     """Convert a concrete function, which has to outlive it, to an OpenVINO model."""
-    import openvino as ov
+    ov = import_openvino()
     from openvino.frontend import FrontEndManager
     from openvino.frontend.tensorflow.graph_iterator import GraphIteratorTFGraph
 
@@ -159,8 +159,7 @@ _BACKENDS = {
 def describe_engine(name: str) -> str:
     """Name an engine together with everything that decides the rounding of its features."""
     if name == "openvino":
-        import openvino as ov
-
+        ov = import_openvino()
         return f"openvino {version('openvino')}, {_openvino_precision(ov.Core())}"
     if name == "jax":
         return f"jax {version('jax')}"

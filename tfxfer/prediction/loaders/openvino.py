@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tfxfer.errors import InputError, first_line
+from tfxfer.machine.openvino import import_openvino
 from tfxfer.modality import InputSpec
 from tfxfer.prediction.predictor import Prediction, Predictor, refuse_embeddings, refuse_missing
 from tfxfer.prediction.prepare import make_prepare, read_classes
@@ -21,8 +22,7 @@ def load_openvino(path: Path, with_embeddings: bool) -> Predictor:
     """
     refuse_embeddings(path, with_embeddings)
     refuse_missing(path, "openvino", "openvino")
-    import openvino as ov
-
+    ov = import_openvino()
     core = ov.Core()
     try:
         model = core.read_model(path)
