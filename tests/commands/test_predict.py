@@ -107,7 +107,7 @@ def test_json_lines_keep_the_order_of_what_was_named(
     model, run_folder, own_folder, tmp_path, capsys, monkeypatch
 ):
     files = sorted(own_folder.glob("*/*.jpg"))
-    listed = b"%s\r\n\nnowhere.jpg\n%s\n" % (bytes(files[3]), bytes(own_folder))
+    listed = b"\xef\xbb\xbf%s\r\n\nnowhere.jpg\n%s\n" % (bytes(files[3]), bytes(own_folder))
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(listed)))
     places = [str(files[5]), "-", str(files[5]), str(own_folder / "b*" / "*.jpg")]
     vectors = tmp_path / "vectors.npz"

@@ -131,6 +131,13 @@ def test_a_mistake_is_named(finished, own_folder, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["my birds/../x", "", "-x", "a b", "caf\u00e9", ".", "x\n"])
+def test_a_name_that_no_address_can_hold_is_refused(name, finished, tmp_path):
+    with pytest.raises(InputError, match="--name must consist of letters"):
+        tfxfer.export_run(finished.path, name=name, out=tmp_path / "out", quiet=True)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_model_is_named_after_its_run(tmp_path):
     assert default_name(tmp_path / "birds-20261124-093011") == "birds"
     assert default_name(tmp_path / "my birds, 2nd") == "my-birds-2nd"

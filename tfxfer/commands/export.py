@@ -6,6 +6,7 @@ This module imports TensorFlow only when it is called.
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from tfxfer.report.exports import print_exports
 
 # A format with integer arithmetic may lose so much validation accuracy.
 MAX_LOSS = 0.015
+# The name of a served model stands in addresses, in TF Serving's settings and in file names.
+_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 
 
 def export_run(
@@ -82,6 +85,12 @@ def export_run(
         raise InputError(
             "--top-k must be 1 or more, and --max-loss a fraction in 0…1. Received: "
             f"{top_k} and {max_loss}. Leave them out for 5 and {MAX_LOSS}."
+        )
+    if name is not None and not _NAME.fullmatch(name):
+        raise InputError(
+            "--name must consist of letters a to z, digits, and the signs . _ - between them, "
+            f"because it is part of an address. Received: {name!r}. Write --name "
+            f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name).strip('-') or 'model'}, say."
         )
     console = make_console(quiet)
     with console.status("Starting TensorFlow"):

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from tfxfer import __version__
 from tfxfer.cache.temporary import own_temporary
 from tfxfer.commands import audit, distill, doctor, evaluate, export, predict, preview, train, tune
 from tfxfer.commands.cache import cache_command
@@ -29,6 +30,7 @@ COMMANDS: dict[str, tuple[str, Any]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; return 0, 1 for findings, or 2 for a mistake in the request."""
     parser = argparse.ArgumentParser("tfxfer", description="Transfer learning for pictures.")
+    parser.add_argument("--version", action="version", version=f"tfxfer {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (about, module) in COMMANDS.items():
         command = commands.add_parser(name, help=about)

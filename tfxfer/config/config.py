@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar, get_args
+from difflib import SequenceMatcher
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -30,6 +31,7 @@ from tfxfer.kinds import MODALITIES
 from tfxfer.modality import Modality
 
 Whole = TypeVar("Whole", bound=Table)
+_ALIKE = 0.5  # Keys that are less like an unknown one, from 0 to 1, are not proposed.
 
 
 def _check_augmentation(augmentation: Any, info: ValidationInfo) -> Augmentation:
@@ -201,15 +203,42 @@ def _explain(item: Any, whole: type[Table], modality: Modality) -> str:
             )
         allowed = list(_model_at(parents, whole, modality).model_fields)
         where = f"[{'.'.join(map(str, parents))}]" if parents else "the top level"
-        return (
-            f"- unknown key {key!r}.{nearest(str(last), allowed)} Keys of {where}: "
-            f"{', '.join(allowed)}."
-        )
+        meant = _find_meant(str(last), parents, whole, modality)
+        hint = f" Did you mean {meant!r}?" if meant else ""
+        return f"- unknown key {key!r}.{hint} Keys of {where}: {', '.join(allowed)}."
     cause = item.get("ctx", {}).get("error")
     if isinstance(cause, InputError):
         return f"- {key or 'config'}: {cause}"
     received = "" if item["type"] == "missing" else f" Received: {item['input']!r}."
     return f"- {key}: {item['msg']}.{received}"
+
+
+def _find_meant(
+    last: str, parents: list[Any], whole: type[Table], modality: Modality
+) -> str | None:
+    """Return the key of any table whose last part is most like that of an unknown key.
+
+    Of keys that are equally alike, that of the table in which the unknown one was given is meant,
+    which is given without the table.
+    """
+    keys = [*_model_at(parents, whole, modality).model_fields, *_list_keys(whole, modality)]
+    likeness = [SequenceMatcher(None, last.lower(), key.rpartition(".")[2]).ratio() for key in keys]
+    best = max(likeness)
+    return keys[likeness.index(best)] if best >= _ALIKE else None
+
+
+def _list_keys(model: type[BaseModel], modality: Modality, before: str = "") -> list[str]:
+    """List the dotted keys of all values below a table; ``NAME`` stands for that of a phase."""
+    keys = []
+    for name, field in model.model_fields.items():
+        inner: Any = modality.augmentation if name == "augmentation" else field.annotation
+        is_list = bool(get_args(inner)) and get_origin(inner) is tuple
+        inner = get_args(inner)[0] if is_list else inner
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            keys += _list_keys(inner, modality, f"{before}{name}.{'NAME.' if is_list else ''}")
+        else:
+            keys.append(before + name)
+    return keys
 
 
 def _model_at(location: list[Any], whole: type[Table], modality: Modality) -> type[BaseModel]:

@@ -5,6 +5,7 @@ This module imports no TensorFlow.
 
 from __future__ import annotations
 
+import codecs
 import fnmatch
 import glob
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 from tfxfer.config.places import is_address
 from tfxfer.errors import InputError
 from tfxfer.kinds import ENDINGS
+from tfxfer.sources.folders.names import is_hidden
 
 STANDARD_INPUT = "-"
 
@@ -73,7 +75,9 @@ def list_items(places: Sequence[str | Path]) -> Named:
 
 def _read_list() -> list[str]:
     # The lines are read as bytes, because a file's name need not be UTF-8.
-    lines = (line.rstrip(b"\r\n") for line in sys.stdin.buffer)
+    lines = [line.rstrip(b"\r\n") for line in sys.stdin.buffer]
+    if lines:
+        lines[0] = lines[0].removeprefix(codecs.BOM_UTF8)  # Windows begins a text with this mark.
     found = [os.fsdecode(line) for line in lines if line.strip()]
     if not found:
         raise InputError(
@@ -100,8 +104,8 @@ def _walk(folder: str) -> Iterator[str]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (os.path.join(path, name) for name in names if not name.startswith("."))
+        folders[:] = [name for name in folders if not is_hidden(name)]
+        yield from (os.path.join(path, name) for name in names if not is_hidden(name))
     yield from unreadable
 
 
