@@ -5,9 +5,11 @@ from __future__ import annotations
 from tfxfer.backbones.backbone import Backbone
 from tfxfer.config.backbone import HUB, KERAS_HUB, BackboneConfig
 from tfxfer.kinds import MODALITIES
+from tfxfer.machine.keras_settings import float32_policy
 from tfxfer.modality import Modality
 
 
+@float32_policy()
 def build_backbone(config: BackboneConfig, modality: Modality = MODALITIES["pictures"]) -> Backbone:
     """Build the network that a config names, with its weights loaded.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 
 from tfxfer.backbones.backbone import Backbone
+from tfxfer.machine.keras_settings import float32_policy
 from tfxfer.task import Head
 
 # A head begins by one of these layers, whatever its kind (`tasks/heads.py`),
@@ -31,6 +32,7 @@ def add_embeddings(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, [model.output, tensor], name=model.name)
 
 
+@float32_policy()
 def build_model(backbone: Backbone, head: Head, trains_batch_norm: bool = False) -> keras.Model:
     """Join a backbone and a head to a model over their weights.
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import tfxfer
 from tfxfer.machine import devices
+from tfxfer.machine.keras_settings import check_keras_settings
 
 _REPORTED_PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
 
@@ -24,7 +25,11 @@ def import_tensorflow() -> None:
 
     Its C++ parts write to the process's standard error before any log level is read. A failing
     import still raises its error. GPUs are set up as `devices.share_gpus` says.
+
+    Raises:
+        InputError: Keras is set up in a way that does not fit.
     """
+    check_keras_settings()
     # JAX reads this when Keras imports it. It leaves TensorFlow room on the GPU.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     if "tensorflow" not in sys.modules:

@@ -21,6 +21,7 @@ from tfxfer.data.items import ItemData
 from tfxfer.errors import InputError
 from tfxfer.features.cut import Cut, find_cut
 from tfxfer.machine.disks import disk_errors
+from tfxfer.machine.keras_settings import float32_policy
 from tfxfer.machine.processes import ALONE
 from tfxfer.phases.memory import memory_errors
 from tfxfer.phases.parts import Watch
@@ -93,6 +94,7 @@ class Bench:
         return self.items[key]
 
 
+@float32_policy()
 def score_config(
     config: Config,
     bench: Bench,

@@ -10,6 +10,7 @@ import keras
 
 from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
+from tfxfer.machine.keras_settings import float32_policy
 
 # The head casts its inputs to float32 and computes in float32, whatever the layers below use: a
 # float16 softmax loses small probabilities, and the head costs almost nothing.
@@ -83,6 +84,7 @@ class DenseHead:
         return pooled
 
 
+@float32_policy()
 def build_head(
     config: HeadConfig, class_count: int, seed: int, *, activation: str = "softmax"
 ) -> DenseHead:

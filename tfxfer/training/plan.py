@@ -9,6 +9,7 @@ from rich.console import Console
 from tfxfer.config.config import Config
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.machine import runtime
+from tfxfer.machine.keras_settings import float32_policy
 from tfxfer.phases.memory import memory_errors
 from tfxfer.records.plans import PhasePlan, Plan
 from tfxfer.report.console import print_plan
@@ -57,6 +58,7 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
     )
 
 
+@float32_policy()
 def dry_run(config: Config, console: Console) -> Plan:
     """Print the plan with a timed estimate; train and store nothing."""
     share = choose_devices(config)

@@ -21,6 +21,7 @@ from tfxfer.export.saved_model import export_saved_model
 from tfxfer.features.cut import ITEMS
 from tfxfer.machine import runtime
 from tfxfer.machine.disks import disk_errors
+from tfxfer.machine.keras_settings import float32_policy
 from tfxfer.machine.processes import loss_of_others
 from tfxfer.phases.memory import memory_errors
 from tfxfer.records.exports import Exported
@@ -33,6 +34,7 @@ from tfxfer.training.plan import make_plan
 from tfxfer.training.resume.keeper import EVERY_SECONDS, Keeper, reserve
 
 
+@float32_policy()
 def run_training(
     config: Config,
     folder: Path,
