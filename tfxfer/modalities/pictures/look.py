@@ -30,6 +30,9 @@ _TOO_LARGE = f"of more than {MOST_PIXELS:,} pixels; shrink it"
 _GIGANTIC_PIXELS, _TINY_PX, _NARROW_RATIO = 40_000_000, 32, 4.0
 # A picture is constant if the standard deviation of its thumbnail, 0…255, lies below this.
 _CONSTANT_BELOW = 1.0
+# A picture of 16 bits is dark if no value of its thumbnail, 0…255, reaches this: one of 12 bits has
+# values up to 15.
+_DARK_BELOW = 24
 _START_BYTES = 32
 _ENDINGS = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG",
@@ -182,6 +185,7 @@ def _add_pixels(
         look = replace(look, height_px=height, width_px=width)
     facts = {
         "turned": orientation > 1,
+        "dark": "16 bit" in look.oddities and int(thumbnail.max()) < _DARK_BELOW,
         "constant": float(thumbnail.std(axis=(0, 1)).max()) < _CONSTANT_BELOW,
     }
     found = (key for key, is_so in facts.items() if is_so)

@@ -8,6 +8,8 @@ ODDITIES = {
     "animated": "only the first frame is used",
     "cmyk": "made for print; colours are converted roughly",
     "16 bit": "the lower half of its values is dropped",
+    "dark": "nearly black: of its 16 bits, only low ones are used, as in counts of 12 bits; "
+    "multiply its values (12 bits: by 16) and save it again",
     "grey": "has no colours",
     "transparent": "laid over white",
     "palette": "few colours",
