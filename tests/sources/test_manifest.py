@@ -184,7 +184,8 @@ def test_all_wrong_lines_are_named_at_once(csv_file):
         ("", "line 1, with ''"),
         ("path,label\n", "which lists none"),
         ("path,lable\na,b", "Did you mean 'lable'?"),
-        ("path;label\na;b", "CSV is parted by commas"),
+        ("path;lable\na;b", "with 'path;lable'"),
+        ("filename,ants,bees\na,1,0", "If each class has a column of its own"),
         ("path,label,label\na,b,c", "'label' more than once"),
         ("path,label,split\nblue/000.jpg,blue,test", "none of them of the split train"),
     ],
@@ -209,7 +210,10 @@ def test_a_column_that_was_named_must_be_there(csv_file):
         ('{"path": "a.jpg", "labl": "b"}', "line 2: no key 'label'. Did you mean 'labl'?"),
         ('{"path": "a.jpg"', "line 2: no JSON"),
         ('["a.jpg", "b"]', "line 2: not a JSON object"),
-        ('{"path": "a.jpg", "label": 0.5}', "line 2: 0.5 must be text or a whole number"),
+        (
+            '{"path": "a.jpg", "label": 0.5}',
+            "line 2: 0.5 must be text, a whole number, true or false",
+        ),
         ('{"path": "\\ud800.jpg", "label": "b"}', "line 2: '\\ud800.jpg' cannot be a path"),
         ('{"path": "a.jpg", "label": null}', "line 2: no label"),
     ],
@@ -331,3 +335,46 @@ def test_splits_of_a_manifest_have_names_as_folders_have(own_folder, split):
         for i in range(6)
     ]
     assert sum(sizes(load(write_rows(own_folder / "list.jsonl", rows)))) == 18
+
+
+@pytest.mark.parametrize("separator", [";", "|", "\t", " ; "])
+def test_columns_may_be_parted_by_another_sign(own_folder, separator):
+    rows = [
+        ("path", "label"),
+        *((f"{name}/{i:03d}.jpg", name) for name in COLOURS for i in range(6)),
+    ]
+    text = "\n".join(separator.join(row) for row in rows)
+    data = load(write(own_folder / "list.csv", text))
+    assert sum(sizes(data)) == 18 and data.classes == tuple(sorted(COLOURS))
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".parquet"])
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [((True, False), ("false", "true")), ((1.0, 0.0), ("0", "1")), ((3, 7), ("3", "7"))],
+)
+def test_labels_may_be_booleans_and_whole_numbers(own_folder, ending, labels, classes):
+    rows = [{"path": f"{name}/{i:03d}.jpg", "label": labels[name == "blue"]}
+            for name in COLOURS for i in range(6)]  # fmt: skip
+    assert load(write_rows(own_folder / f"list{ending}", rows)).classes == classes
+
+
+def test_quantities_are_refused_with_the_way_out(own_folder):
+    rows = [{"path": f"{name}/{i:03d}.jpg", "label": f"{len(name) + 0.37 * i:.2f}"}
+            for name in COLOURS for i in range(6)]  # fmt: skip
+    with pytest.raises(InputError, match=r"12 numbers for 18 pictures.*divide them into ranges"):
+        load(write_rows(own_folder / "list.csv", rows))
+
+
+def test_versions_are_classes_and_no_quantities(own_folder):
+    rows = [{"path": f"{name}/{i:03d}.jpg", "label": f"1.{len(name)}"}
+            for name in COLOURS for i in range(6)]  # fmt: skip
+    assert load(write_rows(own_folder / "list.csv", rows)).classes == ("1.4", "1.5")
+
+
+def test_classes_that_differ_in_case_or_blanks_alone_are_noted(own_folder):
+    labels = {"amber": "Ant lion", "blue": "antlion", "green": "Bee"}
+    rows = [{"path": f"{name}/{i:03d}.jpg", "label": labels[name]}
+            for name in COLOURS for i in range(6)]  # fmt: skip
+    notes = load(write_rows(own_folder / "list.csv", rows)).notes
+    assert any("'Ant lion' and 'antlion' differ in case or blanks alone" in note for note in notes)

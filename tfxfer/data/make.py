@@ -65,9 +65,22 @@ def make_data(listing: Listing, audit: Audit | None, config: DataConfig, seed: i
         validation=parted["validation"],
         test=parted["test"],
         modality=config.row,
-        notes=(*listing.notes, *absent, *made_notes, *found),
+        notes=(*listing.notes, *_note_alike(listing.classes), *absent, *made_notes, *found),
         quarantined=bad,
     )
+
+
+def _note_alike(classes: Sequence[str]) -> list[str]:
+    """Note classes whose names differ in nothing but case and blanks."""
+    by_plain: dict[str, list[str]] = {}
+    for name in classes:
+        by_plain.setdefault("".join(name.casefold().split()), []).append(name)
+    return [
+        f"the classes {' and '.join(map(repr, names))} differ in case or blanks alone: if they are "
+        "one class, give them one name"
+        for names in by_plain.values()
+        if len(names) > 1
+    ]
 
 
 def find_refusal(listing: Listing, audit: Audit, config: DataConfig) -> str:

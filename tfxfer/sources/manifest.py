@@ -198,6 +198,7 @@ def _find_classes(entries: Sequence[_Entry], manifest: str) -> tuple[str, ...]:
             f"{len(entries):,} pictures, none of them of the split train. Add some."
         )
     classes = tuple(sorted({label for entry in train for label in entry.labels}))
+    _refuse_quantities(classes, len(train), manifest)
     known = set(classes)
     for entry in entries:
         unknown = [label for label in entry.labels if label not in known]
@@ -208,6 +209,22 @@ def _find_classes(entries: Sequence[_Entry], manifest: str) -> tuple[str, ...]:
                 f"{manifest!r}.{nearest(unknown[0], classes)} Correct or remove the line."
             )
     return classes
+
+
+def _refuse_quantities(classes: Sequence[str], count: int, manifest: str) -> None:
+    """Refuse labels that are numbers with fractions, most of them different."""
+    if 2 * len(classes) <= count or not any("." in label for label in classes):
+        return
+    try:
+        [float(label) for label in classes]
+    except ValueError:
+        return
+    raise InputError(
+        "Labels must be the names of classes, each of several pictures. Received: "
+        f"{manifest!r}, whose labels are {len(classes):,} numbers for {count:,} pictures, such as "
+        f"{', '.join(classes[:3])}. Quantities cannot be learned; divide them into ranges, and "
+        "write the name of its range for each picture."
+    )
 
 
 def _to_rows(entries: Sequence[_Entry], classes: Sequence[str]) -> np.ndarray:

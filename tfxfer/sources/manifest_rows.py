@@ -16,6 +16,7 @@ from tfxfer.config.places import ALLOWED_SOURCES, is_address
 from tfxfer.errors import InputError, first_line, nearest
 from tfxfer.machine.files import exists, read_bytes
 
+_SEPARATORS = (",", ";", "\t", "|")
 # The number of a line and either its cells by column or its fault.
 _Cells = tuple[int, Mapping[str, Any] | str]
 
@@ -100,7 +101,8 @@ def _check_columns(names: Sequence[str], config: DataConfig, manifest: str) -> N
                 f"A manifest must begin with a line of its columns, {column!r} among them. "
                 f"Received: {manifest!r}, line 1, with {', '.join(map(repr, names))}."
                 f"{nearest(column, names)} Rename the column, or name yours with "
-                f"--set data.{key}=NAME. CSV is parted by commas, TSV by tabs."
+                f"--set data.{key}=NAME. If each class has a column of its own, with 0 and 1, "
+                "write the names of those with 1 into one column."
             )
 
 
@@ -132,14 +134,19 @@ def _make_row(line: int, cells: Mapping[str, Any] | str, config: DataConfig) -> 
 
 
 def _text(value: object) -> str:
-    """Return a cell as text; whole numbers are allowed, other types raise `TypeError`."""
+    """Return a cell as text; whole numbers and booleans are allowed, others raise `TypeError`."""
     if value is None:
         return ""
     if isinstance(value, str):
         return value
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
         return str(value)
-    raise TypeError(f"{value!r} must be text or a whole number")
+    # A table in which a number is missing holds 1.0 for 1.
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    raise TypeError(f"{value!r} must be text, a whole number, true or false")
 
 
 def _read_text(manifest: str) -> str:
@@ -158,8 +165,10 @@ def _read_text(manifest: str) -> str:
 def _read_separated(
     manifest: str, config: DataConfig, separator: str
 ) -> tuple[list[str], Iterator[_Cells]]:
+    text = _read_text(manifest)
+    separator = _find_separator(text, separator, config)
     reader = csv.reader(
-        io.StringIO(_read_text(manifest), newline=""),
+        io.StringIO(text, newline=""),
         delimiter=separator,
         skipinitialspace=True,
         strict=True,
@@ -186,6 +195,19 @@ def _read_separated(
                 yield line, f"{len(cells)} fields, where line 1 names {len(names)} columns"
 
     return names, name_cells()
+
+
+def _find_separator(text: str, usual: str, config: DataConfig) -> str:
+    """Return the sign that parts the columns: another one if only that gives the columns by name.
+
+    Spreadsheets write semicolons where a comma is the decimal sign.
+    """
+    wanted = set(_columns(config).values())
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    for separator in (usual, *_SEPARATORS):
+        if wanted <= {name.strip(' "') for name in first.split(separator)}:
+            return separator
+    return usual
 
 
 def _name_fault(manifest: str, line: int, error: csv.Error) -> InputError:
