@@ -94,7 +94,7 @@ def test_figures_are_by_the_model_s_classes_whatever_their_order(predictor, tmp_
     evaluation = report.evaluation
     assert (evaluation.split, evaluation.pictures) == ("all", 18)
     assert evaluation.accuracy == pytest.approx(16 / 18)
-    assert evaluation.confusion == ((6, 0, 0), (0, 6, 0), (2, 0, 4))
+    assert evaluation.confusion == ((0, 0, 6), (1, 1, 6), (2, 0, 2), (2, 2, 4))
     assert list_confusions(report) == [("blue", "green", 2)]
     rows = {row.name: row for row in report.per_class}
     assert (rows["blue"].recall, rows["blue"].precision) == (pytest.approx(4 / 6), 1.0)
@@ -340,7 +340,7 @@ def test_what_is_written_holds_all_figures(predictor, tmp_path):
     assert found["accuracy"] == pytest.approx(15 / 17)
     assert found["macro_f1_interval"] == list(report.intervals["macro_f1"])
     assert found["per_class"]["blue"]["right"] == 4
-    assert found["confusion"] == [[5, 0, 0], [0, 6, 0], [2, 0, 4]]
+    assert found["confusion"] == [[0, 0, 5], [1, 1, 6], [2, 0, 2], [2, 2, 4]]
     assert found["left_out"] == [
         {"path": str(folder / "green" / "000.jpg"), "reason": "empty file"}
     ]

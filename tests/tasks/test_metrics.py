@@ -22,7 +22,7 @@ def test_accuracy_f1_and_confusion():
     rows = [[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.1, 0.8, 0.1], [0.5, 0.4, 0.1], [0.2, 0.3, 0.5]]
     result = evaluate_rows(rows, [0, 0, 1, 1, 2])
     assert result.accuracy == pytest.approx(0.8)
-    assert result.confusion == ((2, 0, 0), (1, 1, 0), (0, 0, 1))
+    assert result.confusion == ((0, 0, 2), (1, 0, 1), (1, 1, 1), (2, 2, 1))
     assert result.per_class_f1 == pytest.approx({"class 0": 0.8, "class 1": 2 / 3, "class 2": 1.0})
     assert result.macro_f1 == pytest.approx((0.8 + 2 / 3 + 1) / 3)
     assert result.cross_entropy == pytest.approx(-np.log([0.7, 0.6, 0.8, 0.4, 0.5]).mean())

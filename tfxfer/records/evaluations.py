@@ -26,8 +26,8 @@ class Evaluation:
         cross_entropy: The mean negative log-probability of the true class, in nats. With several
             labels, it is the mean of the binary cross-entropy over items and labels.
         per_class_f1: The F1 score by the name of each class that the split has items of.
-        confusion: The counts by true class (row) and predicted class (column), in the order of
-            the classes; None if items have several labels.
+        confusion: The numbers of the true and of the predicted class, and the number of such
+            items, where there are any, in ascending order; None if items have several labels.
         macro_recall: The mean of the recall over the classes that the split has items of, also
             known as balanced accuracy.
         mean_average_precision: The mean of the average precision over the same classes (mAP);
@@ -44,7 +44,7 @@ class Evaluation:
     top5_accuracy: float | None
     cross_entropy: float
     per_class_f1: dict[str, float]
-    confusion: tuple[tuple[int, ...], ...] | None
+    confusion: tuple[tuple[int, int, int], ...] | None
     macro_recall: float
     mean_average_precision: float | None = None
     micro_f1: float | None = None

@@ -107,9 +107,8 @@ def list_confusions(report: EvaluationReport) -> list[tuple[str, str, int]]:
     """
     found = [
         (report.classes[true], report.classes[predicted], count)
-        for true, counts in enumerate(report.evaluation.confusion or ())
-        for predicted, count in enumerate(counts)
-        if count and true != predicted
+        for true, predicted, count in report.evaluation.confusion or ()
+        if true != predicted
     ]
     return sorted(found, key=lambda each: -each[2])
 
