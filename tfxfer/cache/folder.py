@@ -39,11 +39,29 @@ def make_folder(path: Path) -> None:
     except OSError as error:
         if error.errno in FULL:
             raise
-        raise InputError(
-            "The cache of features must be a folder that can be written to. Received: "
-            f"{str(path.parent)!r}: {error.strerror}. Name another with "
-            "--set features.cache_dir=DIR or the environment variable TFXFER_CACHE."
-        ) from error
+        raise _not_writable(path.parent, str(error.strerror)) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a cache that cannot be written to, before the slow work begins.
+
+    Raises:
+        InputError: The cache cannot be made, or belongs to another user.
+    """
+    try:
+        make_folder(folder)
+    except OSError:
+        return  # A full disk is noted when features are stored.
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise _not_writable(folder, os.strerror(errno.EACCES))
+
+
+def _not_writable(folder: Path, reason: str) -> InputError:
+    return InputError(
+        "The cache of features must be a folder that can be written to. Received: "
+        f"{str(folder)!r}: {reason}. Name another with --set features.cache_dir=DIR or the "
+        "environment variable TFXFER_CACHE, or take --set features.max_disk_gb=0 to store nothing."
+    )
 
 
 def is_being_written(place: Path) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tfxfer import run
+from tfxfer.commands.options import check_cache
 from tfxfer.config.config import Config
 from tfxfer.config.presets import add_settings, load_config, parse_setting, train_everything
 from tfxfer.machine import runtime
@@ -85,6 +86,7 @@ def distill(
     )
     folder = Path(out) if out is not None else run.default_folder(student.replace(":", "-"))
     run.check_folder(folder, overwrite, config.data.source)
+    check_cache(config)
     console = make_console(quiet)
     with console.status("Starting TensorFlow"):
         runtime.import_tensorflow()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tfxfer.cache.folder import check_writable, locate
 from tfxfer.config.config import Config, DataSettings
 from tfxfer.config.places import is_address
 from tfxfer.errors import InputError
@@ -37,6 +38,12 @@ def check_new(option: str, path: str | Path, overwrite: bool) -> None:
             f"{option} must name a new file. Received: {str(path)!r}, which is there. Name "
             "another, or say --overwrite to replace a file."
         )
+
+
+def check_cache(config: Config) -> None:
+    """Refuse a cache that cannot be written to, unless nothing is stored."""
+    if config.features.max_disk_gb != 0:
+        check_writable(locate(config.features.cache_dir))
 
 
 def as_source(

@@ -13,7 +13,7 @@ from typing import Any
 
 from tfxfer import run
 from tfxfer.cache.temporary import own_temporary
-from tfxfer.commands.options import as_source
+from tfxfer.commands.options import as_source, check_cache
 from tfxfer.config.config import Config
 from tfxfer.config.places import ALLOWED_SOURCES
 from tfxfer.config.presets import add_settings, load_config, parse_setting
@@ -77,6 +77,7 @@ def train(
     is_first = not distributed or _join(config, all_folds)
     if is_first:
         run.check_folder(folder, overwrite, config.data.source, config if all_folds else None)
+        check_cache(config)
     console = make_console(quiet or not is_first)
     with console.status("Starting TensorFlow"):
         runtime.import_tensorflow()

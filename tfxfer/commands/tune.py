@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tfxfer.cache.temporary import own_temporary
-from tfxfer.commands.options import as_source
+from tfxfer.commands.options import as_source, check_cache
 from tfxfer.config.presets import add_settings, load_config, parse_setting
 from tfxfer.config.search import TUNERS
 from tfxfer.errors import InputError, exit_code, nearest
@@ -84,6 +84,7 @@ def tune(
         )
     folder = Path(out) if out is not None else _default_folder(str(preset))
     asked = {"tuner": tuner, "objective": objective}
+    check_cache(config)
     is_new = places.check_folder(folder, config, asked, overwrite)
     console = make_console(quiet)
     try:
