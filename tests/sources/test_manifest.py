@@ -378,3 +378,52 @@ def test_classes_that_differ_in_case_or_blanks_alone_are_noted(own_folder):
             for name in COLOURS for i in range(6)]  # fmt: skip
     notes = load(write_rows(own_folder / "list.csv", rows)).notes
     assert any("'Ant lion' and 'antlion' differ in case or blanks alone" in note for note in notes)
+
+
+def write_hugging_face(file, folder, numbers, **columns):
+    """Write pictures as Hugging Face does: bytes with their names, and the classes as metadata."""
+    names = sorted(COLOURS)
+    rows = [
+        {"image": {"bytes": (folder / name / f"{i:03d}.jpg").read_bytes(), "path": f"{i}.jpg"},
+         "label": names.index(name), **columns}
+        for name in names for i in numbers
+    ]  # fmt: skip
+    features = {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    parquet.write_table(pyarrow.Table.from_pylist(rows).replace_schema_metadata(metadata), file)
+    return file
+
+
+def test_pictures_in_a_parquet_file_are_read(own_folder, own_cache, tmp_path):
+    file = write_hugging_face(tmp_path / "birds.parquet", own_folder, range(6))
+    config = data_config(source=str(file))
+    data = load_data(config, seed=0, cache=own_cache)
+    assert data.source == str(file)
+    assert data.classes == ("amber", "blue", "green")
+    assert sum(sizes(data)) == 18
+    encoded = {bytes(each) for split in (data.train, data.validation, data.test)
+               for each, _ in split.encoded().as_numpy_iterator()}  # fmt: skip
+    assert encoded == {path.read_bytes() for path in own_folder.glob("*/*.jpg")}
+    written = {path: path.stat().st_mtime_ns for path in own_cache.glob("datasets/*/*/*")}
+    assert len(written) == 18
+    again = load_data(config, seed=0, cache=own_cache)
+    assert again.train.paths == data.train.paths
+    assert written == {path: path.stat().st_mtime_ns for path in own_cache.glob("datasets/*/*/*")}
+
+
+def test_the_files_of_a_hugging_face_data_set_are_its_splits(own_folder, own_cache, tmp_path):
+    first = write_hugging_face(tmp_path / "train-00000-of-00002.parquet", own_folder, range(2))
+    write_hugging_face(tmp_path / "train-00001-of-00002.parquet", own_folder, range(2, 4))
+    write_hugging_face(tmp_path / "test-00000-of-00001.parquet", own_folder, (5,))
+    write_hugging_face(tmp_path / "validation-00000-of-00001-ab12.parquet", own_folder, (4,))
+    data = load_data(data_config(source=str(first)), seed=0, cache=own_cache)
+    assert sizes(data) == [12, 3, 3]
+
+
+def test_pictures_in_two_columns_are_asked_about(own_folder, own_cache, tmp_path):
+    file = write_hugging_face(tmp_path / "two.parquet", own_folder, range(6), mask=b"another")
+    with pytest.raises(InputError, match=r"image, mask.*picture_key=image"):
+        load_data(data_config(source=str(file)), seed=0, cache=own_cache)
+    config = data_config(source=str(file), picture_key="image")
+    assert sum(sizes(load_data(config, seed=0, cache=own_cache))) == 18
+    assert not list(own_cache.glob("datasets/.unfinished*"))

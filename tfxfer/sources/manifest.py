@@ -17,7 +17,7 @@ from tfxfer.config.data import DataConfig
 from tfxfer.config.places import is_address, to_place
 from tfxfer.data.items import FileSet
 from tfxfer.data.listing import Listing
-from tfxfer.errors import InputError, nearest
+from tfxfer.errors import InputError, find_full_disk, nearest
 from tfxfer.sources.folders.find import Finder
 from tfxfer.sources.folders.names import SPLIT_NAMES, find_split
 from tfxfer.sources.groups_in_paths import find_groups
@@ -59,11 +59,17 @@ def list_manifest(config: DataConfig, cache: Path, tasks: Tasks) -> Listing:
     Raises:
         InputError: The manifest cannot be read, lacks a column, or has lines that are wrong.
     """
-    manifest = str(config.source)
+    source = manifest = str(config.source)
+    notes = []
+    if manifest.lower().endswith(".parquet") and (unpacked := _unpack(manifest, config, cache)):
+        manifest = unpacked
+        reading = config.reading.model_copy(update={"roots": ()})
+        config = config.model_copy(update={"reading": reading})
+        notes.append(f"the pictures of {source} lie in {os.path.dirname(unpacked)} as files")
     rows = read_rows(manifest, config)
     several = config.reading.label_separator is not None or any(row.is_list for row in rows)
     _check_several(config, manifest, several)
-    entries, notes = _look_at(rows, config, manifest, several)
+    entries, repeated = _look_at(rows, config, manifest, several)
     classes = _find_classes(entries, manifest)
     groups = find_groups([entry.name for entry in entries], config.split.group_pattern)
     if config.split.group_column is not None:
@@ -74,7 +80,21 @@ def list_manifest(config: DataConfig, cache: Path, tasks: Tasks) -> Listing:
         task = tasks["classes"]
         array = np.array([classes.index(entry.labels[0]) for entry in entries], np.int64)
     listed = _make_sets(entries, groups, task.read(array))
-    return Listing(manifest, classes, task, listed, config.row, tuple(notes))
+    return Listing(source, classes, task, listed, config.row, (*notes, *repeated))
+
+
+def _unpack(manifest: str, config: DataConfig, cache: Path) -> str | None:
+    """Write the pictures that lie in a Parquet file into the cache, and return their manifest."""
+    try:
+        from tfxfer.sources.unpack.parquet import unpack_pictures
+
+        return unpack_pictures(manifest, config, cache)
+    except ImportError:
+        return None  # The reader of manifests says which package is missing.
+    except (OSError, ValueError, NotImplementedError) as error:
+        if isinstance(error, InputError) or find_full_disk(error):
+            raise
+        return None  # The reader of manifests says what is wrong with the file.
 
 
 def _check_several(config: DataConfig, manifest: str, several: bool) -> None:
