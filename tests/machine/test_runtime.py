@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 
@@ -71,3 +72,31 @@ def test_what_tensorflow_makes_when_it_is_imported_is_not_collected():
     command = [sys.executable, "-c", program]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert printed.split() == ["True", "True"]
+
+
+FORKING = """
+import os, sys
+from tfxfer.errors import InputError
+from tfxfer.machine import runtime
+runtime.import_tensorflow()
+import tensorflow as tf
+if sys.argv[1] == "running":
+    tf.constant(1) + 1
+child = os.fork()
+if child:
+    _, status = os.waitpid(child, 0)
+    runtime.import_tensorflow()
+    sys.exit(os.waitstatus_to_exitcode(status))
+try:
+    runtime.import_tensorflow()
+    os._exit(10)
+except InputError as error:
+    os._exit(20 if "get_context('spawn')" in str(error) else 30)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks")
+@pytest.mark.parametrize(("state", "code"), [("running", 20), ("imported", 10)])
+def test_a_process_forked_while_tensorflow_runs_is_refused(state, code):
+    done = subprocess.run([sys.executable, "-c", FORKING, state], timeout=120, check=False)
+    assert done.returncode == code

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -377,3 +379,30 @@ def test_a_pattern_names_groups_below_the_source(own_folder, splits):
 def test_settings_of_manifests_are_refused_for_folders(own_folder, changes):
     with pytest.raises(InputError, match="is for manifests"):
         load(own_folder, **changes)
+
+
+LISTING = """
+import sys
+from tfxfer.config.data import DataConfig
+from tfxfer.errors import InputError
+from tfxfer.kinds import TASKS
+from tfxfer.sources.sources import list_items
+try:
+    print(list_items(DataConfig(source=sys.argv[1]), TASKS).classes)
+except InputError as error:
+    print(ascii(str(error)))
+"""
+
+
+def test_a_locale_that_is_not_utf_8_is_blamed_and_not_the_name(own_folder):
+    (own_folder / "blue").rename(own_folder / "bl\u00fc")
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for more, expected in ((plain, "PYTHONUTF8=1"), ({"PYTHONUTF8": "1"}, "bl\u00fc")):
+        environment = {
+            name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", LISTING, own_folder],
+            env=environment | more, capture_output=True, check=True,
+        )  # fmt: skip
+        assert expected in done.stdout.decode("utf-8")

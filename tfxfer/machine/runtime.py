@@ -12,12 +12,26 @@ from importlib.metadata import version
 from pathlib import Path
 
 import tfxfer
+from tfxfer.errors import InputError
 from tfxfer.machine import devices
 from tfxfer.machine.keras_settings import check_keras_settings
 
+_FORKED: list[bool] = []  # It has an entry in a process that was forked while TensorFlow ran.
 _REPORTED_PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
 
 _CGROUP = Path("/sys/fs/cgroup")  # This holds the limits of a container.
+
+
+def _note_fork() -> None:
+    """Note that this process was forked from one whose TensorFlow has threads, which are gone."""
+    context = sys.modules.get("tensorflow.python.eager.context")
+    current = context and context.context_safe()
+    if getattr(current, "_initialized", False):
+        _FORKED.append(True)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_note_fork)
 
 
 def import_tensorflow() -> None:
@@ -27,9 +41,16 @@ def import_tensorflow() -> None:
     import still raises its error. GPUs are set up as `devices.share_gpus` says.
 
     Raises:
-        InputError: Keras is set up in a way that does not fit.
+        InputError: Keras is set up in a way that does not fit, or this process was forked from one
+            in which TensorFlow runs.
     """
     check_keras_settings()
+    if _FORKED:
+        raise InputError(
+            "TensorFlow does not run in a process that is forked from one in which it runs "
+            "already: it would wait for ever. Received: such a process. Start it with "
+            "multiprocessing.get_context('spawn'), or load the model in the new process alone."
+        )
     # JAX reads this when Keras imports it. It leaves TensorFlow room on the GPU.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     if "tensorflow" not in sys.modules:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -245,6 +246,13 @@ def _is_item(file: str, row: Modality) -> bool:
 def _check_classes(split: str, found: dict[str, list[str]], classes: tuple[str, ...]) -> None:
     """Refuse classes without training pictures, unknown classes, and names that are no text."""
     unprintable = [name for name in found if not name.isprintable()]
+    encoding = sys.getfilesystemencoding()
+    if encoding != "utf-8" and (foreign := [name for name in found if not name.isascii()]):
+        raise InputError(
+            "The names of class folders must be read as UTF-8. Received: "
+            f"{foreign[0]!a}, which this process reads as {encoding}, as its locale says. Set "
+            "the environment variable PYTHONUTF8=1, or a locale such as LC_ALL=C.UTF-8."
+        )
     if unprintable:
         raise InputError(
             "A class folder's name becomes the class's name and must be printable UTF-8 text. "
