@@ -72,7 +72,8 @@ class Signature:
     Attributes:
         name: The name of the signature.
         spec: `tf.TensorSpec` of a batch of what it takes, with the input's name.
-        convert: A function from such a batch to a batch of the network's inputs.
+        convert: A function from such a batch to a batch of the network's inputs. That of encoded
+            items also returns ``[batch]`` bool, which says what could be decoded.
         gives_embeddings: Whether it gives the features that the head reads, not probabilities.
         is_encoded: Whether it takes encoded items, as they lie in files.
     """

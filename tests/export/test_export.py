@@ -91,6 +91,7 @@ def test_warm_up_requests_are_those_of_a_server(exported):
     shapes = dict(replayed)
     assert shapes["serve_bytes"] == {
         "probabilities": [4, 3], "classes": [4, 3], "labels": [4, 2], "scores": [4, 2],
+        "valid": [4],
     }  # fmt: skip
     assert shapes["features"] == {"embeddings": [1, 48]}
     listed = (exported.path / "assets" / "classes.txt").read_text(encoding="utf-8")
@@ -137,6 +138,26 @@ def test_served_files_are_what_the_pipeline_sees(model, exported, tmp_path):
     given = served(image_bytes=tf.constant(files))["probabilities"].numpy()
     assert len(files) > 20
     np.testing.assert_allclose(given, expected, atol=1e-5)
+
+
+def test_a_broken_picture_is_no_error_of_the_others_in_its_batch(exported, validation):
+    signatures = tf.saved_model.load(str(exported.path)).signatures
+    first, second = choose_encoded(validation, 2)
+    answers = signatures["serve_bytes"](image_bytes=tf.constant([first, b"broken", second]))
+    alone = signatures["serve_bytes"](image_bytes=tf.constant([first, second]))
+    assert answers["valid"].numpy().tolist() == [True, False, True]
+    for name, values in alone.items():
+        np.testing.assert_array_equal(answers[name].numpy()[[0, 2]], values.numpy(), err_msg=name)
+    assert not answers["probabilities"].numpy()[1].any()
+    assert answers["labels"].numpy()[1].tolist() == [b"", b""]
+    vectors = signatures["features_bytes"](image_bytes=tf.constant([b"", first]))
+    assert vectors["valid"].numpy().tolist() == [False, True]
+    assert not vectors["embeddings"].numpy()[0].any() and vectors["embeddings"].numpy()[1].any()
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        signatures["serve_bytes"](image_bytes=tf.constant([b"broken"]))
+    for name in ("serve_bytes", "features_bytes"):
+        empty = signatures[name](image_bytes=tf.constant([], tf.string))
+        assert {len(values) for values in empty.values()} == {0}
 
 
 def test_a_jax_whose_programs_cannot_be_read_is_refused(monkeypatch):

@@ -149,6 +149,29 @@ def test_a_served_file_becomes_the_view_that_was_trained_on(row, files, spec):
     for signature in signatures:
         given = tf.constant(contents) if signature.is_encoded else tf.constant(views)
         given = given if signature.is_encoded else tf.cast(tf.round(given), signature.spec.dtype)
-        taken = signature.convert(given).numpy()
+        taken = signature.convert(given)
+        if signature.is_encoded:
+            taken, are_valid = taken
+            assert are_valid.numpy().all()
         tolerance = 0.0 if signature.is_encoded else 0.5
-        np.testing.assert_allclose(taken, views, atol=tolerance)
+        np.testing.assert_allclose(taken.numpy(), views, atol=tolerance)
+
+
+@ROWS
+def test_what_cannot_be_decoded_is_said_of_a_batch_and_no_error_of_the_others(row, files, spec):
+    contents = [file.read_bytes() for file in files[:2]]
+    given = [contents[0], b"nothing", contents[1], contents[1][:40], b""]
+    views = [row.plain_view(spec)(tf.constant(content)).numpy() for content in contents]
+    for signature in row.signatures(spec):
+        if not signature.is_encoded:
+            continue
+        taken, are_valid = (each.numpy() for each in signature.convert(tf.constant(given)))
+        assert are_valid.tolist() == [True, False, True, False, False]
+        np.testing.assert_array_equal(taken[[0, 2]], views)
+        assert not taken[[1, 3, 4]].any()
+        taken, are_valid = signature.convert(tf.constant([b"nothing", b""]))
+        assert not are_valid.numpy().any() and taken.shape == (2, *views[0].shape)
+        taken, are_valid = signature.convert(tf.constant([], tf.string))
+        assert taken.shape == (0, *views[0].shape) and are_valid.shape == (0,)
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            signature.convert(tf.constant([b"nothing"]))

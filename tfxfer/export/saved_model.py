@@ -53,7 +53,9 @@ def export_saved_model(
     encoded JPEG, PNG, BMP or WebP pictures of any size. Each gives ``probabilities``
     ``[batch, classes]`` float32, ``classes`` ``[batch, classes]`` (their names), and ``labels``
     and ``scores`` ``[batch, k]``: the names and probabilities of the most probable classes, in
-    descending order. If pictures have several labels, probabilities are independent of each other
+    descending order. What takes encoded pictures also gives ``valid`` ``[batch]`` bool: in a batch,
+    a picture that cannot be decoded has zeros and empty names, and alone it is an error. If
+    pictures have several labels, probabilities are independent of each other
     and do not sum to 1. ``features`` and ``features_bytes`` take the same pictures and encoded
     pictures, and give ``embeddings`` ``[batch, channels]`` float32, the features that the head
     reads.
@@ -104,16 +106,30 @@ def write_saved_model(
 
     def trace(signature: Signature) -> Any:
         give = embed if signature.gives_embeddings else classify
+
+        def serve(given: tf.Tensor) -> Outputs:
+            if not signature.is_encoded:
+                return give(signature.convert(given))
+            items, is_valid = signature.convert(given)
+            return _blank(give(items), is_valid) | {"valid": is_valid}
+
         # The name of a function's parameter is that of the signature's input.
-        return tf.function(
-            lambda given: give(signature.convert(given)), autograph=False
-        ).get_concrete_function(signature.spec)
+        return tf.function(serve, autograph=False).get_concrete_function(signature.spec)
 
     signatures = {each.name: trace(each) for each in list_signatures(model)}
     with tempfile.TemporaryDirectory() as folder:
         run.write_classes(Path(folder), classes)
         module.classes = tf.saved_model.Asset(str(Path(folder) / run.CLASSES))
         tf.saved_model.save(module, str(path), signatures=signatures)
+
+
+def _blank(outputs: Outputs, is_valid: tf.Tensor) -> Outputs:
+    """Return outputs with zeros and empty names in the rows of items that are not valid."""
+    rows = is_valid[:, tf.newaxis]
+    return {
+        name: output if name == "classes" else tf.where(rows, output, tf.zeros_like(output))
+        for name, output in outputs.items()
+    }
 
 
 def _trace(model: keras.Model, module: tf.Module) -> Answer:

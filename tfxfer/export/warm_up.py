@@ -33,7 +33,7 @@ def write_warm_up(
     start = max(0, (len(by_size) - _ITEMS) // 2)
     chosen = by_size[start : start + _ITEMS]
     decode = next(each.convert for each in signatures if each.is_encoded)
-    view = decode(tf.constant(chosen[:1]))
+    view, _ = decode(tf.constant(chosen[:1]))
     requests: list[tuple[Signature, tf.Tensor]] = []
     for signature in signatures:
         if signature.is_encoded and not signature.gives_embeddings:

@@ -36,9 +36,12 @@ def make_predictor(address: str, ask: Ask, with_embeddings: bool) -> Predictor:
     classes = _learn_classes(address, ask, with_embeddings)
 
     def ask_for(signature: str, key: str, items: Sequence[bytes]) -> np.ndarray:
-        table = ask(signature, items).get(key)
+        answer = ask(signature, items)
+        table = answer.get(key)
         if table is None or len(table) != len(items):
             raise PredictionError(f"the server gives no {key} for it")
+        if not np.all(answer.get("valid", True)):  # Exports of earlier versions do not say it.
+            raise PredictionError("the server cannot decode it")
         return np.asarray(table, np.float32)
 
     def run(items: Sequence[bytes]) -> Prediction:
