@@ -143,6 +143,14 @@ def test_what_only_looks_like_the_data_is_passed_over():
     assert read(b"\xff\xd8\xff\xe0\xff\xff" + EXIF_SEGMENT) == 1
 
 
+def test_other_formats_have_none():
+    for kind in ("PNG", "BMP", "GIF", "WEBP"):
+        buffer = io.BytesIO()
+        Image.new("RGB", (8, 4)).save(buffer, kind)
+        assert read(buffer.getvalue() + b"Exif\x00\x00" + tiff(6)) == 1
+        assert read(buffer.getvalue() + EXIF_SEGMENT) == 1
+
+
 def add_chunk(kind: str, name: bytes, data: bytes, last: bool = False) -> bytes:
     """Return a picture of 24 x 16 px with one more chunk, before its pixels or behind them."""
     buffer = io.BytesIO()
