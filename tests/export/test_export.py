@@ -147,7 +147,11 @@ def test_a_broken_picture_is_no_error_of_the_others_in_its_batch(exported, valid
     alone = signatures["serve_bytes"](image_bytes=tf.constant([first, second]))
     assert answers["valid"].numpy().tolist() == [True, False, True]
     for name, values in alone.items():
-        np.testing.assert_array_equal(answers[name].numpy()[[0, 2]], values.numpy(), err_msg=name)
+        given = answers[name].numpy()[[0, 2]]
+        if values.dtype.is_floating:  # A batch of another size rounds otherwise.
+            np.testing.assert_allclose(given, values.numpy(), atol=1e-6)
+        else:
+            assert given.tolist() == values.numpy().tolist()
     assert not answers["probabilities"].numpy()[1].any()
     assert answers["labels"].numpy()[1].tolist() == [b"", b""]
     vectors = signatures["features_bytes"](image_bytes=tf.constant([b"", first]))
