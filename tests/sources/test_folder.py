@@ -96,10 +96,22 @@ def test_folders_in_class_folders_are_read_where_they_differ(own_folder):
 
 
 def test_two_folders_of_one_split_are_refused(tmp_path):
-    for position, name in enumerate(("train", "training_set", "val")):
+    for position, name in enumerate(("train_data", "training_set", "val")):
         write_classes(tmp_path / name, dict.fromkeys(COLOURS, 3), 10_000 * position)
-    with pytest.raises(InputError, match="train and training_set, which both say train"):
+    with pytest.raises(InputError, match="train_data and training_set, which both say train"):
         load(tmp_path)
+
+
+def test_the_exact_name_of_a_split_wins_and_without_training_there_are_no_splits(tmp_path):
+    for position, name in enumerate(("train", "train_images", "val")):
+        write_classes(tmp_path / "a" / name, dict.fromkeys(COLOURS, 3), 10_000 * position)
+    data = load(tmp_path / "a")
+    assert data.classes == tuple(sorted(COLOURS))
+    assert any("beside the splits are not read: train_images" in note for note in data.notes)
+    for position, (name, inner) in enumerate({"test 1": "x", "test 2": "y", "else": "z"}.items()):
+        write_classes(tmp_path / "b" / name, {"blue": 4}, 10_000 * position)
+        (tmp_path / "b" / name / "blue").rename(tmp_path / "b" / name / inner)
+    assert load(tmp_path / "b").classes == ("else", "test 1", "test 2")
 
 
 def test_outer_folders_are_looked_through_and_named(own_folder, tmp_path):

@@ -47,7 +47,7 @@ def check_keras_settings() -> None:
 
 def _file() -> Path:
     home = os.environ.get("KERAS_HOME")
-    return (Path(home).expanduser() if home else Path.home() / ".keras") / "keras.json"
+    return (Path(os.path.expanduser(home)) if home else Path.home() / ".keras") / "keras.json"
 
 
 def _read_file() -> dict[str, object]:

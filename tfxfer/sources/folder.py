@@ -17,7 +17,7 @@ from tfxfer.data.listing import Listing
 from tfxfer.errors import InputError, nearest
 from tfxfer.machine.files import exists, is_folder, join
 from tfxfer.modality import Modality
-from tfxfer.sources.folders.names import is_hidden, is_split, read_split_name
+from tfxfer.sources.folders.names import SPLIT_NAMES, is_hidden, is_split, read_split_name
 from tfxfer.sources.folders.walk import list_files, list_here, look_through, visible_folders
 from tfxfer.sources.groups_in_paths import find_groups
 from tfxfer.task import Labels, Tasks
@@ -148,12 +148,13 @@ def _name_splits(root: str, folders: Sequence[str]) -> dict[str, str]:
             continue
         both = [each for each in (named.get(name.split), folder) if each is not None]
         full = [each for each in both if visible_folders(join(root, each))]
-        if len(full) > 1:
+        exact = [each for each in full if each.lower() in SPLIT_NAMES]
+        if len(full) > 1 and len(exact) != 1 and "train" in alike | set(named):
             raise InputError(
                 f"A split must be one folder. Received: {root!r} with {' and '.join(full)}, which "
                 f"both say {name.split}. Join them, or move one away."
             )
-        named[name.split] = (full or both)[0]
+        named[name.split] = (exact or full or both)[0]
     return named
 
 

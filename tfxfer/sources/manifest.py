@@ -25,6 +25,7 @@ from tfxfer.sources.manifest_rows import Row, read_rows
 from tfxfer.task import Labels, Tasks
 
 _SHOWN = 20
+_FEWEST_QUANTITIES = 10  # So many different numbers may be quantities.
 _DRIVE = re.compile(r"\s*[A-Za-z]:[\\/]")
 
 
@@ -233,11 +234,12 @@ def _find_classes(entries: Sequence[_Entry], manifest: str) -> tuple[str, ...]:
 
 def _refuse_quantities(classes: Sequence[str], count: int, manifest: str) -> None:
     """Refuse labels that are numbers with fractions, most of them different."""
-    if 2 * len(classes) <= count or not any("." in label for label in classes):
+    if len(classes) < _FEWEST_QUANTITIES or 2 * len(classes) <= count:
         return
     try:
-        [float(label) for label in classes]
-    except ValueError:
+        if all(float(label).is_integer() for label in classes):
+            return
+    except (ValueError, OverflowError):
         return
     raise InputError(
         "Labels must be the names of classes, each of several pictures. Received: "

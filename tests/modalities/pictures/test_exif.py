@@ -118,6 +118,12 @@ def test_the_data_may_stand_behind_other_segments(before):
     assert_decoded_as_by_pillow(encoded)
 
 
+def test_a_file_of_many_parts_takes_no_longer_than_others():
+    many = b"\xff" * 20_000
+    assert read(add_segment(many + EXIF_SEGMENT)) == 1
+    assert read(add_segment(many[:4000] + EXIF_SEGMENT)) == 6
+
+
 def test_all_segments_together_are_passed():
     assert read(add_segment(b"".join(BEFORE.values()) + EXIF_SEGMENT)) == 6
 

@@ -53,6 +53,7 @@ _FORMATS = (
         {4 + i: 1 << 8 * i for i in range(4)}, 8, 8, is_even=True,
     ),
 )  # fmt: skip
+_MOST_PARTS = 4096  # A file that was made to hold a server up has more of them.
 _JPEG = 0  # the place of its row
 _FILL, _START_OF_SCAN = 0xFF, 0xDA
 # In a JPEG and in some other files, the data begin with this name and one more byte.
@@ -161,7 +162,10 @@ def _find_data(encoded: tf.Tensor, kind: tf.Tensor) -> tf.Tensor:
 
     nothing = tf.zeros_like(size)
     place, length, _ = tf.while_loop(
-        lambda place, length, ends: ~ends & (place < size), step, (first, nothing, size < 0)
+        lambda place, length, ends: ~ends & (place < size),
+        step,
+        (first, nothing, size < 0),
+        maximum_iterations=_MOST_PARTS,
     )
     return tf.strings.substr(encoded, tf.minimum(place + data, size), tf.maximum(length, 0))
 

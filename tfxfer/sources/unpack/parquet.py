@@ -20,7 +20,7 @@ from tfxfer.cache.in_use import hold
 from tfxfer.config.data import DataConfig
 from tfxfer.config.places import is_address
 from tfxfer.errors import InputError
-from tfxfer.sources.folders.names import find_split
+from tfxfer.sources.folders.names import read_split_name
 
 LIST = "list.jsonl"
 _BATCH = 64
@@ -54,7 +54,9 @@ def unpack_pictures(manifest: str, config: DataConfig, cache: Path) -> str | Non
         return None
     files = _list_files(manifest)
     stamps = [f"{path}|{os.stat(path).st_size}|{os.stat(path).st_mtime_ns}" for path, _ in files]
-    names = (column, config.reading.label_column, config.split.group_column)
+    reading = config.reading
+    names = (column, reading.path_column, reading.label_column, reading.split_column,
+             config.split.group_column)  # fmt: skip
     folder = cache / "datasets" / digest("|".join(map(repr, (*stamps, *names))))
     if hold(folder):
         return str(folder / LIST)
@@ -66,7 +68,7 @@ def unpack_pictures(manifest: str, config: DataConfig, cache: Path) -> str | Non
                 for row in _write_files(path, column, unfinished / str(number), config):
                     row[config.reading.path_column] = f"{number}/{row.pop(column)}"
                     own = {config.reading.split_column: split} if split else {}
-                    listed.write(json.dumps(own | row) + "\n")
+                    listed.write(json.dumps(own | row, default=str) + "\n")
         if not folder.is_dir():
             os.replace(unfinished, folder)
         hold(folder)
@@ -101,12 +103,12 @@ def _find_column(manifest: str, schema: Any, config: DataConfig) -> str | None:
 def _list_files(manifest: str) -> list[tuple[str, str]]:
     """Return the files of a data set, each with the split that its name says, if it says one."""
     name = os.path.basename(manifest)
-    if not (own := _SHARD.fullmatch(name)) or not find_split(own["split"]):
+    if not (own := _SHARD.fullmatch(name)) or not read_split_name(own["split"]):
         return [(manifest, "")]
     folder = os.path.dirname(manifest)
     shards = map(_SHARD.fullmatch, sorted(os.listdir(folder or ".")))
-    splits = {shard[0]: find_split(shard["split"]) for shard in shards if shard}
-    return [(os.path.join(folder, name), split) for name, split in splits.items() if split]
+    splits = {shard[0]: read_split_name(shard["split"]) for shard in shards if shard}
+    return [(os.path.join(folder, name), said.split) for name, said in splits.items() if said]
 
 
 def _write_files(
@@ -121,6 +123,11 @@ def _write_files(
         wanted = {column, config.reading.label_column, config.reading.split_column,
                   config.split.group_column}  # fmt: skip
         columns = [name for name in file.schema_arrow.names if name in wanted]
+        if column not in columns:
+            raise InputError(
+                "All files of a data set must have the same columns. Received: "
+                f"{path!r}, without {column!r}. Rename its column, or move the file away."
+            )
         number = 0
         for batch in file.iter_batches(batch_size=_BATCH, columns=columns):
             for row in batch.to_pylist():
@@ -131,7 +138,9 @@ def _write_files(
                 (folder / row[column]).write_bytes(encoded)
                 label = row.get(config.reading.label_column)
                 if classes and isinstance(label, int):
-                    row[config.reading.label_column] = classes[label] if label >= 0 else None
+                    row[config.reading.label_column] = (
+                        classes[label] if 0 <= label < len(classes) else None
+                    )
                 number += 1
                 yield row
 
