@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfxfer.modalities.pictures.exif import upright
+from tfxfer.modalities.pictures.exif import read_orientation, upright
 from tfxfer.modalities.pictures.headers import JPEG_START, is_jpeg, refuse_large_jpeg, refuse_others
 
 # The first bytes of a file, unlike its ending, tell its format. A row is (offset, bytes, name).
@@ -29,6 +29,11 @@ _ASPECT_RATIOS = (3 / 4, 4 / 3)
 
 
 def decode_picture(encoded: tf.Tensor, least_px: int | None = None) -> tf.Tensor:
+    """Decode a picture as `decode_and_turn` does, and return the picture alone."""
+    return decode_and_turn(encoded, least_px)[0]
+
+
+def decode_and_turn(encoded: tf.Tensor, least_px: int | None = None) -> tuple[tf.Tensor, tf.Tensor]:
     """Decode a JPEG, PNG, BMP or WebP picture in the graph.
 
     Grey pictures become RGB, CMYK is converted, 16 bits become 8, and transparent parts are laid
@@ -40,7 +45,8 @@ def decode_picture(encoded: tf.Tensor, least_px: int | None = None) -> tf.Tensor
             half, a quarter or an eighth of its size, which takes less time.
 
     Returns:
-        ``[height, width, 3]`` uint8.
+        ``[height, width, 3]`` uint8, and the orientation in the file, scalar int32, 1…8, by which
+        it was turned upright.
 
     Raises:
         tf.errors.InvalidArgumentError: The picture is broken or has another format, or its header
@@ -57,7 +63,8 @@ def decode_picture(encoded: tf.Tensor, least_px: int | None = None) -> tf.Tensor
         )
 
     picture = tf.cond(is_jpeg(encoded), decode_jpeg, lambda: _decode_other(encoded))
-    return tf.ensure_shape(upright(picture, encoded), [None, None, 3])
+    orientation = read_orientation(encoded)
+    return tf.ensure_shape(upright(picture, orientation), [None, None, 3]), orientation
 
 
 def decode_random_crop(
@@ -94,7 +101,7 @@ def decode_random_crop(
         return tf.slice(picture, tf.concat([begin, [0]], 0), tf.concat([size, [3]], 0))
 
     picture = tf.cond(is_jpeg(encoded), decode_jpeg, decode_other)
-    return tf.ensure_shape(upright(picture, encoded), [None, None, 3])
+    return tf.ensure_shape(upright(picture, read_orientation(encoded)), [None, None, 3])
 
 
 def _decode_other(encoded: tf.Tensor) -> tf.Tensor:

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfxfer.modalities.pictures.headers import begins_as, spread_texts
+
 _HEAD_BYTES = 12  # The head of a part, which says what it is and how long, has at most so many.
 
 
@@ -67,17 +69,6 @@ _COLUMNS = ((0, 2), (2, 2), (8, 1), (8, 2), (8, 4))
 _TYPES = (1, 3, 4)
 
 
-def _spread(rows: list[dict[int, bytes]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return, for each row, the bits that count and their values, ``[rows, 12]`` int64."""
-    bits = np.zeros((len(rows), _HEAD_BYTES), np.int64)
-    values = np.zeros_like(bits)
-    for row, texts in enumerate(rows):
-        for place, text in texts.items():
-            bits[row, place : place + len(text)] = 255
-            values[row, place : place + len(text)] = list(text)
-    return bits, values
-
-
 def _factors(numbers: tuple[tuple[int, int], ...], is_little_endian: bool) -> np.ndarray:
     """Return the factors of 12 bytes in numbers with a place and a size, ``[12, numbers]``."""
     factors = np.zeros((_ENTRY_BYTES, len(numbers)))
@@ -87,24 +78,25 @@ def _factors(numbers: tuple[tuple[int, int], ...], is_little_endian: bool) -> np
     return factors
 
 
-_BEGINS, _EXIFS = (_spread([getattr(row, key) for row in _FORMATS]) for key in ("begin", "exif"))
+_BEGINS, _EXIFS = (
+    spread_texts([getattr(row, key) for row in _FORMATS], _HEAD_BYTES) for key in ("begin", "exif")
+)
 _LENGTHS = np.array([[row.length.get(i, 0) for i in range(_HEAD_BYTES)] for row in _FORMATS])
 _ENTRY_FACTORS = np.stack([_factors(_COLUMNS, is_little) for is_little in (False, True)])
 _COUNT_FACTORS = np.array([[256.0, 1.0], [1.0, 256.0]])
 _OFFSET_FACTORS = np.stack([_factors(((4, 4),), is_little) for is_little in (False, True)])
 
 
-def upright(picture: tf.Tensor, encoded: tf.Tensor) -> tf.Tensor:
+def upright(picture: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     """Turn and mirror a picture as its EXIF orientation says.
 
     Args:
         picture: ``[height, width, 3]``, as decoded.
-        encoded: Scalar string, the file that the picture was decoded from.
+        orientation: Scalar int32, as `read_orientation` reads it from the picture's file.
 
     Returns:
-        The upright picture; it is unchanged if there is no orientation.
+        The upright picture.
     """
-    orientation = read_orientation(encoded)
     return tf.cond(orientation > 1, lambda: _turn(picture, orientation), lambda: picture)
 
 
@@ -120,9 +112,7 @@ def read_orientation(encoded: tf.Tensor) -> tf.Tensor:
     Returns:
         Scalar int32, 1…8; 1 if the file has another format or holds no valid orientation.
     """
-    bits, values = _BEGINS
-    start = tf.bitwise.bitwise_and(_read_bytes(encoded, 0, _HEAD_BYTES), bits)
-    begins = tf.reduce_all(start == values, axis=1)
+    begins = begins_as(_read_bytes(encoded, 0, _HEAD_BYTES), *_BEGINS)
     kind = tf.argmax(begins)
     # Most files hold no EXIF data, and it takes less time to search them than to walk through them.
     name = tf.gather([row.name for row in _FORMATS], kind)
@@ -139,7 +129,7 @@ def _find_data(encoded: tf.Tensor, kind: tf.Tensor) -> tf.Tensor:
     Args:
         kind: Scalar int64, the place of its format's row.
     """
-    bits, values = (tf.gather(table, kind) for table in _EXIFS)
+    exif = [tf.gather(table, kind) for table in _EXIFS]
     lengths = tf.gather(_LENGTHS, kind)
     first, added, data, evenness = (
         tf.gather(tf.constant([getattr(row, key) for row in _FORMATS], tf.int64), kind)
@@ -151,7 +141,7 @@ def _find_data(encoded: tf.Tensor, kind: tf.Tensor) -> tf.Tensor:
     def step(place: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, ...]:
         head = _read_bytes(encoded, place, _HEAD_BYTES)
         length = tf.reduce_sum(head * lengths)
-        is_exif = tf.reduce_all(tf.bitwise.bitwise_and(head, bits) == values)
+        is_exif = begins_as(head, *exif)
         # A JPEG's pixels follow SOS. Any number of fill bytes may stand before a marker.
         is_last = is_jpeg & ((head[0] != _FILL) | (head[1] == _START_OF_SCAN))
         is_fill = is_jpeg & (head[1] == _FILL)

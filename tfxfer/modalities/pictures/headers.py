@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
@@ -75,7 +77,7 @@ def refuse_others(encoded: tf.Tensor) -> tf.Tensor:
             picture moves: it is a GIF or an animated WebP.
     """
     start = _start_of(encoded)
-    is_moving = tf.reduce_any(_begins_as(start, *_MOVING_TABLES))
+    is_moving = tf.reduce_any(begins_as(start, *_MOVING_TABLES))
     is_fine = (_count_pixels(start) <= MOST_PIXELS) & ~is_moving
     # TensorFlow 2.21 writes past the end of its memory for an animated WebP. An empty string, which
     # is no picture, keeps the decoder from that even if it runs before the check.
@@ -101,7 +103,7 @@ def _count_pixels(start: tf.Tensor) -> tf.Tensor:
     sides += added
     # A BMP whose rows are stored from the top has a negative height.
     pixels = tf.reduce_prod(tf.minimum(sides, 2.0**32 - sides), axis=1)
-    return tf.reduce_sum(tf.where(_begins_as(start, *_SIZE_TABLES), pixels, 0.0))
+    return tf.reduce_sum(tf.where(begins_as(start, *_SIZE_TABLES), pixels, 0.0))
 
 
 def _start_of(encoded: tf.Tensor) -> tf.Tensor:
@@ -110,9 +112,10 @@ def _start_of(encoded: tf.Tensor) -> tf.Tensor:
     return tf.io.decode_raw(start, tf.uint8)
 
 
-def _begins_as(start: tf.Tensor, bits: np.ndarray, values: np.ndarray) -> tf.Tensor:
+def begins_as(start: tf.Tensor, bits: np.ndarray, values: np.ndarray) -> tf.Tensor:
     """Return which of some formats the first bytes belong to, ``[formats]`` bool."""
-    return tf.reduce_all(tf.equal(tf.bitwise.bitwise_and(start, bits), values), axis=1)
+    masks = tf.cast(bits, start.dtype)
+    return tf.reduce_all(tf.bitwise.bitwise_and(start, masks) == tf.cast(values, start.dtype), -1)
 
 
 def _give_on(encoded: tf.Tensor, is_fine: tf.Tensor, reason: tf.Tensor | str) -> tf.Tensor:
@@ -123,14 +126,29 @@ def _give_on(encoded: tf.Tensor, is_fine: tf.Tensor, reason: tf.Tensor | str) ->
 
 def _make_tables(starts, flags) -> tuple[np.ndarray, np.ndarray]:
     """Return, for each format, the deciding bits of the first bytes and their values: uint8."""
-    bits = np.zeros((len(starts), _START_BYTES), np.uint8)
+    bits, values = spread_texts(starts, _START_BYTES)
+    for row, flagged in enumerate(flags):
+        for place, flag in flagged.items():
+            bits[row, place] = values[row, place] = flag
+    return bits, values
+
+
+def spread_texts(rows: Sequence[dict[int, bytes]], length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return, for each row of texts by their places, the bits that count and their values.
+
+    Args:
+        rows: The texts of each row.
+        length: The number of bytes that they lie in.
+
+    Returns:
+        Two arrays ``[rows, length]`` uint8.
+    """
+    bits = np.zeros((len(rows), length), np.uint8)
     values = np.zeros_like(bits)
-    for row, start in enumerate(starts):
-        for place, text in start.items():
+    for row, texts in enumerate(rows):
+        for place, text in texts.items():
             bits[row, place : place + len(text)] = 255
             values[row, place : place + len(text)] = list(text)
-        for place, flag in flags[row].items():
-            bits[row, place] = values[row, place] = flag
     return bits, values
 
 

@@ -19,8 +19,7 @@ from PIL import Image
 from tfxfer.data.items import PARALLEL_CALLS, FileSet, ItemSet, untuned
 from tfxfer.machine.files import read_bytes
 from tfxfer.modalities.pictures.copies import find_copies
-from tfxfer.modalities.pictures.decode import decode_picture, sniff
-from tfxfer.modalities.pictures.exif import read_orientation
+from tfxfer.modalities.pictures.decode import decode_and_turn, sniff
 from tfxfer.modalities.pictures.headers import MOST_PIXELS
 from tfxfer.modalities.pictures.oddities import THUMBNAIL_PX
 from tfxfer.modalities.pictures.settings import FORMATS
@@ -195,10 +194,10 @@ def _add_pixels(
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 def _shrink(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Return the size at which a picture was decoded, its orientation, and its thumbnail."""
-    picture = decode_picture(encoded, least_px=3 * THUMBNAIL_PX)
+    picture, orientation = decode_and_turn(encoded, least_px=3 * THUMBNAIL_PX)
     small = tf.image.resize(picture, (THUMBNAIL_PX, THUMBNAIL_PX), antialias=True)
     thumbnail = tf.cast(tf.round(tf.clip_by_value(small, 0.0, 255.0)), tf.uint8)
-    return tf.shape(picture)[:2], read_orientation(encoded), thumbnail
+    return tf.shape(picture)[:2], orientation, thumbnail
 
 
 @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
