@@ -11,7 +11,9 @@ import sys
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 
-_FULL = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT))
+# These error numbers say that the disk, or the user's quota, is full.
+FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL_TEXTS = tuple(map(os.strerror, FULL))
 
 
 class InputError(ValueError):
@@ -48,9 +50,9 @@ def find_full_disk(error: BaseException | None) -> BaseException | None:
         The error or one of its causes; None if none of them says so.
     """
     while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, OSError) and error.errno in FULL:
             return error
-        if any(words in str(error) for words in _FULL):
+        if any(words in str(error) for words in _FULL_TEXTS):
             return error
         error = error.__cause__
     return None

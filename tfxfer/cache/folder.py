@@ -14,10 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from tfxfer.cache.in_use import claim
-from tfxfer.errors import InputError
+from tfxfer.errors import FULL, InputError
 
-# These error numbers say that the disk, or the user's quota, is full.
-FULL = (errno.ENOSPC, errno.EDQUOT)
 UNFINISHED = ".unfinished-"
 _ABANDONED_SECONDS = 3600
 # The folders of the cache that hold no features: unpacked archives, Python data sets written as

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 
 import tensorflow as tf
 
-from tfxfer.cache.folder import FULL
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.items import ItemData
 from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset
-from tfxfer.errors import InputError
+from tfxfer.errors import FULL, InputError
 from tfxfer.features.batches import (
     Batching,
     Epochs,
