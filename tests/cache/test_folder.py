@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from pathlib import Path
-
 import pytest
+from support.small import small_disk
 
 from tfxfer.cache.folder import check_writable
 from tfxfer.commands.main import main
@@ -34,16 +31,8 @@ def test_a_file_in_its_place_is_refused_before_the_data_are_looked_for(
     assert "must be a folder that can be written to" not in capsys.readouterr().err
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs the right to mount a file system")
 def test_a_disk_that_is_only_read_is_refused(tmp_path):
-    place = tmp_path / "disk"
-    place.mkdir()
-    options = ["-t", "tmpfs", "-o", "size=8k,ro", "tmpfs", str(place)]
-    if subprocess.run(["mount", *options], capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount a file system")
-    try:
-        for folder in (place, Path(place / "cache")):
+    with small_disk(tmp_path / "disk", "size=8k,ro") as place:
+        for folder in (place, place / "cache"):
             with pytest.raises(InputError, match="can be written to"):
                 check_writable(folder)
-    finally:
-        subprocess.run(["umount", str(place)], check=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from support.parts import head_arguments
 from support.small import COLOURS, draw_picture
 
 import tfxfer
@@ -111,22 +112,11 @@ def test_what_cannot_be_read_is_refused_and_leaves_nothing(tmp_path, data, expec
 
 def test_a_data_set_is_planned_as_any_data_and_leaves_nothing(weights_file, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    settings = {
-        "backbone.image_size_px": 32,
-        "data.reading.class_names": list(NAMES),
-        "features.cache_dir": str(tmp_path / "cache"),
-        "features.engine": "tensorflow",
-        "head.levels": 1,
-        "phases": [{"name": "head", "learning_rate": 1e-3}],
+    own = {
+        "data__reading__class_names": list(NAMES),
+        "features__cache_dir": str(tmp_path / "cache"),
     }
-    plan = tfxfer.plan(
-        "photos",
-        data=PAIRS,
-        backbone="TinyNet",
-        weights=weights_file,
-        settings=settings,
-        quiet=True,
-    )
+    plan = tfxfer.plan("photos", data=PAIRS, quiet=True, **head_arguments(weights_file, **own))
     assert plan.class_counts == dict.fromkeys(NAMES, 4)
     assert plan.source.startswith(f"dataset:{tmp_path}/tfxfer-plan-")
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]

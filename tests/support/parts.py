@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -20,15 +21,13 @@ from tfxfer.training.plan import make_plan
 from tfxfer.training.resume.keeper import Keeper
 
 
-def head_config(data: Path, weights_file: Path, **settings: object) -> Config:
-    """Return a config whose only phase fits a head on the tiny network.
+def head_arguments(weights_file: Path, **settings: object) -> dict[str, Any]:
+    """Return arguments of `tfxfer.load_config` for a run whose only phase fits a head.
 
     Args:
-        data: The folder of pictures.
         weights_file: The weights of the tiny network.
         settings: Other values by key, in which ``__`` stands for the dot.
     """
-    network = {"backbone": "TinyNet", "weights": weights_file}
     chosen = {
         "backbone.image_size_px": 32,
         "data.batch_size": 8,
@@ -37,7 +36,12 @@ def head_config(data: Path, weights_file: Path, **settings: object) -> Config:
         "phases": [{"name": "head", "learning_rate": 1e-3}],
         **{key.replace("__", "."): value for key, value in settings.items()},
     }
-    return load_config("photos", data=data, settings=chosen, **network)
+    return {"backbone": "TinyNet", "weights": weights_file, "settings": chosen}
+
+
+def head_config(data: Path, weights_file: Path, **settings: object) -> Config:
+    """Return the config of such a run on a folder of pictures."""
+    return load_config("photos", data=data, **head_arguments(weights_file, **settings))
 
 
 def train_parts(config: Config, folder: Path) -> RunResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from types import ModuleType
 
 import keras
 import numpy as np
+import pytest
 from PIL import Image
 
 from tfxfer.modalities.pictures.networks.applications import build_network
@@ -63,6 +65,19 @@ def outline(name: str) -> keras.Model:
 def random_weights(network: keras.Model) -> keras.StatelessScope:
     """Return a scope in which the weights of an outline have the values that a new network has."""
     return keras.StatelessScope([(weight, weight.value) for weight in network.weights])
+
+
+@contextmanager
+def small_disk(place: Path, options: str) -> Iterator[Path]:
+    """Mount a file system in memory at a new folder, such as ``size=8k``, inside the block."""
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", place]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a file system")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
 
 
 def draw_picture(name: str, seed: int, side: int = 48) -> Image.Image:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from rich.console import Console
+from support.small import small_disk
 
 import tfxfer
 from tfxfer.config.presets import load_config
@@ -22,21 +23,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def make_disk(tmp_path) -> Iterator[Callable[[str], Path]]:
-    """A function that mounts a small file system, which only root may do."""
-    mounted = []
-
-    def make(size: str) -> Path:
-        place = tmp_path / f"disk of {size}"
-        place.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place]
-        if subprocess.run(command, capture_output=True, check=False).returncode:
-            pytest.skip("needs the right to mount a file system")
-        mounted.append(place)
-        return place
-
-    yield make
-    for place in mounted:
-        subprocess.run(["umount", "--lazy", place], check=True)
+    """A function that mounts a small file system."""
+    with ExitStack() as mounted:
+        yield lambda size: mounted.enter_context(small_disk(tmp_path / size, f"size={size}"))
 
 
 def train(small: dict, data: Path, out: Path) -> str:
