@@ -16,7 +16,8 @@ import tfxfer
 from tfxfer.errors import InputError
 from tfxfer.export.export_model import find_fault
 from tfxfer.export.formats import FORMATS, resolve_formats
-from tfxfer.export.serving_files import default_name, new_version
+from tfxfer.export.names import default_name
+from tfxfer.export.serving_files import new_version
 from tfxfer.modalities.pictures.view import plain_view
 from tfxfer.prediction.load import load_predictor
 from tfxfer.records.exports import ExportedFormat

@@ -6,7 +6,6 @@ This module imports TensorFlow only when it is called.
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from tfxfer import run
 from tfxfer.config.presets import add_settings, load_config, parse_setting
 from tfxfer.errors import InputError
+from tfxfer.export.names import check_name, default_name
 from tfxfer.machine import runtime
 from tfxfer.records.exports import ExportedFormat
 from tfxfer.report.console import make_console
@@ -21,8 +21,6 @@ from tfxfer.report.exports import print_exports
 
 # A format with integer arithmetic may lose so much validation accuracy.
 MAX_LOSS = 0.015
-# The name of a served model stands in addresses, in TF Serving's settings and in file names.
-_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 
 
 def export_run(
@@ -86,19 +84,14 @@ def export_run(
             "--top-k must be 1 or more, and --max-loss a fraction in 0…1. Received: "
             f"{top_k} and {max_loss}. Leave them out for 5 and {MAX_LOSS}."
         )
-    if name is not None and not _NAME.fullmatch(name):
-        raise InputError(
-            "--name must consist of letters a to z, digits, and the signs . _ - between them, "
-            f"because it is part of an address. Received: {name!r}. Write --name "
-            f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name).strip('-') or 'model'}, say."
-        )
+    if name is not None:
+        check_name(name)
     console = make_console(quiet)
     with console.status("Starting TensorFlow"):
         runtime.import_tensorflow()
     from tfxfer.export.export_model import Request, export_model
     from tfxfer.export.formats import check_packages, resolve_formats
     from tfxfer.export.jax_program import check_readable
-    from tfxfer.export.serving_files import default_name
     from tfxfer.machine.processes import ALONE
     from tfxfer.prediction.run_model import check_same_classes, load_model
     from tfxfer.training.job import load_items

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -89,9 +88,3 @@ def write_serving_files(base: Path, name: str) -> None:
     for file, text in texts.items():
         if not (base / file).exists():
             (base / file).write_text(text, encoding="utf-8")
-
-
-def default_name(folder: Path) -> str:
-    """Return the name of a run's model: its folder's name without date and time."""
-    name = re.sub(r"-\d{8}-\d{6}$", "", folder.resolve().name)
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "model"
