@@ -88,6 +88,7 @@ BEFORE = {
     "profile": segment(0xE2, b"ICC_PROFILE\0\1\1" + bytes(60_000)) * 3,
     "photoshop": segment(0xED, b"Photoshop 3.0\x008BIM" + bytes(3000)),
     "fill bytes": b"\xff" * 5,
+    "empty data": segment(0xE1, b"Exif\0\0"),
     "name": segment(0xFE, b"Exif\0\0 is the name of the data below"),
     "another picture": segment(0xE5, b"\xff\xd8" + segment(0xE1, b"Exif\0\0" + tiff(3))),
 }

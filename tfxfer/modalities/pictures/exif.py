@@ -67,6 +67,8 @@ _ORIENTATION_TAG = 0x0112
 # SHORT or LONG. Each number has a place and a size in an entry.
 _COLUMNS = ((0, 2), (2, 2), (8, 1), (8, 2), (8, 4))
 _TYPES = (1, 3, 4)
+# EXIF data with an entry have a header of 8 bytes, the number of entries, and the entry.
+_FEWEST_BYTES = 8 + 2 + _ENTRY_BYTES
 
 
 def _factors(numbers: tuple[tuple[int, int], ...], is_little_endian: bool) -> np.ndarray:
@@ -141,7 +143,8 @@ def _find_data(encoded: tf.Tensor, kind: tf.Tensor) -> tf.Tensor:
     def step(place: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, ...]:
         head = _read_bytes(encoded, place, _HEAD_BYTES)
         length = tf.reduce_sum(head * lengths)
-        is_exif = begins_as(head, *exif)
+        # Some programs leave an empty segment before the real one.
+        is_exif = begins_as(head, *exif) & (length + added - data >= _FEWEST_BYTES)
         # A JPEG's pixels follow SOS. Any number of fill bytes may stand before a marker.
         is_last = is_jpeg & ((head[0] != _FILL) | (head[1] == _START_OF_SCAN))
         is_fill = is_jpeg & (head[1] == _FILL)
