@@ -61,6 +61,8 @@ def test_paths_are_saved_absolute(tmp_path, monkeypatch):
         ({"settings": {"batch_size": 3}}, "Did you mean 'data.batch_size'"),
         ({"settings": {"data.image_size": 299}}, "Did you mean 'backbone.image_size_px'"),
         ({"settings": {"backbone.group_column": "x"}}, "Did you mean 'data.split.group_column'"),
+        ({"settings": {"data.splits.seed": 1}}, "Did you mean 'split'"),
+        ({"settings": {"split.fold": 1}}, "Did you mean 'data.split'"),
         ({"settings": {"data.flip": True}}, "Did you mean 'augmentation.flip'"),
         ({"settings": {"sead": 3}}, "Did you mean 'seed'"),
         ({"settings": {"phases.finetune.epochs": 3}}, "Did you mean 'fine-tune'"),

@@ -31,7 +31,7 @@ from tfxfer.kinds import MODALITIES
 from tfxfer.modality import Modality
 
 Whole = TypeVar("Whole", bound=Table)
-_ALIKE = 0.5  # Keys that are less like an unknown one, from 0 to 1, are not proposed.
+_ALIKE = 0.6  # Keys that are less like an unknown one, from 0 to 1, are not proposed.
 
 
 def _check_augmentation(augmentation: Any, info: ValidationInfo) -> Augmentation:
@@ -203,7 +203,7 @@ def _explain(item: Any, whole: type[Table], modality: Modality) -> str:
             )
         allowed = list(_model_at(parents, whole, modality).model_fields)
         where = f"[{'.'.join(map(str, parents))}]" if parents else "the top level"
-        meant = _find_meant(str(last), parents, whole, modality)
+        meant = _find_meant(item, whole, modality)
         hint = f" Did you mean {meant!r}?" if meant else ""
         return f"- unknown key {key!r}.{hint} Keys of {where}: {', '.join(allowed)}."
     cause = item.get("ctx", {}).get("error")
@@ -213,31 +213,38 @@ def _explain(item: Any, whole: type[Table], modality: Modality) -> str:
     return f"- {key}: {item['msg']}.{received}"
 
 
-def _find_meant(
-    last: str, parents: list[Any], whole: type[Table], modality: Modality
-) -> str | None:
+def _find_meant(item: Any, whole: type[Table], modality: Modality) -> str | None:
     """Return the key of any table whose last part is most like that of an unknown key.
 
-    Of keys that are equally alike, that of the table in which the unknown one was given is meant,
-    which is given without the table.
+    An unknown table is meant for a table, and an unknown value for a value. Of keys that are
+    equally alike, that of the table in which the unknown one was given is meant, which is given
+    without the table.
     """
-    keys = [*_model_at(parents, whole, modality).model_fields, *_list_keys(whole, modality)]
-    likeness = [SequenceMatcher(None, last.lower(), key.rpartition(".")[2]).ratio() for key in keys]
+    *parents, last = item["loc"]
+    here = _list_keys(_model_at(parents, whole, modality), modality)
+    known = [(key, is_table) for key, is_table in here.items() if "." not in key]
+    known += _list_keys(whole, modality).items()
+    keys = [key for key, is_table in known if is_table == isinstance(item["input"], Mapping)]
+    word = str(last).lower()
+    likeness = [SequenceMatcher(None, word, key.rpartition(".")[2]).ratio() for key in keys]
     best = max(likeness)
     return keys[likeness.index(best)] if best >= _ALIKE else None
 
 
-def _list_keys(model: type[BaseModel], modality: Modality, before: str = "") -> list[str]:
-    """List the dotted keys of all values below a table; ``NAME`` stands for that of a phase."""
-    keys = []
+def _list_keys(model: type[BaseModel], modality: Modality, before: str = "") -> dict[str, bool]:
+    """Map the dotted keys of everything below a table to whether they are tables themselves.
+
+    ``NAME`` stands for the name of a phase.
+    """
+    keys = {}
     for name, field in model.model_fields.items():
         inner: Any = modality.augmentation if name == "augmentation" else field.annotation
         is_list = bool(get_args(inner)) and get_origin(inner) is tuple
         inner = get_args(inner)[0] if is_list else inner
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            keys += _list_keys(inner, modality, f"{before}{name}.{'NAME.' if is_list else ''}")
-        else:
-            keys.append(before + name)
+        keys[before + name] = isinstance(inner, type) and issubclass(inner, BaseModel)
+        if keys[before + name]:
+            below = f"{before}{name}.{'NAME.' if is_list else ''}"
+            keys |= _list_keys(inner, modality, below)
     return keys
 
 
