@@ -60,6 +60,7 @@ def test_split_folders_are_taken_as_they_are(tmp_path, validation):
         ("training_set", "test_set"), ("seg_train/seg_train", "seg_test/seg_test"),
         ("images/train", "images/test"), ("Train-Images", "TEST images"), ("trainset", "testset"),
         ("birds_train", "birds_test"), ("a/b/c/training", "a/b/c/testing"), ("1 train", "2 test"),
+        ("TrainImages", "TestImages"),
     ],
 )  # fmt: skip
 def test_folders_whose_names_say_a_split_are_splits(names, tmp_path):
@@ -139,6 +140,44 @@ def test_unlabelled_pictures_of_a_split_are_left_out_with_a_note(tmp_path):
     assert sum(sizes(data)) == 18
     assert any(f"the 3 pictures of {tmp_path / 'test'} lie in no class folders" in note
                for note in data.notes)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["test", "unlabelled", "images"])
+def test_unlabelled_pictures_one_folder_down_are_left_out_with_a_note(name, tmp_path):
+    write_classes(tmp_path / "train", dict.fromkeys(COLOURS, 6))
+    write_classes(tmp_path / "test", {"blue": 3}, 10_000).joinpath("blue").rename(
+        tmp_path / "test" / name
+    )
+    data = load(tmp_path)
+    assert sum(sizes(data)) == 18
+    assert any(
+        f"the 3 pictures of {tmp_path / 'test' / name} lie in" in note for note in data.notes
+    )
+
+
+def test_folders_that_say_a_class_and_a_split_are_refused(tmp_path):
+    names = ("neg_test", "neg_train", "pos_test", "pos_train")
+    for position, name in enumerate(names):
+        write_classes(tmp_path, {"blue": 3}, 10_000 * position)
+        (tmp_path / "blue").rename(tmp_path / name)
+    with pytest.raises(InputError, match=r"whose names say both.*neg_test becomes test/neg"):
+        load(tmp_path)
+
+
+def test_a_split_with_nothing_in_it_may_be_removed(tmp_path):
+    write_classes(tmp_path / "train", dict.fromkeys(COLOURS, 6))
+    (tmp_path / "test").mkdir()
+    with pytest.raises(InputError, match="remove the test folder: a part of the training pictures"):
+        load(tmp_path)
+
+
+def test_a_link_that_leads_back_is_passed_once(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "self").symlink_to(folder, target_is_directory=True)
+    with pytest.raises(InputError) as refused:
+        load(folder)
+    assert "self/self" not in str(refused.value)
 
 
 def test_pictures_without_an_ending_are_known_by_their_first_bytes(own_folder):

@@ -126,11 +126,17 @@ def _without(split: ItemSet, left_out: set[str]) -> ItemSet:
 def _look_at(name: str, split: ItemSet, listing: Listing) -> list[str]:
     """Refuse a split without readable items, and note the classes that it lacks."""
     if not len(split.labels) and listing.unit == FILES:
+        way_out = (
+            f" Or remove the {name} folder: a part of the training pictures is then held back for "
+            "it."
+            if name != "train"
+            else ""
+        )
         raise InputError(
             "data must hold class folders with pictures in them, or train/, val/ and test/ above "
             f"them, or name such pictures in a manifest. Received: {listing.source!r}, with no "
             f"readable picture in a class folder of its {name} split. Put each class's pictures "
-            "into a folder of the class's name."
+            f"into a folder of the class's name.{way_out}"
         )
     if not len(split.labels):
         raise InputError(

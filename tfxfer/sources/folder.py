@@ -17,7 +17,13 @@ from tfxfer.data.listing import Listing
 from tfxfer.errors import InputError, nearest
 from tfxfer.machine.files import exists, is_folder, join
 from tfxfer.modality import Modality
-from tfxfer.sources.folders.names import SPLIT_NAMES, is_hidden, is_split, read_split_name
+from tfxfer.sources.folders.names import (
+    SPLIT_NAMES,
+    is_hidden,
+    is_split,
+    read_split_name,
+    says_no_class,
+)
 from tfxfer.sources.folders.walk import list_files, list_here, look_through, visible_folders
 from tfxfer.sources.groups_in_paths import find_groups
 from tfxfer.task import Labels, Tasks
@@ -113,7 +119,24 @@ def _find_splits(root: str, notes: list[str]) -> list[tuple[str, str]]:
             f"{root!r} with {', '.join(folders)}, "
             + ("without class folders in train/." if "train" in named else "without train/.")
         )
+    _refuse_classes_by_split(root, folders)
     return [("train", root)]
+
+
+def _refuse_classes_by_split(root: str, folders: Sequence[str]) -> None:
+    """Refuse folders that all say a class and a split, as in ``cat_train`` and ``cat_test``."""
+    said = [name for folder in folders if (name := read_split_name(folder))]
+    splits: dict[tuple[str, ...], set[str]] = {}
+    for name in said:
+        splits.setdefault(name.others, set()).add(name.split)
+    if len(said) == len(folders) and any(len(found) > 1 for found in splits.values()):
+        first = said[0]
+        inner = f"{first.split}/{'_'.join(first.others)}"
+        raise InputError(
+            "A folder must stand for a split or for a class. Received: "
+            f"{root!r} with {', '.join(folders[:8])}, whose names say both. Make a folder for "
+            f"each split, and put the class folders into it: {folders[0]} becomes {inner}."
+        )
 
 
 def _leave_out_unlabelled(
@@ -121,17 +144,27 @@ def _leave_out_unlabelled(
 ) -> dict[str, str]:
     """Leave out splits whose items lie in no class folders, as in the test folders of contests."""
     kept = {}
-    for name, folder in splits.items():
-        folders, files = list_here(folder)
+    classes = visible_folders(splits["train"])
+    for name, split_folder in splits.items():
+        folder = _find_unlabelled(split_folder, classes)
+        files = list_here(folder)[1]
         loose = [file for file in files if _is_item(join(folder, file), config.row)]
-        if name == "train" or not loose or any(not is_hidden(each) for each in folders):
-            kept[name] = folder
+        if name == "train" or not loose or visible_folders(folder):
+            kept[name] = split_folder
             continue
         notes.append(
             f"the {len(loose):,} pictures of {folder} lie in no class folders, so that they have "
             f"no labels: they are not read (`tfxfer predict RUN {folder}` says what they show)"
         )
     return kept
+
+
+def _find_unlabelled(folder: str, classes: Sequence[str]) -> str:
+    """Return the folder in a split's folder that may hold its unlabelled items, or the latter."""
+    inner = visible_folders(folder)
+    if len(inner) == 1 and inner[0] not in classes and says_no_class(inner[0]):
+        return join(folder, inner[0])
+    return folder
 
 
 def _name_splits(root: str, folders: Sequence[str]) -> dict[str, str]:

@@ -22,6 +22,9 @@ _BESIDE = frozenset(
      "img", "imgs", "pic", "pics", "picture", "pictures", "photo", "photos", "jpg", "jpeg", "png")
 )  # fmt: skip
 _WORDS = re.compile(r"[^\W\d_]+", re.UNICODE)
+_NEW_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")  # the place between two words, as in TrainImages
+# The names of a folder of items that nobody has labelled.
+_UNLABELLED = frozenset(("unknown", "unlabelled", "unlabeled", "all", "none"))
 # Folders that systems make beside the user's, in lower case.
 _SYSTEM = frozenset(
     ("__macosx", "__pycache__", "@eadir", "#recycle", "@recycle", "$recycle.bin", "recycler",
@@ -56,7 +59,7 @@ def read_split_name(name: str) -> SplitName | None:
         >>> read_split_name("testset").split, read_split_name("contest")
         ('test', None)
     """
-    words = [word for found in _WORDS.findall(name.lower()) for word in _without_set(found)]
+    words = [word for found in _list_words(name) for word in _without_set(found)]
     places = [place for place, word in enumerate(words) if word in SPLIT_NAMES]
     if len(places) != 1:
         return None
@@ -73,6 +76,17 @@ def find_split(name: str) -> str | None:
 def is_split(name: str) -> bool:
     """Return whether a name says a split and nothing else."""
     return find_split(name) is not None
+
+
+def says_no_class(name: str) -> bool:
+    """Return whether a name says only that these are items, of a split, or without a label."""
+    words = _BESIDE | _UNLABELLED | SPLIT_NAMES.keys()
+    return all(word in words for word in _list_words(name))
+
+
+def _list_words(name: str) -> list[str]:
+    """Return the words of a name in lower case, without its digits."""
+    return _WORDS.findall(_NEW_WORD.sub("_", name).lower())
 
 
 def _without_set(word: str) -> list[str]:

@@ -22,8 +22,12 @@ def look_through(folder: str, is_place: Callable[[str], bool] = lambda name: Fal
             looked for, such as a class folder, so that the folder around it is meant.
     """
     folders = visible_folders(folder)
+    passed = {os.path.realpath(folder)}
     while len(folders) == 1 and not is_place(folders[0]):
         inner = join(folder, folders[0])
+        if os.path.realpath(inner) in passed:
+            break  # A link leads back.
+        passed.add(os.path.realpath(inner))
         folders = visible_folders(inner)
         if folders:
             folder = inner
