@@ -380,15 +380,20 @@ def test_classes_that_differ_in_case_or_blanks_alone_are_noted(own_folder):
     assert any("'Ant lion' and 'antlion' differ in case or blanks alone" in note for note in notes)
 
 
-def write_hugging_face(file, folder, numbers, **columns):
+def write_hugging_face(
+    file, folder, numbers, *, several=False, change=lambda rows: None, **columns
+):
     """Write pictures as Hugging Face does: bytes with their names, and the classes as metadata."""
     names = sorted(COLOURS)
     rows = [
         {"image": {"bytes": (folder / name / f"{i:03d}.jpg").read_bytes(), "path": f"{i}.jpg"},
-         "label": names.index(name), **columns}
+         "label": [names.index(name), 0] if several else names.index(name), **columns}
         for name in names for i in numbers
     ]  # fmt: skip
-    features = {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
+    change(rows)
+    label = {"names": names, "_type": "ClassLabel"}
+    label = {"feature": label, "_type": "List"} if several else label
+    features = {"image": {"_type": "Image"}, "label": label}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
     parquet.write_table(pyarrow.Table.from_pylist(rows).replace_schema_metadata(metadata), file)
     return file
@@ -421,9 +426,95 @@ def test_the_files_of_a_hugging_face_data_set_are_its_splits(own_folder, own_cac
 
 
 def test_pictures_in_two_columns_are_asked_about(own_folder, own_cache, tmp_path):
-    file = write_hugging_face(tmp_path / "two.parquet", own_folder, range(6), mask=b"another")
+    mask = (own_folder / "blue" / "000.jpg").read_bytes()
+    columns = {"mask": mask, "hash": b"no picture"}
+    file = write_hugging_face(tmp_path / "two.parquet", own_folder, range(6), **columns)
     with pytest.raises(InputError, match=r"image, mask.*picture_key=image"):
         load_data(data_config(source=str(file)), seed=0, cache=own_cache)
     config = data_config(source=str(file), picture_key="image")
     assert sum(sizes(load_data(config, seed=0, cache=own_cache))) == 18
     assert not list(own_cache.glob("datasets/.unfinished*"))
+
+
+def test_a_missing_file_of_a_hugging_face_data_set_is_named(own_folder, own_cache, tmp_path):
+    first = write_hugging_face(tmp_path / "train-00000-of-00003.parquet", own_folder, range(3))
+    write_hugging_face(tmp_path / "train-00002-of-00003.parquet", own_folder, range(3, 6))
+    with pytest.raises(InputError, match=r"train-\*-of-00003\.parquet lacks number 00001\. Fetch"):
+        load_data(data_config(source=str(first)), seed=0, cache=own_cache)
+
+
+def test_lists_of_class_numbers_in_parquet_get_their_names(own_folder, own_cache, tmp_path):
+    file = write_hugging_face(tmp_path / "a.parquet", own_folder, range(6), several=True)
+    data = load_data(data_config(source=str(file)), seed=0, cache=own_cache)
+    assert data.classes == ("amber", "blue", "green")
+    assert data.task.name == "several"
+    assert data.train.labels.rows[:, 0].all()
+
+
+@pytest.mark.parametrize("label", [-1, None])
+def test_a_split_without_labels_is_left_out_with_a_note(own_folder, own_cache, tmp_path, label):
+    def forget(rows):
+        for row in rows:
+            row["label"] = label
+
+    first = write_hugging_face(tmp_path / "train-00000-of-00001.parquet", own_folder, range(5))
+    write_hugging_face(tmp_path / "test-00000-of-00001.parquet", own_folder, (5,), change=forget)
+    data = load_data(data_config(source=str(first)), seed=0, cache=own_cache)
+    assert sum(sizes(data)) == 15
+    assert any("the 3 pictures of the split test have no labels" in note for note in data.notes)
+
+
+def test_faults_of_pictures_in_parquet_name_the_file_and_its_row(own_folder, own_cache, tmp_path):
+    def spoil(rows):
+        rows[2]["label"] = None
+        rows[4]["image"] = {"bytes": None, "path": None}
+        rows[5]["image"] = {"bytes": None, "path": "elsewhere.jpg"}
+
+    (tmp_path / "elsewhere.jpg").write_bytes((own_folder / "blue" / "000.jpg").read_bytes())
+    file = write_hugging_face(tmp_path / "birds.parquet", own_folder, range(6), change=spoil)
+    with pytest.raises(InputError) as refused:
+        load_data(data_config(source=str(file)), seed=0, cache=own_cache)
+    assert f"{str(file)!r}, in which 2 of 18 are wrong" in str(refused.value)
+    assert "birds.parquet, row 3: no label in the column 'label'" in str(refused.value)
+    assert "birds.parquet, row 5: no path in the column 'image'" in str(refused.value)
+    with pytest.raises(InputError, match=r"without 'species' among image, label\. Rename"):
+        config = data_config(source=str(file), label_column="species")
+        load_data(config, seed=0, cache=own_cache)
+
+
+def test_pictures_in_bytes_of_one_length_are_read(own_folder, own_cache, tmp_path):
+    files = {name: sorted((own_folder / name).iterdir()) for name in COLOURS}
+    longest = max(file.stat().st_size for each in files.values() for file in each)
+    rows = [{"photo": file.read_bytes().ljust(longest, b"\0"), "label": name}
+            for name, each in files.items() for file in each]  # fmt: skip
+    kinds = {"photo": pyarrow.binary(longest), "label": pyarrow.string()}
+    table = pyarrow.Table.from_pylist(rows, schema=pyarrow.schema(kinds))
+    parquet.write_table(table, tmp_path / "fixed.parquet")
+    config = data_config(source=str(tmp_path / "fixed.parquet"))
+    assert sum(sizes(load_data(config, seed=0, cache=own_cache))) == 18
+
+
+def test_a_line_that_says_the_separator_is_none_of_the_columns(own_folder):
+    lines = [f"{name}/{i:03d}.jpg;{name}" for name in COLOURS for i in range(6)]
+    text = "\r\n".join(["sep=;", "path;label", *lines])
+    assert sum(sizes(load(write(own_folder / "list.csv", text)))) == 18
+    wrong = write(own_folder / "wrong.csv", f"{text}\r\n;blue")
+    with pytest.raises(InputError, match="line 21: no path"):
+        load(wrong)
+
+
+def test_endings_in_other_case_and_folders_of_the_same_name(own_folder):
+    for name in COLOURS:
+        (own_folder / name / "000").mkdir()
+    lines = [f"{name}/{i:03d}{'.JPG' if i else ''},{name}" for name in COLOURS for i in range(6)]
+    data = load(write(own_folder / "list.csv", "\n".join(["path,label", *lines])))
+    assert sum(sizes(data)) == 18
+
+
+def test_a_test_list_without_labels_is_left_out_with_a_note(own_folder):
+    rows = [
+        row | ({"label": ""} if row["split"] == "test" else {}) for row in list_rows(own_folder)
+    ]
+    data = load(write_rows(own_folder / "list.csv", rows))
+    assert sum(sizes(data)) == 12
+    assert any("the 6 pictures of the split test have no labels" in note for note in data.notes)

@@ -22,6 +22,7 @@ from tfxfer.sources.folders.find import Finder
 from tfxfer.sources.folders.names import SPLIT_NAMES, find_split
 from tfxfer.sources.groups_in_paths import find_groups
 from tfxfer.sources.manifest_rows import Row, read_rows
+from tfxfer.sources.unpack.parquet import Unpacked, unpack_pictures
 from tfxfer.task import Labels, Tasks
 
 _SHOWN = 20
@@ -34,7 +35,7 @@ class _Entry:
     """A picture of a manifest whose line has no faults.
 
     Attributes:
-        line: The number of the line that lists it.
+        place: The line or row that lists it, in words.
         name: Its path as the manifest gives it, with forward slashes.
         path: Where the file lies.
         labels: Its labels: one, or any number if pictures may have several.
@@ -42,7 +43,7 @@ class _Entry:
         group: The name of its group; empty if the manifest has no groups.
     """
 
-    line: int
+    place: str
     name: str
     path: str
     labels: tuple[str, ...]
@@ -63,15 +64,21 @@ def list_manifest(config: DataConfig, cache: Path, tasks: Tasks) -> Listing:
     source = manifest = str(config.source)
     notes = []
     if manifest.lower().endswith(".parquet") and (unpacked := _unpack(manifest, config, cache)):
-        manifest = unpacked
-        reading = config.reading.model_copy(update={"roots": ()})
+        manifest, column = unpacked
+        folder = os.path.dirname(manifest)
+        new = {"roots": (folder,), "path_column": column}
+        reading = config.reading.model_copy(update=new)
         config = config.model_copy(update={"reading": reading})
-        notes.append(f"the pictures of {source} lie in {os.path.dirname(unpacked)} as files")
+        notes.append(f"the pictures of {source} lie in {folder} as files")
     rows = read_rows(manifest, config)
+    if not rows:
+        raise InputError(f"A manifest must list pictures. Received: {source!r}, which lists none.")
     several = config.reading.label_separator is not None or any(row.is_list for row in rows)
-    _check_several(config, manifest, several)
-    entries, repeated = _look_at(rows, config, manifest, several)
-    classes = _find_classes(entries, manifest)
+    _check_several(config, source, several)
+    if not several:
+        rows = _leave_out_unlabelled(rows, notes)
+    entries, repeated = _look_at(rows, config, source, several)
+    classes = _find_classes(entries, source)
     groups = find_groups([entry.name for entry in entries], config.split.group_pattern)
     if config.split.group_column is not None:
         groups = tuple(entry.group for entry in entries)
@@ -84,11 +91,26 @@ def list_manifest(config: DataConfig, cache: Path, tasks: Tasks) -> Listing:
     return Listing(source, classes, task, listed, config.row, (*notes, *repeated))
 
 
-def _unpack(manifest: str, config: DataConfig, cache: Path) -> str | None:
-    """Write the pictures that lie in a Parquet file into the cache, and return their manifest."""
-    try:
-        from tfxfer.sources.unpack.parquet import unpack_pictures
+def _leave_out_unlabelled(rows: Sequence[Row], notes: list[str]) -> list[Row]:
+    """Leave out splits of which no row has a label, as in the test lists of contests."""
+    splits: dict[str, list[Row]] = {}
+    for row in rows:
+        splits.setdefault(find_split(row.split) or "train", []).append(row)
+    without = [
+        name
+        for name, listed in splits.items()
+        if name != "train" and not any(row.labels or row.fault for row in listed)
+    ]
+    notes += [
+        f"the {len(splits[name]):,} pictures of the split {name} have no labels and are not read"
+        for name in without
+    ]
+    return [row for row in rows if (find_split(row.split) or "train") not in without]
 
+
+def _unpack(manifest: str, config: DataConfig, cache: Path) -> Unpacked | None:
+    """Write the pictures that lie in a Parquet file into the cache."""
+    try:
         return unpack_pictures(manifest, config, cache)
     except ImportError:
         return None  # The reader of manifests says which package is missing.
@@ -118,21 +140,21 @@ def _look_at(
     for row in rows:
         fault = _find_fault(row, config, several)
         if fault:
-            faults.append(f"  line {row.line}: {fault}")
+            faults.append(f"  {row.place}: {fault}")
             continue
         split = find_split(row.split) or "train"
         name = row.path if is_address(row.path) else os.path.normpath(row.path)
         name = name.replace(os.sep, "/")
         labels = tuple(sorted(set(row.labels)))
-        entry = _Entry(row.line, name, finder.find(row.path), labels, split, row.group)
+        entry = _Entry(row.place, name, finder.find(row.path), labels, split, row.group)
         first = entries.setdefault(os.path.normpath(entry.path), entry)
         if first is entry:
             continue
         if (first.labels, first.split, first.group) == (labels, split, row.group):
-            repeated.append(f"line {row.line} ({row.path})")
+            repeated.append(f"{row.place} ({row.path})")
         else:
             faults.append(
-                f"  line {row.line}: {row.path!r} stands in line {first.line} with another "
+                f"  {row.place}: {row.path!r} stands in {first.place} with another "
                 "label, split or group"
             )
     _fail_on_faults(faults, len(rows), manifest)
@@ -226,7 +248,7 @@ def _find_classes(entries: Sequence[_Entry], manifest: str) -> tuple[str, ...]:
         if unknown:
             raise InputError(
                 f"The {entry.split} split must have the classes of the training pictures "
-                f"({', '.join(classes[:20])}). Received: {unknown[0]!r} in line {entry.line} of "
+                f"({', '.join(classes[:20])}). Received: {unknown[0]!r} in {entry.place} of "
                 f"{manifest!r}.{nearest(unknown[0], classes)} Correct or remove the line."
             )
     return classes

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from tfxfer.errors import InputError, first_line, nearest
 from tfxfer.machine.files import exists, read_bytes
 
 _SEPARATORS = (",", ";", "\t", "|")
+# What stands under this name in a line of JSON tells where the row was read first.
+PLACE = "tfxfer_place"
+_SAID_SEPARATOR = re.compile(r'"?sep=(?P<sign>[^"\r\n])"?[ ,;\t]*(?=\r?\n)', re.IGNORECASE)
 # The number of a line and either its cells by column or its fault.
 _Cells = tuple[int, Mapping[str, Any] | str]
 
@@ -26,13 +30,13 @@ class Row:
     """A line of a manifest as text; missing cells are empty.
 
     Attributes:
-        line: The number of the line, counted from 1 as in an editor, or of the row in Parquet.
+        place: The number of the line, counted from 1 as in an editor, or of the row in Parquet.
         path, labels, split, group: The texts of the cells.
         is_list: Whether the labels stood in a list.
         fault: Why the line cannot be read; empty if it can.
     """
 
-    line: int
+    place: str
     path: str = ""
     labels: tuple[str, ...] = ()
     split: str = ""
@@ -45,22 +49,19 @@ def read_rows(manifest: str, config: DataConfig) -> list[Row]:
     """Read a manifest without its blank lines.
 
     Raises:
-        InputError: The manifest cannot be read as its ending says, is empty, or lacks a column.
+        InputError: The manifest cannot be read as its ending says, or lacks a column.
     """
     if not _is_there(manifest):
         raise InputError(
             f"data must be {ALLOWED_SOURCES}. Received: {manifest!r}, which is not there. Check "
             "the path."
         )
-    names, lines = _READERS[os.path.splitext(manifest)[1].lower()](manifest, config)
+    ending = os.path.splitext(manifest)[1].lower()
+    names, lines = _READERS[ending](manifest, config)
     if names is not None:
         _check_columns(names, config, manifest)
-    rows = [_make_row(line, cells, config) for line, cells in lines]
-    if not rows:
-        raise InputError(
-            f"A manifest must list pictures. Received: {manifest!r}, which lists none."
-        )
-    return rows
+    unit = "row" if ending == ".parquet" else "line"
+    return [_make_row(f"{unit} {number}", cells, config) for number, cells in lines]
 
 
 def _is_there(manifest: str) -> bool:
@@ -106,13 +107,14 @@ def _check_columns(names: Sequence[str], config: DataConfig, manifest: str) -> N
             )
 
 
-def _make_row(line: int, cells: Mapping[str, Any] | str, config: DataConfig) -> Row:
+def _make_row(place: str, cells: Mapping[str, Any] | str, config: DataConfig) -> Row:
     if isinstance(cells, str):
-        return Row(line, fault=cells)
+        return Row(place, fault=cells)
+    place = str(cells.get(PLACE, place))
     # JSON lines have no header: each line names its own columns.
     missing = [name for name in _columns(config).values() if name not in cells]
     if missing:
-        return Row(line, fault=f"no key {missing[0]!r}.{nearest(missing[0], cells)}".rstrip("."))
+        return Row(place, fault=f"no key {missing[0]!r}.{nearest(missing[0], cells)}".rstrip("."))
     reading = config.reading
     label = cells[reading.label_column]
     is_list = isinstance(label, list)
@@ -122,7 +124,7 @@ def _make_row(line: int, cells: Mapping[str, Any] | str, config: DataConfig) -> 
             parts = (part for item in labels for part in item.split(reading.label_separator))
             labels = [part.strip() for part in parts]
         return Row(
-            line,
+            place,
             _text(cells[reading.path_column]),
             tuple(unicodedata.normalize("NFC", text) for text in labels if text),
             _text(cells.get(reading.split_column)).strip(),
@@ -130,7 +132,7 @@ def _make_row(line: int, cells: Mapping[str, Any] | str, config: DataConfig) -> 
             is_list,
         )
     except TypeError as error:
-        return Row(line, fault=str(error))
+        return Row(place, fault=str(error))
 
 
 def _text(value: object) -> str:
@@ -166,6 +168,8 @@ def _read_separated(
     manifest: str, config: DataConfig, separator: str
 ) -> tuple[list[str], Iterator[_Cells]]:
     text = _read_text(manifest)
+    if said := _SAID_SEPARATOR.match(text):
+        text, separator = text[said.end() :], said["sign"]
     separator = _find_separator(text, separator, config)
     reader = csv.reader(
         io.StringIO(text, newline=""),
@@ -200,7 +204,8 @@ def _read_separated(
 def _find_separator(text: str, usual: str, config: DataConfig) -> str:
     """Return the sign that parts the columns: another one if only that gives the columns by name.
 
-    Spreadsheets write semicolons where a comma is the decimal sign.
+    Spreadsheets write semicolons where a comma is the decimal sign, and some of them say so in a
+    line of its own, ``sep=;``, before all others.
     """
     wanted = set(_columns(config).values())
     first = next((line for line in text.splitlines() if line.strip()), "")

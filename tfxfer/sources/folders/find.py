@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from tfxfer.config.places import is_address, to_place
 from tfxfer.machine.files import exists, join
@@ -35,7 +35,7 @@ class Finder:
             if _is_there(place):
                 return place
         for place in places:
-            if not is_address(place) and (found := self._find_alike(place)):
+            if not is_address(place) and (found := self._find_alike(place, os.path.isfile)):
                 return found
         return places[0]
 
@@ -48,22 +48,25 @@ class Finder:
             else:
                 yield from (join(root, form) for root in self._roots)
 
-    def _find_alike(self, place: str) -> str | None:
-        """Return the only path whose parts have the same names but for Unicode and the ending."""
+    def _find_alike(self, place: str, fits: Callable[[str], bool]) -> str | None:
+        """Return the only path that fits and whose parts differ in Unicode and ending at most."""
         folder, name = os.path.split(place)
         if not name:
-            return place if os.path.isdir(place) else None
+            return place if fits(place) else None
         if not os.path.isdir(folder):
-            found = self._find_alike(folder) if folder != place else None
+            found = self._find_alike(folder, os.path.isdir) if folder != place else None
             if found is None:
                 return None
             folder = found
         names = self._list(folder)
         plain = unicodedata.normalize("NFC", name)
-        alike = names.get(plain, [])
-        if not alike:
-            alike = [each for end in self._endings for each in names.get(f"{plain}{end}", [])]
-        return os.path.join(folder, alike[0]) if len(alike) == 1 else None
+        stem, end = os.path.splitext(plain)
+        longer = [f"{plain}{each}" for each in self._endings]
+        for forms in ([plain], [stem + end.lower()], longer):
+            paths = [os.path.join(folder, each) for form in forms for each in names.get(form, [])]
+            if fitting := [path for path in paths if fits(path)]:
+                return fitting[0] if len(fitting) == 1 else None
+        return None
 
     def _list(self, folder: str) -> dict[str, list[str]]:
         """List a folder once: its names by their composed form, with endings in lower case."""
@@ -78,7 +81,8 @@ class Finder:
 
 
 def _is_there(place: str) -> bool:
+    """Return whether a file lies there; a folder of that name is none."""
     try:
-        return exists(place)
+        return exists(place) and (is_address(place) or not os.path.isdir(place))
     except OSError:  # The later look at all files reports the error.
         return True
