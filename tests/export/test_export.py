@@ -25,6 +25,7 @@ from tfxfer.export.saved_model import (
     choose_encoded,
     compare_export,
     export_saved_model,
+    make_views,
 )
 from tfxfer.modalities.pictures.view import plain_view
 from tfxfer.prediction.load import load_predictor
@@ -69,7 +70,8 @@ def test_an_export_that_differs_fails_loudly(model, exported, validation):
     kernel, bias = model.layers[-1].get_weights()
     model.layers[-1].set_weights([kernel, bias + np.array([0.5, 0, 0], np.float32)])
     with pytest.raises(ExportMismatchError, match="must give what the trained model gives"):
-        compare_export(model, exported.path, choose_encoded(validation, 4))
+        encoded = choose_encoded(validation, 4)
+        compare_export(model, exported.path, encoded, make_views(model, encoded))
 
 
 def test_warm_up_requests_are_those_of_a_server(exported):

@@ -19,21 +19,26 @@ _ITEMS = 4
 
 
 def write_warm_up(
-    path: Path, name: str, encoded: Sequence[bytes], signatures: Sequence[Signature]
+    path: Path,
+    name: str,
+    signatures: Sequence[Signature],
+    *,
+    encoded: Sequence[bytes],
+    views: tf.Tensor,
 ) -> None:
     """Write requests for each signature: of single items, and of a batch.
 
     Args:
         path: The SavedModel's folder.
         name: The name under which it will be served.
-        encoded: Typical items; those of middle size are taken.
         signatures: What the SavedModel can be asked.
+        encoded: Typical items; those of middle size are taken.
+        views: The same items as the network takes them.
     """
     by_size = sorted(encoded, key=len)
     start = max(0, (len(by_size) - _ITEMS) // 2)
     chosen = by_size[start : start + _ITEMS]
-    decode = next(each.convert for each in signatures if each.is_encoded)
-    view, _ = decode(tf.constant(chosen[:1]))
+    view = views[:1]
     requests: list[tuple[Signature, tf.Tensor]] = []
     for signature in signatures:
         if signature.is_encoded and not signature.gives_embeddings:
