@@ -156,6 +156,11 @@ def test_a_broken_picture_is_no_error_of_the_others_in_its_batch(exported, valid
             assert given.tolist() == values.numpy().tolist()
     assert not answers["probabilities"].numpy()[1].any()
     assert answers["labels"].numpy()[1].tolist() == [b"", b""]
+    # What an export does not compare by itself is compared here.
+    pixels = tf.stack([plain_view(32)(each) for each in (first, second)])
+    features = signatures["features"](pictures=pixels)["embeddings"].numpy()
+    given = signatures["features_bytes"](image_bytes=tf.constant([first, second]))
+    np.testing.assert_allclose(given["embeddings"].numpy(), features, atol=1e-5)
     vectors = signatures["features_bytes"](image_bytes=tf.constant([b"", first]))
     assert vectors["valid"].numpy().tolist() == [False, True]
     assert not vectors["embeddings"].numpy()[0].any() and vectors["embeddings"].numpy()[1].any()
