@@ -1,7 +1,8 @@
 """Tests that whole runs give the figures that they gave before, bit for bit.
 
 ``figures.json`` holds what a run's ``metrics.json`` said, and on which machine. A change that is
-meant to change figures takes them from new runs of the commands there, and says so.
+meant to change figures takes them from new runs of the commands there, and says so. The engine is
+TensorFlow, because OpenVINO rounds to 16 bits on some processors, and other machines do not.
 """
 
 from __future__ import annotations
