@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import shutil
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -150,6 +154,7 @@ def test_without_a_network_the_error_says_what_works(tmp_path, monkeypatch):
 
     # The downloader tries an unreachable host for minutes, and must not be begun with.
     monkeypatch.setattr(requests, "get", refuse)
+    monkeypatch.setenv("https_proxy", "http://name:secret@proxy.invalid:3128")
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", pytest.fail)
     with pytest.raises(InputError, match="could not be downloaded") as caught:
         load_data(data_config(source="tfds:oxford_flowers102", data_dir=str(tmp_path)), seed=0)
@@ -158,6 +163,60 @@ def test_without_a_network_the_error_says_what_works(tmp_path, monkeypatch):
     assert str(tmp_path) in message
     assert "data.reading.data_dir=" in message
     assert "--preset birds" in message
+    assert "The proxy proxy.invalid:3128 was asked" in message and "secret" not in message
+
+
+class Served(tfds.core.GeneratorBasedBuilder):
+    """A data set of a user's own, whose address is known to nobody before it is downloaded."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    pkg_dir_path = Path(__file__).parent
+    address = ""
+
+    def _info(self):
+        classes = tfds.features.ClassLabel(names=list(COLOURS))
+        features = {"image": tfds.features.Image(), "label": classes}
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(features), supervised_keys=("image", "label")
+        )
+
+    def _split_generators(self, dl_manager):
+        folder = dl_manager.download_and_extract(self.address) / "photos"
+        return {"train": self._generate_examples(folder)}
+
+    def _generate_examples(self, folder):
+        for file in sorted(folder.glob("*/*.jpg")):
+            yield str(file), {"image": file, "label": file.parent.name}
+
+
+def test_a_download_that_broke_off_is_said_and_goes_well_the_next_time(
+    picture_folder, tmp_path, monkeypatch
+):
+    archive = Path(shutil.make_archive(tmp_path / "photos", "gztar", picture_folder.parent))
+    content = archive.read_bytes()
+    given = [content[: len(content) // 2], content]
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(given[0])
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        Thread(target=server.serve_forever).start()
+        monkeypatch.setattr(Served, "address", f"http://127.0.0.1:{server.server_port}/a.tar.gz")
+        config = data_config(source="tfds:served", data_dir=str(tmp_path / "tfds"))
+        with pytest.raises(
+            InputError, match=r"IncompleteRead.*\nIf the connection broke, say the s"
+        ):
+            load_data(config, seed=0)
+        given.pop(0)
+        assert sum(len(split.labels) for split in load_data(config, seed=0).splits.values()) == 60
+        server.shutdown()
 
 
 def test_a_data_set_without_class_labels_is_refused(tmp_path):

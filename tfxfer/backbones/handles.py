@@ -25,6 +25,7 @@ from packaging.version import parse
 from tfxfer.cache.temporary import shared_temporary
 from tfxfer.config.backbone import is_hub_handle
 from tfxfer.errors import InputError, first_line
+from tfxfer.machine.network import describe_network
 
 _SAVED_MODEL = ("saved_model.pb", "saved_model.pbtxt")
 _ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
@@ -138,8 +139,8 @@ def _fetch(handle: str, mirror: str | None) -> tuple[Path, int]:
         hint = " Kaggle is asked for the newest version: add a number to spare that." * is_open
         raise InputError(
             f"The hub module {handle} could not be fetched. Tried: {address}: "
-            f"{first_line(error)}.{hint}\nWithout a network, do one of these: put the "
-            f"SavedModel's files into {cached}; name a folder or an archive that holds it "
+            f"{first_line(error)}.{hint}\n{describe_network()}Without a network, do one of these: "
+            f"put the SavedModel's files into {cached}; name a folder or an archive that holds it "
             "(--backbone hub:PATH); or name a mirror (--set backbone.mirror=https://…)."
         ) from error
 

@@ -16,6 +16,7 @@ from tfxfer.backbones.flat_network import FlatNetwork
 from tfxfer.backbones.weights import load_file
 from tfxfer.config.backbone import KERAS_HUB, BackboneConfig, is_keras_hub_preset
 from tfxfer.errors import InputError, first_line
+from tfxfer.machine.network import describe_network
 from tfxfer.modality import Modality
 
 
@@ -68,9 +69,9 @@ def _load_preset(keras_hub: ModuleType, preset: str, config: BackboneConfig) -> 
         cache = os.environ.get("KAGGLEHUB_CACHE") or "~/.cache/kagglehub"
         raise InputError(
             f"The KerasHub preset {preset!r} could not be loaded ({first_line(error)}). Its names "
-            f"are listed at keras.io/keras_hub/presets. Without a network, do one of these: name "
-            f"a folder that holds it (keras_hub.models.Backbone.save_to_preset writes one), or "
-            f"fill Kaggle's cache, {cache}/models/keras/…"
+            f"are listed at keras.io/keras_hub/presets. {describe_network()}Without a network, do "
+            "one of these: name a folder that holds it (keras_hub.models.Backbone.save_to_preset "
+            f"writes one), or fill Kaggle's cache, {cache}/models/keras/…"
         ) from error
     if config.weights not in ("own", "none"):
         load_file(backbone, Path(config.weights))

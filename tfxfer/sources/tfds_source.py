@@ -12,6 +12,7 @@ from tfxfer.config.data import DataConfig
 from tfxfer.data.items import ItemSet
 from tfxfer.data.listing import EXAMPLES, Listing
 from tfxfer.errors import InputError, find_full_disk, first_line, nearest
+from tfxfer.machine.network import describe_network
 from tfxfer.sources.label_lists import Listed, to_labels
 from tfxfer.sources.tfds_set import TfdsSet, tfds_read_config
 from tfxfer.sources.tfds_splits import choose_splits, name_examples
@@ -155,8 +156,8 @@ def _prepare(builder: Any) -> None:
         raise InputError(
             f"{builder.info.full_name} is not prepared and could not be downloaded. Tried: "
             f"{first_line(error)}\n"
-            f"Without a network, copy a prepared {builder.info.full_name} folder into "
-            f"{root} (or name its place with "
+            f"{describe_network()}Without a network, copy a prepared {builder.info.full_name} "
+            f"folder into {root} (or name its place with "
             "--set data.reading.data_dir=…), give --data FOLDER, or train the preset that needs no "
             "download: python -m tfxfer.train --preset birds"
         ) from error
@@ -166,7 +167,7 @@ def _check_hosts(builder: Any) -> None:
     """Ask each host once: the downloader would try an unreachable one for over three minutes."""
     import requests
 
-    for host in {urlsplit(url)[:2]: url for url in builder.url_infos}.values():
+    for host in {urlsplit(url)[:2]: url for url in builder.url_infos or ()}.values():
         requests.get(host, stream=True, timeout=_TIMEOUT_S).close()
 
 

@@ -13,6 +13,7 @@ from tfxfer.backbones.blocks import list_blocks
 from tfxfer.backbones.weights import load_file
 from tfxfer.config.backbone import BackboneConfig
 from tfxfer.errors import InputError, first_line
+from tfxfer.machine.network import describe_network
 from tfxfer.modalities.pictures.networks.families import EMBEDDED_FILE, NETWORKS, Family
 from tfxfer.modalities.pictures.networks.preprocessing import PREPROCESSINGS, TORCH_STD
 from tfxfer.modalities.pictures.settings import input_spec
@@ -129,7 +130,7 @@ def _offline_message(name: str, error: Exception) -> str:
     cache = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
     return (
         f"The ImageNet weights of {name} could not be fetched. Tried: {str(error).strip()}\n"
-        f"Without a network, do one of these: give a file with --weights FILE "
+        f"{describe_network()}Without a network, do one of these: give a file with --weights FILE "
         "(.weights.h5 or .h5, without the top); put the file that Keras downloads into "
         f"{cache}; or train the preset that needs no download: "
         "python -m tfxfer.train --preset birds"
