@@ -10,7 +10,7 @@ html_theme = "furo"
 html_title = "tfxfer"
 # The pages are read from disk as well as from a server: nothing is fetched, no source is copied.
 html_copy_source = False
-html_show_sphinx = False
+html_show_sphinx = html_show_copyright = False
 # Headings have the anchors that GitHub gives them.
 myst_heading_anchors = 3
 # Indented blocks are commands and folders, for which no lexer is worth a guess.
