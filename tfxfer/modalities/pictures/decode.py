@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from tfxfer.modalities.pictures.exif import read_orientation, upright
-from tfxfer.modalities.pictures.headers import JPEG_START, is_jpeg, refuse_large_jpeg, refuse_others
+from tfxfer.modalities.pictures.headers import (
+    JPEG_START,
+    START_BYTES,
+    begins_as,
+    holds,
+    is_jpeg,
+    refuse_large_jpeg,
+    refuse_others,
+    spread_texts,
+    start_of,
+)
 
 # The first bytes of a file, unlike its ending, tell its format. A row is (offset, bytes, name).
 _SIGNATURES = (
@@ -24,6 +35,11 @@ _SIGNATURES = (
 _JPEG_SCALES = (1, 2, 4, 8)
 # So many bytes hold the small chunks before a PNG's pixels, even if one is a colour profile.
 _CHUNKS_BYTES = 8192
+# A PNG begins so whose pixels have 8 or 16 bits and no alpha channel: grey (0) or RGB (2). The
+# sources are PNG 1.2, sections 4.1.1 and 4.2.1.
+_OPAQUE_PNGS = spread_texts(
+    [{1: b"PNG", 24: bytes((bits, kind))} for bits in (8, 16) for kind in (0, 2)], START_BYTES
+)
 # The ratio of a random crop's sides is that of Inception's training (Szegedy et al. 2015).
 _ASPECT_RATIOS = (3 / 4, 4 / 3)
 
@@ -115,7 +131,7 @@ def _decode_other(encoded: tf.Tensor) -> tf.Tensor:
     picture.set_shape([None, None, None])
     channels = tf.shape(picture)[2]
     # The fourth channel of a BMP is usually unused.
-    is_bmp = tf.strings.substr(tf.strings.join([encoded, b"\0\0"]), 0, 2) == b"BM"
+    is_bmp = tf.strings.substr(encoded, 0, 2) == b"BM"
     has_alpha = (channels % 2 == 0) & ~is_bmp
     picture = tf.cond(has_alpha, lambda: _lay_over_white(picture), lambda: picture)
     # A grey picture has one channel now. All others are RGB, a BMP perhaps with an unused channel.
@@ -129,11 +145,8 @@ def _has_colour_key(encoded: tf.Tensor) -> tf.Tensor:
     In PNG 1.2, section 4.2.1, it is the chunk tRNS of colour types 0 (grey) and 2 (RGB). TensorFlow
     applies it if four channels are asked for.
     """
-    start = tf.strings.substr(tf.strings.join([encoded, b"\0" * 26]), 0, _CHUNKS_BYTES)
-    header = tf.io.decode_raw(tf.strings.substr(start, 24, 2), tf.uint8)
-    is_png = tf.strings.substr(start, 1, 3) == b"PNG"
-    is_plain = (header[0] >= 8) & ((header[1] == 0) | (header[1] == 2))
-    return is_png & is_plain & (tf.size(tf.strings.split(start, b"tRNS")) > 1)
+    is_opaque = tf.reduce_any(begins_as(start_of(encoded), *_OPAQUE_PNGS))
+    return is_opaque & holds(tf.strings.substr(encoded, 0, _CHUNKS_BYTES), b"tRNS")
 
 
 def _lay_over_white(picture: tf.Tensor) -> tf.Tensor:
@@ -193,13 +206,13 @@ def _resize_rows(picture: tf.Tensor, size_px: int) -> tf.Tensor:
     TensorFlow's kernel handles the channels of a pixel as one vector, but each pixel of a row by
     itself. So a whole row is passed here as the channels of a single pixel.
     """
-    shape = tf.shape(picture)
-    scale = size_px / tf.cast(shape[0], tf.float32)
+    height, width, _ = tf.unstack(tf.shape(picture))
+    scale = size_px / tf.cast(height, tf.float32)
     resized = tf.raw_ops.ScaleAndTranslate(
-        images=tf.reshape(picture, [1, shape[0], 1, shape[1] * 3]),
+        images=tf.reshape(picture, [1, height, 1, width * 3]),
         size=[size_px, 1],
         scale=tf.stack([scale, 1.0]),
-        translation=tf.zeros([2]),
+        translation=np.zeros(2, np.float32),
         kernel_type="triangle",
         antialias=True,
     )

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.modalities.pictures.headers import begins_as, spread_texts
+from tfxfer.modalities.pictures.headers import begins_as, bytes_at, holds, spread_texts
 
 _HEAD_BYTES = 12  # The head of a part, which says what it is and how long, has at most so many.
 
@@ -67,6 +67,10 @@ _ORIENTATION_TAG = 0x0112
 # SHORT or LONG. Each number has a place and a size in an entry.
 _COLUMNS = ((0, 2), (2, 2), (8, 1), (8, 2), (8, 4))
 _TYPES = (1, 3, 4)
+# By orientation (EXIF 2.32, section 4.6.4 A), from 0, which no picture has: the order of the axes
+# rows, columns and channels, and which of them are then mirrored.
+_ORDERS = np.array([(1, 0, 2) if place > 4 else (0, 1, 2) for place in range(9)])
+_MIRRORED = np.array([(place in (3, 4, 7, 8), place in (2, 3, 6, 7), False) for place in range(9)])
 # EXIF data with an entry have a header of 8 bytes, the number of entries, and the entry.
 _FEWEST_BYTES = 8 + 2 + _ENTRY_BYTES
 
@@ -83,7 +87,16 @@ def _factors(numbers: tuple[tuple[int, int], ...], is_little_endian: bool) -> np
 _BEGINS, _EXIFS = (
     spread_texts([getattr(row, key) for row in _FORMATS], _HEAD_BYTES) for key in ("begin", "exif")
 )
-_LENGTHS = np.array([[row.length.get(i, 0) for i in range(_HEAD_BYTES)] for row in _FORMATS])
+# A row has the bytes that count at the beginning of the part with EXIF data, their values, the
+# factors of a part's length, and the numbers `first`, `added`, `data` and `is_even`.
+_TABLE = np.concatenate(
+    [
+        *_EXIFS,
+        [[row.length.get(i, 0) for i in range(_HEAD_BYTES)] for row in _FORMATS],
+        [[row.first, row.added, row.data, row.is_even] for row in _FORMATS],
+    ],
+    axis=1,
+).astype(np.int64)
 _ENTRY_FACTORS = np.stack([_factors(_COLUMNS, is_little) for is_little in (False, True)])
 _COUNT_FACTORS = np.array([[256.0, 1.0], [1.0, 256.0]])
 _OFFSET_FACTORS = np.stack([_factors(((4, 4),), is_little) for is_little in (False, True)])
@@ -114,12 +127,11 @@ def read_orientation(encoded: tf.Tensor) -> tf.Tensor:
     Returns:
         Scalar int32, 1…8; 1 if the file has another format or holds no valid orientation.
     """
-    begins = begins_as(_read_bytes(encoded, 0, _HEAD_BYTES), *_BEGINS)
+    begins = begins_as(bytes_at(encoded, 0, _HEAD_BYTES), *_BEGINS)
     kind = tf.argmax(begins)
     # Most files hold no EXIF data, and it takes less time to search them than to walk through them.
     name = tf.gather([row.name for row in _FORMATS], kind)
-    pieces = tf.raw_ops.StringSplitV2(input=[encoded], sep=name, maxsplit=1)
-    may_hold = tf.reduce_any(begins) & (tf.size(pieces.values) > 1)
+    may_hold = tf.reduce_any(begins) & holds(encoded, name)
     return tf.cond(
         may_hold, lambda: _read_directory(_find_data(encoded, kind)), lambda: tf.constant(1)
     )
@@ -131,12 +143,9 @@ def _find_data(encoded: tf.Tensor, kind: tf.Tensor) -> tf.Tensor:
     Args:
         kind: Scalar int64, the place of its format's row.
     """
-    exif = [tf.gather(table, kind) for table in _EXIFS]
-    lengths = tf.gather(_LENGTHS, kind)
-    first, added, data, evenness = (
-        tf.gather(tf.constant([getattr(row, key) for row in _FORMATS], tf.int64), kind)
-        for key in ("first", "added", "data", "is_even")
-    )
+    row = tf.gather(_TABLE, kind)
+    *exif, lengths, numbers = tf.split(row, [_HEAD_BYTES, _HEAD_BYTES, _HEAD_BYTES, 4])
+    first, added, data, evenness = tf.unstack(numbers)
     size = tf.cast(tf.strings.length(encoded), tf.int64)
     is_jpeg = kind == _JPEG
 
@@ -163,21 +172,20 @@ def _find_data(encoded: tf.Tensor, kind: tf.Tensor) -> tf.Tensor:
     return tf.strings.substr(encoded, tf.minimum(place + data, size), tf.maximum(length, 0))
 
 
-def _read_bytes(text: tf.Tensor, place: tf.Tensor | int, count: int) -> tf.Tensor:
-    """Return `count` bytes from a place on, ``[count]`` int64, with zeros behind the end."""
-    begin = tf.minimum(tf.cast(place, tf.int64), tf.cast(tf.strings.length(text), tf.int64))
-    padded = tf.strings.join([tf.strings.substr(text, begin, count), b"\0" * count])
-    return tf.cast(tf.ensure_shape(tf.io.decode_raw(padded, tf.uint8)[:count], [count]), tf.int64)
+def _read_bytes(text: tf.Tensor, place: tf.Tensor, count: int) -> tf.Tensor:
+    """Return `count` bytes from a place on, ``[count]`` int64; zeros if it lies behind the end."""
+    begin = tf.minimum(place, tf.cast(tf.strings.length(text), tf.int64))
+    return tf.cast(bytes_at(text, begin, count), tf.int64)
 
 
 def _read_directory(data: tf.Tensor) -> tf.Tensor:
     """Return the orientation in the first directory of EXIF data (TIFF 6.0, section 2)."""
     has_prefix = tf.strings.substr(data, 0, len(_PREFIX)) == _PREFIX
-    base = tf.where(has_prefix, len(_PREFIX) + 1, 0)
+    base = tf.where(has_prefix, np.int64(len(_PREFIX) + 1), np.int64(0))
     header = tf.cast(_read_bytes(data, base, _ENTRY_BYTES), tf.float64)
     endianness = tf.cast(header[0] == ord("I"), tf.int32)
     offset = tf.linalg.matvec(tf.gather(_OFFSET_FACTORS, endianness), header, transpose_a=True)[0]
-    place = tf.cast(base, tf.int64) + tf.cast(offset, tf.int64)
+    place = base + tf.cast(offset, tf.int64)
     directory = tf.cast(_read_bytes(data, place, 2 + _ENTRY_BYTES * _MOST_ENTRIES), tf.float64)
     count = tf.reduce_sum(directory[:2] * tf.gather(_COUNT_FACTORS, endianness))
     entries = tf.reshape(directory[2:], [_MOST_ENTRIES, _ENTRY_BYTES])
@@ -193,13 +201,8 @@ def _read_directory(data: tf.Tensor) -> tf.Tensor:
 
 def _turn(picture: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     """Apply one of the eight orientations by a transposition and by mirroring the axes."""
-
-    def is_any(*values: int) -> tf.Tensor:
-        return tf.reduce_any(orientation == tf.constant(values))
-
     # Floats are transposed, because oneDNN logs an error for each transposition of bytes.
     floats = tf.cast(picture, tf.float32)
-    turned = tf.cond(is_any(5, 6, 7, 8), lambda: tf.transpose(floats, [1, 0, 2]), lambda: floats)
-    turned = tf.cond(is_any(2, 3, 6, 7), lambda: turned[:, ::-1], lambda: turned)
-    turned = tf.cond(is_any(3, 4, 7, 8), lambda: turned[::-1], lambda: turned)
+    turned = tf.transpose(floats, tf.gather(_ORDERS, orientation))
+    turned = tf.raw_ops.Reverse(tensor=turned, dims=tf.gather(_MIRRORED, orientation))
     return tf.cast(turned, picture.dtype)

@@ -13,7 +13,7 @@ JPEG_START = b"\xff\xd8\xff"
 MOST_PIXELS = 178_956_970
 _TOO_LARGE = f"A picture may have at most {MOST_PIXELS:,} pixels. Received: more. Shrink it."
 _MOVING = "A picture must not move. Received: a GIF or an animated WebP. Save one frame of it."
-_START_BYTES = 32
+START_BYTES = 32
 
 # A number in a header consists of bytes: (place, mask of the bits that count, factor).
 Number = tuple[tuple[int, int, float], ...]
@@ -52,7 +52,7 @@ _MOVING_STARTS: tuple[tuple[dict[int, bytes], dict[int, int]], ...] = (
 
 def is_jpeg(encoded: tf.Tensor) -> tf.Tensor:
     """Return whether an encoded picture is a JPEG, by its first bytes."""
-    return tf.strings.substr(tf.strings.join([encoded, b"\0\0\0"]), 0, 3) == JPEG_START
+    return tf.strings.substr(encoded, 0, len(JPEG_START)) == JPEG_START
 
 
 def refuse_large_jpeg(encoded: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
@@ -76,7 +76,7 @@ def refuse_others(encoded: tf.Tensor) -> tf.Tensor:
         tf.errors.InvalidArgumentError: The header announces more than `MOST_PIXELS`, or the
             picture moves: it is a GIF or an animated WebP.
     """
-    start = _start_of(encoded)
+    start = start_of(encoded)
     is_moving = tf.reduce_any(begins_as(start, *_MOVING_TABLES))
     is_fine = (_count_pixels(start) <= MOST_PIXELS) & ~is_moving
     # TensorFlow 2.21 writes past the end of its memory for an animated WebP. An empty string, which
@@ -94,7 +94,7 @@ def count_pixels(encoded: tf.Tensor) -> tf.Tensor:
     Returns:
         Scalar float64; 0 for any other content.
     """
-    return _count_pixels(_start_of(encoded))
+    return _count_pixels(start_of(encoded))
 
 
 def _count_pixels(start: tf.Tensor) -> tf.Tensor:
@@ -106,10 +106,27 @@ def _count_pixels(start: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.where(begins_as(start, *_SIZE_TABLES), pixels, 0.0))
 
 
-def _start_of(encoded: tf.Tensor) -> tf.Tensor:
+def start_of(encoded: tf.Tensor) -> tf.Tensor:
     """Return the first bytes, ``[32]`` uint8, with zeros behind the end."""
-    start = tf.strings.substr(tf.strings.join([encoded, b"\0" * _START_BYTES]), 0, _START_BYTES)
-    return tf.io.decode_raw(start, tf.uint8)
+    return bytes_at(encoded, 0, START_BYTES)
+
+
+def bytes_at(text: tf.Tensor, place: tf.Tensor | int, count: int) -> tf.Tensor:
+    """Return `count` bytes from a place on, ``[count]`` uint8, with zeros behind the end.
+
+    Args:
+        text: Scalar string.
+        place: Scalar integer, at most the length of the text.
+        count: The number of bytes.
+    """
+    part = tf.strings.substr(text, place, count)
+    return tf.io.decode_raw(part, tf.uint8, fixed_length=count)
+
+
+def holds(text: tf.Tensor, name: tf.Tensor | bytes) -> tf.Tensor:
+    """Return whether a text holds another one anywhere, scalar bool."""
+    pieces = tf.raw_ops.StringSplitV2(input=[text], sep=name, maxsplit=1)
+    return tf.size(pieces.values) > 1
 
 
 def begins_as(start: tf.Tensor, bits: np.ndarray, values: np.ndarray) -> tf.Tensor:
@@ -120,13 +137,14 @@ def begins_as(start: tf.Tensor, bits: np.ndarray, values: np.ndarray) -> tf.Tens
 
 def _give_on(encoded: tf.Tensor, is_fine: tf.Tensor, reason: tf.Tensor | str) -> tf.Tensor:
     """Return the same string, which the graph computes only after the check has passed."""
-    with tf.control_dependencies([tf.debugging.Assert(is_fine, [reason])]):
+    # `tf.debugging.Assert` would put its only operation into a function of its own.
+    with tf.control_dependencies([tf.raw_ops.Assert(condition=is_fine, data=[reason])]):
         return tf.identity(encoded)
 
 
 def _make_tables(starts, flags) -> tuple[np.ndarray, np.ndarray]:
     """Return, for each format, the deciding bits of the first bytes and their values: uint8."""
-    bits, values = spread_texts(starts, _START_BYTES)
+    bits, values = spread_texts(starts, START_BYTES)
     for row, flagged in enumerate(flags):
         for place, flag in flagged.items():
             bits[row, place] = values[row, place] = flag
@@ -154,7 +172,7 @@ def spread_texts(rows: Sequence[dict[int, bytes]], length: int) -> tuple[np.ndar
 
 def _make_side_tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return, for each format and side, the mask and factor of each byte, and what is added."""
-    masks = np.zeros((len(_SIZES), 2, _START_BYTES), np.uint8)
+    masks = np.zeros((len(_SIZES), 2, START_BYTES), np.uint8)
     weights = np.zeros(masks.shape)
     for row, (_, *sides, _) in enumerate(_SIZES):
         for side, number in enumerate(sides):
