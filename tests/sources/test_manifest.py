@@ -181,10 +181,10 @@ def test_all_wrong_lines_are_named_at_once(csv_file):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", "line 1, with ''"),
+        ("", "whose columns are ''"),
         ("path,label\n", "which lists none"),
         ("path,lable\na,b", "Did you mean 'lable'?"),
-        ("path;lable\na;b", "with 'path;lable'"),
+        ("path;lable\na;b", "whose columns are 'path;lable'"),
         ("filename,ants,bees\na,1,0", "If each class has a column of its own"),
         ("path,label,label\na,b,c", "'label' more than once"),
         ("path,label,split\nblue/000.jpg,blue,test", "none of them of the split train"),
@@ -441,6 +441,61 @@ def test_a_missing_file_of_a_hugging_face_data_set_is_named(own_folder, own_cach
     write_hugging_face(tmp_path / "train-00002-of-00003.parquet", own_folder, range(3, 6))
     with pytest.raises(InputError, match=r"train-\*-of-00003\.parquet lacks number 00001\. Fetch"):
         load_data(data_config(source=str(first)), seed=0, cache=own_cache)
+
+
+def test_two_sets_of_files_for_one_split_are_refused(own_folder, own_cache, tmp_path):
+    first = write_hugging_face(tmp_path / "train-00000-of-00001.parquet", own_folder, range(3))
+    other = write_hugging_face(tmp_path / "cats-train-00000-of-00001.parquet", own_folder, (4,))
+    data = load_data(data_config(source=str(first)), seed=0, cache=own_cache)
+    assert sum(sizes(data)) == 9, "files of another name are another data set's"
+    other.rename(tmp_path / "train-00000-of-00001-abcd.parquet")
+    with pytest.raises(InputError, match="two files have the same one: train-00000-of-00001-abcd"):
+        load_data(data_config(source=str(first)), seed=0, cache=own_cache)
+    (tmp_path / "train-00000-of-00001-abcd.parquet").rename(
+        tmp_path / "training-00000-of-00001.parquet"
+    )
+    with pytest.raises(InputError, match=r"train-\*-of-00001 and training-\*-of-00001 both say"):
+        load_data(data_config(source=str(first)), seed=0, cache=own_cache)
+
+
+def test_an_empty_split_is_that_of_the_file(own_folder, own_cache, tmp_path):
+    first = tmp_path / "train-00000-of-00001.parquet"
+    write_hugging_face(first, own_folder, range(5), split=None)
+    write_hugging_face(tmp_path / "test-00000-of-00001.parquet", own_folder, (5,), split=None)
+    data = load_data(data_config(source=str(first)), seed=0, cache=own_cache)
+    assert len(data.test.labels) == 3
+    assert any("with the other files of its data set: test-00000" in note for note in data.notes)
+
+
+def test_a_damaged_file_of_a_data_set_is_named(own_folder, own_cache, tmp_path):
+    first = write_hugging_face(tmp_path / "train-00000-of-00002.parquet", own_folder, range(3))
+    other = write_hugging_face(tmp_path / "train-00001-of-00002.parquet", own_folder, range(3, 6))
+    other.write_bytes(other.read_bytes()[:-500])
+    with pytest.raises(InputError, match=r"must be whole\. Received: '.*train-00001-of-00002"):
+        load_data(data_config(source=str(first)), seed=0, cache=own_cache)
+
+
+def test_lists_of_paths_in_several_files_are_read_together(own_folder):
+    rows = [row for row in list_rows(own_folder) if row["split"] != "test"]
+    first = write_rows(own_folder / "train-00000-of-00002.parquet", rows[::2])
+    write_rows(own_folder / "train-00001-of-00002.parquet", rows[1::2])
+    assert sum(sizes(load(first))) == len(rows)
+    rows[1]["label"] = ""
+    write_rows(own_folder / "train-00001-of-00002.parquet", rows[1::2])
+    with pytest.raises(InputError, match=r"train-00001-of-00002\.parquet, row 1: no label"):
+        load(first)
+
+
+def test_columns_and_numbers_that_are_not_there_are_said(own_folder, own_cache, tmp_path):
+    def spoil(rows):
+        rows[3]["label"] = 3
+
+    file = write_hugging_face(tmp_path / "birds.parquet", own_folder, range(6), change=spoil)
+    with pytest.raises(InputError, match=r"must be 0 to 2.*Received: 3 in birds\.parquet, row 4"):
+        load_data(data_config(source=str(file)), seed=0, cache=own_cache)
+    with pytest.raises(InputError, match=r"picture_key must name a column\. Received: 'imag';"):
+        config = data_config(source=str(file), picture_key="imag")
+        load_data(config, seed=0, cache=own_cache)
 
 
 def test_lists_of_class_numbers_in_parquet_get_their_names(own_folder, own_cache, tmp_path):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from tfxfer.sources.folders.names import SPLIT_NAMES, find_split
 from tfxfer.sources.groups_in_paths import find_groups
 from tfxfer.sources.manifest_rows import Row, read_rows
 from tfxfer.sources.unpack.parquet import Unpacked, unpack_pictures
+from tfxfer.sources.unpack.shards import list_shards
 from tfxfer.task import Labels, Tasks
 
 _SHOWN = 20
@@ -70,7 +71,10 @@ def list_manifest(config: DataConfig, cache: Path, tasks: Tasks) -> Listing:
         reading = config.reading.model_copy(update=new)
         config = config.model_copy(update={"reading": reading})
         notes.append(f"the pictures of {source} lie in {folder} as files")
-    rows = read_rows(manifest, config)
+        rows = read_rows(manifest, config)
+    else:
+        rows = _read_shards(manifest, config)
+    notes += _note_shards(source)
     if not rows:
         raise InputError(f"A manifest must list pictures. Received: {source!r}, which lists none.")
     several = config.reading.label_separator is not None or any(row.is_list for row in rows)
@@ -89,6 +93,26 @@ def list_manifest(config: DataConfig, cache: Path, tasks: Tasks) -> Listing:
         array = np.array([classes.index(entry.labels[0]) for entry in entries], np.int64)
     listed = _make_sets(entries, groups, task.read(array))
     return Listing(source, classes, task, listed, config.row, (*notes, *repeated))
+
+
+def _read_shards(manifest: str, config: DataConfig) -> list[Row]:
+    """Read a manifest, and the others of the same data set if its name is that of one of them."""
+    shards = list_shards(manifest)
+    if not shards[0].split:
+        return read_rows(manifest, config)
+    return [
+        replace(row, split=row.split or split, place=f"{os.path.basename(path)}, {row.place}")
+        for path, split in shards
+        for row in read_rows(path, config)
+    ]
+
+
+def _note_shards(manifest: str) -> list[str]:
+    others = [os.path.basename(path) for path, _ in list_shards(manifest) if path != manifest]
+    if not others:
+        return []
+    shown = ", ".join(others[:5]) + (", …" if len(others) > 5 else "")
+    return [f"{manifest} is read with the other files of its data set: {shown}"]
 
 
 def _leave_out_unlabelled(rows: Sequence[Row], notes: list[str]) -> list[Row]:

@@ -100,7 +100,7 @@ def _check_columns(names: Sequence[str], config: DataConfig, manifest: str) -> N
         if column not in names:
             raise InputError(
                 f"A manifest must begin with a line of its columns, {column!r} among them. "
-                f"Received: {manifest!r}, line 1, with {', '.join(map(repr, names))}."
+                f"Received: {manifest!r}, whose columns are {', '.join(map(repr, names))}."
                 f"{nearest(column, names)} Rename the column, or name yours with "
                 f"--set data.{key}=NAME. If each class has a column of its own, with 0 and 1, "
                 "write the names of those with 1 into one column."

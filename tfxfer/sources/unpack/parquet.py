@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,16 +18,14 @@ from tfxfer.cache.folder import UNFINISHED, make_folder
 from tfxfer.cache.in_use import hold
 from tfxfer.config.data import DataConfig
 from tfxfer.config.places import is_address
-from tfxfer.errors import InputError, nearest
-from tfxfer.sources.folders.names import read_split_name
+from tfxfer.errors import InputError, find_full_disk, first_line, nearest
 from tfxfer.sources.manifest_rows import PLACE
+from tfxfer.sources.unpack.shards import list_shards
 
 _LIST = "list.jsonl"
 _BATCH = 64
 _SNIFFED_BYTES, _SNIFFED_CELLS = 32, 64
 _BINARY = ("is_binary", "is_large_binary", "is_fixed_size_binary")  # PyArrow's kinds of bytes
-# The names of such a data set's files, by split: train-00000-of-00002.parquet.
-_SHARD = re.compile(r"(?P<split>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?:-\w+)?\.parquet")
 
 
 class Unpacked(NamedTuple):
@@ -66,7 +63,7 @@ def unpack_pictures(manifest: str, config: DataConfig, cache: Path) -> Unpacked 
     column = _find_column(manifest, config)
     if column is None:
         return None
-    files = _list_files(manifest)
+    files = list_shards(manifest)
     stamps = [f"{path}|{os.stat(path).st_size}|{os.stat(path).st_mtime_ns}" for path, _ in files]
     folder = (
         cache / "datasets" / digest("|".join(map(repr, (*stamps, *_name_columns(column, config)))))
@@ -78,7 +75,8 @@ def unpack_pictures(manifest: str, config: DataConfig, cache: Path) -> Unpacked 
     try:
         with open(unfinished / _LIST, "w", encoding="utf-8") as listed:
             for number, (path, split) in enumerate(files):
-                for row in _write_files(path, split, column, unfinished / str(number), config):
+                rows = _write_files(path, split, column, unfinished / str(number), config)
+                for row in _explained(path, rows):
                     listed.write(json.dumps(row, default=str) + "\n")
         if not folder.is_dir():
             os.replace(unfinished, folder)
@@ -107,6 +105,11 @@ def _find_column(manifest: str, config: DataConfig) -> str | None:
     schema = parquet.read_schema(manifest)
     found = [field.name for field in schema if holds_bytes(field.type)]
     named = [name for name in (config.reading.picture_key, config.reading.path_column) if name]
+    if (key := config.reading.picture_key) and key not in schema.names:
+        raise InputError(
+            f"data.reading.picture_key must name a column. Received: {key!r}; {manifest!r} has "
+            f"{', '.join(schema.names)}.{nearest(key, schema.names)}"
+        )
     if config.reading.path_column in schema.names and config.reading.path_column not in found:
         return None  # It is a manifest of files.
     if chosen := [name for name in named if name in found]:
@@ -126,8 +129,10 @@ def _find_column(manifest: str, config: DataConfig) -> str | None:
 
 
 def _is_item(cell: Any, config: DataConfig) -> bool:
-    encoded, _ = _read_cell(cell)
-    return bool(encoded) and config.row.sniff(encoded[:_SNIFFED_BYTES]) is not None
+    encoded, path = _read_cell(cell)
+    if encoded:
+        return config.row.sniff(encoded[:_SNIFFED_BYTES]) is not None
+    return os.path.splitext(path)[1].lower() in config.row.endings
 
 
 def _read_cell(cell: Any) -> tuple[bytes, str]:
@@ -137,34 +142,19 @@ def _read_cell(cell: Any) -> tuple[bytes, str]:
     return cell or b"", ""
 
 
-def _list_files(manifest: str) -> list[tuple[str, str]]:
-    """Return the files of a data set, each with the split that its name says, if it says one.
-
-    Raises:
-        InputError: The names say that there are more files than lie there.
-    """
-    folder, name = os.path.split(manifest)
-    if not (own := _SHARD.fullmatch(name)) or not read_split_name(own["split"]):
-        return [(manifest, "")]
-    shards = filter(None, map(_SHARD.fullmatch, sorted(os.listdir(folder or "."))))
-    listed: dict[str, list[re.Match[str]]] = {}
-    for shard in shards:
-        if read_split_name(shard["split"]):
-            listed.setdefault(f"{shard['split']}-*-of-{shard['count']}", []).append(shard)
-    for pattern, found in listed.items():
-        missing = set(range(int(found[0]["count"]))) - {int(shard["number"]) for shard in found}
-        if missing:
-            raise InputError(
-                f"All files of a data set must lie beside each other. Received: {manifest!r}, "
-                f"where {pattern}.parquet lacks number {min(missing):05d}. Fetch it, or give the "
-                "files that you want names without numbers and list them one at a time."
-            )
-    return [
-        (os.path.join(folder, shard[0]), said.split)
-        for found in listed.values()
-        for shard in found
-        if (said := read_split_name(shard["split"]))
-    ]
+def _explained(path: str, rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a file, and name the file if it turns out to be damaged."""
+    try:
+        yield from rows
+    except InputError:
+        raise
+    except (OSError, ValueError, NotImplementedError) as error:  # PyArrow's errors are of these.
+        if find_full_disk(error):
+            raise
+        raise InputError(
+            f"Parquet files must be whole. Received: {path!r} ({first_line(error)}). Fetch it "
+            "again, or write it again."
+        ) from error
 
 
 def _write_files(
@@ -183,14 +173,15 @@ def _write_files(
         number = 0
         for batch in file.iter_batches(batch_size=_BATCH, columns=columns):
             for row in batch.to_pylist():
-                place = _write_cell(row[column], f"{number:07d}", folder, path, config)
+                file = _write_cell(row[column], f"{number:07d}", folder, path, config)
                 number += 1
+                place = f"{os.path.basename(path)}, row {number}"
                 yield {
-                    split_column: split,
                     **row,
-                    column: place,
-                    label: _name_label(row.get(label), classes),
-                    PLACE: f"{os.path.basename(path)}, row {number}",
+                    split_column: row.get(split_column) or split,
+                    column: file,
+                    label: _name_label(row.get(label), classes, place),
+                    PLACE: place,
                 }
 
 
@@ -221,13 +212,18 @@ def _write_cell(cell: Any, name: str, folder: Path, path: str, config: DataConfi
     return f"{folder.name}/{name}.{ending}"
 
 
-def _name_label(label: Any, classes: Sequence[str]) -> Any:
-    """Return the name of a class number, or the names of a list of them; None if it has none."""
+def _name_label(label: Any, classes: Sequence[str], place: str) -> Any:
+    """Return the name of a class number, or the names of a list of them; None for no label (-1)."""
     if isinstance(label, list):
-        return [_name_label(each, classes) for each in label]
+        return [_name_label(each, classes, place) for each in label]
     if not classes or not isinstance(label, int):
         return label
-    return classes[label] if 0 <= label < len(classes) else None
+    if not -1 <= label < len(classes):
+        raise InputError(
+            f"Class numbers must be 0 to {len(classes) - 1}, as the file's metadata name so many "
+            f"classes, or -1 for none. Received: {label} in {place}. Correct it, or write names."
+        )
+    return classes[label] if label >= 0 else None
 
 
 def _list_classes(metadata: Mapping[bytes, bytes], column: str) -> Sequence[str]:
