@@ -41,10 +41,17 @@ def test_a_backend_that_is_not_supported_is_refused_with_its_place(backend, writ
         check_keras_settings()
 
 
-@pytest.mark.parametrize("text", [json.dumps(SOUND), "{}", "", "no JSON", "[1]", "null"])
+@pytest.mark.parametrize("text", [json.dumps(SOUND), "{}", "", "no JSON"])
 def test_other_files_change_nothing(text, write):
     write(text)
     check_keras_settings()
+
+
+@pytest.mark.parametrize(("text", "kind"), [("[1]", "list"), ("null", "NoneType")])
+def test_a_file_that_ends_keras_itself_is_refused(text, kind, write):
+    file = write(text)
+    with pytest.raises(InputError, match=f"must be a JSON object.*'{file}' with {kind}"):
+        check_keras_settings()
 
 
 @pytest.mark.parametrize(

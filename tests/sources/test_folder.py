@@ -164,6 +164,47 @@ def test_folders_that_say_a_class_and_a_split_are_refused(tmp_path):
         load(tmp_path)
 
 
+def test_a_class_of_each_split_is_refused_beside_other_folders_too(tmp_path):
+    names = ("cat_test", "cat_train", "dog_test", "dog_train", "misc")
+    for position, name in enumerate(names):
+        write_classes(tmp_path, {"blue": 3}, 10_000 * position)
+        (tmp_path / "blue").rename(tmp_path / name)
+    with pytest.raises(InputError, match=r"whose names say both.*cat_test becomes test/cat"):
+        load(tmp_path)
+
+
+def test_splits_inside_of_classes_are_refused_with_the_other_way_round(tmp_path):
+    for position, name in enumerate(COLOURS):
+        for split in ("train", "val"):
+            inner = write_classes(tmp_path / name, {"blue": 3}, 10_000 * position) / "blue"
+            inner.rename(tmp_path / name / split)
+    with pytest.raises(InputError, match="the other way round: amber/train becomes train/amber"):
+        load(tmp_path)
+
+
+def test_a_folder_of_tables_and_a_table_of_another_kind_are_answered(own_folder, tmp_path):
+    (tmp_path / "data").mkdir()
+    table = tmp_path / "data" / "train-00000-of-00001.parquet"
+    table.write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"name it: --data .*train-00000-of-00001"):
+        load(tmp_path / "data")
+    other = table.rename(tmp_path / "list.xlsx")
+    with pytest.raises(InputError, match=r"is a file\. Save it as one that ends in \.csv, \.tsv"):
+        load(other)
+    for file in (own_folder / "blue").iterdir():
+        file.rename(file.with_suffix(".xyz"))
+    with pytest.raises(InputError, match=r"which end in .*\.webp\. Received: none in blue\."):
+        load(own_folder)
+
+
+def test_a_link_to_no_folder_is_refused(own_folder):
+    (own_folder / "red").symlink_to(own_folder / "nowhere")
+    with pytest.raises(InputError, match=r"red', which leads to '.*nowhere', where nothing is"):
+        load(own_folder)
+    (own_folder / "red").rename(own_folder / "red.txt")
+    assert sum(sizes(load(own_folder))) == 18
+
+
 def test_a_split_with_nothing_in_it_may_be_removed(tmp_path):
     write_classes(tmp_path / "train", dict.fromkeys(COLOURS, 6))
     (tmp_path / "test").mkdir()

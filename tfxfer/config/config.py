@@ -187,8 +187,28 @@ def validate(table: Mapping[str, Any], where: str, whole: type[Whole]) -> Whole:
         data = table.get("data")
         named = data.get("modality") if isinstance(data, dict) else None
         modality = MODALITIES.get(str(named), DataConfig().row)
-        lines = [_explain(item, whole, modality) for item in error.errors()]
+        places = [item["loc"] for item in error.errors()]
+        # Pydantic finds a list too short whose items are all wrong.
+        lines = [
+            _explain(item, whole, modality)
+            for item in error.errors()
+            if item["type"] != "too_short"
+            or all(
+                place[: len(item["loc"])] != item["loc"] for place in places if place != item["loc"]
+            )
+        ]
         raise InputError("\n".join([f"{where} does not fit:", *lines])) from error
+
+
+def is_table(key: str) -> bool:
+    """Return whether a dotted key names a table of a config, and not a value.
+
+    Example:
+        >>> from tfxfer.config.config import is_table
+        >>> is_table("data.split"), is_table("data.batch_size")
+        (True, False)
+    """
+    return _list_keys(Config, DataConfig().row).get(key, False)
 
 
 def _explain(item: Any, whole: type[Table], modality: Modality) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import tomli_w
 
-from tfxfer.config.config import Config, DataSettings, validate
+from tfxfer.config.config import Config, DataSettings, is_table, validate
 from tfxfer.config.former import read_former
 from tfxfer.errors import InputError, nearest
 
@@ -76,6 +76,7 @@ def load_config(
             set_value(table, key, str(value))
     if weights == "none":
         train_everything(table)
+    _check_settings(settings)
     for key, value in (settings or {}).items():
         set_value(table, key, value)
     return validate(table, str(path), Config)
@@ -95,10 +96,21 @@ def load_data_settings(
         InputError: A key is unknown (the error names the most similar one), or a value breaks a
             rule.
     """
+    _check_settings(settings)
     table: dict[str, Any] = {}
     for key, value in {"data.source": data and str(data), **(settings or {})}.items():
         set_value(table, key, value)
     return validate(table, "What the data are read with", DataSettings)
+
+
+def _check_settings(settings: Mapping[str, Any] | None) -> None:
+    if settings is None:
+        return
+    if not isinstance(settings, Mapping) or not all(isinstance(key, str) for key in settings):
+        raise InputError(
+            "settings must map dotted keys to values. Received: "
+            f"{settings!r}. Write settings={{'data.batch_size': 16}}, say."
+        )
 
 
 def dump_config(config: Config) -> str:
@@ -119,6 +131,12 @@ def parse_setting(text: str) -> tuple[str, Any]:
 
 def set_value(table: dict[str, Any], key: str, value: Any) -> None:
     """Set one value in nested tables by its dotted key; phases have a name or a number."""
+    if isinstance(value, Mapping) and is_table(key):
+        raise InputError(
+            "--set takes the key of a value, such as phases.0.epochs. Received: a table for "
+            f"{key!r}, which would replace all of it. Set each value by itself: "
+            f"{key}.{next(iter(value), 'KEY')}=…"
+        )
     *parents, last = key.split(".")
     current: Any = table
     for parent in parents:

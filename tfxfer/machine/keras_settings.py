@@ -29,7 +29,14 @@ def check_keras_settings() -> None:
         InputError: The backend is one that this package does not run on, the channels of pictures
             come first, or numbers are not float32 by default.
     """
-    received = {name: (value, str(_file())) for name, value in _read_file().items()}
+    found = _read_file()
+    if not isinstance(found, dict):
+        raise InputError(
+            f"Keras's settings must be a JSON object, {{…}}. Received: {str(_file())!r} with "
+            f"{type(found).__name__}. Remove the file, or name another folder of Keras's settings "
+            "in the environment variable KERAS_HOME."
+        )
+    received = {name: (value, str(_file())) for name, value in found.items()}
     if backend := os.environ.get("KERAS_BACKEND"):
         received["backend"] = (backend, "the environment variable KERAS_BACKEND")
     if keras := sys.modules.get("keras"):
@@ -50,12 +57,11 @@ def _file() -> Path:
     return (Path(os.path.expanduser(home)) if home else Path.home() / ".keras") / "keras.json"
 
 
-def _read_file() -> dict[str, object]:
+def _read_file() -> object:
     try:
-        found = json.loads(_file().read_text(encoding="utf-8"))
+        return json.loads(_file().read_text(encoding="utf-8"))
     except (OSError, ValueError):  # Keras does not read such a file either.
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 @contextmanager

@@ -24,11 +24,19 @@ from tfxfer.sources.folders.names import (
     read_split_name,
     says_no_class,
 )
-from tfxfer.sources.folders.walk import list_files, list_here, look_through, visible_folders
+from tfxfer.sources.folders.walk import (
+    check_links,
+    list_files,
+    list_here,
+    look_through,
+    visible_folders,
+)
 from tfxfer.sources.groups_in_paths import find_groups
+from tfxfer.sources.manifest_rows import MANIFEST_ENDINGS
 from tfxfer.task import Labels, Tasks
 
 _SNIFFED_BYTES = 32
+_IS_FILE = "is a file"
 
 
 def list_folder(config: DataConfig, cache: Path, tasks: Tasks) -> Listing:
@@ -41,8 +49,13 @@ def list_folder(config: DataConfig, cache: Path, tasks: Tasks) -> Listing:
     root = str(config.source)
     if not is_folder(root):
         state = _describe(root)
+        way_out = (
+            f"Save it as one that ends in {', '.join(MANIFEST_ENDINGS)} if it is a table."
+            if state == _IS_FILE
+            else "Check the path."
+        )
         raise InputError(
-            f"data must be {ALLOWED_SOURCES}. Received: {root!r}, which {state}. Check the path."
+            f"data must be {ALLOWED_SOURCES}. Received: {root!r}, which {state}. {way_out}"
         )
     return read_folder(root, root, config, tasks=tasks)
 
@@ -53,7 +66,7 @@ def _describe(root: str) -> str:
         is_file = exists(root) if is_address(root) else os.path.exists(root)
     except OSError as error:
         return f"cannot be reached ({error.strerror})"
-    return "is a file" if is_file else "is not there"
+    return _IS_FILE if is_file else "is not there"
 
 
 def read_folder(
@@ -79,7 +92,7 @@ def read_folder(
         _refuse_flat(found_splits["train"], config.row)
     _check_depth(found_splits["train"], listed["train"], config)
     for name, found in listed.items():
-        _check_classes(name, found, classes)
+        _check_classes(name, found, classes, config.row)
     task = tasks["classes"]
     splits = {}
     for name, found in listed.items():
@@ -125,17 +138,19 @@ def _find_splits(root: str, notes: list[str]) -> list[tuple[str, str]]:
 
 def _refuse_classes_by_split(root: str, folders: Sequence[str]) -> None:
     """Refuse folders that all say a class and a split, as in ``cat_train`` and ``cat_test``."""
-    said = [name for folder in folders if (name := read_split_name(folder))]
+    said = {folder: name for folder in folders if (name := read_split_name(folder))}
     splits: dict[tuple[str, ...], set[str]] = {}
-    for name in said:
+    for name in said.values():
         splits.setdefault(name.others, set()).add(name.split)
-    if len(said) == len(folders) and any(len(found) > 1 for found in splits.values()):
-        first = said[0]
-        inner = f"{first.split}/{'_'.join(first.others)}"
+    several = sum(len(found) > 1 for found in splits.values())
+    # Of one class alone, such names may be chance: others stand beside it.
+    if several > 1 or (several and len(said) == len(folders)):
+        first, name = next(iter(said.items()))
         raise InputError(
             "A folder must stand for a split or for a class. Received: "
-            f"{root!r} with {', '.join(folders[:8])}, whose names say both. Make a folder for "
-            f"each split, and put the class folders into it: {folders[0]} becomes {inner}."
+            f"{root!r} with {', '.join(list(said)[:8])}, whose names say both. Make a folder for "
+            "each split, and put the class folders into it: "
+            f"{first} becomes {name.split}/{'_'.join(name.others)}."
         )
 
 
@@ -215,6 +230,12 @@ def _look_through(folder: str, notes: list[str], **how: Callable[[str], bool]) -
 def _refuse_flat(folder: str, row: Modality) -> None:
     """Refuse items that lie in no class folders, if there are any, and say how to label them."""
     files = [name for name in list_here(folder)[1] if not is_hidden(name)]
+    if tables := [name for name in files if Path(name).suffix.lower() in MANIFEST_ENDINGS]:
+        raise InputError(
+            "A folder of pictures must hold class folders. Received: "
+            f"{folder!r} with {', '.join(tables[:5])} and no folders. If it is a table of "
+            f"pictures, name it: --data {join(folder, tables[0])}"
+        )
     flat = [name for name in files if _is_item(join(folder, name), row)]
     if flat:
         raise InputError(
@@ -234,6 +255,13 @@ def _check_depth(folder: str, found: dict[str, list[str]], config: DataConfig) -
         inner.append({parts[1] for parts in below if len(parts) > 2})
     alike = sorted(set.intersection(*inner)) if len(inner) > 1 else []
     if len(alike) > 1 and not config.split.group_pattern:
+        if all(map(is_split, alike)):
+            first = next(iter(found))
+            raise InputError(
+                "The folders of splits must hold those of the classes. Received: "
+                f"{', '.join(list(found)[:5])} in {folder!r}, each with {', '.join(alike)}. Put "
+                f"them the other way round: {first}/{alike[0]} becomes {alike[0]}/{first}."
+            )
         raise InputError(
             "The folders of the classes must not all hold the same folders, which may be the "
             f"classes themselves. Received: {', '.join(list(found)[:5])} in {folder!r}, each with "
@@ -246,6 +274,7 @@ def _check_depth(folder: str, found: dict[str, list[str]], config: DataConfig) -
 
 def _list_classes(folder: str, notes: list[str], row: Modality) -> dict[str, list[str]]:
     """Map each class folder's name to the pictures in it, at any depth, in sorted order."""
+    check_links(folder)
     classes: dict[str, list[str]] = {}
     other: list[str] = []
     for name in visible_folders(folder):
@@ -277,7 +306,9 @@ def _is_item(file: str, row: Modality) -> bool:
         return True  # The later look at all files reports the error.
 
 
-def _check_classes(split: str, found: dict[str, list[str]], classes: tuple[str, ...]) -> None:
+def _check_classes(
+    split: str, found: dict[str, list[str]], classes: tuple[str, ...], row: Modality
+) -> None:
     """Refuse classes without training pictures, unknown classes, and names that are no text."""
     unprintable = [name for name in found if not name.isprintable()]
     encoding = sys.getfilesystemencoding()
@@ -295,8 +326,9 @@ def _check_classes(split: str, found: dict[str, list[str]], classes: tuple[str, 
     empty = [name for name, paths in found.items() if not paths and split == "train"]
     if empty and len(empty) < len(found):
         raise InputError(
-            f"Every class folder needs pictures. Received: none in {', '.join(empty)}. "
-            "Add pictures or remove these folders."
+            f"Every class folder needs pictures, which end in {', '.join(sorted(row.endings))}. "
+            f"Received: none in {', '.join(empty)}. Add pictures, save others in one of these "
+            "formats, or remove these folders."
         )
     unknown = [name for name in found if name not in classes]
     if unknown:

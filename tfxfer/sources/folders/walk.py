@@ -55,6 +55,27 @@ def list_here(folder: str) -> tuple[Sequence[str], Sequence[str]]:
     return folders, [entry.name for entry in entries if entry.is_file()]
 
 
+def check_links(folder: str) -> None:
+    """Refuse a link that seems to stand for a folder, and leads to nothing.
+
+    Raises:
+        InputError: There is such a link, as where a disk is not mounted.
+    """
+    if is_address(folder):
+        return
+    for entry in sorted(Path(folder).iterdir()):
+        if (
+            entry.is_symlink()
+            and not entry.exists()
+            and not (entry.suffix or is_hidden(entry.name))
+        ):
+            raise InputError(
+                "A link in a folder of pictures must lead to something. Received: "
+                f"{str(entry)!r}, which leads to {os.readlink(entry)!r}, where nothing is. Mount "
+                "or restore that, or remove the link."
+            )
+
+
 def _unreadable(folder: str, error: OSError) -> InputError:
     return InputError(
         f"Every folder of pictures must be readable. Received: {folder!r}: {error.strerror}. "
