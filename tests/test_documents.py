@@ -139,11 +139,12 @@ def test_the_python_of_a_page_can_be_parsed(path):
 def test_the_examples_of_the_page_on_python_run(tmp_path, monkeypatch, weights_file):
     """The settings that all examples share are given a network that is built quickly."""
     monkeypatch.chdir(tmp_path)
-    tiny = {"name": "TinyNet", "weights": str(weights_file), "image_size_px": 96}
+    tiny = {"backbone.name": "TinyNet", "backbone.weights": str(weights_file),
+            "backbone.alpha": None}  # fmt: skip
     names: dict = {}
     for code in python_blocks(ROOT / "docs" / "api.md"):
         exec(compile(code, "docs/api.md", "exec"), names)
-        names["short"]["backbone"] = tiny
+        names["short"] |= tiny
     assert names["config"].backbone.name == names["plan"].backbone == "TinyNet"
     assert 0 <= names["result"].test.accuracy <= 1
     assert names["exported"].path.exists()

@@ -63,10 +63,11 @@ def executed(tmp_path_factory, weights_file):
     notebook = read_notebook()
     cells = code_cells(notebook)
     photos = small_arguments(weights_file)
-    network = {"name": photos["backbone"], "weights": str(photos["weights"])}
     birds = photos["settings"] | {
         "data.source": str(write_bird_folder(folder / "birds", species=3, pictures=6)),
-        "backbone": network | {"image_size_px": 32},
+        "backbone.name": photos["backbone"],
+        "backbone.weights": str(photos["weights"]),
+        "backbone.alpha": None,
     }
     fill_in(cells["birds"], SETTINGS=birds)
     fill_in(

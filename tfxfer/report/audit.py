@@ -45,7 +45,9 @@ def print_audit(console: Console, audit: Audit) -> None:
     if "train" in counts and len(audit.classes) > 1 and counts["train"].min() > 0:
         low, high = int(counts["train"].min()), int(counts["train"].max())
         console.print(
-            f"classes: {low:,} ({escape(audit.classes[int(counts['train'].argmin())])}) to "
+            f"classes: {low:,} training pictures each"
+            if low == high
+            else f"classes: {low:,} ({escape(audit.classes[int(counts['train'].argmin())])}) to "
             f"{high:,} ({escape(audit.classes[int(counts['train'].argmax())])}) training "
             f"pictures, {high / low:.1f} to 1"
         )
