@@ -201,3 +201,13 @@ def test_data_are_read_without_a_preset(tmp_path):
         load_data_settings(tmp_path, {"phases.0.epochs": 3})
     with pytest.raises(InputError, match="must lie outside of the folder of pictures"):
         load_data_settings(tmp_path, {"features.cache_dir": str(tmp_path / "cache")})
+
+
+def test_phases_that_are_all_wrong_give_no_error_of_their_number():
+    settings = {"phases.head.epochs": 1.5, "phases.fine-tune.learning_rate": "fast"}
+    with pytest.raises(InputError) as caught:
+        load_config("birds", settings=settings)
+    lines = str(caught.value).splitlines()
+    assert [line.split(":")[0] for line in lines[1:]] == [
+        "- phases.0.epochs", "- phases.1.learning_rate",
+    ]  # fmt: skip
