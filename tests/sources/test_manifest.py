@@ -458,6 +458,12 @@ def test_two_sets_of_files_for_one_split_are_refused(own_folder, own_cache, tmp_
         load_data(data_config(source=str(first)), seed=0, cache=own_cache)
 
 
+@pytest.mark.parametrize("folder", [".", "nowhere"])
+def test_a_numbered_file_that_is_not_there_is_said(folder, tmp_path):
+    with pytest.raises(InputError, match="which is not there"):
+        load(tmp_path / folder / "train-00000-of-00001.parquet")
+
+
 def test_an_empty_split_is_that_of_the_file(own_folder, own_cache, tmp_path):
     first = tmp_path / "train-00000-of-00001.parquet"
     write_hugging_face(first, own_folder, range(5), split=None)

@@ -23,7 +23,7 @@ from tfxfer.sources.folders.names import SPLIT_NAMES, find_split
 from tfxfer.sources.groups_in_paths import find_groups
 from tfxfer.sources.manifest_rows import Row, read_rows
 from tfxfer.sources.unpack.parquet import Unpacked, unpack_pictures
-from tfxfer.sources.unpack.shards import list_shards
+from tfxfer.sources.unpack.shards import Shard, list_shards
 from tfxfer.task import Labels, Tasks
 
 _SHOWN = 20
@@ -62,9 +62,11 @@ def list_manifest(config: DataConfig, cache: Path, tasks: Tasks) -> Listing:
     Raises:
         InputError: The manifest cannot be read, lacks a column, or has lines that are wrong.
     """
-    source = manifest = str(config.source)
-    notes = []
-    if manifest.lower().endswith(".parquet") and (unpacked := _unpack(manifest, config, cache)):
+    source = str(config.source)
+    shards = list_shards(source)
+    notes = _note_shards(source, shards)
+    is_parquet = source.lower().endswith(".parquet")
+    if is_parquet and (unpacked := _unpack(source, shards, config, cache)):
         manifest, column = unpacked
         folder = os.path.dirname(manifest)
         new = {"roots": (folder,), "path_column": column}
@@ -73,8 +75,7 @@ def list_manifest(config: DataConfig, cache: Path, tasks: Tasks) -> Listing:
         notes.append(f"the pictures of {source} lie in {folder} as files")
         rows = read_rows(manifest, config)
     else:
-        rows = _read_shards(manifest, config)
-    notes += _note_shards(source)
+        rows = _read_shards(shards, config)
     if not rows:
         raise InputError(f"A manifest must list pictures. Received: {source!r}, which lists none.")
     several = config.reading.label_separator is not None or any(row.is_list for row in rows)
@@ -95,11 +96,10 @@ def list_manifest(config: DataConfig, cache: Path, tasks: Tasks) -> Listing:
     return Listing(source, classes, task, listed, config.row, (*notes, *repeated))
 
 
-def _read_shards(manifest: str, config: DataConfig) -> list[Row]:
-    """Read a manifest, and the others of the same data set if its name is that of one of them."""
-    shards = list_shards(manifest)
+def _read_shards(shards: Sequence[Shard], config: DataConfig) -> list[Row]:
+    """Read all files of a data set, whose names say the split of rows that say none."""
     if not shards[0].split:
-        return read_rows(manifest, config)
+        return read_rows(shards[0].path, config)
     return [
         replace(row, split=row.split or split, place=f"{os.path.basename(path)}, {row.place}")
         for path, split in shards
@@ -107,8 +107,8 @@ def _read_shards(manifest: str, config: DataConfig) -> list[Row]:
     ]
 
 
-def _note_shards(manifest: str) -> list[str]:
-    others = [os.path.basename(path) for path, _ in list_shards(manifest) if path != manifest]
+def _note_shards(manifest: str, shards: Sequence[Shard]) -> list[str]:
+    others = [os.path.basename(path) for path, _ in shards if path != manifest]
     if not others:
         return []
     shown = ", ".join(others[:5]) + (", …" if len(others) > 5 else "")
@@ -117,9 +117,10 @@ def _note_shards(manifest: str) -> list[str]:
 
 def _leave_out_unlabelled(rows: Sequence[Row], notes: list[str]) -> list[Row]:
     """Leave out splits of which no row has a label, as in the test lists of contests."""
+    names = [find_split(row.split) or "train" for row in rows]
     splits: dict[str, list[Row]] = {}
-    for row in rows:
-        splits.setdefault(find_split(row.split) or "train", []).append(row)
+    for name, row in zip(names, rows, strict=True):
+        splits.setdefault(name, []).append(row)
     without = [
         name
         for name, listed in splits.items()
@@ -129,13 +130,15 @@ def _leave_out_unlabelled(rows: Sequence[Row], notes: list[str]) -> list[Row]:
         f"the {len(splits[name]):,} pictures of the split {name} have no labels and are not read"
         for name in without
     ]
-    return [row for row in rows if (find_split(row.split) or "train") not in without]
+    return [row for name, row in zip(names, rows, strict=True) if name not in without]
 
 
-def _unpack(manifest: str, config: DataConfig, cache: Path) -> Unpacked | None:
+def _unpack(
+    manifest: str, shards: Sequence[Shard], config: DataConfig, cache: Path
+) -> Unpacked | None:
     """Write the pictures that lie in a Parquet file into the cache."""
     try:
-        return unpack_pictures(manifest, config, cache)
+        return unpack_pictures(manifest, shards, config, cache)
     except ImportError:
         return None  # The reader of manifests says which package is missing.
     except (OSError, ValueError, NotImplementedError) as error:

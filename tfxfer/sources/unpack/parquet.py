@@ -20,7 +20,7 @@ from tfxfer.config.data import DataConfig
 from tfxfer.config.places import is_address
 from tfxfer.errors import InputError, find_full_disk, first_line, nearest
 from tfxfer.sources.manifest_rows import PLACE
-from tfxfer.sources.unpack.shards import list_shards
+from tfxfer.sources.unpack.shards import Shard
 
 _LIST = "list.jsonl"
 _BATCH = 64
@@ -40,13 +40,14 @@ class Unpacked(NamedTuple):
     column: str
 
 
-def unpack_pictures(manifest: str, config: DataConfig, cache: Path) -> Unpacked | None:
-    """Write the pictures of a Parquet file into the cache, and list them in a manifest.
-
-    Files beside it that belong to the same data set by their names are read as well.
+def unpack_pictures(
+    manifest: str, shards: Sequence[Shard], config: DataConfig, cache: Path
+) -> Unpacked | None:
+    """Write the pictures of a Parquet data set into the cache, and list them in a manifest.
 
     Args:
-        manifest: The file.
+        manifest: The file that the user named.
+        shards: All files of its data set.
         config: The settings of the data, which may name the columns.
         cache: The folder of the cache.
 
@@ -54,8 +55,7 @@ def unpack_pictures(manifest: str, config: DataConfig, cache: Path) -> Unpacked 
         A manifest with the columns that `config` names; None if the file holds no pictures.
 
     Raises:
-        InputError: Several columns may hold the pictures, a file of the data set is missing, or
-            lacks a column.
+        InputError: Several columns may hold the pictures, or a file lacks a column.
         pyarrow.ArrowException: The file is damaged.
     """
     if is_address(manifest) or not os.path.isfile(manifest):
@@ -63,8 +63,7 @@ def unpack_pictures(manifest: str, config: DataConfig, cache: Path) -> Unpacked 
     column = _find_column(manifest, config)
     if column is None:
         return None
-    files = list_shards(manifest)
-    stamps = [f"{path}|{os.stat(path).st_size}|{os.stat(path).st_mtime_ns}" for path, _ in files]
+    stamps = [f"{path}|{os.stat(path).st_size}|{os.stat(path).st_mtime_ns}" for path, _ in shards]
     folder = (
         cache / "datasets" / digest("|".join(map(repr, (*stamps, *_name_columns(column, config)))))
     )
@@ -74,7 +73,7 @@ def unpack_pictures(manifest: str, config: DataConfig, cache: Path) -> Unpacked 
     unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder.parent))
     try:
         with open(unfinished / _LIST, "w", encoding="utf-8") as listed:
-            for number, (path, split) in enumerate(files):
+            for number, (path, split) in enumerate(shards):
                 rows = _write_files(path, split, column, unfinished / str(number), config)
                 for row in _explained(path, rows):
                     listed.write(json.dumps(row, default=str) + "\n")
@@ -173,13 +172,13 @@ def _write_files(
         number = 0
         for batch in file.iter_batches(batch_size=_BATCH, columns=columns):
             for row in batch.to_pylist():
-                file = _write_cell(row[column], f"{number:07d}", folder, path, config)
+                written = _write_cell(row[column], f"{number:07d}", folder, path, config)
                 number += 1
                 place = f"{os.path.basename(path)}, row {number}"
                 yield {
                     **row,
                     split_column: row.get(split_column) or split,
-                    column: file,
+                    column: written,
                     label: _name_label(row.get(label), classes, place),
                     PLACE: place,
                 }

@@ -31,7 +31,7 @@ def list_shards(manifest: str) -> Sequence[Shard]:
     """Return the files that belong to the same data set as one of them.
 
     Args:
-        manifest: A Parquet file. If its name is none of a numbered file, it stands alone.
+        manifest: A table. If it is no numbered Parquet file that is there, it stands alone.
 
     Raises:
         InputError: The names say that there are more files than lie there, or two sets of files
@@ -40,7 +40,7 @@ def list_shards(manifest: str) -> Sequence[Shard]:
     folder, name = os.path.split(manifest)
     own = _NAME.fullmatch(name)
     said = read_split_name(own["split"]) if own else None
-    if said is None or is_address(manifest):
+    if said is None or is_address(manifest) or not os.path.isfile(manifest):
         return [Shard(manifest, "")]
     splits: dict[str, dict[str, list[str]]] = {}
     for each in filter(None, map(_NAME.fullmatch, sorted(os.listdir(folder or ".")))):
