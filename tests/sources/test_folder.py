@@ -155,21 +155,18 @@ def test_unlabelled_pictures_one_folder_down_are_left_out_with_a_note(name, tmp_
     )
 
 
-def test_folders_that_say_a_class_and_a_split_are_refused(tmp_path):
-    names = ("neg_test", "neg_train", "pos_test", "pos_train")
+@pytest.mark.parametrize(
+    ("names", "becomes"),
+    [
+        (("neg_test", "neg_train", "pos_test", "pos_train"), "neg_test becomes test/neg"),
+        (("cat_test", "cat_train", "dog_test", "dog_train", "misc"), "cat_test becomes test/cat"),
+    ],
+)
+def test_folders_that_say_a_class_and_a_split_are_refused(names, becomes, tmp_path):
     for position, name in enumerate(names):
         write_classes(tmp_path, {"blue": 3}, 10_000 * position)
         (tmp_path / "blue").rename(tmp_path / name)
-    with pytest.raises(InputError, match=r"whose names say both.*neg_test becomes test/neg"):
-        load(tmp_path)
-
-
-def test_a_class_of_each_split_is_refused_beside_other_folders_too(tmp_path):
-    names = ("cat_test", "cat_train", "dog_test", "dog_train", "misc")
-    for position, name in enumerate(names):
-        write_classes(tmp_path, {"blue": 3}, 10_000 * position)
-        (tmp_path / "blue").rename(tmp_path / name)
-    with pytest.raises(InputError, match=r"whose names say both.*cat_test becomes test/cat"):
+    with pytest.raises(InputError, match=f"whose names say both.*{becomes}"):
         load(tmp_path)
 
 
