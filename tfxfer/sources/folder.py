@@ -162,9 +162,9 @@ def _leave_out_unlabelled(
     classes = visible_folders(splits["train"])
     for name, split_folder in splits.items():
         folder = _find_unlabelled(split_folder, classes)
-        files = list_here(folder)[1]
+        folders, files = list_here(folder)
         loose = [file for file in files if _is_item(join(folder, file), config.row)]
-        if name == "train" or not loose or visible_folders(folder):
+        if name == "train" or not loose or any(not is_hidden(each) for each in folders):
             kept[name] = split_folder
             continue
         notes.append(
