@@ -11,7 +11,7 @@ from tfxfer.config.table import Table, absolute
 from tfxfer.errors import InputError
 
 # What can run frozen layers; `features/engines.py` has a function for each.
-EngineName = Literal["openvino", "tensorflow", "xla", "jax"]
+EngineName = Literal["openvino", "openvino_float32", "tensorflow", "xla", "jax"]
 
 
 class FeaturesConfig(Table):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import islice
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
@@ -28,9 +30,14 @@ BATCH = 16
 # OpenVINO keeps a core busy with fewer items, whose features stay in that core's cache. No
 # network that was tested was slower than with 16, and small ones were faster by a fourth.
 _OPENVINO_BATCH = 4
+# So many weights of a network become constants of its graph; a graph may hold 2 GB.
+_MOST_CONSTANTS = 200_000_000
 # One call of a GPU or a TPU, which has room for more, takes so many batches.
 _ACCELERATOR_BATCHES = 8
 Run = Callable[[Iterable[np.ndarray]], Iterator[list[np.ndarray]]]
+# Prefixes as OpenVINO models, with the functions that these were converted from. The weights of a
+# prefix do not change while it lives.
+_CONVERTED: WeakKeyDictionary[keras.Model, Any] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -51,18 +58,21 @@ class Engine:
     items_per_second: float | None = None
 
 
-def build_openvino(prefix: keras.Model) -> Run:
-    """Build an engine on OpenVINO: asynchronous, on all CPU cores, in bfloat16 if there is any."""
+def build_openvino(prefix: keras.Model, precision: str | None = None) -> Run:
+    """Build an engine on OpenVINO: asynchronous, on all CPU cores.
+
+    Args:
+        precision: ``"f32"`` or ``"bf16"``; None takes bfloat16 if the processor has it.
+    """
     ov = import_openvino()
     core = ov.Core()
     settings = {
         "PERFORMANCE_HINT": "THROUGHPUT",
-        "INFERENCE_PRECISION_HINT": _openvino_precision(core),
+        "INFERENCE_PRECISION_HINT": precision or _openvino_precision(core),
     }
-    traced = _trace(prefix, _OPENVINO_BATCH)
-    compiled = core.compile_model(convert_openvino(traced), "CPU", settings)
+    compiled = core.compile_model(_convert_once(prefix), "CPU", settings)
     count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 2
-    outputs = range(len(traced.outputs))
+    outputs = range(len(prefix.outputs))
 
     def collect(request) -> list[np.ndarray]:
         request.wait()
@@ -99,6 +109,24 @@ def build_openvino(prefix: keras.Model) -> Run:
     return run
 
 
+def _convert_once(prefix: keras.Model) -> Any:
+    """Return a prefix as an OpenVINO model; both engines on OpenVINO compile the same one."""
+    if prefix not in _CONVERTED:
+        traced = _trace(prefix, _OPENVINO_BATCH)
+        _CONVERTED[prefix] = convert_openvino(traced), traced
+    return _CONVERTED[prefix][0]
+
+
+def narrow(prefix: keras.Model, positions: Sequence[int]) -> keras.Model:
+    """Return a prefix that gives only some outputs of another one; nothing is converted again."""
+    part = keras.Model(prefix.inputs, [prefix.outputs[each] for each in positions], name="prefix")
+    if prefix in _CONVERTED:
+        whole, traced = _CONVERTED[prefix]
+        results = [whole.get_results()[each] for each in positions]
+        _CONVERTED[part] = import_openvino().Model(results, whole.get_parameters()), traced
+    return part
+
+
 def convert_openvino(traced: Any) -> Any:
     """Convert a concrete function, which has to outlive it, to an OpenVINO model."""
     ov = import_openvino()
@@ -118,7 +146,9 @@ def convert_openvino(traced: Any) -> Any:
 
 def build_tensorflow(prefix: keras.Model) -> Run:
     """Build an engine on TensorFlow in float32, with the weights as constants of the graph."""
-    constant = convert_variables_to_constants_v2(_trace(prefix))
+    traced = _trace(prefix)
+    # The weights of a module of TF-Hub are variables still.
+    constant = convert_variables_to_constants_v2(traced) if traced.captured_inputs else traced
     (given,) = constant.inputs
     spec = tf.TensorSpec(given.shape, given.dtype)
     # When it is called directly, TensorFlow prints each batch into an error that it catches itself.
@@ -137,18 +167,21 @@ def build_xla(prefix: keras.Model) -> Run:
     with in_policy(layers, _mixed_policy()):
         if is_on("jax"):
             return _call_groups(compile_model(prefix), prefix)
-        return _call_each(_trace(prefix, jit_compile=True))
+        return _call_each(_trace(prefix, jit_compile=True, has_constants=False))
 
 
 ENGINES: dict[str, Callable[[keras.Model], Run]] = {
     "openvino": build_openvino,
+    "openvino_float32": partial(build_openvino, precision="f32"),
     "tensorflow": build_tensorflow,
     "xla": build_xla,
     "jax": build_jax,
 }
+_ON_OPENVINO = ("openvino", "openvino_float32")
 # Each engine can take a prefix from these backends of Keras.
 _BACKENDS = {
     "openvino": ("tensorflow",),
+    "openvino_float32": ("tensorflow",),
     "tensorflow": ("tensorflow",),
     "xla": ("tensorflow", "jax"),
     "jax": ("jax",),
@@ -158,9 +191,9 @@ _BACKENDS = {
 @cache
 def describe_engine(name: str) -> str:
     """Name an engine together with everything that decides the rounding of its features."""
-    if name == "openvino":
-        ov = import_openvino()
-        return f"openvino {version('openvino')}, {_openvino_precision(ov.Core())}"
+    if name in _ON_OPENVINO:
+        precision = "f32" if name == "openvino_float32" else _openvino_precision(_openvino_core())
+        return f"openvino {version('openvino')}, {precision}"
     if name == "jax":
         return f"jax {version('jax')}"
     return f"xla, {_mixed_policy()}" if name == "xla" else name
@@ -179,11 +212,26 @@ def check_installed(name: str) -> None:
             f"engine must be auto, or one for Keras on {backend}: {', '.join(possible)}. Received: "
             f"engine={name!r}, KERAS_BACKEND={backend}. Take --set features.engine=auto."
         )
-    if name == "openvino" and find_spec("openvino") is None:
+    if name in _ON_OPENVINO and find_spec("openvino") is None:
         raise InputError(
             f"engine={name!r} needs the package openvino. Received: an environment without it. "
             "Install it (pip install openvino), or take engine='auto'."
         )
+
+
+def list_served(wanted: str) -> tuple[str, ...]:
+    """Return the engines that compute in float32, as the served model does, the fastest first.
+
+    Args:
+        wanted: The engine that a config asks for, or ``"auto"``; if it computes so itself, it is
+            the only one.
+    """
+    if is_on("jax"):
+        return ("jax",)
+    has_openvino = find_spec("openvino") and not runtime.has_accelerator()
+    if wanted == "tensorflow" or not has_openvino:
+        return ("tensorflow",)
+    return ("openvino_float32", "tensorflow")
 
 
 def list_candidates() -> tuple[str, ...]:
@@ -208,13 +256,32 @@ def in_policy(layers: Sequence[keras.layers.Layer], policy: str) -> Iterator[Non
             layer.dtype_policy = own
 
 
-def _trace(prefix: keras.Model, size: int = BATCH, jit_compile: bool | None = None):
-    """Trace a concrete function over batches of `size` items."""
+def _trace(
+    prefix: keras.Model,
+    size: int = BATCH,
+    *,
+    jit_compile: bool | None = None,
+    has_constants: bool = True,
+) -> Any:
+    """Trace a concrete function over batches of `size` items.
+
+    Args:
+        has_constants: Whether Keras's weights become constants of the graph, unless they are very
+            large: engines would look for each variable of a graph, which takes seconds.
+    """
     (given,) = prefix.inputs
     spec = tf.TensorSpec([size, *given.shape[1:]], given.dtype)
-    return tf.function(
-        caller(prefix), jit_compile=jit_compile, autograph=False
-    ).get_concrete_function(spec)
+    run, weights = caller(prefix), prefix.weights
+    if sum(math.prod(each.shape) for each in weights) > _MOST_CONSTANTS or not has_constants:
+        weights = []
+    values = [(each, each.numpy()) for each in weights]
+
+    def call(batch: tf.Tensor) -> list[tf.Tensor]:
+        with keras.StatelessScope([(each, tf.constant(value)) for each, value in values]):
+            return run(batch)
+
+    function = tf.function(call if values else run, jit_compile=jit_compile, autograph=False)
+    return function.get_concrete_function(spec)
 
 
 def _call_each(function: Callable) -> Run:
@@ -262,6 +329,10 @@ def padded(batches: Iterable[np.ndarray], size: int = BATCH) -> Iterator[tuple[n
     """Yield batches filled up to one size, for which engines compile, with their true sizes."""
     for batch in batches:
         yield fill_up(batch, size), len(batch)
+
+
+def _openvino_core() -> Any:
+    return import_openvino().Core()
 
 
 def _openvino_precision(core) -> str:
