@@ -105,9 +105,7 @@ def time_prefix(backbone, head, cut, name: str, paths: list[str], seconds: float
     rows = np.arange(MOST_PICTURES) % len(paths)
     labels = TASKS["classes"].read(rows)
     photographs = FileSet(tuple(paths[row] for row in rows), labels)
-    views = make_view_batches(
-        photographs, plain_view(backbone.input.shape[0]), batch_size=BATCH
-    ).as_numpy_iterator()
+    views = make_view_batches(photographs, plain_view(backbone.input.shape[0]), batch_size=BATCH)
     next(views)  # The reading has begun now.
     recorder = Recorder(Console(quiet=True))
     for _ in recorder.time(engine, until(seconds, views)):

@@ -131,11 +131,9 @@ def test_tables_hold_what_the_frozen_layers_give_for_each_view(make_run, picture
     assert set(tables) == {(0, cuts[0]), (0, cuts[1]), (1, cuts[1])}
     seeds = view_seeds(train.identities(), 0, 1)
     views = {
-        0: list(make_view_batches(train, plain_view(32), batch_size=16).as_numpy_iterator()),
+        0: list(make_view_batches(train, plain_view(32), batch_size=16)),
         1: list(
-            make_view_batches(
-                train, augmented_view(32, AUGMENTATION), batch_size=16, seeds=seeds
-            ).as_numpy_iterator()
+            make_view_batches(train, augmented_view(32, AUGMENTATION), batch_size=16, seeds=seeds)
         ),
     }
     for (view, cut), table in tables.items():
@@ -353,7 +351,7 @@ def test_a_phase_s_validation_is_in_order_and_whole(make_run, pictures, cuts):
     labels = np.concatenate([y.numpy().argmax(axis=1) for _, y in batches])
     np.testing.assert_array_equal(labels, pictures.validation.labels.numbers)
     views = make_view_batches(pictures.validation, plain_view(32), batch_size=16)
-    (expected,) = run_prefix(run, cuts[1:], views.as_numpy_iterator())
+    (expected,) = run_prefix(run, cuts[1:], views)
     assert_close(np.concatenate([x for x, _ in batches]), expected)
 
 
@@ -435,9 +433,7 @@ def test_an_engine_that_fails_at_one_cut_does_not_end_a_run_that_chose_it_itself
     monkeypatch.setitem(engines.ENGINES, "vectors", build_for_vectors)
     monkeypatch.setattr(engines, "list_candidates", lambda: ("vectors",))
     run = make_run(engine="auto")
-    batch = next(
-        make_view_batches(pictures.train, plain_view(32), batch_size=16).as_numpy_iterator()
-    )
+    batch = next(make_view_batches(pictures.train, plain_view(32), batch_size=16))
     assert run.network.make_engine(cuts[:1], batch, recorder=run.recorder).name == "vectors"
     monkeypatch.setattr(engines, "list_candidates", lambda: ("vectors", "tensorflow"))
     assert run.network.make_engine(cuts[1:], batch, recorder=run.recorder).name == "tensorflow"

@@ -68,7 +68,7 @@ def write_preview(
         make_view_batches(train, row.plain_view(spec), batch_size=count),
         *(make_view_batches(train, changed, batch_size=count, seeds=each) for each in seeds),
     ]
-    columns = [next(iter(each.as_numpy_iterator())) for each in batches]
+    columns = [next(each) for each in batches]
     captions = ["as it is", *(f"view {view}" for view in range(1, views + 1))]
     rows = [
         Row(identity.name, tuple(map(Tile, map(row.draw, shown), captions)))

@@ -74,8 +74,12 @@ def names_to_hash(items: ItemSet) -> Sequence[str]:
 
 def spread(items: ItemSet, count: int) -> ItemSet:
     """Return at most `count` items, spread evenly, because sources list them class by class."""
-    total = len(items.labels)
-    return items.choose(np.unique(np.linspace(0, total - 1, min(count, total)).astype(int)))
+    return items.choose(spread_rows(len(items.labels), count))
+
+
+def spread_rows(total: int, count: int) -> np.ndarray:
+    """Return the positions of the items that `spread` takes."""
+    return np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
 
 
 def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:

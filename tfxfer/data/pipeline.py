@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.data.items import PARALLEL_CALLS, ItemSet, untuned
+from tfxfer.data.items import PARALLEL_CALLS, ItemSet, spread, untuned
 from tfxfer.data.sampling import encode_evenly
 from tfxfer.modality import View
 
@@ -71,8 +78,12 @@ def make_evaluation_dataset(
 
 def make_view_batches(
     items: ItemSet, view: View, *, batch_size: int, seeds: np.ndarray | None = None
-) -> tf.data.Dataset:
+) -> Iterator[Any]:
     """Give one view of every item, in the order of ``items.labels``.
+
+    A thread prepares the next batches while one is used, and begins at once. A view's function is
+    called for a batch at a time, and not by the data set: a data set would make its graph ready
+    anew for each iterator, which takes as long as hundreds of small pictures.
 
     Args:
         view: from an encoded item to its array, and from its seed where there are seeds.
@@ -82,15 +93,74 @@ def make_view_batches(
         Batches ``[batch, …]``; the last one may be smaller. Where views are of different lengths,
         pairs of a batch, padded with zeros, and of these lengths ``[batch]`` int32.
     """
-    encoded = items.encoded().map(lambda encoded, _: encoded)
-    if seeds is None:
-        views = encoded.map(view, num_parallel_calls=PARALLEL_CALLS)
-    else:
-        with_seeds = tf.data.Dataset.zip(encoded, tf.data.Dataset.from_tensor_slices(seeds))
-        views = with_seeds.map(view, num_parallel_calls=PARALLEL_CALLS)
-    if _is_free(views.element_spec):
-        views = views.map(lambda values: (values, tf.shape(values)[0]))
-    return untuned(_batch(views, batch_size).prefetch(_PREFETCHED))
+    encoded = items.encoded().map(lambda encoded, _: encoded).batch(batch_size)
+    given = iter(untuned(encoded.prefetch(_PREFETCHED)))
+    prepare = _batched(view, seeds is not None)
+    starts = range(0, len(items.labels), batch_size)
+
+    def read(start: int) -> Any:
+        with tf.device("CPU:0"):  # A GPU would be given every operation that it knows.
+            drawn = () if seeds is None else (tf.constant(seeds[start : start + batch_size]),)
+            return tf.nest.map_structure(lambda part: part.numpy(), prepare(next(given), *drawn))
+
+    pool = ThreadPoolExecutor(1)
+    ahead = deque(pool.submit(read, start) for start in starts[:_PREFETCHED])
+    return _take(pool, ahead, read, iter(starts[_PREFETCHED:]))
+
+
+def take_sample(items: ItemSet, view: View, *, count: int) -> np.ndarray:
+    """Return views of some items from all over a split, because neighbours are often of one class.
+
+    Args:
+        view: the same as in `make_view_batches`.
+        count: the number of items.
+    """
+    return next(take_views(make_view_batches(spread(items, count), view, batch_size=count)))
+
+
+def take_views(batches: Iterator[Any]) -> Iterator[np.ndarray]:
+    """Yield the views of `make_view_batches` without their lengths."""
+    return (batch[0] if isinstance(batch, tuple) else batch for batch in batches)
+
+
+def _take(
+    pool: ThreadPoolExecutor,
+    ahead: deque[Future],
+    read: Callable[[int], Any],
+    starts: Iterator[int],
+) -> Iterator[Any]:
+    """Yield what a pool has prepared, and let it prepare what follows."""
+    try:
+        while ahead:
+            batch = ahead.popleft().result()
+            ahead.extend(pool.submit(read, start) for start in islice(starts, 1))
+            yield batch
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+@lru_cache(maxsize=32)
+def _batched(view: View, has_seeds: bool) -> Callable[..., Any]:
+    """Return a view's function of one item as one of a batch, traced once."""
+    given = [tf.TensorSpec([None], tf.string), tf.TensorSpec([None, 2], tf.int64)][: 1 + has_seeds]
+    of_one = [tf.TensorSpec(spec.shape[1:], spec.dtype) for spec in given]
+    found = tf.function(view, autograph=False).get_concrete_function(*of_one).structured_outputs
+    signature: Any = tf.TensorSpec(found.shape, found.dtype)
+    is_free = _is_free(signature)
+    if is_free:
+        signature = tf.RaggedTensorSpec(found.shape, found.dtype, ragged_rank=0)
+
+    @tf.function(input_signature=given, autograph=False)
+    def prepare(*batch: tf.Tensor) -> Any:
+        views = tf.map_fn(
+            lambda item: view(*item),
+            batch,
+            fn_output_signature=signature,
+            parallel_iterations=PARALLEL_CALLS,
+        )
+        return (views.to_tensor(), tf.cast(views.row_lengths(), tf.int32)) if is_free else views
+
+    return prepare.get_concrete_function()
 
 
 def _batch(

@@ -57,4 +57,4 @@ def judge(
 
 def _predict(call: Call, view: View, items: ItemSet, share: Share) -> np.ndarray:
     batches = make_view_batches(share.part_of(items), view, batch_size=_BATCH)
-    return share.gather(predict(call, batches.as_numpy_iterator()))
+    return share.gather(predict(call, batches))

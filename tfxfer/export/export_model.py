@@ -118,7 +118,7 @@ class _Compared:
         """Yield plain views of some items of a split, one at a time."""
         items = self.items.train if split == "train" else self.validation
         chosen = spread(items, _CALIBRATED_ON)
-        for batch in make_view_batches(chosen, self.view, batch_size=_BATCH).as_numpy_iterator():
+        for batch in make_view_batches(chosen, self.view, batch_size=_BATCH):
             yield from batch
 
 

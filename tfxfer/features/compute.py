@@ -217,7 +217,7 @@ def sample_lengths(run: FeatureRun, items: ItemSet) -> np.ndarray:
     """Return the lengths, as the network reads them, of some items from all over a split."""
     plain = run.modality.plain_view(run.network.backbone.input)
     batches = make_view_batches(spread(items, _SAMPLE_ITEMS), plain, batch_size=BATCH)
-    return np.concatenate([lengths for _, lengths in batches.as_numpy_iterator()])
+    return np.concatenate([lengths for _, lengths in batches])
 
 
 def _sample(whole: _Pass) -> np.ndarray:
@@ -235,13 +235,12 @@ def _make_views(part: _Pass, lengths: deque[np.ndarray]) -> Iterator[np.ndarray]
     spec, modality, items = part.run.network.backbone.input, part.run.modality, part.items
     if part.view == 0:
         plain = modality.plain_view(spec)
-        dataset = make_view_batches(items, plain, batch_size=BATCH)
+        batches = make_view_batches(items, plain, batch_size=BATCH)
     else:
         changed = modality.augmented_view(spec, part.prefixes.augmentation)
         seeds = view_seeds(items.identities(), part.run.seed, part.view)
-        dataset = make_view_batches(items, changed, batch_size=BATCH, seeds=seeds)
-    # Reading begins here, before the first batch is asked for, so that nobody waits for its start.
-    return _note_lengths(dataset.as_numpy_iterator(), lengths)
+        batches = make_view_batches(items, changed, batch_size=BATCH, seeds=seeds)
+    return _note_lengths(batches, lengths)
 
 
 def _note_lengths(batches: Iterator[Any], lengths: deque[np.ndarray]) -> Iterator[np.ndarray]:

@@ -86,7 +86,7 @@ def find_logits(model: keras.Model, items: ItemData, place: Path, console: Conso
             shards.write_shard(place, kind, own, "float32") as append,
         ):
             done = 0
-            for probabilities in predict_each(call, batches.as_numpy_iterator()):
+            for probabilities in predict_each(call, batches):
                 append(items.task.to_logits(probabilities).astype(np.float32))
                 done += len(probabilities)
                 bar.show(0, done)

@@ -231,9 +231,7 @@ def test_a_phase_stores_views_of_its_own_policy(features, pictures):
     seeds = view_seeds(pictures.train.identities(), 0, 1)
     light = AugmentationConfig(policy="light")
     views = next(
-        iter(
-            make_view_batches(pictures.train, augmented_view(32, light), batch_size=42, seeds=seeds)
-        )
+        make_view_batches(pictures.train, augmented_view(32, light), batch_size=42, seeds=seeds)
     )
     network = features.network.backbone.network
     expected = features.network.head.pool(network(views / 127.5 - 1, training=False))
@@ -261,7 +259,7 @@ def test_a_streamed_phase_takes_its_policy(features, pictures):
         features.network.backbone, features.network.head, len(features.network.backbone.blocks)
     )
     views = make_view_batches(pictures.train, plain_view(32), batch_size=42)
-    plain = {one.tobytes() for one in next(iter(views)).numpy()}
+    plain = {one.tobytes() for one in next(views)}
 
     def share_plain(policy) -> float:
         streamed = phase(unfreeze=cut.unfrozen, views="stream", augmentation=policy)
@@ -326,7 +324,7 @@ def test_a_preview_is_what_is_trained_on(picture_folder, tmp_path, capsys):
         make_view_batches(first, plain_view(32), batch_size=1),
         make_view_batches(first, light, batch_size=1, seeds=seeds),
     ):
-        (expected,) = next(iter(views)).numpy()
+        (expected,) = next(views)
         corners = np.abs(sheet[:-31, :-31] - expected[0, 0]).max(axis=2) <= 0.5
         differences = [
             np.abs(sheet[top : top + 32, left : left + 32] - expected).max()
