@@ -232,6 +232,7 @@ def metrics_of(result: RunResult) -> dict[str, Any]:
     return figures | {
         "calibration": asdict(result.calibration) if result.calibration else None,
         "seconds": result.seconds,
+        "stages": result.stages | {phase.name: phase.seconds for phase in result.phases},
         "engine": result.engine,
         "phases": [asdict(phase) | {"bottleneck": phase.bottleneck} for phase in result.phases],
         "parameters": {

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from tfxfer.config.places import ALLOWED_SOURCES
 from tfxfer.config.presets import add_settings, load_config, parse_setting
 from tfxfer.errors import InputError, exit_code
 from tfxfer.machine import runtime
+from tfxfer.machine.stages import profiled
 from tfxfer.records.plans import Plan
 from tfxfer.records.results import FoldsResult, RunResult
 from tfxfer.report.console import make_console
@@ -36,6 +38,7 @@ def train(
     quiet: bool = False,
     fresh: bool = False,
     distributed: bool = False,
+    profile: str | Path | None = None,
 ) -> RunResult | FoldsResult:
     """Train a preset and write its run folder, or one for each of ``data.split.folds``.
 
@@ -57,6 +60,8 @@ def train(
         fresh: Whether a stopped run begins anew; finished folds stay.
         distributed: Whether this process trains together with those that `processes.initialize`
             finds. Each makes the same call, and the first one prints and writes the run.
+        profile: A file for a profile of the Python functions that were called, which
+            ``python -m pstats`` reads; None makes none.
 
     Returns:
         The result of the run, or of all folds.
@@ -70,6 +75,7 @@ def train(
         result = tfxfer.train("birds", settings={"phases.fine-tune.epochs": 2})
         print(result.path, result.test.accuracy)
     """
+    started = time.monotonic()
     load = partial(load_config, preset, backbone=backbone, weights=weights, settings=settings)
     config = load(data=as_source(data, load))
     folder = Path(out) if out is not None else run.default_folder(str(preset))
@@ -79,15 +85,18 @@ def train(
         run.check_folder(folder, overwrite, config.data.source, config if all_folds else None)
         check_cache(config)
     console = make_console(quiet or not is_first)
-    with console.status("Starting TensorFlow"):
-        runtime.import_tensorflow()
-    if all_folds:
-        from tfxfer.training.folds import run_folds
+    with profiled(Path(profile) if profile else None):
+        with console.status("Starting TensorFlow"):
+            runtime.import_tensorflow()
+        if all_folds:
+            from tfxfer.training.folds import run_folds
 
-        return run_folds(config, folder, console, overwrite, fresh)
-    from tfxfer.training.train import run_training
+            return run_folds(config, folder, console, overwrite, fresh)
+        from tfxfer.training.train import run_training
 
-    return run_training(config, folder, console, overwrite=overwrite, fresh=fresh)
+        return run_training(
+            config, folder, console, overwrite=overwrite, fresh=fresh, started=started
+        )
 
 
 def _join(config: Config, all_folds: bool) -> bool:
@@ -170,6 +179,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="one of several processes (JAX); see tools/launch_local.py",
     )
+    parser.add_argument(
+        "--profile", metavar="FILE", help="write a profile that python -m pstats reads"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan, train nothing")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
@@ -186,7 +198,8 @@ def call(arguments: argparse.Namespace) -> None:
     if arguments.dry_run:
         plan(arguments.preset, **chosen)
     else:
-        how = {name: getattr(arguments, name) for name in ("overwrite", "fresh", "distributed")}
+        names = ("overwrite", "fresh", "distributed", "profile")
+        how = {name: getattr(arguments, name) for name in names}
         train(arguments.preset, out=arguments.out, **how, **chosen)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -99,6 +99,7 @@ class RunResult:
             if no layer was frozen.
         seed: The seed of all random numbers.
         seconds: The wall time of the whole run.
+        stages: The seconds of its other stages than the phases, by name, in this process.
         versions: The versions of Python and of the packages that decide the result.
         device: The device that the run used.
         quarantined: The items that were left out.
@@ -121,6 +122,7 @@ class RunResult:
     device: str
     quarantined: tuple[BadFile, ...]
     calibration: Calibration | None = None
+    stages: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

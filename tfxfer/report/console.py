@@ -82,7 +82,8 @@ def print_result(console: Console, result: RunResult) -> None:
     for evaluation in (result.validation, result.test):
         table.add_row(*_evaluation_cells(evaluation).values())
     console.print(table)
-    times = ", ".join(f"{phase.name} {phase.seconds:.0f} s" for phase in result.phases)
+    stages = {phase.name: phase.seconds for phase in result.phases} | result.stages
+    times = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in stages.items())
     console.print(f"time {result.seconds:.0f} s ({times})")
     worst = sorted(result.test.per_class_f1.items(), key=lambda item: item[1])[:3]
     console.print("weakest classes " + ", ".join(f"{escape(n)} (F1 {f:.2f})" for n, f in worst))

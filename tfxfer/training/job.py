@@ -21,6 +21,7 @@ from tfxfer.features.run import FeatureRun, make_feature_run
 from tfxfer.machine.devices import make_deterministic
 from tfxfer.machine.processes import Share
 from tfxfer.machine.progress import counting_items
+from tfxfer.machine.stages import Stages
 from tfxfer.machine.strategy import check_splits, divide_batch, spread
 from tfxfer.phases.parts import PhaseParts
 from tfxfer.phases.precision import skip_timing
@@ -98,17 +99,23 @@ def prepare(
     keeps: bool = True,
     *,
     share: Share,
+    stages: Stages | None = None,
 ) -> Job:
     """Load the items unless they are given, and build the network and its head.
 
     Args:
         keeps: Whether the looks at items are kept for the next run.
         share: The part of the run that this process does.
+        stages: The clock of the run, which is told when the items are loaded and the network built.
     """
+    stages = stages or Stages()
     if items is None:
         check_weights(config.backbone)  # It may take long to load the items.
         items = load_items(config, console, keeps, share=share)
-    return make_job(config, add_teacher(items, config, console), console, share=share)
+    stages.end(items.modality.name)
+    job = make_job(config, add_teacher(items, config, console), console, share=share)
+    stages.end("network")
+    return job
 
 
 def load_items(config: Config, console: Console, keeps: bool = True, *, share: Share) -> ItemData:

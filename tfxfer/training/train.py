@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -23,6 +22,7 @@ from tfxfer.machine import runtime
 from tfxfer.machine.disks import disk_errors
 from tfxfer.machine.keras_settings import float32_policy
 from tfxfer.machine.processes import loss_of_others
+from tfxfer.machine.stages import Stages
 from tfxfer.phases.memory import memory_errors
 from tfxfer.records.exports import Exported
 from tfxfer.records.results import RunResult
@@ -45,6 +45,7 @@ def run_training(
     items: ItemData | None = None,
     fresh: bool = False,
     every_seconds: float = EVERY_SECONDS,
+    started: float | None = None,
 ) -> RunResult:
     """Train, evaluate, export, and put the run folder in its place when everything is done.
 
@@ -59,14 +60,16 @@ def run_training(
         fresh: Whether the run begins anew even if an earlier one was stopped.
         every_seconds: least time between two notes of how far the run is; phases that end count
             for themselves.
+        started: When the run began, as `time.monotonic` counts; None stands for now.
 
     Raises:
         InputError: The config cannot be carried out on its items; no folder is left then.
         ExportMismatchError: The exported model differs from the trained one.
     """
-    started = time.monotonic()
+    stages = Stages(started)
     share = choose_devices(config)
     check_readable()
+    stages.end("start")
     # The checkpoint is removed only after the run folder is in its place.
     with (
         loss_of_others(share),
@@ -76,20 +79,24 @@ def run_training(
         disk_errors(list_places(config, folder)),
     ):
         with share.scope():
-            job = prepare(config, console, items, share=share)
+            job = prepare(config, console, items, share=share, stages=stages)
             plan = make_plan(config, job)
             print_plan(console, plan, with_blocks=False)
             model = build_model(job.backbone, job.head)
+            stages.end("plan")
             place = until_done.enter_context(reserve(config, job, model, staging, fresh))
-            keeper = Keeper(place, job.features, started, every_seconds)
+            keeper = Keeper(place, job.features, stages.started, every_seconds)
             keeper = keeper.take_up(model, job.phases, share=share)
             results = train_phases(job, model, keeper=keeper, staging=staging, after=watch)
+            stages.skip()  # Each phase has measured its own time.
             # A model is too sure about the items it was trained on, so they cannot calibrate it.
             calibrates = config.calibrate and not config.data.split.train_on_validation
             with console.status("Evaluating"):
                 validation, test, calibration = judge(model, job.items, calibrates, share=share)
+            stages.end("judging")
         with console.status("Exporting"):
             exported = _export(model, job, staging)
+            stages.end("export")
         result = RunResult(
             path=folder,
             classes=job.items.classes,
@@ -104,6 +111,7 @@ def run_training(
             else None,
             seed=config.seed,
             seconds=keeper.seconds(),
+            stages=stages.seconds,
             versions=runtime.list_versions(),
             device=runtime.describe_device(),
             quarantined=job.items.quarantined,
