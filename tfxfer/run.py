@@ -234,6 +234,7 @@ def metrics_of(result: RunResult) -> dict[str, Any]:
         "seconds": result.seconds,
         "stages": result.stages | {phase.name: phase.seconds for phase in result.phases},
         "engine": result.engine,
+        "engine_error": result.engine_error,
         "phases": [asdict(phase) | {"bottleneck": phase.bottleneck} for phase in result.phases],
         "parameters": {
             "total": result.total_parameters,

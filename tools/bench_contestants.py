@@ -183,7 +183,7 @@ def speeds(folder: Path, begun: float, data: str, weights: str, timed: str = "10
     from tfxfer.backbones.build import build_backbone
     from tfxfer.config.backbone import BackboneConfig
     from tfxfer.config.head import HeadConfig
-    from tfxfer.features.choose_engine import choose_engine
+    from tfxfer.features.choose_engine import Reference, choose_engine
     from tfxfer.features.cut import build_prefix, find_cut
     from tfxfer.features.engines import BATCH as ENGINE_BATCH
     from tfxfer.features.engines import in_parts
@@ -197,7 +197,7 @@ def speeds(folder: Path, begun: float, data: str, weights: str, timed: str = "10
         backbone = build_backbone(BackboneConfig(name=name, weights=given))
         head = build_head(HeadConfig(), 10, 0)
         model = build_prefix(backbone, head, [find_cut(backbone, head, 0)])
-        engine, _ = choose_engine(model, pictures[:ENGINE_BATCH], wanted="auto")
+        engine, _ = choose_engine(Reference(model, lambda: pictures), wanted="auto")
         pieces = in_parts(pictures, ENGINE_BATCH)
         model.predict(pictures[:BATCH], verbose=0)
         rates: dict[str, float] = {}

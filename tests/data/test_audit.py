@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from rich.console import Console
+from support.parts import judge_model
 from support.settings import data_config
 from support.small import load_tool, write_classes
 
@@ -21,7 +22,6 @@ from tfxfer.config.presets import load_config
 from tfxfer.data.audit import audit_listing
 from tfxfer.data.items import FileSet
 from tfxfer.errors import InputError
-from tfxfer.evaluation.final import judge
 from tfxfer.kinds import TASKS
 from tfxfer.machine.processes import ALONE
 from tfxfer.modalities.pictures.decode import decode_picture
@@ -86,7 +86,7 @@ def test_training_runs_to_its_end_with_exactly_the_good_ones(bad_folder, small, 
     keeper = Keeper(None, job.features, 0.0)
     phases = train_phases(job, model, keeper=keeper, staging=tmp_path)
     assert len(phases) == 2
-    evaluations = judge(model, job.items, True, share=ALONE)[:2]
+    evaluations = judge_model(model, job.items)[:2]
     expected = [plan.counts[split] for split in ("validation", "test")]
     assert [each.pictures for each in evaluations] == expected
     bad = {path for path, expected in said.items() if isinstance(expected, str)}

@@ -91,7 +91,7 @@ def test_a_phase_draws_evenly_from_what_is_stored_and_from_what_streams(
         run, pictures, phases=[settings], batching=Batching(8, draws_evenly=True)
     )
     assert (data.views, data.steps_per_epoch) == (2 if views == 2 else 0, 4)
-    (epoch,) = read_epochs(data.make_training(), 1)
+    (epoch,) = read_epochs(data.make_training().take(4), 1)
     assert [len(x) for x, _ in epoch] == [8] * 4
     drawn = np.concatenate([y for _, y in epoch]).sum(axis=0)
     assert drawn[2] > 3, "the smallest class comes again"
@@ -106,7 +106,7 @@ def test_a_stored_picture_that_comes_again_shows_its_other_view(make_table):
     (epoch,) = read_epochs(
         make_stored_training(
             tables, labels, classes=2, batching=Batching(10, draws_evenly=True), seed=0
-        ),
+        ).take(1),
         1,
     )
     rare = [value for x, _ in epoch for value in x[:, 0] if value % 10 == 9]

@@ -14,7 +14,7 @@ from keras.src.applications.nasnet import NASNet
 from tfxfer.config.head import HeadConfig
 from tfxfer.errors import InputError
 from tfxfer.features import engines
-from tfxfer.features.choose_engine import TOLERANCE, choose_engine, largest_error
+from tfxfer.features.choose_engine import TOLERANCE, Reference, choose_engine, largest_error
 from tfxfer.features.cut import build_prefix, find_cut
 from tfxfer.features.engines import BATCH, ENGINES, Engine
 from tfxfer.modalities.pictures.networks.applications import build_network, wrap_network
@@ -140,16 +140,16 @@ def test_the_fastest_engine_is_taken_wherever_it_stands(order, prefix, pictures,
 
     monkeypatch.setitem(ENGINES, "slow", build_slow)
     monkeypatch.setattr(engines, "list_candidates", lambda: order)
-    assert choose_engine(prefix, pictures, wanted="auto")[0].name == "tensorflow"
+    assert choose_engine(Reference(prefix, lambda: pictures), wanted="auto")[0].name == "tensorflow"
 
 
 def test_weights_that_give_no_numbers_are_refused_whatever_the_engine(prefix, pictures):
     with pytest.raises(InputError, match="Weights must give finite features"):
-        choose_engine(prefix, pictures * np.nan, wanted="auto")
+        choose_engine(Reference(prefix, lambda: pictures * np.nan), wanted="auto")
 
 
 def test_an_engine_of_this_machine_s_choice_agrees(prefix, pictures):
-    engine, refused = choose_engine(prefix, pictures, wanted="auto")
+    engine, refused = choose_engine(Reference(prefix, lambda: pictures), wanted="auto")
     assert engine.name in engines.list_candidates()
     assert refused == ()
     assert engine.error <= TOLERANCE
@@ -173,24 +173,24 @@ def test_an_engine_that_is_wrong_is_refused_and_the_next_one_taken(
 ):
     monkeypatch.setitem(ENGINES, "odd", build)
     monkeypatch.setattr(engines, "list_candidates", lambda: ("odd", "tensorflow"))
-    engine, refused = choose_engine(prefix, pictures, wanted="auto")
+    engine, refused = choose_engine(Reference(prefix, lambda: pictures), wanted="auto")
     assert engine.name == "tensorflow"
     (line,) = refused
     assert re.match(reason, line)
     with pytest.raises(InputError, match=reason):
-        choose_engine(prefix, pictures, wanted="odd")
+        choose_engine(Reference(prefix, lambda: pictures), wanted="odd")
 
 
 def test_an_engine_that_is_not_installed_is_named(prefix, pictures, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(InputError, match=r"engine='openvino' needs the package openvino\."):
-        choose_engine(prefix, pictures, wanted="openvino")
+        choose_engine(Reference(prefix, lambda: pictures), wanted="openvino")
 
 
 def test_all_works_without_openvino(prefix, pictures, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     assert "openvino" not in engines.list_candidates()
-    engine, refused = choose_engine(prefix, pictures[:5], wanted="auto")
+    engine, refused = choose_engine(Reference(prefix, lambda: pictures[:5]), wanted="auto")
     assert refused == ()
     (features,) = engine.run([pictures[:5]])
     assert largest_error(features, keras_features(prefix, pictures[:5])) <= TOLERANCE
@@ -207,7 +207,7 @@ def test_errors_are_relative_and_those_of_the_worst_part():
 
 
 def test_an_engine_says_what_it_is(prefix, pictures):
-    engine, _ = choose_engine(prefix, pictures, wanted="tensorflow")
+    engine, _ = choose_engine(Reference(prefix, lambda: pictures), wanted="tensorflow")
     assert isinstance(engine, Engine)
     assert (engine.name, engine.items_per_second) == ("tensorflow", None), "no trial was needed"
     assert engine.error < 1e-4

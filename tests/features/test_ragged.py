@@ -52,9 +52,8 @@ def features_of(run, cut, items) -> list[np.ndarray]:
     return [np.asarray(prefix(tokens[np.newaxis]))[0] for tokens in tokens_of(items)]
 
 
-def list_rows(dataset) -> list[tuple[np.ndarray, np.ndarray]]:
-    batches = dataset.as_numpy_iterator()
-    return [pair for x, y in batches for pair in zip(x, y, strict=True)]
+def list_rows(batches) -> list[np.ndarray]:
+    return [row for batch in batches for row in batch]
 
 
 def assert_close(row, expected, share) -> None:
@@ -87,12 +86,9 @@ def test_what_is_stored_is_what_streams(run, texts):
     streamed = make_streamed_data(
         run, texts, phase=phase(views="stream"), cut=stored.cut, batching=Batching(8)
     )
-    one, other = list_rows(stored.validation), list_rows(streamed.validation)
+    one, other = list_rows(stored.validation()), list_rows(streamed.validation())
     assert len(one) == len(other) == 10
-    for (row, label), (row2, label2), tokens in zip(
-        one, other, tokens_of(texts.validation), strict=True
-    ):
-        np.testing.assert_array_equal(label, label2)
+    for row, row2, tokens in zip(one, other, tokens_of(texts.validation), strict=True):
         assert_close(row, row2[: len(tokens)], share=1e-3)
 
 
@@ -100,9 +96,7 @@ def test_what_unfrozen_blocks_make_of_it_is_what_the_whole_network_makes(run, te
     data = make_phase_data(run, texts, phases=[phase()], batching=Batching(4))
     backbone, head = run.network.backbone, run.network.head
     suffix = build_suffix(backbone, head, data.cut)
-    given = np.concatenate(
-        [np.asarray(suffix(x, training=False)) for x, _ in data.validation.as_numpy_iterator()]
-    )
+    given = np.concatenate([np.asarray(suffix(x, training=False)) for x in data.validation()])
     vectors = [backbone.network(tokens[np.newaxis]) for tokens in tokens_of(texts.validation)]
     expected = np.concatenate([np.asarray(head.classify(vector)) for vector in vectors])
     np.testing.assert_allclose(given, expected, atol=2e-3)
@@ -118,7 +112,7 @@ def test_epochs_show_every_text_once_beside_others_of_its_length(run, texts):
 
     def read(first: int) -> list[list[int]]:
         found = []
-        for x, y in data.make_training(first).as_numpy_iterator():
+        for x, y in data.make_training(first).take(6).as_numpy_iterator():
             own = [np.trim_zeros(np.abs(row).sum(axis=1), "b").size for row in x]
             found.append([whole[row[:n].tobytes()] for row, n in zip(x, own, strict=True)])
             np.testing.assert_array_equal(y.argmax(axis=1), texts.train.labels.rows[found[-1]])

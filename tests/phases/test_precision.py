@@ -193,7 +193,13 @@ def test_a_phase_trains_in_the_precision_that_it_names(
     before = [np.array(weight) for layer in top for weight in layer.trainable_weights]
     labels = np.arange(16) % 3
     data = PhaseData(
-        cut, lambda *_: batches, batches, as_labels(labels, labels), 2, batch_size=8, share=ALONE
+        cut,
+        lambda *_: batches,
+        lambda: (features for features, _ in batches.as_numpy_iterator()),
+        as_labels(labels, labels),
+        2,
+        batch_size=8,
+        share=ALONE,
     )
     result = fit_phase(
         small_backbone, small_head, phase(precision=precision, epochs=4), data, None, tmp_path,

@@ -1,18 +1,26 @@
-"""Runs without their checkpoint and export, which take longer than the rest of a small run."""
+"""Parts of a run: one without its checkpoint and export, and the last look at a model."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import keras
+import numpy as np
 from rich.console import Console
 
 from tfxfer import run
 from tfxfer.backbones.whole import build_model
 from tfxfer.config.config import Config
 from tfxfer.config.presets import load_config
-from tfxfer.evaluation.final import judge
+from tfxfer.data.items import ItemData
+from tfxfer.evaluation.final import calibrate, judge, predict_items
+from tfxfer.export.served_network import serve_network
 from tfxfer.machine import runtime
+from tfxfer.machine.compiled import compile_model
+from tfxfer.machine.processes import ALONE, Share
+from tfxfer.modality import InputSpec
+from tfxfer.records.evaluations import Calibration, Evaluation
 from tfxfer.records.exports import Exported
 from tfxfer.records.results import RunResult
 from tfxfer.training.job import choose_devices, prepare
@@ -51,8 +59,12 @@ def train_parts(config: Config, folder: Path) -> RunResult:
     plan = make_plan(config, job)
     model = build_model(job.backbone, job.head)
     keeper = Keeper(None, job.features, 0.0)
-    phases = train_phases(job, model, keeper=keeper, staging=folder)
-    validation, test, calibration = judge(model, job.items, config.calibrate, share=share)
+    told: list[np.ndarray] = []
+    phases = train_phases(job, model, keeper=keeper, staging=folder, tell=told.append)
+    calibrated = calibrate(model, job.items, told[-1], config.calibrate)
+    validation, test, calibration = judge(
+        serve_network(model).call, InputSpec.of(model), job.items, calibrated, share=share
+    )
     result = RunResult(
         path=folder,
         classes=job.items.classes,
@@ -75,3 +87,13 @@ def train_parts(config: Config, folder: Path) -> RunResult:
     run.write_config(folder, config)
     run.write_result(folder, result)
     return result
+
+
+def judge_model(
+    model: keras.Model, items: ItemData, calibrates: bool = True, share: Share = ALONE
+) -> tuple[Evaluation, Evaluation, Calibration | None]:
+    """Calibrate and evaluate a model, which predicts the items of both splits as a server does."""
+    spec, call = InputSpec.of(model), compile_model(model)
+    given = predict_items(call, spec, items.validation, share=share, modality=items.modality)
+    calibrated = calibrate(model, items, given, calibrates)
+    return judge(call, spec, items, calibrated, share=share)

@@ -49,7 +49,9 @@ from tfxfer.commands.main import main
 from tfxfer.machine.strategy import spread
 from tfxfer.backbones.whole import build_model
 from tfxfer.training.job import prepare
-from tfxfer.evaluation.final import judge
+from tfxfer.evaluation.final import calibrate, judge
+from tfxfer.machine.compiled import compile_model
+from tfxfer.modality import InputSpec
 from tfxfer.config.presets import load_config
 from tfxfer.report.console import make_console
 from tfxfer.training.phase import train_phases
@@ -68,8 +70,13 @@ for strategy in strategies:
         job = prepare(config, quiet, share=share)
         model = build_model(job.backbone, job.head)
         keeper = Keeper(None, job.features, 0.0)
-        phases = train_phases(job, model, keeper=keeper, staging=Path(out) / strategy)
-        validation, test, _ = judge(model, job.items, True, share=share)
+        told = []
+        phases = train_phases(
+            job, model, keeper=keeper, staging=Path(out) / strategy, tell=told.append
+        )
+        calibrated = calibrate(model, job.items, told[-1])
+        call, spec = compile_model(model), InputSpec.of(model)
+        validation, test, _ = judge(call, spec, job.items, calibrated, share=share)
     figures = {"devices": share.devices, "phases": list(map(asdict, phases))}
     for name, evaluation in {"val": validation, "test": test}.items():
         figures |= {f"{name}.{key}": value for key, value in asdict(evaluation).items()}

@@ -56,7 +56,7 @@ def make_data(small_backbone, small_head, make_table):
         return PhaseData(
             find_cut(small_backbone, small_head, 0),
             lambda *_: batches(training[order], labels[order]),
-            batches(validation, validation_labels),
+            lambda: iter([validation]),
             as_labels(labels, validation_labels),
             steps_per_epoch=-(-len(labels) // 20),
             batch_size=20,

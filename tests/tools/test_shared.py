@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from rich.console import Console
+from support.parts import judge_model
 
 import tfxfer
 from tfxfer.backbones.build import build_backbone
@@ -14,7 +15,6 @@ from tfxfer.config.backbone import BackboneConfig
 from tfxfer.config.head import HeadConfig
 from tfxfer.config.presets import load_config
 from tfxfer.errors import InputError
-from tfxfer.evaluation.final import judge
 from tfxfer.features.cut import build_prefix, find_cut
 from tfxfer.machine.processes import ALONE
 from tfxfer.modalities.pictures.networks.hub_module import export_hub_module
@@ -44,7 +44,7 @@ def test_a_network_that_knows_birds_tells_ten_species_apart(shared, tmp_path):
     )
     job = prepare(config, QUIET, share=ALONE)
     train_phase(Turn(job, 0, (), Watch(tmp_path, QUIET)))
-    validation, _, _ = judge(build_model(job.backbone, job.head), job.items, False, share=ALONE)
+    validation, _, _ = judge_model(build_model(job.backbone, job.head), job.items, False)
     assert validation.accuracy >= 0.94
     assert any("no test split" in note for note in make_plan(config, job).notes)
 

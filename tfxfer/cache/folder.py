@@ -19,8 +19,8 @@ from tfxfer.errors import FULL, InputError
 UNFINISHED = ".unfinished-"
 _ABANDONED_SECONDS = 3600
 # The folders of the cache that hold no features: unpacked archives, Python data sets written as
-# files, findings of audits, and checkpoints of stopped runs.
-OTHERS = ("archives", "datasets", "audit", "checkpoints")
+# files, findings of audits, checkpoints of stopped runs, and the engines that were chosen.
+OTHERS = ("archives", "datasets", "audit", "checkpoints", "engines")
 # The names of the cache's own folders match this; nothing else is touched.
 KEY = re.compile(r"[0-9a-f]{32}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -13,17 +13,15 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer import run
-from tfxfer.backbones.hub_layer import HubModule
 from tfxfer.backbones.whole import add_embeddings
-from tfxfer.data.items import ItemSet, spread
-from tfxfer.export.jax_program import trace_jax
+from tfxfer.data.items import ItemSet, spread, spread_rows
+from tfxfer.export.served_network import ServedNetwork, serve_network
 from tfxfer.export.warm_up import feed, write_warm_up
 from tfxfer.machine.compiled import (
     call_model,
     exact_float32,
     functions_as_python,
     graphs_as_written,
-    is_on,
 )
 from tfxfer.modality import InputSpec, Signature
 from tfxfer.prediction.prepare import find_modality
@@ -35,8 +33,6 @@ _COMPARED = 16
 TOP_K = 5  # the number of classes in `labels` and `scores`
 
 Outputs = dict[str, tf.Tensor]
-# A function from pictures to probabilities and embeddings.
-Answer = Callable[[tf.Tensor], list[tf.Tensor]]
 
 
 class ExportMismatchError(RuntimeError):
@@ -51,6 +47,8 @@ def export_saved_model(
     *,
     top_k: int = TOP_K,
     name: str = "tfxfer",
+    network: ServedNetwork | None = None,
+    chosen_by: np.ndarray | None = None,
 ) -> Exported:
     """Write a SavedModel, load it in plain TensorFlow and compare it with the trained model.
 
@@ -75,26 +73,37 @@ def export_saved_model(
         validation: The pictures for the comparison and for the warm-up requests.
         top_k: The number of ``labels``, at most that of the classes.
         name: The name under which the model will be served.
+        network: The model's network, if it is traced already.
+        chosen_by: The probabilities of all validation items ``[items, classes]`` by which the
+            model was chosen, if they are known. They were computed block by block and on stored
+            features; the exported model must give the same.
 
     Raises:
         ExportMismatchError: The outputs differ.
     """
-    write_saved_model(model, classes, path, top_k)
+    write_saved_model(model, classes, path, top_k, network)
     encoded = choose_encoded(validation, _COMPARED)
     views = make_views(model, encoded)
     write_warm_up(path, name, list_signatures(model), encoded=encoded, views=views)
-    return compare_export(model, path, encoded, views)
+    trained = None
+    if network is not None and chosen_by is not None:
+        trained = _check_network(network, views, spread_rows(len(chosen_by), _COMPARED), chosen_by)
+    return compare_export(model, path, encoded, views, trained)
 
 
 def write_saved_model(
-    model: keras.Model, classes: Sequence[str], path: Path, top_k: int = TOP_K
+    model: keras.Model,
+    classes: Sequence[str],
+    path: Path,
+    top_k: int = TOP_K,
+    network: ServedNetwork | None = None,
 ) -> None:
-    """Write a SavedModel with the signatures of `export_saved_model`."""
+    """Write a SavedModel with the signatures of `export_saved_model`, which has the arguments."""
     names = tf.constant(list(classes))
     count = min(top_k, len(classes))
-    module = tf.Module()
+    network = network or serve_network(model)
     # All signatures share one function, so that the network is traced once.
-    answer = _answer_empty(trace_jax(model, module) if is_on("jax") else _trace(model, module))
+    answer, module = network.answer, network.module
 
     def classify(inputs: tf.Tensor) -> Outputs:
         probabilities, _ = answer(inputs)
@@ -130,20 +139,6 @@ def write_saved_model(
         tf.saved_model.save(module, str(path), signatures=signatures)
 
 
-def _answer_empty(answer: Answer) -> Answer:
-    """Return the function that gives empty outputs for an empty batch.
-
-    On some processors, TensorFlow's convolution (oneDNN) gives an empty batch a wrong shape.
-    """
-
-    def run(items: tf.Tensor) -> list[tf.Tensor]:
-        count = tf.shape(items)[0]
-        added = [[0, tf.cast(count == 0, tf.int32)], *[[0, 0]] * (items.shape.rank - 1)]
-        return [output[:count] for output in answer(tf.pad(items, added))]
-
-    return run
-
-
 def _blank(outputs: Outputs, is_valid: tf.Tensor) -> Outputs:
     """Return outputs with zeros and empty names in the rows of items that are not valid."""
     rows = is_valid[:, tf.newaxis]
@@ -151,28 +146,6 @@ def _blank(outputs: Outputs, is_valid: tf.Tensor) -> Outputs:
         name: output if name == "classes" else tf.where(rows, output, tf.zeros_like(output))
         for name, output in outputs.items()
     }
-
-
-def _trace(model: keras.Model, module: tf.Module) -> Answer:
-    """Return the network as a TensorFlow function, and let the module hold its weights.
-
-    `keras.export.ExportArchive` is not used, because it traces every function and layer once more.
-    Vectors become constants of the graph. They are four of five weights and a hundredth of their
-    size, and each variable costs time in every signature that is written or loaded.
-    """
-    both = add_embeddings(model)
-    vectors = [(each, each.numpy()) for each in model.weights if len(each.shape) < 2]
-    module.weights = [each.value for each in model.weights if len(each.shape) > 1]
-    hub_modules = [layer for layer in model._flatten_layers() if isinstance(layer, HubModule)]
-    module.resources = [layer.loaded for layer in hub_modules]  # These hold lookup tables, say.
-
-    def answer(items: tf.Tensor) -> list[tf.Tensor]:
-        # A constant that is made outside of the function would be an input of it.
-        with keras.StatelessScope([(each, tf.constant(value)) for each, value in vectors]):
-            return both(items, training=False)
-
-    spec = tf.TensorSpec(model.input_shape, tf.float32)
-    return tf.function(answer, input_signature=[spec], autograph=False)
 
 
 def list_signatures(model: keras.Model) -> tuple[Signature, ...]:
@@ -195,8 +168,34 @@ def make_views(model: keras.Model, encoded: Sequence[bytes]) -> tf.Tensor:
         return tf.stack([view(item) for item in encoded])
 
 
+def _check_network(
+    network: ServedNetwork, views: tf.Tensor, rows: np.ndarray, chosen_by: np.ndarray
+) -> list[np.ndarray]:
+    """Return what a network gives for views and for rounded views, if it is what was chosen by.
+
+    Args:
+        rows: The positions of the views' items among all.
+        chosen_by: The same as in `export_saved_model`.
+
+    Raises:
+        ExportMismatchError: The probabilities differ.
+    """
+    given = network.call(_with_rounded(views))
+    difference = float(np.abs(given[0][: len(rows)] - chosen_by[rows]).max())
+    _check_differences({"the network": difference}, len(rows))
+    return given
+
+
+def _with_rounded(views: tf.Tensor) -> np.ndarray:
+    return tf.concat([views, tf.round(views)], axis=0).numpy()
+
+
 def compare_export(
-    model: keras.Model, path: Path, encoded: Sequence[bytes], views: tf.Tensor
+    model: keras.Model,
+    path: Path,
+    encoded: Sequence[bytes],
+    views: tf.Tensor,
+    trained: list[np.ndarray] | None = None,
 ) -> Exported:
     """Load a SavedModel in plain TensorFlow and compare its signatures with the trained model.
 
@@ -208,6 +207,8 @@ def compare_export(
         path: The SavedModel's folder.
         encoded: The pictures for the comparison.
         views: The same pictures as `make_views` returns them.
+        trained: What the trained model gives for the views and then for the rounded views:
+            probabilities and embeddings; None asks it.
 
     Raises:
         ExportMismatchError: A probability differs by more than 1e-4, or an embedding by more than
@@ -217,8 +218,8 @@ def compare_export(
     count = len(encoded)
     differences: dict[str, float] = {}
     with exact_float32():
-        given = tf.concat([views, tf.round(views)], axis=0).numpy()
-        trained = call_model(add_embeddings(model))(given)
+        if trained is None:
+            trained = call_model(add_embeddings(model))(_with_rounded(views))
         for signature in list_signatures(model):
             if signature.is_encoded and signature.gives_embeddings:
                 continue
@@ -233,12 +234,16 @@ def compare_export(
             scale = max(1.0, float(np.abs(wanted).max()))
             difference = float(np.abs(answers[key].numpy() - wanted).max())
             differences[signature.name] = difference / scale
+    _check_differences(differences, len(encoded))
+    return Exported(path, len(encoded), max(differences.values()))
+
+
+def _check_differences(differences: Mapping[str, float], compared: int) -> None:
     for name, difference in differences.items():
         if not difference <= _TOLERANCE:
             raise ExportMismatchError(
                 f"The exported model must give what the trained model gives to within "
                 f"{_TOLERANCE}. Received: a difference of {difference:.2g} in signature {name!r} "
-                f"on {len(encoded)} validation pictures. Nothing was kept; please report this "
+                f"on {compared} validation pictures. Nothing was kept; please report this "
                 "with the run's config."
             )
-    return Exported(path, len(encoded), max(differences.values()))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 
 import numpy as np
 import tensorflow as tf
@@ -54,28 +54,6 @@ class Waiting:
     since: float = 0.0
 
 
-class Epochs:
-    """A counter of the passes over training batches.
-
-    `fit` may begin a pass that it does not use, to build a model from its first batch. So `start`
-    sets the number of each epoch when it begins. Without `start`, the passes are counted.
-    """
-
-    def __init__(self) -> None:
-        self._number, self._passes = 0, Counter[str]()
-
-    def start(self, number: int) -> None:
-        """Set the number, from 0, of the epoch to which the next pass belongs."""
-        self._number = number
-        self._passes.clear()
-
-    def take(self, reader: str) -> int:
-        """Return the epoch of the pass that a reader begins; each reader is counted by itself."""
-        number = self._number + self._passes[reader]
-        self._passes[reader] += 1
-        return number
-
-
 def make_stored_training(
     tables: Sequence[Table],
     labels: Labels,
@@ -83,22 +61,23 @@ def make_stored_training(
     classes: int,
     batching: Batching,
     seed: int,
-    epochs: Epochs | None = None,
+    first_epoch: int = 0,
 ) -> tf.data.Dataset:
     """Return shuffled batches of stored features; each epoch shows the next view of each item.
 
-    Features of different lengths are batched by length, and padded with zeros.
+    Features of different lengths are batched by length, and padded with zeros. The epochs follow
+    one another without end, so that one iterator serves all of them: each one begins a thread and
+    reads ahead.
 
     Args:
         tables: The stored features of each view.
-        epochs: The counter that numbers the epochs; None numbers them from 0.
+        first_epoch: The number of the first epoch, from 0; an epoch's number decides its order.
     """
     shape, dtype = tables[0].shape, _common_dtype(tables)
     steps, batch_size = batching.count_steps(len(labels)), batching.size
-    epochs, rows = epochs or Epochs(), labels.rows
+    rows = labels.rows
 
-    def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        epoch = epochs.take("features")
+    def read_epoch(epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         generator = np.random.default_rng([seed, epoch])
         if batching.draws_evenly:
             order, rounds = draw_evenly(labels.strata(), len(labels), generator)
@@ -113,8 +92,12 @@ def make_stored_training(
             views = (positions + rounds[chosen] + epoch) % len(tables)
             yield _read_views(tables, positions, views, dtype.as_numpy_dtype), rows[positions]
 
+    def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        return chain.from_iterable(map(read_epoch, count(first_epoch)))
+
     spec = (tf.TensorSpec((None, *shape), dtype), _spec(rows))
-    return _make_targets(_from_generator(generate, spec, steps), labels, classes)
+    endless = _from_generator(generate, spec, tf.data.INFINITE_CARDINALITY)
+    return _make_targets(endless, labels, classes)
 
 
 def group_by_length(
@@ -157,20 +140,25 @@ def _read_views(
     return features
 
 
-def make_stored_evaluation(
-    table: Table, labels: Labels, *, classes: int, batch_size: int
-) -> tf.data.Dataset:
-    """Return batches of the stored features of every item, once and in order."""
-    rows = labels.rows
+def read_stored(table: Table, *, batch_size: int) -> Iterator[np.ndarray]:
+    """Yield batches ``[batch, *cut.shape]`` float32 of the stored features of every item, in order.
 
-    def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for start in range(0, len(labels), batch_size):
-            positions = np.arange(start, min(start + batch_size, len(labels)))
-            yield table.read(positions), rows[positions]
+    Features of different lengths are padded with zeros.
+    """
+    rows = np.arange(len(table))
+    for start in range(0, len(rows), batch_size):
+        yield table.read(rows[start : start + batch_size]).astype(np.float32)
 
-    steps = math.ceil(len(labels) / batch_size)
-    spec = (tf.TensorSpec((None, *table.shape), _common_dtype([table])), _spec(rows))
-    return _make_targets(_from_generator(generate, spec, steps), labels, classes)
+
+def time_reading(batches: Iterator[np.ndarray], waiting: Waiting) -> Iterator[np.ndarray]:
+    """Yield the same batches, and add up how long their reader waits for each of them."""
+    while True:
+        start = time.monotonic()
+        batch = next(batches, None)
+        waiting.seconds += time.monotonic() - start
+        if batch is None:
+            return
+        yield batch
 
 
 def make_streamed_dataset(
@@ -215,7 +203,8 @@ def time_waiting(dataset: tf.data.Dataset, steps: int, waiting: Waiting) -> tf.d
     """Return the same batches, and add up how long their reader waits for each of them.
 
     Args:
-        steps: The number of batches, which a data set that filters does not know.
+        steps: The number of batches, which a data set that filters does not know; it may be
+            `tf.data.INFINITE_CARDINALITY`.
     """
 
     def start() -> np.int64:

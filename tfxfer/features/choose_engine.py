@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import repeat
 
 import keras
@@ -20,6 +22,9 @@ from tfxfer.machine.compiled import call_model, fill_up
 # largest measured difference is 0.17, in a MobileNetV2 restored from 8-bit weights, and linear
 # heads on its features are as good as on Keras's. Mixed-up items differ by 1 and more.
 TOLERANCE = 0.2
+# The largest difference of an engine that computes as the served model does, in float32.
+# TensorFlow, OpenVINO and XLA differ from Keras by 1e-6 … 1e-5 there.
+SERVED_TOLERANCE = 1e-3
 # Nearly equal items are assumed to differ by this share of the norm.
 _LEAST_SPREAD = 0.01
 _TIMED_BATCHES = 3
@@ -33,14 +38,53 @@ _MARGIN = 1.15
 _MUCH_FASTER = 5.0
 
 
+@dataclass(frozen=True)
+class Reference:
+    """The features that Keras itself computes of some items, with which engines are compared.
+
+    Keras is asked when its features are needed, and once.
+
+    Attributes:
+        prefix: The frozen layers, from items to a list of features.
+        sample: A function that gives some of the run's items ``[items, …]`` float32.
+        whole: The reference of which this is a part, with the positions of its outputs.
+    """
+
+    prefix: keras.Model
+    sample: Callable[[], np.ndarray]
+    whole: tuple[Reference, Sequence[int]] | None = None
+
+    @cached_property
+    def items(self) -> np.ndarray:
+        """The items, at most `BATCH`."""
+        return self.sample()[:BATCH]
+
+    @cached_property
+    def asked(self) -> tuple[list[np.ndarray], float]:
+        """Keras's features of these items in float32, and its items a second, layer by layer.
+
+        Raises:
+            InputError: The features are no finite numbers.
+        """
+        if self.whole is None:
+            return _ask_keras(self.prefix, self.items)
+        reference, positions = self.whole
+        features, speed = reference.asked
+        return [features[each] for each in positions], speed
+
+    def narrow(self, positions: Sequence[int]) -> Reference:
+        """Return the same for some of the outputs; Keras need not be asked again."""
+        prefix = engines.narrow(self.prefix, positions)
+        return Reference(prefix, lambda: self.items, (self, positions))
+
+
 def choose_engine(
-    prefix: keras.Model, items: np.ndarray, *, wanted: str, before: str | None = None
+    reference: Reference, *, wanted: str, before: str | None = None
 ) -> tuple[Engine, tuple[str, ...]]:
     """Choose an engine whose features agree with those of Keras, and make it ready.
 
     Args:
-        prefix: The frozen layers, from items to a list of features.
-        items: ``[items, size, size, 3]`` float32, some of the run's, at most `BATCH`.
+        reference: The frozen layers, and Keras's features of some of the run's items.
         wanted: A key of `ENGINES`, or ``"auto"`` for the fastest in a short comparison.
         before: The engine that ``"auto"`` took for other layers of the network; it is taken again
             without a comparison if it agrees.
@@ -53,24 +97,18 @@ def choose_engine(
     """
     if wanted != "auto":
         engines.check_installed(wanted)
-    expected, keras_speed = _ask_keras(prefix, items)
-    if not all(np.isfinite(part).all() for part in expected):
-        raise InputError(
-            "Weights must give finite features. Received: a network whose features of the first "
-            "pictures are infinite or no numbers. Take another file (--weights)."
-        )
     refused: list[str] = []
     best: Engine | None = None
     for name in _order(wanted, before):
-        if best and _speed(best) > _MUCH_FASTER * keras_speed:
+        if best and _speed(best) > _MUCH_FASTER * reference.asked[1]:
             break
-        engine = _check_engine(name, prefix, items, expected)
+        engine = _check_engine(name, reference, TOLERANCE)
         if isinstance(engine, str):
             refused.append(engine)
             continue
         if wanted != "auto" or before:
             return engine, tuple(refused)
-        engine = replace(engine, items_per_second=_time(engine, items))
+        engine = replace(engine, items_per_second=_time(engine, reference.items))
         if best is None or _speed(engine) > _MARGIN * _speed(best):
             best = engine
     if best is None:
@@ -81,19 +119,39 @@ def choose_engine(
     return best, tuple(refused)
 
 
+def choose_served(reference: Reference, names: Sequence[str]) -> Engine:
+    """Make the first engine ready that computes as the served model does, in float32.
+
+    Args:
+        names: The engines, the fastest first. The last one is taken in any case.
+    """
+    *others, last = names
+    for name in others:
+        engine = _check_engine(name, reference, SERVED_TOLERANCE)
+        if isinstance(engine, Engine):
+            return engine
+    return Engine(last, ENGINES[last](reference.prefix))
+
+
 def _ask_keras(prefix: keras.Model, items: np.ndarray) -> tuple[list[np.ndarray], float]:
-    """Return Keras's own features for some items, and its speed in items a second.
+    """Return Keras's own features of some items, and its speed in items a second.
 
     The items are run in two halves: the first makes all layers ready, and the second is timed.
     """
-    reference = call_model(prefix)
+    call = call_model(prefix)
     halves = np.split(_whole(items), 2)
-    first = reference(halves[0])
+    first = call(halves[0])
     start = time.monotonic()
-    second = reference(halves[1])
+    second = call(halves[1])
     speed = len(halves[1]) / (time.monotonic() - start)
     joined = (np.concatenate(parts) for parts in zip(first, second, strict=True))
-    return [part[: len(items)] for part in joined], speed
+    features = [part[: len(items)] for part in joined]
+    if not all(np.isfinite(part).all() for part in features):
+        raise InputError(
+            "Weights must give finite features. Received: a network whose features of the first "
+            "pictures are infinite or no numbers. Take another file (--weights)."
+        )
+    return features, speed
 
 
 def _order(wanted: str, before: str | None) -> list[str]:
@@ -102,25 +160,21 @@ def _order(wanted: str, before: str | None) -> list[str]:
     return list(dict.fromkeys([*([before] if before else []), *engines.list_candidates()]))
 
 
-def _check_engine(
-    name: str,
-    prefix: keras.Model,
-    items: np.ndarray,
-    expected: list[np.ndarray],
-) -> Engine | str:
+def _check_engine(name: str, reference: Reference, tolerance: float) -> Engine | str:
     """Make an engine ready, or say why it is refused."""
+    expected, _ = reference.asked
     try:
-        run = ENGINES[name](prefix)
-        error = largest_error(next(run([items])), expected)
+        run = ENGINES[name](reference.prefix)
+        error = largest_error(next(run([reference.items])), expected)
     # If an engine cannot compile a network, another one can, because TensorFlow runs them all.
     except Exception as failure:
         if name == "tensorflow":
             raise
         return f"engine {name} cannot run these layers ({first_line(failure)})"
-    if not error <= TOLERANCE:
+    if not error <= tolerance:
         return (
             f"engine {name} was refused: its features differ from Keras's by {error:.2g} "
-            f"(at most {TOLERANCE:g} is accepted)"
+            f"(at most {tolerance:g} is accepted)"
         )
     return Engine(name, run, error)
 

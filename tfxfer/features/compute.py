@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 
 from tfxfer.data.items import Identity, ItemSet, spread
-from tfxfer.data.pipeline import make_view_batches
+from tfxfer.data.pipeline import make_view_batches, take_sample
 from tfxfer.errors import InputError
 from tfxfer.features.cut import Cut
 from tfxfer.features.engines import BATCH, ENGINES
 from tfxfer.features.fingerprint import name_views, view_seeds
-from tfxfer.features.network import list_engines
 from tfxfer.features.run import FeatureRun, Prefixes
 from tfxfer.features.store import shards
 from tfxfer.features.store.table import Table
@@ -111,23 +110,25 @@ def compute_tables(
 def _complete_view(whole: _Pass) -> Tables:
     """Store the features that one view lacks, by one engine, and return its tables."""
     run, identities, engines = whole.run, whole.identities, whole.prefixes.engines
+    plain = run.modality.plain_view(run.network.backbone.input)
     for _ in range(1 + len(ENGINES)):
         wanted = {whole.view: whole.cuts}
         name, tables = _find(run, identities, wanted=wanted, prefixes=whole.prefixes)
         missing = {cut: tables[whole.view, cut].missing for cut in whole.cuts}
         lacking = tuple(cut for cut in whole.cuts if missing[cut].size)
         if not lacking:
-            run.recorder.engine_name = name
+            run.take_stored(name, whole.cuts, whole.prefixes)
             return tables
         rows = np.unique(np.concatenate([missing[cut] for cut in lacking]))
-        engine = engines.get(lacking)
-        if engine is None or engine.name != run.recorder.engine_name:
-            engines[lacking] = run.network.make_engine(
+        if (run.recorder.engine_name, lacking) not in engines:
+            engine = run.make_engine(
                 lacking,
-                _sample(whole),
-                recorder=run.recorder,
+                whole.prefixes,
+                partial(take_sample, whole.items, plain, count=BATCH),
                 stored_by=name if len(rows) < len(identities) else None,
             )
+            run.keep_trial(engine, lacking, whole.prefixes)
+            engines[engine.name, lacking] = engine
         # If another engine was chosen, the features that it has stored may be complete.
         if run.recorder.engine_name == name:
             _store_view(replace(whole, cuts=lacking).choose(rows))
@@ -149,7 +150,7 @@ def _find(
     """Return the engine whose stored features lack the fewest items, and their tables."""
     names = {view: name_views(identities, view) for view in wanted}
     best, fewest = ("", Tables()), math.inf
-    for engine in list_engines(run.recorder):
+    for engine in run.list_engines():
         tables = run.store.look_up(wanted, names, engine=engine, origin=prefixes)
         if any(table.damaged for table in tables.values()):
             run.recorder.say(
@@ -185,7 +186,8 @@ def _store_shards(part: _Pass, show: Callable[[int], None], *, dtype: str | None
         InputError: Some features are no numbers.
         OverflowError: Some features are too large for the type that suits the first batch.
     """
-    run, engine, done = part.run, part.prefixes.engines[part.cuts], 0
+    run, done = part.run, 0
+    engine = part.prefixes.engines[run.recorder.engine_name, part.cuts]
     names = name_views(part.identities, part.view)
     writers: list[Callable[..., None]] = []
     lengths: deque[np.ndarray] = deque()
@@ -200,7 +202,7 @@ def _store_shards(part: _Pass, show: Callable[[int], None], *, dtype: str | None
             if not writers:
                 for cut, each in zip(part.cuts, features, strict=True):
                     kind = run.store.kind(cut, part.view, engine=engine.name, origin=part.prefixes)
-                    chosen = dtype or shards.choose_dtype(each)
+                    chosen = dtype or run.store.dtype or shards.choose_dtype(each)
                     shard = shards.write_shard(run.store.folder, kind, names, chosen)
                     writers.append(stack.enter_context(shard))
             own = lengths.popleft() if lengths else None
@@ -218,12 +220,6 @@ def sample_lengths(run: FeatureRun, items: ItemSet) -> np.ndarray:
     plain = run.modality.plain_view(run.network.backbone.input)
     batches = make_view_batches(spread(items, _SAMPLE_ITEMS), plain, batch_size=BATCH)
     return np.concatenate([lengths for _, lengths in batches])
-
-
-def _sample(whole: _Pass) -> np.ndarray:
-    """Return some items from all over a split, because neighbours are often of one class."""
-    some = replace(whole, items=spread(whole.items, BATCH), view=0)
-    return next(_make_views(some, deque()))
 
 
 def _make_views(part: _Pass, lengths: deque[np.ndarray]) -> Iterator[np.ndarray]:

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.items import ItemData
-from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset
+from tfxfer.data.pipeline import make_training_dataset, make_view_batches, take_views
 from tfxfer.errors import FULL, InputError
 from tfxfer.features.batches import (
     Batching,
-    Epochs,
     Waiting,
-    make_stored_evaluation,
     make_stored_training,
     make_streamed_dataset,
+    read_stored,
+    time_reading,
     time_waiting,
 )
 from tfxfer.features.compute import compute_tables
 from tfxfer.features.cut import ITEMS, Cut
-from tfxfer.features.mixing import mix_batches
+from tfxfer.features.engines import BATCH
+from tfxfer.features.mixing import draw_seeds, mix_batches
 from tfxfer.features.plan import Views, plan_views
 from tfxfer.features.run import FeatureRun, Prefixes
 from tfxfer.features.store.table import Table
@@ -39,9 +42,10 @@ class PhaseData:
         cut: The cut where the frozen layers end, at which the features are taken.
         make_training: A function that returns batches of ``(features [batch, *cut.shape] float32,
             one-hot labels [batch, classes] float32)``, beginning with an epoch, by its number from
-            0. Each call gives the same batches anew. Features that are not stored are always seen
-            as in the first epochs.
-        validation: The same batches of the validation items, in order.
+            0. Each call gives the same batches anew. Batches of stored features go on through all
+            epochs without end. Others are those of one epoch, which each iterator draws anew.
+        validation: A function that returns batches of the features of the validation items, as
+            the served model computes them, in order.
         labels: The labels of the training and of the validation items.
         steps_per_epoch: The number of batches of an epoch, each of `batch_size` items; the rest
             is left out.
@@ -50,12 +54,11 @@ class PhaseData:
         tables: The stored training features of each view, and then those of the validation items;
             empty if nothing is stored.
         waiting: The time that the reader of the batches has waited for them.
-        epochs: The counter that is told the number of each epoch of `make_training` when it begins.
     """
 
     cut: Cut
     make_training: Callable[..., tf.data.Dataset]
-    validation: tf.data.Dataset
+    validation: Callable[[], Iterator[np.ndarray]]
     labels: tuple[Labels, Labels]
     steps_per_epoch: int
     batch_size: int
@@ -63,7 +66,20 @@ class PhaseData:
     views: int = 0
     tables: tuple[Table, ...] = ()
     waiting: Waiting = field(default_factory=Waiting)
-    epochs: Epochs = field(default_factory=Epochs)
+
+
+class Training(NamedTuple):
+    """Training batches of examples as they are.
+
+    Attributes:
+        batches: The batches.
+        seeds: A seed for each batch, by which its examples are mixed.
+        length: The number of batches.
+    """
+
+    batches: tf.data.Dataset
+    seeds: tf.data.Dataset
+    length: int
 
 
 def check_mixing(phase: ResolvedPhase, cut: Cut) -> None:
@@ -153,16 +169,22 @@ def make_stored_data(
     train, validation, cut = items.train, items.validation, wanted[0][0]
     found = compute_tables(run, train, wanted=wanted, split="training", prefixes=prefixes)
     views = [found[view, cut] for view in wanted]
-    held_out = {0: wanted[0]}
-    kept = compute_tables(run, validation, wanted=held_out, split="validation", prefixes=prefixes)[
-        0, cut
-    ]
-    classes = len(items.classes)
+    kept = compute_tables(
+        run.as_served(), validation, wanted={0: wanted[0]}, split="validation", prefixes=prefixes
+    )[0, cut]
+    classes, steps = len(items.classes), batching.count_steps(len(train.labels))
 
-    def make_training(epochs: Epochs) -> tf.data.Dataset:
-        return make_stored_training(
-            views, train.labels, classes=classes, batching=batching, seed=run.seed, epochs=epochs
+    def make_training(first_epoch: int) -> Training:
+        batches = make_stored_training(
+            views,
+            train.labels,
+            classes=classes,
+            batching=batching,
+            seed=run.seed,
+            first_epoch=first_epoch,
         )
+        seeds = draw_seeds(run.seed, steps, first_epoch)
+        return Training(batches, seeds, tf.data.INFINITE_CARDINALITY)
 
     return _join(
         run,
@@ -171,9 +193,7 @@ def make_stored_data(
         cut=cut,
         batching=batching,
         make_training=make_training,
-        validation=make_stored_evaluation(
-            kept, validation.labels, classes=classes, batch_size=batching.size
-        ),
+        validation=partial(read_stored, kept, batch_size=batching.size),
         tables=(*views, kept),
     )
 
@@ -189,7 +209,6 @@ def make_streamed_data(
     train, validation, size = items.train, items.validation, batching.size
     classes, spec = len(items.classes), run.network.backbone.input
     changed = run.modality.augmented_view(spec, run.augmentation.under(phase.augmentation))
-    plain = run.modality.plain_view(spec)
     steps = batching.count_steps(len(train.labels))
 
     def make_items() -> tf.data.Dataset:
@@ -202,25 +221,39 @@ def make_streamed_data(
             draws_evenly=batching.draws_evenly,
         ).take(steps)
 
-    def stream(dataset: tf.data.Dataset, steps: int) -> tf.data.Dataset:
-        if cut.name == ITEMS:
-            return dataset
-        return make_streamed_dataset(
-            engine, dataset, cut=cut, classes=classes, steps=steps, recorder=run.recorder
-        )
-
+    served = run.as_served()
     if cut.name != ITEMS:
-        sample = next(iter(make_items().as_numpy_iterator()))[0]
-        engine = run.network.make_engine([cut], sample, recorder=run.recorder)
-    held_out = make_evaluation_dataset(validation, plain, class_count=classes, batch_size=size)
+        prefixes = run.hash_prefixes([cut], phase.augmentation)
+
+        def sample() -> np.ndarray:
+            return next(iter(make_items().as_numpy_iterator()))[0]
+
+        engine, exact = (each.make_engine([cut], prefixes, sample) for each in (run, served))
+
+    def make_training(first_epoch: int) -> Training:
+        batches = make_items()
+        if cut.name != ITEMS:
+            batches = make_streamed_dataset(
+                engine, batches, cut=cut, classes=classes, steps=steps, recorder=run.recorder
+            )
+        seeds = tf.data.Dataset.random(seed=run.seed, rerandomize_each_iteration=True).batch(2)
+        return Training(batches, seeds, steps)
+
+    def read_validation() -> Iterator[np.ndarray]:
+        plain = run.modality.plain_view(spec)
+        if cut.name == ITEMS:
+            return take_views(make_view_batches(validation, plain, batch_size=size))
+        views = take_views(make_view_batches(validation, plain, batch_size=BATCH))
+        return (features for (features,) in served.recorder.time(exact, views))
+
     return _join(
         run,
         items,
         phase=phase,
         cut=cut,
         batching=batching,
-        make_training=lambda _: stream(make_items(), steps),
-        validation=stream(held_out, math.ceil(len(validation.labels) / size)),
+        make_training=make_training,
+        validation=read_validation,
     )
 
 
@@ -231,36 +264,27 @@ def _join(
     phase: ResolvedPhase,
     cut: Cut,
     batching: Batching,
-    make_training: Callable[[Epochs], tf.data.Dataset],
-    validation: tf.data.Dataset,
+    make_training: Callable[[int], Training],
+    validation: Callable[[], Iterator[np.ndarray]],
     tables: tuple[Table, ...] = (),
 ) -> PhaseData:
     """Mix training batches as a phase asks, and measure how long their reader waits for them."""
-    waiting, epochs = Waiting(), Epochs()
-    train, held_out = items.train.labels, items.validation.labels
-    steps = batching.count_steps(len(train))
+    waiting, train = Waiting(), items.train.labels
 
     def make_mixed(first_epoch: int = 0) -> tf.data.Dataset:
-        epochs.start(first_epoch)
-        mixed = mix_batches(
-            make_training(epochs),
-            mixup=phase.mixup,
-            cutmix=phase.cutmix,
-            seed=run.seed,
-            epochs=epochs,
-        )
-        return time_waiting(mixed, steps, waiting)
+        batches, seeds, length = make_training(first_epoch)
+        mixed = mix_batches(batches, mixup=phase.mixup, cutmix=phase.cutmix, seeds=seeds)
+        return time_waiting(mixed, length, waiting)
 
     return PhaseData(
         cut=cut,
         make_training=make_mixed,
-        validation=time_waiting(validation, math.ceil(len(held_out) / batching.size), waiting),
-        labels=(train, held_out),
-        steps_per_epoch=steps,
+        validation=lambda: time_reading(validation(), waiting),
+        labels=(train, items.validation.labels),
+        steps_per_epoch=batching.count_steps(len(train)),
         batch_size=batching.size,
         share=run.share,
         views=max(0, len(tables) - 1),
         tables=tables,
         waiting=waiting,
-        epochs=epochs,
     )

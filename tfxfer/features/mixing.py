@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 
 import numpy as np
 import tensorflow as tf
-
-from tfxfer.features.batches import Epochs
 
 _PURPOSE = 1  # It makes these random numbers differ from those that shuffle the same epoch.
 
@@ -17,8 +16,7 @@ def mix_batches(
     *,
     mixup: float,
     cutmix: float,
-    seed: int,
-    epochs: Epochs | None = None,
+    seeds: tf.data.Dataset,
 ) -> tf.data.Dataset:
     """Blend each example of a batch, and its label, with another example of the batch.
 
@@ -30,22 +28,10 @@ def mix_batches(
     Args:
         dataset: Batches of ``(examples, one-hot labels)``, float32.
         mixup, cutmix: The parameter of the Beta distribution of the share, above 0; 0 means none.
-        seed: The seed that decides all shares and rectangles, anew in each epoch.
-        epochs: The counter that numbers the epochs; None numbers them from 0.
+        seeds: A seed ``[2]`` int64 for each batch, which decides its shares and rectangles.
     """
     if not mixup and not cutmix:
         return dataset
-    numbers = epochs or Epochs()
-
-    # `Dataset.random` knows no epochs: it draws anew for each iterator, and `fit` drops some of
-    # these unread. A generator is begun only when the first batch is asked for.
-    def draw() -> Iterator[np.ndarray]:
-        generator = np.random.default_rng([seed, numbers.take("shares"), _PURPOSE])
-        while True:
-            yield generator.integers(np.iinfo(np.int64).max, size=2)
-
-    seeds = tf.data.Dataset.from_generator(draw, output_signature=tf.TensorSpec([2], tf.int64))
-    seeds = seeds.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
     def mix(batch, batch_seed):
         examples, labels = batch
@@ -61,6 +47,24 @@ def mix_batches(
         )
 
     return tf.data.Dataset.zip(dataset, seeds).map(mix).prefetch(2)
+
+
+def draw_seeds(seed: int, steps: int, first_epoch: int = 0) -> tf.data.Dataset:
+    """Give a seed ``[2]`` int64 for each batch of all epochs, which the epoch's number decides.
+
+    Args:
+        steps: The number of batches of an epoch.
+        first_epoch: The number of the first epoch, from 0.
+    """
+
+    def draw() -> Iterator[np.ndarray]:
+        for epoch in count(first_epoch):
+            generator = np.random.default_rng([seed, epoch, _PURPOSE])
+            for _ in range(steps):
+                yield generator.integers(np.iinfo(np.int64).max, size=2)
+
+    seeds = tf.data.Dataset.from_generator(draw, output_signature=tf.TensorSpec([2], tf.int64))
+    return seeds.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
 
 def _mixup(examples, labels, alpha, seed):

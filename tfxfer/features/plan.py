@@ -10,11 +10,10 @@ from tfxfer.config.phases import ResolvedPhase
 from tfxfer.data.items import ItemData, ItemSet
 from tfxfer.features.compute import find_tables, sample_lengths
 from tfxfer.features.cut import ITEMS, Cut
-from tfxfer.features.network import list_engines
 from tfxfer.features.run import FeatureRun, Prefixes
 from tfxfer.features.store import cache
 
-_STORED_BYTES = 2  # Most features are stored in float16 or bfloat16.
+_STORED_BYTES = {None: 2, "float32": 4}  # Most features are stored in float16 or bfloat16.
 
 Views = dict[int, list[Cut]]
 
@@ -99,9 +98,9 @@ def count_missing(run: FeatureRun, items: ItemSet, *, wanted: Views, prefixes: P
 def item_bytes(run: FeatureRun, items: ItemSet, cut: Cut) -> float:
     """Return the stored bytes of an item's features, or their mean over some if lengths differ."""
     if not cut.is_ragged:
-        return math.prod(cut.shape) * _STORED_BYTES
+        return math.prod(cut.shape) * _STORED_BYTES[run.store.dtype]
     lengths = run.network.measure(cut, sample_lengths(run, items))
-    return float(lengths.mean()) * math.prod(cut.shape[1:]) * _STORED_BYTES
+    return float(lengths.mean()) * math.prod(cut.shape[1:]) * _STORED_BYTES[run.store.dtype]
 
 
 def _ask_cache(
@@ -113,10 +112,11 @@ def _ask_cache(
     prefixes: Prefixes,
 ) -> bool:
     """Ask `cache.has_room` or `cache.make_room` about the missing features."""
-    needed = 0
-    for split, views in ((items.train, wanted), (items.validation, {0: wanted[0]})):
-        for (_, cut), table in find_tables(run, split, wanted=views, prefixes=prefixes).items():
+    needed, keys = 0, set[str]()
+    held_out = (run.as_served(), items.validation, {0: wanted[0]})
+    for own, split, views in ((run, items.train, wanted), held_out):
+        for (_, cut), table in find_tables(own, split, wanted=views, prefixes=prefixes).items():
             if len(table.missing):
-                needed += math.ceil(len(table.missing) * item_bytes(run, split, cut))
-    keys = run.store.keys(prefixes, wanted, engines=list_engines(run.recorder))
+                needed += math.ceil(len(table.missing) * item_bytes(own, split, cut))
+        keys |= own.store.keys(prefixes, views, engines=own.list_engines())
     return needed == 0 or ask(run.store.folder, needed, keys, run.store.limit_bytes)

@@ -36,6 +36,7 @@ class Recorder:
 
     console: Console
     engine_name: str | None = None
+    engine_error: float | None = None
     clock: Clock = field(default_factory=Clock)
     notes: list[str] = field(default_factory=list)
 

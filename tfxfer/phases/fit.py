@@ -8,7 +8,6 @@ from typing import Any
 
 import keras
 
-from tfxfer.machine.compiled import compile_model, predict
 from tfxfer.machine.devices import find_device
 from tfxfer.machine.progress import ProgressBar
 from tfxfer.phases.curves import Curves
@@ -38,16 +37,15 @@ def fit_phase(run: PhaseRun) -> PhaseResult:
         Exception: Memory does not suffice; the error is the backend's own, see phases/memory.py.
     """
     start = time.monotonic()
-    best = _make_best(run)
+    best, validate = _make_best(run), make_validate(run)
     rows = run.data.share.total(sum(map(len, run.data.tables)))
     if run.parts.is_solved(rows):
         model = prepare_phase(run.parts, steps=run.steps)
         found = _solve(run, model, best)
     else:
-        model, found = _take_steps(run, best)
+        model, found = _take_steps(run, best, validate)
     if run.watch.tell:
-        features = (batch for batch, _ in run.data.validation.as_numpy_iterator())
-        run.watch.tell(predict(compile_model(model), features))
+        run.watch.tell(validate.predict(model))
     return PhaseResult(
         name=run.phase.name,
         unfrozen=tuple(block.name for block in run.parts.unfrozen),
@@ -57,6 +55,18 @@ def fit_phase(run: PhaseRun) -> PhaseResult:
         seconds=time.monotonic() - start,
         **found,
         **_outcome(run, best),
+    )
+
+
+def make_validate(run: PhaseRun) -> Validate:
+    """Make the callback that measures the epochs of a phase on validation."""
+    data, parts = run.data, run.parts
+    return Validate(
+        data.validation,
+        data.labels[1],
+        objective=parts.objective,
+        share=data.share,
+        layers=layers_of(parts.backbone.network, parts.unfrozen),
     )
 
 
@@ -103,12 +113,14 @@ def _solve(run: PhaseRun, model: keras.Model, best: KeepBest) -> dict[str, Any]:
     }
 
 
-def _take_steps(run: PhaseRun, best: KeepBest) -> tuple[keras.Model, dict[str, Any]]:
+def _take_steps(
+    run: PhaseRun, best: KeepBest, validate: Validate
+) -> tuple[keras.Model, dict[str, Any]]:
     """Train by gradient steps, and put the best weights back."""
     attempt = Attempt(
         layers=layers_of(run.parts.backbone.network, run.parts.unfrozen),
         build=lambda precision: prepare_phase(run.parts, steps=run.steps, precision=precision),
-        fit=partial(_fit_steps, run, best),
+        fit=partial(_fit_steps, run, (validate, best)),
         phase=run.phase,
         say=run.watch.say,
     )
@@ -127,17 +139,22 @@ def _take_steps(run: PhaseRun, best: KeepBest) -> tuple[keras.Model, dict[str, A
 
 def _fit_steps(
     run: PhaseRun,
-    best: KeepBest,
+    measures: tuple[Validate, KeepBest],
     model: keras.Model,
     *,
     precision: str,
     span: Span,
     finite: StayFinite,
 ) -> dict[str, list[float]]:
-    """Call `fit`, and return its figures by epoch."""
+    """Call `fit`, and return its figures by epoch.
+
+    Args:
+        measures: The callbacks that measure the epochs and keep the best one.
+    """
+    phase, data = run.phase, run.data
+    validate, best = measures
     if span.state:
         load_state(span.state, model, best)
-    phase, data = run.phase, run.data
     bar = ProgressBar(
         phase.name,
         epochs=phase.epochs,
@@ -153,7 +170,8 @@ def _fit_steps(
             data.make_training(span.start),
             initial_epoch=span.start,
             epochs=span.stop or phase.epochs,
-            callbacks=[*_make_callbacks(run, best), bar, *also, *_tell_epochs(run)],
+            steps_per_epoch=data.steps_per_epoch,
+            callbacks=[*_make_callbacks(run, validate, best), bar, *also, *_tell_epochs(run)],
             shuffle=False,  # The batches are shuffled already.
             verbose=0,
         ).history
@@ -162,18 +180,14 @@ def _fit_steps(
     return {key: [float(value) for value in values] for key, values in history.items()}
 
 
-def _make_callbacks(run: PhaseRun, best: KeepBest) -> list[keras.callbacks.Callback]:
-    """Make the callbacks that number the epochs, measure them, keep the best and write curves.
+def _make_callbacks(
+    run: PhaseRun, validate: Validate, best: KeepBest
+) -> list[keras.callbacks.Callback]:
+    """Make the callbacks that measure the epochs, keep the best and write curves.
 
-    The last two read the figures that the second one adds.
+    The last two read the figures that the first one adds.
     """
-    data = run.data
-    curves = Curves(run.watch.logs / run.phase.name, run.watch.say)
-    validate = Validate(
-        data.validation, data.labels[1], objective=run.parts.objective, share=data.share
-    )
-    begin = keras.callbacks.LambdaCallback(on_epoch_begin=lambda n, _: data.epochs.start(n))
-    return [begin, validate, best, curves]
+    return [validate, best, Curves(run.watch.logs / run.phase.name, run.watch.say)]
 
 
 def _tell_epochs(run: PhaseRun) -> list[keras.callbacks.Callback]:

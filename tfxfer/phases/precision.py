@@ -87,7 +87,7 @@ def in_precision(layers: Sequence[keras.layers.Layer], precision: str) -> Iterat
     """
     check_precision(precision)
     if precision == "bfloat16_rewrite":
-        switched: AbstractContextManager[None] = _rewriting()
+        switched: AbstractContextManager[None] = _rewriting(True)
     elif precision.startswith("mixed_"):
         switched = _mixing(layers, precision)
     else:
@@ -104,9 +104,20 @@ def _mixing(layers: Sequence[keras.layers.Layer], policy: str) -> Iterator[None]
 
 
 @contextmanager
-def _rewriting() -> Iterator[None]:
+def as_served(layers: Sequence[keras.layers.Layer]) -> Iterator[None]:
+    """Compute in float32 inside the block, as the served model does, whatever stands around it.
+
+    Args:
+        layers: The layers whose policy an outer block may have changed.
+    """
+    with in_policy(layers, "float32"), _rewriting(False) if is_on("tensorflow") else nullcontext():
+        yield
+
+
+@contextmanager
+def _rewriting(value: bool) -> Iterator[None]:
     before = tf.config.optimizer.get_experimental_options().get(_REWRITE, False)
-    tf.config.optimizer.set_experimental_options({_REWRITE: True})
+    tf.config.optimizer.set_experimental_options({_REWRITE: value})
     try:
         yield
     finally:

@@ -26,15 +26,11 @@ def prepare_phase(parts: PhaseParts, *, steps: int, precision: str = "float32") 
     Returns:
         The compiled model, whose optimizer is built.
     """
-    phase, backbone, head = parts.phase, parts.backbone, parts.head
-    unfrozen = unfreeze_for(phase, backbone)
-    if len(unfrozen) == len(backbone.blocks):
-        model = build_model(backbone, head, parts.trains_batch_norm or backbone.keeps_dropout)
-    else:
-        model = build_suffix(backbone, head, parts.cut, parts.trains_batch_norm)
+    unfreeze_for(parts.phase, parts.backbone)
+    model = build_trained(parts)
     model.compile(
         optimizer=_make_optimizer(parts, steps, precision),
-        loss=parts.objective.make_loss(phase.label_smoothing),
+        loss=parts.objective.make_loss(parts.phase.label_smoothing),
         metrics=parts.objective.make_metrics(),
         # Keras asks for the policy of the model itself; here each layer has its own.
         auto_scale_loss=False,
@@ -42,6 +38,14 @@ def prepare_phase(parts: PhaseParts, *, steps: int, precision: str = "float32") 
     # Otherwise, the first step would make its variables, and TensorFlow would trace it again.
     model.optimizer.build(model.trainable_variables)
     return model
+
+
+def build_trained(parts: PhaseParts) -> keras.Model:
+    """Join the layers that a phase trains: the whole network, or what lies above the cut."""
+    backbone, head = parts.backbone, parts.head
+    if len(parts.unfrozen) == len(backbone.blocks):
+        return build_model(backbone, head, parts.trains_batch_norm or backbone.keeps_dropout)
+    return build_suffix(backbone, head, parts.cut, parts.trains_batch_norm)
 
 
 def _make_optimizer(parts: PhaseParts, steps: int, precision: str) -> keras.optimizers.Optimizer:

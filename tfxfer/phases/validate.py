@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from tfxfer.machine.compiled import Call, compile_model, predict
 from tfxfer.machine.processes import Share
+from tfxfer.phases.precision import as_served
 from tfxfer.task import Labels, Objective
 
 
@@ -21,29 +22,43 @@ class Validate(keras.callbacks.Callback):
     that read the logs.
 
     Args:
-        validation: Batches of the model's inputs and labels, in the order of the labels.
+        validation: A function that returns batches of the model's inputs, in the order of the
+            labels.
         labels: The labels of the validation items.
         objective: The objective, which names the score.
         share: The part of the run that this process does; the metrics are those of all items.
+        layers: The layers that train in the precision of the phase; here they compute in float32,
+            as they are served.
     """
 
     def __init__(
         self,
-        validation: tf.data.Dataset,
+        validation: Callable[[], Iterator[np.ndarray]],
         labels: Labels,
         *,
         objective: Objective,
         share: Share,
+        layers: Sequence[keras.layers.Layer] = (),
     ):
         super().__init__()
+        self._layers = layers
         self._validation, self._objective, self._share = validation, objective, share
         self._labels = labels.change(share.gather)
-        self._call: Call | None = None
+        self._compiled: tuple[keras.Model, Call] | None = None
+
+    def predict(self, model: keras.Model) -> np.ndarray:
+        """Return a model's probabilities for the validation items of all processes, in order.
+
+        A model is compiled once. The arrays ``[items, classes]`` are float32.
+        """
+        if self._compiled is None or self._compiled[0] is not model:
+            self._compiled = model, compile_model(model)
+        with as_served(self._layers):
+            found = predict(self._compiled[1], self._validation())
+        return self._share.gather(found)
 
     def on_epoch_end(self, epoch, logs=None):
-        self._call = self._call or compile_model(self.model)
-        features = (batch for batch, _ in self._validation.as_numpy_iterator())
-        probabilities = self._share.gather(predict(self._call, features))
+        probabilities = self.predict(self.model)
         if np.isfinite(probabilities).all():
             figures = self._objective.measure(self._labels, probabilities)
         else:

@@ -59,6 +59,7 @@ class Plan:
         phases: The plan of each phase, in order.
         notes: What the user should know before the run starts; in a `RunResult`, the notes of
             the run itself are added.
+        engine: What will run the frozen layers, in words for people.
     """
 
     source: str
@@ -71,3 +72,4 @@ class Plan:
     blocks: tuple[tuple[str, int], ...]
     phases: tuple[PhasePlan, ...]
     notes: tuple[str, ...]
+    engine: str = ""

@@ -97,6 +97,8 @@ class RunResult:
         total_parameters: The number of the model's parameters, its head included.
         engine: The engine that computed the features, in this run or when they were stored; None
             if no layer was frozen.
+        engine_error: The relative difference of its training features from Keras's on a few items;
+            None if it is not known. Validation and test are computed as the model is served.
         seed: The seed of all random numbers.
         seconds: The wall time of the whole run.
         stages: The seconds of its other stages than the phases, by name, in this process.
@@ -123,6 +125,7 @@ class RunResult:
     quarantined: tuple[BadFile, ...]
     calibration: Calibration | None = None
     stages: dict[str, float] = field(default_factory=dict)
+    engine_error: float | None = None
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ def print_plan(console: Console, plan: Plan, with_blocks: bool) -> None:
         f"{plan.backbone}, weights {escape(plan.weights)}, {plan.image_size_px} px, "
         f"{plan.parameters:,} parameters in {len(plan.blocks)} blocks",
     )
+    table.add_row("[bold]engine[/]", plan.engine)
     console.print(table)
     console.print(_phases_table(plan))
     if with_blocks:

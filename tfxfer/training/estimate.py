@@ -105,7 +105,8 @@ def _count_decoded(job: Job, parts: PhaseParts, before: Before) -> tuple[int, in
     left = {view: cuts for view, cuts in wanted.items() if view >= before.views}
     decoded = count_missing(features, items.train, wanted=left, prefixes=prefixes)
     held_out = {0: [cut]}
-    decoded += count_missing(features, items.validation, wanted=held_out, prefixes=prefixes)
+    served = features.as_served()
+    decoded += count_missing(served, items.validation, wanted=held_out, prefixes=prefixes)
     return views, decoded
 
 

@@ -8,12 +8,14 @@ from functools import partial
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from tfxfer import run
 from tfxfer.features.cut import Cut
 from tfxfer.features.feed import PhaseData, make_phase_data
-from tfxfer.phases.fit import fit_phase
+from tfxfer.phases.fit import fit_phase, make_validate
 from tfxfer.phases.parts import PhaseRun, Watch
+from tfxfer.phases.prepare import build_trained
 from tfxfer.phases.span import WHOLE, Span
 from tfxfer.phases.state import StateError
 from tfxfer.records.results import PhaseResult
@@ -30,6 +32,7 @@ def train_phases(
     keeper: Keeper,
     staging: Path,
     after: Callable[[keras.Model], None] | None = None,
+    tell: Callable[[np.ndarray], None] | None = None,
 ) -> tuple[PhaseResult, ...]:
     """Train one phase after the other, except those that an earlier process has finished.
 
@@ -38,14 +41,19 @@ def train_phases(
         keeper: The keeper of how far the run is.
         staging: The folder to which the run's files are written.
         after: A function that is called with the model after each epoch and after each phase.
+        tell: A function that is given the probabilities of the validation items, which the trained
+            model gives, ``[items, classes]``: once for each phase that is trained here, or once if
+            an earlier process has finished all of them.
     """
     after_epoch = partial(after, model) if after else None
     watch = Watch(
-        keeper.logs(staging) / run.TENSORBOARD, job.features.recorder.console, after_epoch
+        keeper.logs(staging) / run.TENSORBOARD, job.features.recorder.console, after_epoch, tell
     )
     results = list(keeper.found.phases)
     for result in results:
         print_phase(watch.console, result)
+    if tell and len(results) == len(job.phases):
+        tell(_predict_validation(Turn(job, len(results) - 1, tuple(results), watch)))
     for position in range(len(results), len(job.phases)):
         turn = Turn(job, position, tuple(results), watch)
         try:
@@ -109,6 +117,13 @@ def train_phase(turn: Turn, keeper: Keeper | None = None) -> PhaseResult:
     this = keeper.go_on(this, turn.position, earlier=turn.earlier, times=spent.seconds)
     result = replace(fit_phase(this), **spent.seconds())
     return keeper.join(result, turn.position)
+
+
+def _predict_validation(turn: Turn) -> np.ndarray:
+    """Return what `Watch.tell` was told at the end of a phase, after the phase."""
+    data = _make_data(turn)
+    parts = turn.job.parts(turn.position, data.cut)
+    return make_validate(PhaseRun(parts, data, turn.watch)).predict(build_trained(parts))
 
 
 def _make_data(turn: Turn) -> PhaseData:

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from tfxfer.config.config import Config
 from tfxfer.config.phases import ResolvedPhase
+from tfxfer.features.cut import ITEMS
 from tfxfer.machine import runtime
 from tfxfer.machine.keras_settings import float32_policy
 from tfxfer.phases.memory import memory_errors
@@ -49,6 +50,7 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
         parameters=backbone.network.count_params(),
         blocks=tuple((block.name, block.parameters) for block in backbone.blocks),
         phases=tuple(phases),
+        engine=_describe_engine(job),
         notes=(
             *items.notes,
             *backbone.notes,
@@ -56,6 +58,24 @@ def make_plan(config: Config, job: Job, is_timed: bool = False) -> Plan:
             *items.task.note_sizes(class_counts, config.data.balance),
         ),
     )
+
+
+def _describe_engine(job: Job) -> str:
+    """Say which engine will run the frozen layers, and how exact it was when it was compared."""
+    features = job.features
+    cuts = dict.fromkeys(map(features.network.cut_for, job.phases))
+    frozen = tuple(cut for cut in cuts if cut.name != ITEMS)
+    if not frozen:
+        return "none: the whole network trains"
+    prefixes = features.hash_prefixes(frozen)
+    for tried in (frozen, *((cut,) for cut in frozen)):
+        if known := features.find_trial(tried, prefixes):
+            return (
+                f"{known.engine}, whose features differ from Keras's by {known.error:.2g} of what "
+                "tells items apart"
+            )
+    wanted = features.network.engine
+    return "the fastest in a short comparison" if wanted == "auto" else wanted
 
 
 @float32_policy()

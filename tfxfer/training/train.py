@@ -4,26 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
+import numpy as np
 from rich.console import Console
 
 from tfxfer import run
 from tfxfer.backbones.whole import build_model
 from tfxfer.config.config import Config
 from tfxfer.data.items import ItemData
-from tfxfer.evaluation.final import judge
+from tfxfer.evaluation.final import calibrate, judge
 from tfxfer.export.jax_program import check_readable
 from tfxfer.export.saved_model import export_saved_model
+from tfxfer.export.served_network import ServedNetwork, serve_network
 from tfxfer.features.cut import ITEMS
 from tfxfer.machine import runtime
+from tfxfer.machine.compiled import compile_model, is_on
 from tfxfer.machine.disks import disk_errors
 from tfxfer.machine.keras_settings import float32_policy
 from tfxfer.machine.processes import loss_of_others
 from tfxfer.machine.stages import Stages
+from tfxfer.modality import InputSpec
 from tfxfer.phases.memory import memory_errors
+from tfxfer.records.evaluations import Calibration, Evaluation
 from tfxfer.records.exports import Exported
 from tfxfer.records.results import RunResult
 from tfxfer.report.console import print_plan, print_result
@@ -87,35 +92,37 @@ def run_training(
             place = until_done.enter_context(reserve(config, job, model, staging, fresh))
             keeper = Keeper(place, job.features, stages.started, every_seconds)
             keeper = keeper.take_up(model, job.phases, share=share)
-            results = train_phases(job, model, keeper=keeper, staging=staging, after=watch)
+            told: list[np.ndarray] = []
+            results = train_phases(
+                job, model, keeper=keeper, staging=staging, after=watch, tell=told.append
+            )
             stages.skip()  # Each phase has measured its own time.
-            # A model is too sure about the items it was trained on, so they cannot calibrate it.
-            calibrates = config.calibrate and not config.data.split.train_on_validation
             with console.status("Evaluating"):
-                validation, test, calibration = judge(model, job.items, calibrates, share=share)
+                judged = _judge(config, job, model, told[-1])
             stages.end("judging")
         with console.status("Exporting"):
-            exported = _export(model, job, staging)
+            exported = _export(model, judged, job, staging)
             stages.end("export")
         result = RunResult(
             path=folder,
             classes=job.items.classes,
             plan=replace(plan, notes=(*plan.notes, *job.features.recorder.notes)),
             phases=results,
-            validation=validation,
-            test=test,
+            validation=judged.validation,
+            test=judged.test,
             exported=replace(exported, path=folder / run.EXPORT),
             total_parameters=model.count_params(),
             engine=job.features.recorder.engine_name
             if any(p.cut != ITEMS for p in results)
             else None,
+            engine_error=job.features.recorder.engine_error,
             seed=config.seed,
             seconds=keeper.seconds(),
             stages=stages.seconds,
             versions=runtime.list_versions(),
             device=runtime.describe_device(),
             quarantined=job.items.quarantined,
-            calibration=calibration,
+            calibration=judged.calibration,
         )
         run.write_config(staging, _with_choices(config, result))
         run.write_result(staging, result)
@@ -123,13 +130,55 @@ def run_training(
     return result
 
 
-def _export(model: keras.Model, job: Job, staging: Path) -> Exported:
+@dataclass(frozen=True)
+class _Judged:
+    """The last look at a model.
+
+    Attributes:
+        validation, test, calibration: The same as in `RunResult`.
+        network: The model's network, if it was traced for this.
+        probabilities: Its probabilities of the validation items ``[items, classes]``, by which it
+            was chosen.
+    """
+
+    validation: Evaluation
+    test: Evaluation
+    calibration: Calibration | None
+    network: ServedNetwork | None
+    probabilities: np.ndarray
+
+
+def _judge(config: Config, job: Job, model: keras.Model, given: np.ndarray) -> _Judged:
+    """Calibrate a model, and evaluate it by the very network that is exported, where that can be.
+
+    Args:
+        given: The model's probabilities of all validation items.
+    """
+    # A model is too sure about the items it was trained on, so they cannot calibrate it.
+    calibrates = config.calibrate and not config.data.split.train_on_validation
+    calibrated = calibrate(model, job.items, given, calibrates)
+    network = serve_network(model) if job.share.devices == 1 and is_on("tensorflow") else None
+    call = network.call if network else compile_model(model)
+    found = judge(call, InputSpec.of(model), job.items, calibrated, share=job.share)
+    return _Judged(*found, network, calibrated.after)
+
+
+def _export(model: keras.Model, judged: _Judged, job: Job, staging: Path) -> Exported:
     """Write the model and its SavedModel, if this is the first process."""
     path = staging / run.EXPORT
     if not job.share.is_first:
         return Exported(path, 0, 0.0)
     model.save(staging / run.MODEL)
-    return export_saved_model(model, job.items.classes, path, job.items.validation)
+    # GPUs and TPUs round the factors of convolutions, and not always in the same way.
+    is_exact = not runtime.has_accelerator()
+    return export_saved_model(
+        model,
+        job.items.classes,
+        path,
+        job.items.validation,
+        network=judged.network,
+        chosen_by=judged.probabilities if is_exact else None,
+    )
 
 
 def _with_choices(config: Config, result: RunResult) -> Config:

@@ -38,11 +38,14 @@ class FeatureStore:
         source: Where the items come from; those of each source are stored by themselves.
         limit_gb: The most gigabytes that the cache may hold; None takes its share of disk and
             memory.
+        dtype: The type in which features are stored, a key of `shards.DTYPES`; None takes the
+            smallest one whose rounding errors are harmless.
     """
 
     folder: Path
     source: str = ""
     limit_gb: float | None = None
+    dtype: str | None = None
 
     @property
     def limit_bytes(self) -> int | None:
@@ -52,7 +55,8 @@ class FeatureStore:
     def kind(self, cut: Cut, view: int, *, engine: str, origin: Origin) -> Kind:
         """Return the kind of the features that an engine computes of a view at a cut."""
         changes = origin.describe_changes(view)
-        key = digest(origin.hashes[cut], describe_engine(engine), self.source, changes)
+        stored = [self.dtype] if self.dtype else []
+        key = digest(origin.hashes[cut], describe_engine(engine), self.source, changes, *stored)
         about = {
             "network": origin.network,
             "cut": cut.name,

@@ -15,7 +15,6 @@ import keras
 
 from tfxfer.config.config import Config
 from tfxfer.config.phases import ResolvedPhase
-from tfxfer.features.network import list_engines
 from tfxfer.features.run import FeatureRun
 from tfxfer.machine.processes import Share
 from tfxfer.phases.keep_best import KeepBest
@@ -81,7 +80,7 @@ class Keeper:
             return self
         for phase, _ in zip(phases, found.phases, strict=False):
             unfreeze_for(phase, backbone)
-        if found.engine and found.engine in list_engines(recorder):
+        if found.engine and found.engine in self.features.list_engines():
             recorder.engine_name = found.engine
         recorder.notes += [note for note in found.notes if note not in recorder.notes]
         recorder.say(
