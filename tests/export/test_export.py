@@ -71,7 +71,7 @@ def test_an_export_that_differs_fails_loudly(model, exported, validation):
     model.layers[-1].set_weights([kernel, bias + np.array([0.5, 0, 0], np.float32)])
     with pytest.raises(ExportMismatchError, match="must give what the trained model gives"):
         encoded = choose_encoded(validation, 4)
-        compare_export(model, exported.path, encoded, make_views(model, encoded))
+        compare_export(model, exported.path, encoded, make_views(model, validation, 4))
 
 
 def test_warm_up_requests_are_those_of_a_server(exported):

@@ -15,12 +15,12 @@ import tensorflow as tf
 from tfxfer import run
 from tfxfer.backbones.whole import add_embeddings
 from tfxfer.data.items import ItemSet, spread, spread_rows
+from tfxfer.data.pipeline import take_sample
 from tfxfer.export.served_network import ServedNetwork, serve_network
 from tfxfer.export.warm_up import feed, write_warm_up
 from tfxfer.machine.compiled import (
     call_model,
     exact_float32,
-    functions_as_python,
     graphs_as_written,
 )
 from tfxfer.modality import InputSpec, Signature
@@ -83,7 +83,7 @@ def export_saved_model(
     """
     write_saved_model(model, classes, path, top_k, network)
     encoded = choose_encoded(validation, _COMPARED)
-    views = make_views(model, encoded)
+    views = make_views(model, validation, _COMPARED)
     write_warm_up(path, name, list_signatures(model), encoded=encoded, views=views)
     trained = None
     if network is not None and chosen_by is not None:
@@ -160,12 +160,11 @@ def choose_encoded(items: ItemSet, count: int) -> list[bytes]:
     return [bytes(encoded) for encoded, _ in chosen.as_numpy_iterator()]
 
 
-def make_views(model: keras.Model, encoded: Sequence[bytes]) -> tf.Tensor:
-    """Return encoded pictures as the network takes them, ``[pictures, …]`` float32."""
+def make_views(model: keras.Model, items: ItemSet, count: int) -> tf.Tensor:
+    """Return what `choose_encoded` takes as the network takes it, ``[items, …]`` float32."""
     spec = InputSpec.of(model)
     view = find_modality(spec.name).plain_view(spec)
-    with functions_as_python():
-        return tf.stack([view(item) for item in encoded])
+    return tf.constant(take_sample(items, view, count=count))
 
 
 def _check_network(

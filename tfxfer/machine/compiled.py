@@ -73,22 +73,6 @@ def graphs_as_written() -> Iterator[None]:
         tf.config.optimizer.set_experimental_options(left)
 
 
-@contextmanager
-def functions_as_python() -> Iterator[None]:
-    """Run TensorFlow's functions operation by operation inside a ``with`` block.
-
-    A function that is called a few times only takes less time so: its graph is not made ready.
-    """
-    import tensorflow as tf
-
-    before = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(True)
-    try:
-        yield
-    finally:
-        tf.config.run_functions_eagerly(before)
-
-
 def _highest_precision() -> AbstractContextManager[Any]:
     import jax
 
