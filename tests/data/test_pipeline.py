@@ -8,7 +8,12 @@ import tensorflow as tf
 
 from tfxfer.config.data import DataConfig
 from tfxfer.data.parts import draw_stratified
-from tfxfer.data.pipeline import make_evaluation_dataset, make_training_dataset
+from tfxfer.data.pipeline import (
+    make_evaluation_dataset,
+    make_training_dataset,
+    make_view_batches,
+)
+from tfxfer.errors import InputError
 from tfxfer.modalities.pictures.augment import decode_augmented
 from tfxfer.modalities.pictures.settings import AugmentationConfig
 from tfxfer.modalities.pictures.view import augmented_view, plain_view
@@ -38,6 +43,28 @@ def test_evaluation_gives_every_picture_once_in_order(pictures):
     assert batches[0][0].shape == (8, 32, 32, 3)
     assert batches[0][0].dtype == tf.float32
     assert np.min(batches[0][0]) >= 0 and 30 < np.max(batches[0][0]) <= 255
+
+
+def test_views_are_read_in_order_by_batches_as_the_data_set_gives_them(pictures):
+    whole = make_evaluation_dataset(pictures, plain_view(32), class_count=3, batch_size=8)
+    batches = list(make_view_batches(pictures, plain_view(32), batch_size=8))
+    for ours, (theirs, _) in zip(batches, whole, strict=True):
+        assert isinstance(ours, np.ndarray)
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_source_that_has_lost_items_since_it_was_listed_is_an_error(pictures):
+    class Shorter:
+        """Items of which the last ones are gone."""
+
+        labels = pictures.labels
+
+        def encoded(self):
+            return pictures.encoded().take(20)
+
+    views = make_view_batches(Shorter(), plain_view(32), batch_size=8)
+    with pytest.raises(InputError, match="24 items of one that had 42"):
+        list(views)
 
 
 def test_training_shuffles_and_augments_anew_each_epoch(pictures):

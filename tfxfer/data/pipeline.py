@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from tfxfer.data.items import PARALLEL_CALLS, ItemSet, spread, untuned
 from tfxfer.data.sampling import encode_evenly
+from tfxfer.errors import InputError
 from tfxfer.modality import View
 
 # Batches that are ready before they are asked for.
@@ -92,6 +93,9 @@ def make_view_batches(
     Returns:
         Batches ``[batch, …]``; the last one may be smaller. Where views are of different lengths,
         pairs of a batch, padded with zeros, and of these lengths ``[batch]`` int32.
+
+    Raises:
+        InputError: The source has fewer items than were listed.
     """
     encoded = items.encoded().map(lambda encoded, _: encoded).batch(batch_size)
     given = iter(untuned(encoded.prefetch(_PREFETCHED)))
@@ -99,9 +103,15 @@ def make_view_batches(
     starts = range(0, len(items.labels), batch_size)
 
     def read(start: int) -> Any:
+        batch = next(given, None)
+        if batch is None:
+            raise InputError(
+                f"A source must stay as it is while it is read. Received: {start:,} items of one "
+                f"that had {len(items.labels):,} when it was listed. Start again."
+            )
         with tf.device("CPU:0"):  # A GPU would be given every operation that it knows.
             drawn = () if seeds is None else (tf.constant(seeds[start : start + batch_size]),)
-            return tf.nest.map_structure(lambda part: part.numpy(), prepare(next(given), *drawn))
+            return tf.nest.map_structure(lambda part: part.numpy(), prepare(batch, *drawn))
 
     pool = ThreadPoolExecutor(1)
     ahead = deque(pool.submit(read, start) for start in starts[:_PREFETCHED])
