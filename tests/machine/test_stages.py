@@ -43,6 +43,23 @@ def test_a_profile_of_what_fails_is_written_too(tmp_path):
     assert (tmp_path / "run.prof").stat().st_size > 0
 
 
+def test_a_profile_replaces_no_file_and_hides_no_error(tmp_path):
+    file = tmp_path / "notes.txt"
+    file.write_text("mine")
+    with pytest.raises(InputError, match="takes a new file"), profiled(file):
+        pytest.fail("the work has begun")
+    assert file.read_text() == "mine"
+    said: list[str] = []
+    place = tmp_path / "folder"
+    place.mkdir()
+    with pytest.raises(ValueError, match="the run"), profiled(place / "run.prof", said.append):
+        (place / "run.prof").unlink()
+        place.rmdir()
+        raise ValueError("the run")
+    (note,) = said
+    assert "cannot be written" in note
+
+
 def test_a_place_that_cannot_be_written_to_is_refused_before_the_work(tmp_path):
-    with pytest.raises(InputError, match="--profile takes a file"), profiled(tmp_path):
+    with pytest.raises(InputError, match="--profile takes a new file"), profiled(tmp_path):
         pytest.fail("the work has begun")

@@ -85,7 +85,7 @@ def train(
         run.check_folder(folder, overwrite, config.data.source, config if all_folds else None)
         check_cache(config)
     console = make_console(quiet or not is_first)
-    with profiled(Path(profile) if profile else None):
+    with profiled(Path(profile) if profile else None, console.print):
         with console.status("Starting TensorFlow"):
             runtime.import_tensorflow()
         if all_folds:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cProfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,23 +38,26 @@ class Stages:
 
 
 @contextmanager
-def profiled(file: Path | None) -> Iterator[None]:
+def profiled(file: Path | None, say: Callable[[str], None] = print) -> Iterator[None]:
     """Write a profile of all Python functions that are called in the block, if a file is named.
 
     `python -m pstats FILE` reads it, and viewers such as snakeviz draw it. Profiling slows Python
     down by about a fourth.
 
+    Args:
+        say: A function that is given a note if the profile cannot be written at the end.
+
     Raises:
-        InputError: The file cannot be written.
+        InputError: The file is there already, or cannot be written.
     """
     if file is None:
         yield
         return
     try:
-        file.open("ab").close()
+        file.open("xb").close()
     except OSError as error:
         raise InputError(
-            f"--profile takes a file that can be written. Received: {str(file)!r} "
+            f"--profile takes a new file that can be written. Received: {str(file)!r} "
             f"({error.strerror}). Name another file."
         ) from error
     profile = cProfile.Profile()
@@ -62,4 +65,7 @@ def profiled(file: Path | None) -> Iterator[None]:
         with profile:
             yield
     finally:
-        profile.dump_stats(file)
+        try:
+            profile.dump_stats(file)
+        except OSError as error:  # This must not hide how the run ended.
+            say(f"the profile cannot be written to {str(file)!r} ({error.strerror})")
