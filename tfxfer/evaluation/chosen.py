@@ -44,7 +44,7 @@ def choose_split(listing: Listing, split: str | None) -> tuple[str, Listing, tup
     if split != ALL and split not in present:
         raise InputError(
             f"--split must be all or a split that the data have ({', '.join(present)}). Received: "
-            f"{split!r}.{nearest(split, (ALL, *SPLITS))} Leave it out for the test split, or for "
+            f"{split!r}.{nearest(split, (ALL, *present))} Leave it out for the test split, or for "
             "all pictures where there is none."
         )
     names = present if split == ALL else [split]
