@@ -87,7 +87,16 @@ def test_trials_of_other_layers_engines_and_wishes_have_other_places(tmp_path):
     assert len(places) == 4
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"engine": "tensorflow"}', b"\xff"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"{", b"[]", b"[" * 100_000, b'{"engine": "tensorflow"}', b"\xff",
+        b'{"engine": "tensorflow", "error": "x", "items_per_second": null}',
+        b'{"engine": "tensorflow", "error": NaN, "items_per_second": null}',
+        b'{"engine": ["tensorflow"], "error": 0.1, "items_per_second": 5}',
+        b'{"engine": "nonsense", "error": 0.1, "items_per_second": 5}',
+    ],
+)  # fmt: skip
 def test_a_damaged_trial_is_none(content, tmp_path):
     file = place_of(tmp_path, ["a"], ["tensorflow"], wanted="auto")
     assert read_trial(file) is None

@@ -20,6 +20,7 @@ from tfxfer.features.engines import BATCH, ENGINES
 from tfxfer.features.fingerprint import name_views, view_seeds
 from tfxfer.features.run import FeatureRun, Prefixes
 from tfxfer.features.store import shards
+from tfxfer.features.store.shards import read_error
 from tfxfer.features.store.table import Table
 from tfxfer.machine.progress import ItemBar
 
@@ -104,6 +105,9 @@ def compute_tables(
             names.add(run.recorder.engine_name)
         if len(names) == 1:
             break  # Otherwise, a view needed another engine, which then has to give all features.
+    engine = run.recorder.engine_name or ""
+    kinds = (run.store.kind(cut, v, engine=engine, origin=prefixes) for v, cut in tables)
+    run.recorder.note_error(filter(None, (read_error(run.store.folder, kind) for kind in kinds)))
     return tables
 
 
@@ -117,7 +121,7 @@ def _complete_view(whole: _Pass) -> Tables:
         missing = {cut: tables[whole.view, cut].missing for cut in whole.cuts}
         lacking = tuple(cut for cut in whole.cuts if missing[cut].size)
         if not lacking:
-            run.take_stored(name, whole.cuts, whole.prefixes)
+            run.recorder.engine_name = name
             return tables
         rows = np.unique(np.concatenate([missing[cut] for cut in lacking]))
         if (run.recorder.engine_name, lacking) not in engines:
@@ -202,6 +206,7 @@ def _store_shards(part: _Pass, show: Callable[[int], None], *, dtype: str | None
             if not writers:
                 for cut, each in zip(part.cuts, features, strict=True):
                     kind = run.store.kind(cut, part.view, engine=engine.name, origin=part.prefixes)
+                    kind = replace(kind, about=kind.about | {"error": engine.error})
                     chosen = dtype or run.store.dtype or shards.choose_dtype(each)
                     shard = shards.write_shard(run.store.folder, kind, names, chosen)
                     writers.append(stack.enter_context(shard))

@@ -43,7 +43,8 @@ class PhaseData:
         make_training: A function that returns batches of ``(features [batch, *cut.shape] float32,
             one-hot labels [batch, classes] float32)``, beginning with an epoch, by its number from
             0. Each call gives the same batches anew. Batches of stored features go on through all
-            epochs without end. Others are those of one epoch, which each iterator draws anew.
+            epochs without end. Others are those of one epoch, which each iterator draws anew; they
+            always begin as in the first epoch.
         validation: A function that returns batches of the features of the validation items, as
             the served model computes them, in order.
         labels: The labels of the training and of the validation items.

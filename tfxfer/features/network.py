@@ -98,7 +98,8 @@ class FrozenNetwork:
             engine, refused = choose_engine(reference, wanted=self.engine, before=before)
         for line in refused:
             recorder.say(line)
-        recorder.engine_name, recorder.engine_error = engine.name, engine.error
+        recorder.engine_name = engine.name
+        recorder.note_error([engine.error])
         recorder.clock.prefix_seconds += time.monotonic() - start
         return engine
 

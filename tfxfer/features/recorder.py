@@ -30,6 +30,8 @@ class Recorder:
         console: The console that prints the notes.
         engine_name: The engine that computed the features, now or when they were stored; None
             until there is one.
+        engine_error: The largest relative difference of the run's features from Keras's, as it was
+            found when they were computed; None if it is not known.
         clock: The times so far.
         notes: The notes that were printed for the user.
     """
@@ -45,6 +47,11 @@ class Recorder:
         if note not in self.notes:
             self.notes.append(note)
             self.console.print(f"[yellow]note[/] {escape(note)}")
+
+    def note_error(self, errors: Iterable[float]) -> None:
+        """Note how far features that the run uses are from Keras's."""
+        before = [] if self.engine_error is None else [self.engine_error]
+        self.engine_error = max([*before, *errors], default=None)
 
     def time(self, engine: Engine, batches: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
         """Run an engine and keep its time, which is all the time that is not spent on waiting.

@@ -103,13 +103,6 @@ class FeatureRun:
         if Trial.of(engine) != self.find_trial(cuts, prefixes):
             write_trial(self._place_of_trial(cuts, prefixes), Trial.of(engine))
 
-    def take_stored(self, engine: str, cuts: Sequence[Cut], prefixes: Prefixes) -> None:
-        """Note that an engine has stored all features that are needed, and its error if known."""
-        self.recorder.engine_name = engine
-        if self.recorder.engine_error is None:
-            known = self.find_trial(cuts, prefixes)
-            self.recorder.engine_error = known.error if known and known.engine == engine else None
-
     def find_trial(self, cuts: Sequence[Cut], prefixes: Prefixes) -> Trial | None:
         """Return the outcome of an earlier comparison of engines for the layers below some cuts."""
         return read_trial(self._place_of_trial(cuts, prefixes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tfxfer.cache.digest import digest
-from tfxfer.features.engines import Engine, describe_engine
+from tfxfer.features.engines import ENGINES, Engine, describe_engine
 from tfxfer.machine import runtime
 
 # The version is raised when engines are compared in another way.
@@ -62,9 +63,13 @@ def _describe(name: str) -> str:
 def read_trial(file: Path) -> Trial | None:
     """Read an outcome; None if there is none, or if the file is damaged."""
     try:
-        return Trial(**json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        found = json.loads(file.read_text(encoding="utf-8"))
+        speed = found["items_per_second"]
+        trial = Trial(found["engine"], float(found["error"]), speed and float(speed))
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
+    is_known = isinstance(trial.engine, str) and trial.engine in ENGINES
+    return trial if is_known and math.isfinite(trial.error) else None
 
 
 def write_trial(file: Path, trial: Trial) -> None:

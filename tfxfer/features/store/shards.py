@@ -115,6 +115,15 @@ def write_shard(
         raise
 
 
+def read_error(folder: Path, kind: Kind) -> float | None:
+    """Return how far the engine's features of a kind are from Keras's; None if it is not known."""
+    try:
+        about = json.loads((folder / kind.key / ABOUT).read_text(encoding="utf-8"))
+        return float(about["error"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
 class _Rows:
     """The rows of a shard on their way into its file."""
 
