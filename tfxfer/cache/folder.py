@@ -6,12 +6,15 @@ This module imports no TensorFlow.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import shutil
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from tfxfer.cache.in_use import claim
 from tfxfer.errors import FULL, InputError
@@ -60,6 +63,16 @@ def _not_writable(folder: Path, reason: str) -> InputError:
         f"{str(folder)!r}: {reason}. Name another with --set features.cache_dir=DIR or the "
         "environment variable TFXFER_CACHE, or take --set features.max_disk_gb=0 to store nothing."
     )
+
+
+def keep_json(file: Path, value: Any) -> None:
+    """Write a value as JSON in one step; if the cache cannot be written to, it is not kept."""
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=file.parent)
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            json.dump(value, stream)
+        os.replace(name, file)
 
 
 def is_being_written(place: Path) -> bool:

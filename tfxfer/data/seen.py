@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from tfxfer.cache.digest import digest
+from tfxfer.cache.folder import keep_json
 from tfxfer.records.audits import Look
 
 # The version is raised when looks at the same item change.
@@ -47,9 +45,4 @@ def write_looks(file: Path, looks: Mapping[str, tuple[str, Look]]) -> None:
         (stamp, asdict(look) | {"thumbnail": look.thumbnail.hex()})
         for stamp, look in looks.values()
     ]
-    with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=file.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump({"version": _VERSION, "looks": rows}, stream)
-        os.replace(name, file)
+    keep_json(file, {"version": _VERSION, "looks": rows})

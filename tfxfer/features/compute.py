@@ -107,7 +107,8 @@ def compute_tables(
             break  # Otherwise, a view needed another engine, which then has to give all features.
     engine = run.recorder.engine_name or ""
     kinds = (run.store.kind(cut, v, engine=engine, origin=prefixes) for v, cut in tables)
-    run.recorder.note_error(filter(None, (read_error(run.store.folder, kind) for kind in kinds)))
+    errors = (read_error(run.store.folder, kind) for kind in kinds)
+    run.recorder.note_error(error for error in errors if error is not None)
     return tables
 
 

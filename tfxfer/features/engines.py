@@ -192,7 +192,8 @@ _BACKENDS = {
 def describe_engine(name: str) -> str:
     """Name an engine together with everything that decides the rounding of its features."""
     if name in _ON_OPENVINO:
-        precision = "f32" if name == "openvino_float32" else _openvino_precision(_openvino_core())
+        is_exact = name == "openvino_float32"
+        precision = "f32" if is_exact else _openvino_precision(import_openvino().Core())
         return f"openvino {version('openvino')}, {precision}"
     if name == "jax":
         return f"jax {version('jax')}"
@@ -329,10 +330,6 @@ def padded(batches: Iterable[np.ndarray], size: int = BATCH) -> Iterator[tuple[n
     """Yield batches filled up to one size, for which engines compile, with their true sizes."""
     for batch in batches:
         yield fill_up(batch, size), len(batch)
-
-
-def _openvino_core() -> Any:
-    return import_openvino().Core()
 
 
 def _openvino_precision(core) -> str:

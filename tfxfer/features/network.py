@@ -93,7 +93,7 @@ class FrozenNetwork:
         engine = self._take_up(reference, known, before)
         refused: Sequence[str] = ()
         if engine is None and self.is_served:
-            engine = choose_served(reference, list_served(self.engine))
+            engine = choose_served(reference, self.candidates())
         elif engine is None:
             engine, refused = choose_engine(reference, wanted=self.engine, before=before)
         for line in refused:
@@ -134,7 +134,7 @@ class FrozenNetwork:
         if recorder.engine_name:
             return (recorder.engine_name,)
         usable = []
-        for name in list_served(self.engine) if self.is_served else list_candidates():
+        for name in self.candidates():
             try:
                 describe_engine(name)
             except Exception as failure:  # A broken installation may raise any error.

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tfxfer.cache.digest import digest
+from tfxfer.cache.folder import keep_json
 from tfxfer.features.engines import ENGINES, Engine, describe_engine
 from tfxfer.machine import runtime
 
@@ -74,9 +73,4 @@ def read_trial(file: Path) -> Trial | None:
 
 def write_trial(file: Path, trial: Trial) -> None:
     """Write an outcome; if the cache cannot be written to, it is not kept."""
-    with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=file.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(asdict(trial), stream)
-        os.replace(name, file)
+    keep_json(file, asdict(trial))
