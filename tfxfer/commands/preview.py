@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
@@ -48,6 +47,7 @@ def write_preview(
     Raises:
         InputError: There is no such phase, or the pictures cannot be read.
     """
+    from tfxfer.data.items import spread
     from tfxfer.data.pipeline import make_view_batches
     from tfxfer.features.fingerprint import view_seeds
     from tfxfer.machine.processes import ALONE
@@ -60,7 +60,7 @@ def write_preview(
     data = load_items(config, console, share=ALONE)
     train = data.train
     count = min(pictures, len(train.labels))
-    train = train.choose(np.linspace(0, len(train.labels) - 1, count).astype(int))
+    train = spread(train, count)
     identities = train.identities()
     changed = row.augmented_view(spec, augmentation)
     seeds = [view_seeds(identities, config.seed, view) for view in range(1, views + 1)]
