@@ -16,9 +16,8 @@ import tensorflow as tf
 
 from tfxfer.errors import InputError, first_line, nearest
 from tfxfer.export.litert import convert_litert
-from tfxfer.features.engines import convert_openvino
 from tfxfer.machine.compiled import caller, check_backend
-from tfxfer.machine.openvino import import_openvino
+from tfxfer.machine.openvino import convert_openvino, import_openvino
 
 Representative = Callable[[], Iterable[np.ndarray]]
 Write = Callable[[keras.Model, Path, Sequence[str], Representative], None]

@@ -23,7 +23,7 @@ from tfxfer.errors import InputError
 from tfxfer.machine import runtime
 from tfxfer.machine.compiled import Call, caller, compile_model, fill_up, is_on, list_devices
 from tfxfer.machine.devices import find_device
-from tfxfer.machine.openvino import import_openvino
+from tfxfer.machine.openvino import convert_openvino, import_openvino
 
 # One call takes so many items; larger batches do not fit in the CPU's caches.
 BATCH = 16
@@ -125,23 +125,6 @@ def narrow(prefix: keras.Model, positions: Sequence[int]) -> keras.Model:
         results = [whole.get_results()[each] for each in positions]
         _CONVERTED[part] = import_openvino().Model(results, whole.get_parameters()), traced
     return part
-
-
-def convert_openvino(traced: Any) -> Any:
-    """Convert a concrete function, which has to outlive it, to an OpenVINO model."""
-    ov = import_openvino()
-    from openvino.frontend import FrontEndManager
-    from openvino.frontend.tensorflow.graph_iterator import GraphIteratorTFGraph
-
-    # `openvino.convert_model` is not used, because it reports calls to a server unless it is told
-    # not to, and fails on Python 3.13 (openvino 2026.4.1).
-    operations = GraphIteratorTFGraph(traced.graph, share_weights=True)
-    frontend = FrontEndManager().load_by_framework("tf")
-    loaded = frontend.load(operations)  # The conversion reads the operations, which must live.
-    converted = frontend.convert(loaded)
-    # OpenVINO also counts unread tensors as outputs, which would keep it from fusing layers.
-    results = [converted.output(tensor.name).get_node() for tensor in traced.outputs]
-    return ov.Model(results, converted.get_parameters())
 
 
 def build_tensorflow(prefix: keras.Model) -> Run:
