@@ -143,7 +143,8 @@ def main() -> None:
         f"{len(rows)} modules are handed the picture, none from more than {most} others; "
         f"{len(way.ran)} modules run"
     )
-    tables.write(arguments.write, "way", [["module, in order", "is handed it by"], *rows])
+    table = [["module, in order", "is handed it by"], *rows]
+    tables.write(arguments.write, "way", table, is_whole=True)
     header = ["", "modules that are handed the picture", "by at most", "modules that run"]
     counts = [arguments.label, str(len(rows)), f"{most} others", str(len(way.ran))]
     tables.write(arguments.write, "counts", [header, counts])

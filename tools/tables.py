@@ -63,7 +63,7 @@ def find_document(name: str) -> Path:
     return found[0]
 
 
-def write_table(path: Path, name: str, rows: Rows) -> None:
+def write_table(path: Path, name: str, rows: Rows, is_whole: bool = False) -> None:
     """Write rows into a table of a document.
 
     Args:
@@ -71,6 +71,7 @@ def write_table(path: Path, name: str, rows: Rows) -> None:
         name: The name of the table, which stands behind `--write` in its first comment.
         rows: The header and the measured rows. A row replaces the one with the same first cell; if
             the header has another number of cells than before, the earlier rows are removed.
+        is_whole: Whether these are all rows of the table, so that no earlier one stays.
 
     Raises:
         ValueError: The document has no such table, or the rows have different numbers of cells.
@@ -82,7 +83,8 @@ def write_table(path: Path, name: str, rows: Rows) -> None:
             f"name={name!r}, rows of {sorted({len(row) for row in rows})} cells; the document has "
             f"{', '.join(before) or 'none'}."
         )
-    merged = {row[0]: row for row in before[name][1:] if len(row) == len(header)}
+    earlier = [] if is_whole else before[name][1:]
+    merged = {row[0]: row for row in earlier if len(row) == len(header)}
     merged |= {row[0]: list(row) for row in measured}
     rule = "|" + "---|" * len(header) + "\n"
     table = "".join([_line(header), rule, *map(_line, merged.values())])
@@ -129,11 +131,11 @@ def _check_name(kinds: Sequence[str], name: str) -> str:
     return name
 
 
-def write(names: Sequence[str], kind: str, rows: Rows) -> None:
-    """Write rows into those of the named tables that are of a kind."""
+def write(names: Sequence[str], kind: str, rows: Rows, is_whole: bool = False) -> None:
+    """Write rows into those of the named tables that are of a kind, as `write_table` does."""
     for name in names:
         if name.partition("-")[0] == kind:
-            write_table(find_document(name), name, rows)
+            write_table(find_document(name), name, rows, is_whole)
 
 
 def main() -> None:

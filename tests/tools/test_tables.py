@@ -46,6 +46,13 @@ def test_a_table_of_another_width_is_replaced(tmp_path):
     assert found == ("x", "tools/x.py A", [["n", "p", "q"], ["b", "3 s", ""]])
 
 
+def test_of_a_whole_table_no_earlier_row_stays(tmp_path):
+    path = document(tmp_path, "| | time |\n|---|---|\n| a | 1 s |\n| b | 2 s |\n")
+    tables.write_table(path, "x", [["", "time"], ["c", "4 s"], ["b", "3 s"]], is_whole=True)
+    (found,) = tables.list_tables(path)
+    assert found == ("x", "tools/x.py A", [["", "time"], ["c", "4 s"], ["b", "3 s"]])
+
+
 @pytest.mark.parametrize(("name", "row"), [("y", ["b", "3 s"]), ("x", ["b"])])
 def test_what_does_not_fit_a_table_is_refused(tmp_path, name, row):
     path = document(tmp_path, "| | time |\n|---|---|\n| a | 1 s |\n")
